@@ -1,0 +1,28 @@
+# Each recipe is a line that also works by itself; README.md gives them for Windows.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+FRAMEWORK := fastapi
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help demo test test-long lint
+
+help: ## What there is to make
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+.uv/bin/uv:
+	python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+demo: | $(UV) ## A project with default answers in var/demo/, running (FRAMEWORK=fastapi)
+	@rm -rf var/demo
+	@$(UV) run --quiet cookiecutter --no-input --default-config --output-dir var/demo . framework=$(FRAMEWORK)
+	@exec $(MAKE) --no-print-directory -C var/demo/acme-chat dev UV="$(abspath $(UV))"
+
+test: lint ## All that must hold
+	$(UV) run pytest -m "not long"
+
+test-long: lint ## The same, and what takes minutes
+	$(UV) run pytest
+
+lint: | $(UV) ## Format, lint and types of the template's own code
+	$(UV) run ruff check
+	$(UV) run ruff format --check
+	$(UV) run mypy

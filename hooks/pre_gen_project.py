@@ -1,0 +1,72 @@
+"""Refuse answers that would make no working project: one line on stderr, exit 1, nothing left on disk."""
+
+import contextlib
+import json
+import keyword
+import os
+import re
+import sys
+from pathlib import Path
+
+ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
+# Such a package would hide what the project imports, installs or calls its own, or Windows keeps the name.
+TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
+    """
+    aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio argon2
+    argon2_cffi asgiref asyncpg attr attrs build cachetools certifi cffi click cryptography dev dist distro
+    django django_ninja docs docstring_parser dotenv emulator fastapi frozenlist granian greenlet h11
+    hatchling httpcore httptools httpx idna iniconfig itsdangerous jinja2 jiter librt mako markupsafe
+    multidict multipart mypy mypyc ninja openai packaging pathspec pip pluggy prometheus_client propcache
+    psycopg pwdlib py pycparser pydantic pydantic_core pydantic_settings pygments pytest pytest_timeout
+    python_dotenv python_multipart rich ruff runcycles setuptools shellingham sitecustomize sniffio sqlalchemy
+    sqlparse starlette structlog test tests tqdm typer types_cachetools typing_extensions typing_inspection
+    usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux con nul prn com1 com2 com3
+    com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
+    """.split()
+)
+
+
+def text(value: str) -> None:
+    """Valid: `Acme "Chat" 50%`, Hebrew, emoji. Invalid: nothing, blanks around it, newlines, 301 letters."""
+    if not 1 <= len(value) <= 300 or value != value.strip():
+        raise ValueError("1 to 300 characters without blanks around them")
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
+        raise ValueError("the same without line breaks and control characters")
+
+
+def slug_shape(slug: str) -> None:
+    """Valid: `acme-chat`, `a2`. Invalid: `Acme_Chat`, `acme.chat`, `acme--chat`, `2a`, `a/b`, 41 letters."""
+    if len(slug) > 40 or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
+        raise ValueError(f"{usable(slug)} (a-z first, then a-z, 0-9 and single dashes, at most 40)")
+
+
+def free_name(slug: str) -> None:
+    """Valid: `acme-chat`. Invalid: `class`, `match`, `json`, `fastapi`, `python-dotenv`, `tests`, `com1`."""
+    if slug.replace("-", "_") in TAKEN:
+        raise ValueError(f"{usable(slug)} (Python, Windows, the project or a dependency has that name)")
+
+
+def usable(slug: str) -> str:
+    """The nearest slug that every rule lets pass."""
+    near = re.sub(r"[^a-z0-9]+", "-", slug.lower()).strip("-")[:37].rstrip("-") or "project"
+    return near if near[0].isalpha() and near.replace("-", "_") not in TAKEN else f"my-{near}"
+
+
+def remove_folders(slug: str) -> None:
+    """Take `a` away with `a/b` (empty folders only): cookiecutter would remove `b` alone."""
+    parts = Path(slug).parts
+    if len(parts) > 1 and ".." not in parts and not Path(slug).is_absolute():
+        os.chdir(Path.cwd().parents[len(parts) - 1])
+        with contextlib.suppress(OSError):
+            os.removedirs(Path(*parts))
+
+
+TEXTS = [(question, text) for question in ("project_name", "description", "author_name")]
+for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", free_name)]:
+    try:
+        rule(ANSWERS[question])
+    except ValueError as would_do:
+        remove_folders(ANSWERS["project_slug"])
+        sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
+if not any(Path().iterdir()):
+    Path(".new").touch()  # tells the post hook that all it finds comes from the template

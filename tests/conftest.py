@@ -1,0 +1,185 @@
+"""Bakes: every test works on a copy of the template, so that no hook can ever touch the repository."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+from pytest_cookies.plugin import Cookies
+
+ROOT = Path(__file__).parent.parent
+PROJECT = "{{cookiecutter.project_slug}}"
+QUESTIONS: dict[str, Any] = {
+    question: offered
+    for question, offered in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).items()
+    if not question.startswith("_")
+}
+CHOICES: dict[str, list[str]] = {
+    question: offered for question, offered in QUESTIONS.items() if isinstance(offered, list)
+}
+
+
+@dataclass(frozen=True)
+class BakedProject:
+    """A project as cookiecutter leaves it, and the answers that made it."""
+
+    path: Path
+    answers: dict[str, str]
+
+    @property
+    def package(self) -> Path:
+        """The folder of the project's one package."""
+        return self.path / self.path.name.replace("-", "_")
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, relative to the project."""
+        return sorted(path.relative_to(self.path) for path in self.path.rglob("*") if path.is_file())
+
+    def read(self, name: str | Path) -> str:
+        """The text of one file, its newlines as they lie on the disk."""
+        return (self.path / name).read_bytes().decode()
+
+    def run(self, *command: str, **environment: str) -> None:
+        """Run a command in the project; on failure show its output, the answers and how to repeat it."""
+        inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=inherited | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if done.returncode:
+            pytest.fail(
+                f"{done.stdout}\n{shlex.join(command)} ended with {done.returncode} in\n{self}", pytrace=False
+            )
+
+    def __str__(self) -> str:
+        return f"{self.path}\nTo repeat it: {bake_command(self.answers)}"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a bake that failed has said on stderr, and left on disk."""
+
+    message: str
+    left: list[Path]
+
+
+Bake = Callable[..., BakedProject]
+Refuse = Callable[..., Refusal]
+
+
+def bake_command(answers: dict[str, str]) -> str:
+    """The command line that bakes with these answers, to be copied into a shell in the repository."""
+    return shlex.join(
+        [
+            "cookiecutter",
+            "--no-input",
+            "-f",
+            "-o",
+            "var",
+            ".",
+            *(f"{name}={value}" for name, value in answers.items()),
+        ]
+    )
+
+
+def copy_template(target: Path) -> Path:
+    """Copy what cookiecutter reads, less what git would not keep. Returns `target`."""
+    shutil.copytree(ROOT / "hooks", target / "hooks")
+    shutil.copytree(
+        ROOT / PROJECT, target / PROJECT, ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
+    )
+    shutil.copy(ROOT / "cookiecutter.json", target)
+    for folder in sorted((target / PROJECT).rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    return target
+
+
+def bake_with(cookies: Cookies, template: Path, answers: dict[str, str]) -> BakedProject:
+    """Bake with the defaults but for these answers; a failure shows how to repeat it."""
+    result = cookies.bake(extra_context=answers, template=str(template))
+    if result.exception:
+        pytest.fail(f"{result.exception}\nTo repeat it: {bake_command(answers)}", pytrace=False)
+    return BakedProject(result.project_path, answers)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the template that nobody changes."""
+    return copy_template(tmp_path_factory.mktemp("template") / "cookiecutter-runcycles")
+
+
+@pytest.fixture
+def changed_template(template: Path, tmp_path: Path) -> Path:
+    """A copy of the template of the test's own, to plant faults in."""
+    return Path(shutil.copytree(template, tmp_path / "changed"))
+
+
+@pytest.fixture
+def bake(cookies: Cookies, template: Path) -> Bake:
+    """`bake(question=answer, ...)`; `template=` bakes from another one."""
+
+    def bake_project(*, template: Path = template, **answers: str) -> BakedProject:
+        return bake_with(cookies, template, answers)
+
+    return bake_project
+
+
+@pytest.fixture(scope="session")
+def bake_once(cookies_session: Cookies, template: Path) -> Bake:
+    """As `bake`, for tests that only read: the same answers give the same project."""
+    baked: dict[tuple[tuple[str, str], ...], BakedProject] = {}
+
+    def bake_project(**answers: str) -> BakedProject:
+        key = tuple(sorted(answers.items()))
+        if key not in baked:
+            baked[key] = bake_with(cookies_session, template, answers)
+        return baked[key]
+
+    return bake_project
+
+
+@pytest.fixture
+def refuse(cookies: Cookies, template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refuse:
+    """`refuse(question=answer, ...)` asserts that the bake fails, and returns what it said and left."""
+
+    def refused_bake(*, template: Path = template, **answers: str) -> Refusal:
+        capfd.readouterr()
+        result = cookies.bake(extra_context=answers, template=str(template))
+        assert result.exception is not None, f"baked with {answers}"
+        left = [path for path in (tmp_path / "cookies").rglob("*") if not path.name.startswith("bake")]
+        return Refusal(capfd.readouterr().err, left)
+
+    return refused_bake
+
+
+@pytest.fixture
+def bake_over(template: Path, _cookiecutter_config_file: Path) -> Callable[..., None]:
+    """`bake_over(folder, question=answer, ...)` bakes into the parent of an existing folder, as `-f` does."""
+
+    def bake_project(folder: Path, *, template: Path = template, **answers: str) -> None:
+        cookiecutter(
+            str(template),
+            no_input=True,
+            extra_context={"project_slug": folder.name} | answers,
+            overwrite_if_exists=True,
+            output_dir=str(folder.parent),
+            config_file=str(_cookiecutter_config_file),
+        )
+
+    return bake_project

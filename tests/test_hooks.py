@@ -1,0 +1,205 @@
+"""The hooks: short, harmless, and strict with what the template's authors may get wrong."""
+
+import ast
+import json
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.generate import generate_files
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .conftest import PROJECT, QUESTIONS, ROOT, Bake, Refuse
+
+HOOKS = sorted((ROOT / "hooks").glob("*.py"))
+GOOD_ANSWERS = {
+    "project_name": "Acme Chat",
+    "project_slug": "acme-chat",
+    "description": "Chat.",
+    "author_name": "Acme",
+}
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The functions of the pre-generation hook."""
+    folder = tmp_path_factory.mktemp("rules")
+    source = (ROOT / "hooks/pre_gen_project.py").read_text(encoding="utf-8")
+    script = folder / "pre_gen_project.py"
+    script.write_text(
+        jinja2.Environment(autoescape=False).from_string(source).render(cookiecutter=GOOD_ANSWERS)
+    )  # noqa: S701
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return runpy.run_path(str(script))
+
+
+def snapshot(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def plant(template: Path, name: str, text: str) -> None:
+    path = template / PROJECT / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_both_hooks_together_have_at_most_150_lines() -> None:
+    assert sum(len(hook.read_text().splitlines()) for hook in HOOKS) <= 150
+
+
+@pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.stem)
+def test_a_hook_is_ascii_and_imports_the_standard_library_without_its_network(hook: Path) -> None:
+    tree = ast.parse(hook.read_text(encoding="ascii"))
+    imported = {
+        name.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for name in node.names
+    } | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= sys.stdlib_module_names - {"http", "socket", "ssl", "subprocess", "urllib"}
+
+
+@pytest.mark.parametrize("rule", ["text", "slug_shape", "free_name"])
+def test_the_examples_of_a_rule_are_judged_as_it_says(rules: dict[str, Any], rule: str) -> None:
+    valid, invalid = re.fullmatch(r"Valid: (.*?) Invalid: (.*)", rules[rule].__doc__).groups()  # type: ignore[union-attr]
+    for example in re.findall("`(.*?)`", valid):
+        rules[rule](example)
+    for example in re.findall("`(.*?)`", invalid):
+        with pytest.raises(ValueError, match=".+"):
+            rules[rule](example)
+
+
+@given(slug=st.text(max_size=60) | st.from_regex(r"[a-z0-9_./-]{0,50}", fullmatch=True))
+def test_the_slug_that_would_do_does(rules: dict[str, Any], slug: str) -> None:
+    suggestion = rules["usable"](slug)
+    rules["slug_shape"](suggestion)
+    rules["free_name"](suggestion)
+
+
+def test_taken_names_lead_to_free_ones(rules: dict[str, Any]) -> None:
+    for name in rules["TAKEN"]:
+        rules["free_name"](rules["usable"](name))
+
+
+PLANTED = {
+    "a file of two trees": ("_choices/ci/github/pyproject.toml", "", "pyproject.toml comes from two trees"),
+    "an unknown answer": ("_choices/ci/jenkins/Jenkinsfile", "", "_choices/ci/jenkins is no answer to ci"),
+    "an unknown question": ("_choices/colour/red/a.txt", "", "_choices/colour belongs to no question"),
+    "a file among the questions": ("_choices/README.md", "", "_choices/README.md belongs to no question"),
+    "an earlier question": (
+        "_choices/license/MIT/_choices/framework/fastapi/a.txt",
+        "",
+        "_choices/framework belongs to no question, or to one that was laid before",
+    ),
+    "broken Python": ("broken.py", "def f(:\n", "broken.py is no Python: invalid syntax"),
+    "a left-over tag": (
+        "notes.md",
+        "{{ '{{ cookiecutter.project_slug }}' }}\n",
+        "notes.md still has the tag",
+    ),
+    "a left-over raw": ("notes.md", "{{ '{% raw %}' }}\n", "notes.md still has the tag"),
+    "a tag in a hidden file": (".notes", "{{ '{{cookiecutter.x}}' }}\n", ".notes still has the tag"),
+    "another framework": ("views.py", "from django.http import HttpRequest\n", "views.py imports django"),
+}
+
+
+@pytest.mark.parametrize(("name", "text", "fault"), PLANTED.values(), ids=PLANTED)
+def test_a_fault_of_the_template_fails_the_bake_in_one_line(
+    refuse: Refuse, changed_template: Path, name: str, text: str, fault: str
+) -> None:
+    plant(changed_template, name, text)
+    refusal = refuse(template=changed_template)
+    assert refusal.left == []
+    assert refusal.message.startswith(f"ERROR: the template is at fault: {fault}")
+    assert len(refusal.message.splitlines()) == 1
+
+
+def test_an_empty_folder_fails_the_bake(refuse: Refuse, changed_template: Path) -> None:
+    (changed_template / PROJECT / "docs/empty").mkdir(parents=True)
+    assert "docs/empty is an empty folder" in refuse(template=changed_template).message
+
+
+def test_a_later_question_may_be_answered_inside_an_alternative(bake: Bake, changed_template: Path) -> None:
+    plant(changed_template, "_choices/framework/fastapi/_choices/ci/gitlab/ci/fastapi.txt", "both")
+    assert not (bake(template=changed_template).path / "ci").exists()
+    assert bake(template=changed_template, ci="gitlab").read("ci/fastapi.txt") == "both"
+
+
+def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_same(
+    bake: Bake, template: Path, tmp_path: Path
+) -> None:
+    baked = bake()
+    package = baked.package.name
+    texts = {"project_slug": "acme-chat", "__package": package}
+    for name in ("description", "author_name"):
+        texts[f"__toml_{name.removesuffix('_name')}"] = QUESTIONS[name]
+    answers = {
+        question: offered[0] if isinstance(offered, list) else offered
+        for question, offered in QUESTIONS.items()
+    }
+    unrendered = template / "cookiecutter.json"
+    context = (
+        answers | texts | {"_copy_without_render": json.loads(unrendered.read_text())["_copy_without_render"]}
+    )
+    generate_files(repo_dir=template, context={"cookiecutter": context}, output_dir=tmp_path / "cruft")
+    assert {path.relative_to(baked.path): data for path, data in snapshot(baked.path).items()} == {
+        path.relative_to(tmp_path / "cruft/acme-chat"): data
+        for path, data in snapshot(tmp_path / "cruft").items()
+    }
+
+
+def test_baking_over_a_project_keeps_what_the_user_added(bake: Bake, bake_over: Callable[..., None]) -> None:
+    project = bake()
+    before = snapshot(project.path)
+    added = project.path / "mine/of_django.py"
+    added.parent.mkdir()
+    added.write_text("import django\n")
+    (project.path / "var/empty").mkdir(parents=True)
+    bake_over(project.path)
+    assert snapshot(project.path) == before | {added: b"import django\n"}
+    assert not (project.path / "_choices").exists()
+
+
+def test_a_failing_bake_over_a_folder_leaves_no_choices_and_no_loss(
+    changed_template: Path, bake_over: Callable[..., None], tmp_path: Path
+) -> None:
+    plant(changed_template, "_choices/colour/red/a.txt", "")
+    mine = tmp_path / "over/acme-chat/mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("kept")
+    with pytest.raises(FailedHookException):
+        bake_over(mine.parent, template=changed_template)
+    assert mine.read_text() == "kept"
+    assert not (mine.parent / "_choices").exists()
+
+
+def test_a_refused_answer_over_a_folder_changes_nothing(
+    bake_over: Callable[..., None], tmp_path: Path
+) -> None:
+    mine = tmp_path / "over/a/b/mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("kept")
+    with pytest.raises(FailedHookException):
+        bake_over(mine.parent, project_slug="../a/b")
+    assert snapshot(tmp_path / "over") == {mine: b"kept"}
+
+
+@pytest.mark.parametrize("question", ["project_name", "description", "author_name"])
+def test_an_answer_that_is_a_path_harms_nothing(
+    bake: Bake, template: Path, tmp_path: Path, question: str
+) -> None:
+    precious = tmp_path / "precious"
+    (precious / "_choices/framework/fastapi").mkdir(parents=True)
+    (precious / "_choices/framework/fastapi/file.txt").write_text("kept")
+    before = snapshot(precious) | snapshot(template)
+    for answer in (str(precious), str(template), "../../precious", "..", "/"):
+        bake(**{"project_slug": "acme-chat", question: answer})
+    assert snapshot(precious) | snapshot(template) == before

@@ -1,0 +1,117 @@
+"""The raw output, before any fixer has seen it: clean, whole and small, whatever is answered."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import CHOICES, Bake, BakedProject
+
+# As many projects as the longest list of answers has: together they give each answer once.
+COVERING = [
+    {question: answers[number % len(answers)] for question, answers in CHOICES.items()}
+    for number in range(max(map(len, CHOICES.values())))
+]
+MIT_AND_THE_LIKE = {
+    "MIT": "MIT License",
+    "Apache-2.0": "Apache License",
+    "BSD-3-Clause": "BSD 3-Clause License",
+}
+
+
+@pytest.fixture(params=COVERING, ids=lambda answers: "-".join(answers.values()))
+def project(request: pytest.FixtureRequest, bake_once: Bake) -> BakedProject:
+    return bake_once(**request.param)
+
+
+def python_lines(folder: Path) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.rglob("*.py"))
+
+
+def test_files_are_utf_8_with_unix_newlines_and_no_blanks_at_the_end(project: BakedProject) -> None:
+    for path in project.files:
+        text = project.read(path)
+        assert "\r" not in text, path
+        assert not re.search(r"[ \t]+$", text, re.MULTILINE), path
+        assert not text or (text.endswith("\n") and not text.endswith("\n\n")), path
+        assert not text.startswith("\n"), path
+
+
+def test_no_choice_leaves_doubled_blank_lines(project: BakedProject) -> None:
+    for path in project.files:
+        if path.suffix not in {".py", ".svg"} and path.name != "LICENSE":
+            assert "\n\n\n" not in project.read(path), path
+
+
+def test_python_is_ascii_and_parses(project: BakedProject) -> None:
+    for path in project.files:
+        if path.suffix == ".py":
+            assert project.read(path).isascii(), path
+            ast.parse(project.read(path))
+
+
+def test_toml_yaml_and_json_are_valid(project: BakedProject) -> None:
+    load = {".toml": tomllib.loads, ".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
+    for path in project.files:
+        if path.suffix in load:
+            assert load[path.suffix](project.read(path)), path
+
+
+def test_nothing_of_the_template_is_left(project: BakedProject) -> None:
+    for path in project.files:
+        assert "_choices" not in path.parts
+        assert not re.search(r"\{[{%][^{}\n]*cookiecutter", project.read(path)), path
+    assert not (project.path / ".new").exists()
+    assert all(any(path.iterdir()) for path in project.path.rglob("*") if path.is_dir()), "an empty folder"
+
+
+def test_paths_are_short_and_writable_on_windows(project: BakedProject) -> None:
+    for path in project.files:
+        assert len(path.as_posix()) < 120, path
+        for part in path.parts:
+            assert re.fullmatch(r"[A-Za-z0-9._-]+", part), path
+            assert part.partition(".")[0].lower() not in {"aux", "con", "nul", "prn"}, path
+
+
+def test_no_secret_and_no_state_is_generated(project: BakedProject) -> None:
+    assert not {"uv.lock", ".env", "var", ".venv"} & {path.parts[0] for path in project.files}
+    assert {"/.env", "/var/", "/.venv", "/.uv/"} <= set(project.read(".gitignore").splitlines())
+
+
+def test_ruff_finds_nothing_and_has_nothing_to_format(project: BakedProject) -> None:
+    project.run("ruff", "check", "--no-cache")
+    project.run("ruff", "format", "--check", "--diff", "--no-cache")
+
+
+def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
+    answers = project.answers
+    metadata = tomllib.loads(project.read("pyproject.toml"))
+    assert metadata["tool"]["mypy"]["python_version"] == answers["python_version"]
+    assert metadata["project"]["requires-python"] == ">=3.11"
+    assert (
+        project.read("LICENSE")
+        .lstrip()
+        .startswith(MIT_AND_THE_LIKE.get(answers["license"], "Copyright (c) Acme Inc."))
+    )
+    pipelines = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
+    for ci, pipeline in pipelines.items():
+        assert (project.path / pipeline).exists() == (answers["ci"] == ci)
+        if answers["ci"] == ci:
+            assert answers["python_version"] in project.read(pipeline)
+            assert "make check" in project.read(pipeline)
+
+
+def test_the_project_is_small_enough_to_read(project: BakedProject) -> None:
+    assert python_lines(project.package) <= 2_500
+    assert python_lines(project.path / "emulator") <= 1_200
+
+
+def test_the_same_answers_give_the_same_bytes(bake: Bake, bake_once: Bake) -> None:
+    first, second = bake_once(), bake()
+    assert {path: first.read(path) for path in first.files} == {
+        path: second.read(path) for path in second.files
+    }

@@ -1,0 +1,90 @@
+"""The example feature's routes. To add a guarded route of your own, add one here like `summarize`."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from anyio import CancelScope
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from ..budget.guard import Hold, Work
+from ..dependencies import PAID, CurrentCaller, GuardedRoute, SharedServices
+from ..llm.provider import Message
+from ..problems import Problem
+from .schemas import Answer, ChatRequest, SummarizeRequest
+from .service import SUMMARIZE, Event, server_sent
+
+router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
+
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
+async def chat(body: ChatRequest, request: Request, caller: CurrentCaller, services: SharedServices) -> Response:
+    work = Work(
+        caller=caller,
+        route="chat",
+        request=services.chat.request(body.conversation, body.model, body.max_tokens),
+        request_id=request.state.request_id,
+        end_user=body.end_user,
+    )
+    if not body.stream:
+        return paid(await services.chat.complete(work))
+    events = services.chat.stream(work)
+    first, hold = await anext(events)  # what fails before the first delta is a plain problem
+    return EventStream(_sent(first, events, work.request_id), headers=budget_header(hold.remaining))
+
+
+@router.post("/summarize", response_model=Answer)
+async def summarize(
+    body: SummarizeRequest, request: Request, caller: CurrentCaller, services: SharedServices
+) -> Response:
+    messages = (Message("system", SUMMARIZE), Message("user", body.text))
+    work = Work(
+        caller=caller,
+        route="summarize",
+        request=services.chat.request(messages, max_tokens=body.max_tokens),
+        request_id=request.state.request_id,
+        end_user=body.end_user,
+    )
+    return paid(await services.chat.summarize(work))
+
+
+def paid(answer: Answer) -> JSONResponse:
+    """A guarded answer: validated where it was made, so FastAPI need not do it again."""
+    remaining = answer.budget.remaining
+    return JSONResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
+
+
+def budget_header(remaining: int | None) -> dict[str, str]:
+    """X-Budget-Remaining in microcents, where the engine told."""
+    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. Closes its generator however it ends: Starlette leaves that to the garbage collector."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
+        self._events = events
+        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await self._events.aclose()
+
+
+async def _sent(first: Event, events: AsyncGenerator[tuple[Event, Hold]], request_id: str) -> AsyncGenerator[bytes]:
+    try:
+        yield server_sent(first)
+        async for event, _ in events:
+            yield server_sent(event)
+    except Problem as problem:
+        yield server_sent(("error", problem.body(request_id)))
+    finally:
+        await events.aclose()  # settles what was sent

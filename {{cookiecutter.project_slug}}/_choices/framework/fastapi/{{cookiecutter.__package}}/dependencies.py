@@ -1,0 +1,60 @@
+"""What routes ask for: the shared services, and who is calling."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from starlette.types import Receive, Scope, Send
+
+from .chat.schemas import ProblemBody
+from .problems import MEDIA_TYPE, OUTCOMES, Problem
+from .services import Services
+from .tenants.records import Caller
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+async def caller_of(request: Request) -> Caller:
+    """The proven caller, found out once per request. Raises Problem (401, 403, 422)."""
+    if not hasattr(request.state, "caller"):
+        request.state.caller = await services_of(request).identity.identify(request.scope["headers"])
+    caller: Caller = request.state.caller
+    return caller
+
+
+SharedServices = Annotated[Services, Depends(services_of)]
+CurrentCaller = Annotated[Caller, Depends(caller_of)]
+
+
+class GuardedRoute(APIRoute):
+    """A route whose work is paid for: identity and preflight come before anything of the body is read.
+
+    Use it as `APIRouter(route_class=GuardedRoute)`.
+    """
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in (self.methods or ()):
+            request = Request(scope)
+            caller = await caller_of(request)
+            _require_json(request)
+            await services_of(request).preflight.check(caller.tenant)
+        await super().handle(scope, receive, send)
+
+
+def _require_json(request: Request) -> None:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise Problem("unsupported_media_type")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
+    """The `responses=` of a route that may answer with these problems."""
+    schema = ProblemBody.model_json_schema()
+    titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
+    return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)

@@ -1,0 +1,68 @@
+"""Where all is put together. A request's way: middleware, route, identity, preflight, guard, answer."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.staticfiles import StaticFiles
+
+from . import about, health
+from .budget import routes as budget_routes
+from .calls.store import CallStore
+from .chat import routes as chat_routes
+from .dashboard import routes as dashboard_routes
+from .dashboard.figures import STATIC
+from .database import Database
+from .handlers import add_exception_handlers
+from .logs import set_up_logging
+from .middleware import MOST_BODY_BYTES, Edge, Sessions
+from .services import Services
+from .settings import Settings
+from .tenants.registry import Registry
+
+log = structlog.get_logger(__name__)
+
+
+class State(TypedDict):
+    services: Services
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. It opens nothing before its lifespan begins, and may be started again after it has ended."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        set_up_logging(development=settings.development)
+        if faults := settings.faults():
+            raise RuntimeError("refusing to start:\n" + "\n".join(faults))
+        async with (
+            Database(settings.database_url) as database,
+            Services(settings, Registry(database), CallStore(database)) as services,
+        ):
+            yield {"services": services}
+
+    app = FastAPI(
+        title=about.TITLE,
+        description=about.DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        max_body_size=MOST_BODY_BYTES,
+        docs_url="/docs" if settings.development else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if settings.development else None,
+    )
+    add_exception_handlers(app)
+    for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
+    if settings.cors_allow_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_allow_origins, allow_headers=["*"])
+    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    return app
+
+
+app = create_app(Settings())

@@ -1,0 +1,33 @@
+"""The server process: `make serve`, as in production; `make dev` with reload."""
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from .settings import Settings
+
+GRACEFUL_S = 8
+"""What still runs this long after SIGTERM is cut, and charged for what was delivered."""
+
+
+def serve(*, reload: bool = False) -> int:
+    """Serve until told to stop. A configuration that must not serve is told on stderr, a line each: exit code 1."""
+    settings = Settings()
+    if faults := settings.faults():
+        sys.stderr.write("\n".join(faults) + "\n")
+        return 1
+    uvicorn.run(
+        f"{__package__}.main:app",
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        reload=reload,
+        reload_dirs=[str(Path(__file__).parent)] if reload else None,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=GRACEFUL_S,
+        access_log=settings.development,
+        server_header=False,
+        log_level="info" if settings.development else "warning",
+    )
+    return 0

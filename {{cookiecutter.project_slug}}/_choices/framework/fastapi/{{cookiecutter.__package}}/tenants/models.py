@@ -1,0 +1,57 @@
+"""The registry's tables. What the columns mean is told in records.py."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..database import Base
+
+
+class TenantRow(Base):
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16))
+    budget: Mapped[int] = mapped_column(BigInteger)
+    overdraft: Mapped[int] = mapped_column(BigInteger)
+    sealed_key: Mapped[str] = mapped_column(Text)
+    cycles_key_id: Mapped[str]
+    cycles_key_name: Mapped[str]
+    cycles_key_expires_at: Mapped[datetime | None]
+    retire_at: Mapped[datetime | None] = mapped_column(index=True)
+    onboarded: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
+class ApiKeyRow(Base):
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AdjustmentRow(Base):
+    __tablename__ = "adjustments"
+
+    reference: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    amount: Mapped[int] = mapped_column(BigInteger)
+    idempotency_key: Mapped[str]
+    created_at: Mapped[datetime]
+    done_at: Mapped[datetime | None]
+
+
+class OperatorRow(Base):
+    __tablename__ = "operators"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    password_hash: Mapped[str]

@@ -1,0 +1,121 @@
+"""The registry of tenants, in the database. Plain records go in and out; see records.py."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ..database import Base, Database
+from .models import AdjustmentRow, ApiKeyRow, OperatorRow, TenantRow
+from .records import Adjustment, ApiKey, Operator, Tenant
+
+
+class Registry:
+    """Raises sqlalchemy.exc.SQLAlchemyError or OSError when the database does not answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ready(self) -> None:
+        """Raise what keeps the database from answering."""
+        await self._database.ready()
+
+    async def is_migrated(self) -> bool:
+        return await self._database.is_migrated()
+
+    async def add_tenant(self, tenant: Tenant) -> bool:
+        """False when the ID is taken."""
+        return await self._add(TenantRow(**asdict(tenant)))
+
+    async def tenant(self, tenant_id: str) -> Tenant | None:
+        async with self._database.session() as session:
+            row = await session.get(TenantRow, tenant_id)
+        return Tenant(**row.values()) if row else None
+
+    async def tenants(self, *, after: str = "", limit: int | None = None) -> list[Tenant]:
+        """By ID: all of them, or a page of `limit` that follows the ID `after`."""
+        query = select(TenantRow).where(TenantRow.id > after).order_by(TenantRow.id).limit(limit)
+        async with self._database.session() as session:
+            return [Tenant(**row.values()) for row in await session.scalars(query)]
+
+    async def tenants_to_retire(self, now: datetime) -> list[Tenant]:
+        """Those with replaced Cycles keys whose time has come."""
+        query = select(TenantRow).where(TenantRow.retire_at <= now).order_by(TenantRow.id)
+        async with self._database.session() as session:
+            return [Tenant(**row.values()) for row in await session.scalars(query)]
+
+    async def update_tenant(self, tenant_id: str, **changes: Any) -> None:
+        """Set members of the tenant's record."""
+        async with self._database.begin() as session:
+            await session.execute(update(TenantRow).where(TenantRow.id == tenant_id).values(**changes))
+
+    async def add_api_key(self, key: ApiKey) -> None:
+        async with self._database.begin() as session:
+            session.add(ApiKeyRow(**asdict(key)))
+
+    async def api_keys(self, tenant_id: str) -> list[ApiKey]:
+        """All keys of a tenant, oldest first, revoked ones too."""
+        query = select(ApiKeyRow).where(ApiKeyRow.tenant == tenant_id).order_by(ApiKeyRow.created_at)
+        async with self._database.session() as session:
+            return [ApiKey(**row.values()) for row in await session.scalars(query)]
+
+    async def revoke_api_key(self, key_id: str, now: datetime) -> None:
+        async with self._database.begin() as session:
+            await session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(revoked_at=now))
+
+    async def find_api_key(self, digest: str) -> tuple[ApiKey, Tenant] | None:
+        """The live key with this SHA-256, and whose it is."""
+        query = (
+            select(ApiKeyRow, TenantRow)
+            .join(TenantRow, TenantRow.id == ApiKeyRow.tenant)
+            .where(ApiKeyRow.digest == digest, ApiKeyRow.revoked_at.is_(None))
+        )
+        async with self._database.session() as session:
+            found = (await session.execute(query)).first()
+        return (ApiKey(**found[0].values()), Tenant(**found[1].values())) if found else None
+
+    async def touch_api_keys(self, used: Mapping[str, datetime]) -> None:
+        """Write down when keys (by ID) were last used."""
+        async with self._database.begin() as session:
+            await session.execute(
+                update(ApiKeyRow), [{"id": key_id, "last_used_at": at} for key_id, at in sorted(used.items())]
+            )
+
+    async def add_adjustment(self, adjustment: Adjustment) -> bool:
+        """False when its reference was used before."""
+        return await self._add(AdjustmentRow(**asdict(adjustment)))
+
+    async def adjustment(self, reference: str) -> Adjustment | None:
+        async with self._database.session() as session:
+            row = await session.get(AdjustmentRow, reference)
+        return Adjustment(**row.values()) if row else None
+
+    async def finish_adjustment(self, reference: str, now: datetime) -> None:
+        done = update(AdjustmentRow).where(AdjustmentRow.reference == reference).values(done_at=now)
+        async with self._database.begin() as session:
+            await session.execute(done)
+
+    async def drop_adjustment(self, reference: str) -> None:
+        async with self._database.begin() as session:
+            await session.execute(delete(AdjustmentRow).where(AdjustmentRow.reference == reference))
+
+    async def save_operator(self, operator: Operator) -> None:
+        """Add an operator, or give one that is there another password."""
+        async with self._database.begin() as session:
+            await session.merge(OperatorRow(**asdict(operator)))
+
+    async def operator(self, name: str) -> Operator | None:
+        async with self._database.session() as session:
+            row = await session.get(OperatorRow, name)
+        return Operator(**row.values()) if row else None
+
+    async def _add(self, row: Base) -> bool:
+        try:
+            async with self._database.begin() as session:
+                session.add(row)
+        except IntegrityError:
+            return False
+        return True

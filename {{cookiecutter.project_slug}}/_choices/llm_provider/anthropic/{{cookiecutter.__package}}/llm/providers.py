@@ -1,0 +1,47 @@
+"""Which provider serves, by the settings."""
+
+from importlib import import_module
+from typing import Final, Literal
+
+import structlog
+from pydantic import SecretStr
+
+from .demo import DemoProvider, DemoSettings
+from .lazy import LazyProvider
+from .provider import Provider
+
+GENERATED: Final = "anthropic"
+
+
+class ProviderSettings(DemoSettings):
+    """The settings of this project's providers, for the project's one settings class."""
+
+    llm_provider: Literal["anthropic", "demo"] = GENERATED
+    llm_model: str = "claude-haiku-4-5"
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str | None = None
+
+    @property
+    def provider_key_missing(self) -> bool:
+        return self.llm_provider == GENERATED and not self.anthropic_api_key
+
+    def provider_faults(self) -> list[str]:
+        """Why serving in production must not start, one line for each fault."""
+        if self.provider_key_missing:
+            return ["ANTHROPIC_API_KEY is missing (or set LLM_PROVIDER=demo)"]
+        return []
+
+
+def make_provider(settings: ProviderSettings) -> Provider:
+    """The provider that serves. Without its key it is the demo: production has refused to start by then."""
+    if settings.provider_key_missing:
+        structlog.get_logger().warning("demo_provider_instead", why="ANTHROPIC_API_KEY is not set")
+    if settings.llm_provider == "demo" or not settings.anthropic_api_key:
+        return DemoProvider(settings.demo_delay_ms / 1000)
+    key, base_url = settings.anthropic_api_key.get_secret_value(), settings.anthropic_base_url or None
+
+    def make() -> Provider:
+        provider: Provider = import_module(".anthropic", __package__).AnthropicProvider(key, base_url)
+        return provider
+
+    return LazyProvider(GENERATED, make)

@@ -1,0 +1,100 @@
+"""OpenAI's chat completions, through its own SDK (openai 3.54, whose source was read for this)."""
+
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletionMessageParam
+
+from .provider import Completion, Delta, Message, ProviderError, Request, Stream, Usage
+
+# What reading a wrong answer raises: the SDK does not validate what a 200 brings, so anything may be missing.
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
+
+
+class OpenAIProvider:
+    """OpenAI, or whatever speaks its API at `base_url`. `read_timeout`: seconds without a byte."""
+
+    name = "openai"
+
+    def __init__(self, api_key: str, base_url: str | None = None, read_timeout: float = 60.0) -> None:
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            timeout=openai.Timeout(read_timeout, connect=5.0),
+            max_retries=0,  # one hold pays for one request
+        )
+
+    async def complete(self, request: Request) -> Completion:
+        try:
+            answer = await self._client.chat.completions.create(
+                model=request.model,
+                messages=[_param(message) for message in request.messages],
+                max_completion_tokens=request.max_tokens,
+            )
+            text = answer.choices[0].message.content or ""
+            return Completion(text, answer.model, _usage(answer.usage) if answer.usage else None)
+        except openai.OpenAIError as error:
+            raise _provider_error(error) from None
+        except _UNREADABLE as error:
+            raise ProviderError("failed", "the model provider's answer is not readable") from error
+
+    async def stream(self, request: Request) -> Stream:
+        usage, finished = None, False
+        try:
+            chunks = await self._client.chat.completions.create(
+                model=request.model,
+                messages=[_param(message) for message in request.messages],
+                max_completion_tokens=request.max_tokens,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            async with chunks:
+                async for chunk in chunks:
+                    for choice in chunk.choices:
+                        finished = finished or choice.finish_reason is not None
+                        if choice.delta.content:
+                            yield Delta(choice.delta.content)
+                    if chunk.usage:
+                        usage = _usage(chunk.usage)
+                        yield usage
+        except openai.OpenAIError as error:
+            raise _provider_error(error, usage) from None
+        except _UNREADABLE as error:
+            raise ProviderError("failed", "the model provider's answer is not readable", usage) from error
+        if not finished:
+            raise ProviderError("unreachable", "the model provider's stream broke off", usage)
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def _param(message: Message) -> ChatCompletionMessageParam:
+    match message.role:
+        case "system":
+            return {"role": "system", "content": message.content}
+        case "user":
+            return {"role": "user", "content": message.content}
+        case "assistant":
+            return {"role": "assistant", "content": message.content}
+
+
+def _usage(told: CompletionUsage) -> Usage:
+    details = told.prompt_tokens_details
+    return Usage(
+        told.prompt_tokens,
+        told.completion_tokens,
+        (details.cached_tokens or 0) if details else 0,
+        (details.cache_write_tokens or 0) if details else 0,
+    )
+
+
+def _provider_error(error: openai.OpenAIError, usage: Usage | None = None) -> ProviderError:
+    # To be raised `from None`: the SDK's message may repeat the key, and a logged traceback would show it.
+    match error:
+        case openai.APITimeoutError():
+            return ProviderError("timeout", "the model provider did not answer in time", usage)
+        case openai.APIConnectionError():
+            return ProviderError("unreachable", "no connection to the model provider", usage)
+        case openai.APIStatusError():
+            return ProviderError.from_status(error.status_code, usage)
+        case _:
+            return ProviderError("failed", "the model provider failed within its answer", usage)

@@ -1,0 +1,11 @@
+"""The settings of this way of authentication."""
+
+from pydantic import BaseModel
+
+
+class IdentitySettings(BaseModel):
+    """API keys live in the registry and need no setting."""
+
+    def identity_faults(self) -> list[str]:
+        """Why serving must not start, one line for each fault."""
+        return []

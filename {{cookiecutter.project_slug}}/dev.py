@@ -1,0 +1,207 @@
+"""What `make dev` runs: the emulator, the app with reload, two demo tenants. Ctrl-C or SIGTERM ends all of it."""
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from {{ cookiecutter.__package }}.budget.prices import Prices, format_usd
+from {{ cookiecutter.__package }}.llm.provider import Message
+from {{ cookiecutter.__package }}.settings import Settings
+
+DATA = Path("var/dev")
+STATE_FILE = Path("var/dev.json")
+CLI = [sys.executable, "-m", "{{ cookiecutter.__package }}"]
+APP_URL = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
+CYCLES_URL = f"http://127.0.0.1:{os.environ.get('CYCLES_PORT', '7878')}"
+START_S = 60
+STOP_S = 15
+
+SECRETS = ("SECRET_KEY", "TENANT_KEYS_SECRET", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
+PLACES = {
+    "CYCLES_BASE_URL": CYCLES_URL,
+    "CYCLES_ADMIN_URL": CYCLES_URL,
+    "DATABASE_URL": "sqlite:///var/dev/app.sqlite3",
+    "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal",
+}
+
+
+class Failure(Exception):
+    """Why this cannot go on, in words for the person who started it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reset", action="store_true", help="forget all data and demo tenants, then stop")
+    os.chdir(Path(__file__).parent)
+    if parser.parse_args().reset:
+        shutil.rmtree(DATA, ignore_errors=True)
+        STATE_FILE.unlink(missing_ok=True)
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        run(running)
+    except Failure as failure:
+        print(f"make dev: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopping ...", file=sys.stderr)
+    finally:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, signal.SIG_IGN)
+        for process in reversed(running):  # the app before the emulator, which it settles with
+            stop(process)
+    return 0
+
+
+def run(running: list[subprocess.Popen[bytes]]) -> None:
+    """Bring everything up, tell about it, and wait for somebody to end it. Appends what it starts to `running`."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    write_env_file()
+    os.environ.update(PLACES)  # the ports of this run, whatever .env says of an earlier one
+    state = read_state()
+    STATE_FILE.unlink(missing_ok=True)
+    command("migrate")
+    running.append(start([sys.executable, "-m", "emulator"]))
+    wait_for(f"{CYCLES_URL}/actuator/health/readiness", running)
+    state = seed(state)
+    running.append(start([*CLI, "serve", "--reload"]))
+    wait_for(f"{APP_URL}/readyz", running)
+    write_private(STATE_FILE, json.dumps(state, indent=2) + "\n")
+    tell(state)
+    while all(process.poll() is None for process in running):
+        time.sleep(0.5)
+    raise Failure("a process has ended; its last words are above")
+
+
+def write_env_file() -> None:
+    """`.env` with secrets made at random, where there is none: the app, the CLI and the emulator read it."""
+    path = Path(".env")
+    if not path.exists():
+        values = {"APP_ENV": "development", **{name: secrets.token_urlsafe(32) for name in SECRETS}, **PLACES}
+        write_private(path, "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_state() -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads(STATE_FILE.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state
+
+
+def seed(state: dict[str, Any]) -> dict[str, Any]:
+    """The demo tenants and the operator, made where they are absent; what var/dev.json will say of them."""
+    settings = Settings()
+    admin_key = settings.cycles_admin_api_key
+    known: dict[str, Any] = state.get("tenants", {})
+    budgets = {"acme": "5.00", "globex": small_budget(settings)}
+    return {
+        "app_url": APP_URL,
+        "cycles_url": CYCLES_URL,
+        "cycles_admin_url": CYCLES_URL,
+        "cycles_admin_api_key": admin_key.get_secret_value() if admin_key else None,
+        "operator": state.get("operator") or add_operator(),
+        "tenants": {name: seed_tenant(name, budget, known.get(name)) for name, budget in budgets.items()},
+    }
+
+
+def small_budget(settings: Settings) -> str:
+    """USD that cover one and a half of the largest default call: used up after a handful of calls."""
+    price = Prices.load().of(settings.llm_model)
+    bound = price.upper_bound((Message("user", "x" * 200),), settings.llm_max_tokens)
+    return format_usd(bound.microcents * 3 // 2)
+
+
+def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:
+    if known:
+        return known
+    added = command("tenants", "add", name, "--name", name.title(), "--budget", budget, "--json")
+    api_key = added["api_key"] or command("keys", "add", name, "--name", "dev", "--json")["api_key"]
+    return {"headers": {"Authorization": f"Bearer {api_key}"}}
+
+
+def add_operator() -> dict[str, str]:
+    operator = {"username": "operator", "password": secrets.token_urlsafe(12)}
+    command("operators", "add", operator["username"], "--password-stdin", "--json", stdin=operator["password"])
+    return operator
+
+
+def command(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
+    """Run a command of the project's CLI; what it printed with --json."""
+    done = subprocess.run([*CLI, *arguments], input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"`{' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
+    answer: dict[str, Any] = json.loads(done.stdout) if "--json" in arguments else {}
+    return answer
+
+
+def start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    # a session of its own: Ctrl-C reaches only us, and we end the children in order
+    return subprocess.Popen(arguments, start_new_session=True)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(url: str, running: list[subprocess.Popen[bytes]]) -> None:
+    """Until `url` answers 2xx. Raises Failure when one of the processes ends before, or after START_S seconds."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if any(process.poll() is not None for process in running):
+            raise Failure("a process did not start; its last words are above")
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise Failure(f"{url} did not answer in {START_S} s")
+
+
+def tell(state: dict[str, Any]) -> None:
+    acme, globex = (state["tenants"][name]["headers"]["Authorization"] for name in ("acme", "globex"))
+    operator = state["operator"]
+    body = json.dumps({"prompt": "What is a budget?"})
+    print(
+        f"""
+  App        {APP_URL}   (API: {APP_URL}/docs)
+  Dashboard  {APP_URL}/dashboard/   as {operator["username"]}, password {operator["password"]}
+  Emulator   {CYCLES_URL}
+  acme       {acme}
+  globex     {globex}   (a small budget: soon 402)
+
+  Try it:
+
+  curl {APP_URL}/api/chat -H 'Content-Type: application/json' -H 'Authorization: {acme}' -d '{body}'
+
+  All of this is in var/dev.json. Ctrl-C ends it; the data stays in var/dev.
+""",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

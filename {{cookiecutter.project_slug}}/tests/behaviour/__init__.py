@@ -1,0 +1,1 @@
+"""Tests over HTTP against the running app: no framework is named here."""

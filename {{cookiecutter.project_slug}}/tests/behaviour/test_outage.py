@@ -1,0 +1,75 @@
+"""Cycles fails in every way that it can: nothing is lost, nothing is charged twice, nobody waits long."""
+
+import time
+
+import httpx
+import pytest
+
+from ..running import App, Emulator, installed_app, run_emulator, wait_until
+from .test_refusals import assert_problem
+
+HELLO = {"prompt": "Hello"}
+
+
+@pytest.mark.parametrize("kind", ["drop_before", "drop_after", "error", "malformed"])
+@pytest.mark.parametrize("operation", ["reserve", "commit"])
+def test_one_fault_of_cycles_changes_neither_the_answer_nor_the_charge(
+    app: App, api: httpx.Client, emulator: Emulator, kind: str, operation: str
+) -> None:
+    tenant = app.add_tenant("1.00")
+    api.post("/api/chat", json=HELLO, headers=tenant["headers"])
+    once = emulator.ledger(tenant["id"])["spent"]
+    emulator.fault(kind, operation)
+    answer = api.post("/api/chat", json=HELLO, headers=tenant["headers"])
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: emulator.ledger(tenant["id"])["spent"] == 2 * once, 5, "charged once more")
+    wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 5, "no hold is left")
+
+
+def test_redis_being_down_is_an_outage_and_not_a_bad_key(app: App, api: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")
+    emulator.fault("unauthorized", "any", times=2)
+    try:
+        answer = api.post("/api/chat", json=HELLO, headers=tenant["headers"])
+    finally:
+        emulator.clear_faults()
+    assert_problem(answer, 503, "budget_unavailable")
+
+
+def test_while_cycles_is_gone_calls_are_refused_quickly_and_pass_again_after(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("outage")
+    with run_emulator(folder) as emulator:
+        app = installed_app(folder, emulator.url)
+        tenant = app.add_tenant("1.00")
+        port = int(emulator.url.rpartition(":")[2])
+    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+        for _ in range(5):
+            assert_problem(api.post("/api/chat", json=HELLO, headers=tenant["headers"]), 503, "budget_unavailable")
+        began = time.monotonic()
+        assert_problem(api.post("/api/chat", json=HELLO, headers=tenant["headers"]), 503, "budget_unavailable")
+        assert time.monotonic() - began < 1
+        assert api.get("/readyz").status_code == 503
+        assert api.get("/healthz").status_code == 200
+        with run_emulator(folder, port):
+            chat = {"url": "/api/chat", "json": HELLO, "headers": tenant["headers"]}
+            wait_until(lambda: api.post(**chat).status_code == 200, 15, "calls pass again")
+
+
+def test_serving_on_through_an_outage_is_bounded_and_booked_afterwards(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("fail-open")
+    with run_emulator(folder) as emulator:
+        app = installed_app(folder, emulator.url)
+        tenant = app.add_tenant("1.00")
+        port = int(emulator.url.rpartition(":")[2])
+    settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.002", "LLM_MAX_TOKENS": "400"}
+    with app.serving(**settings) as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+        answers = [api.post("/api/chat", json=HELLO, headers=tenant["headers"]) for _ in range(40)]
+        paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]
+        assert 0 < sum(paid) <= 200_000
+        assert_problem(answers[-1], 503, "budget_unavailable")
+        with run_emulator(folder, port) as back:
+            wait_until(lambda: back.ledger(tenant["id"])["spent"] == sum(paid), 40, "the spend is booked")

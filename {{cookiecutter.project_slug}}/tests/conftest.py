@@ -1,0 +1,45 @@
+"""One emulator and one app for all behaviour tests; a test that harms them starts its own by `running`."""
+
+import secrets
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from .running import App, Emulator, installed_app, run_emulator
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> App:
+    """The app, set up with the tenants `acme` and `globex` and an operator, not serving."""
+    app = installed_app(tmp_path_factory.mktemp("app"), emulator.url)
+    app.add_tenant("5.00", "acme")
+    app.add_tenant("5.00", "globex")
+    app.operator |= {"username": "olga", "password": secrets.token_urlsafe(12)}
+    app.done("operators", "add", "olga", "--password-stdin", stdin=app.operator["password"])
+    return app
+
+
+@pytest.fixture(scope="session")
+def app(installed: App) -> Iterator[App]:
+    with installed.serving() as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def api(app: App) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=app.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def acme(app: App) -> dict[str, str]:
+    """The headers that a caller of the tenant acme sends."""
+    headers: dict[str, str] = app.tenants["acme"]["headers"]
+    return headers

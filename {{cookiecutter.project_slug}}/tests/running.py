@@ -1,0 +1,173 @@
+"""The app and the emulator as real processes, for the tests to talk to."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "{{ cookiecutter.__package }}"
+ADMIN_KEY = "admin-key-of-the-tests"
+START_S = 30
+STOP_S = 20
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
+    """The first true result of `condition()`; fails the test if none comes in time."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
+        time.sleep(0.02)
+    return result
+
+
+@contextmanager
+def process(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs `python -m ...` in `folder` and is ended by SIGTERM. What it says goes to our stderr."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
+    running = subprocess.Popen([sys.executable, "-m", *arguments], cwd=folder, env=environment)
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGTERM)
+        try:
+            running.wait(STOP_S)
+        finally:
+            running.kill()
+            running.wait()
+
+
+def wait_ready(url: str, running: subprocess.Popen[bytes]) -> None:
+    def answers() -> bool:
+        assert running.poll() is None, "the process has ended"
+        try:
+            return httpx.get(url).is_success
+        except httpx.TransportError:
+            return False
+
+    wait_until(answers, START_S, url)
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """The running emulator and its control plane."""
+
+    url: str
+
+    def control(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
+        headers = {"X-Cycles-Emulator-Control": "1"}
+        answer = httpx.request(method, f"{self.url}/_emulator/{path}", json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+    def fault(self, kind: str, operation: str, times: int = 1, **more: Any) -> None:
+        self.control("faults", {"kind": kind, "operation": operation, "times": times, **more})
+
+    def clear_faults(self) -> None:
+        self.control("faults", method="DELETE")
+
+    def ledger(self, tenant: str) -> dict[str, Any]:
+        """The tenant's own ledger: allocated, spent, reserved, remaining in microcents."""
+        ledgers = self.control("snapshot", method="GET")["ledgers"]
+        found: dict[str, Any] = next(ledger for ledger in ledgers if ledger["scope"] == f"tenant:{tenant}")
+        return found
+
+    def live_holds(self, tenant: str) -> int:
+        holds = self.control("snapshot", method="GET")["holds"]
+        return sum(hold["tenant_id"] == tenant for hold in holds)
+
+
+@contextmanager
+def run_emulator(folder: Path, port: int | None = None) -> Iterator[Emulator]:
+    port = port or free_port()
+    arguments = ["emulator", "--port", str(port), "--data", str(folder / "emulator.sqlite3")]
+    with process([*arguments, "--admin-key", ADMIN_KEY], folder, {}) as running:
+        wait_ready(f"http://127.0.0.1:{port}/actuator/health/readiness", running)
+        yield Emulator(f"http://127.0.0.1:{port}")
+
+
+@dataclass
+class App:
+    """The app as it is installed: its environment, its CLI and, while it runs, its address."""
+
+    folder: Path
+    environment: dict[str, str]
+    url: str = ""
+    running: subprocess.Popen[bytes] | None = None
+    tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    operator: dict[str, str] = field(default_factory=dict)
+
+    def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], **self.environment}
+        command = [sys.executable, "-m", PACKAGE, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def done(self, *arguments: str, stdin: str | None = None) -> Any:
+        """What a command prints with --json; the test fails if the command does."""
+        answer = self.cli(*arguments, "--json", stdin=stdin)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
+        return json.loads(answer.stdout)
+
+    def add_tenant(self, budget: str = "1.00", tenant: str = "", *more: str) -> dict[str, Any]:
+        """A new tenant: its `id` and the `headers` that a caller of it sends."""
+        tenant = tenant or f"t-{secrets.token_hex(4)}"
+        key = self.done("tenants", "add", tenant, "--name", tenant, "--budget", budget, *more)["api_key"]
+        self.tenants[tenant] = {"id": tenant, "headers": {"Authorization": f"Bearer {key}"}}
+        return self.tenants[tenant]
+
+    @contextmanager
+    def serving(self, **environment: str) -> Iterator["App"]:
+        """The app serving, on a port of its own, with these settings on top."""
+        port = free_port()
+        settings = {**self.environment, "PORT": str(port), **environment}
+        with process([PACKAGE, "serve"], self.folder, settings) as running:
+            url = f"http://127.0.0.1:{port}"
+            wait_ready(f"{url}/healthz", running)
+            yield App(self.folder, self.environment, url, running, self.tenants, self.operator)
+
+
+def installed_app(folder: Path, cycles_url: str) -> App:
+    """The app with a database of its own, migrated, and no tenant yet."""
+    environment = {
+        "APP_ENV": "development",
+        "LLM_PROVIDER": "demo",
+        "DEMO_DELAY_MS": "5",
+        "SECRET_KEY": secrets.token_urlsafe(32),
+        "TENANT_KEYS_SECRET": secrets.token_urlsafe(32),
+        "METRICS_TOKEN": secrets.token_urlsafe(32),
+        "CYCLES_BASE_URL": cycles_url,
+        "CYCLES_ADMIN_URL": cycles_url,
+        "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
+        "CYCLES_JOURNAL_DIR": str(folder / "journal"),
+        "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
+    }
+    app = App(folder, environment)
+    migrated = app.cli("migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    return app

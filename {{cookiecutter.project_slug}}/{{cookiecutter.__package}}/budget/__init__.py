@@ -1,0 +1,1 @@
+"""All that speaks Cycles: hold before a call, settle after it."""

@@ -1,0 +1,49 @@
+"""The circuit breaker in front of Cycles: while it is out of reach, nobody waits for a time-out to learn it."""
+
+import time
+
+
+class Breaker:
+    """Opens after `threshold` failures in a row; then lets one call through every `probe_s` seconds.
+
+    Only what is everybody's failure counts: no answer, or Redis being down. A tenant's own trouble (its
+    key, its ledger, a 500 for its request) never blocks another tenant.
+    """
+
+    def __init__(self, threshold: int = 5, probe_s: float = 1.0) -> None:
+        self._threshold = threshold
+        self._probe_s = probe_s
+        self._failures = 0
+        self._next_probe = 0.0
+        self._probing = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._failures >= self._threshold
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a call made now would be turned away; asking uses up no probe."""
+        return self.is_open and (self._probing or time.monotonic() < self._next_probe)
+
+    def admit(self) -> bool:
+        """Whether this call may go out. While open, True makes it the one probe."""
+        if not self.is_open:
+            return True
+        if self.refuses:
+            return False
+        self._probing = True
+        return True
+
+    def failed(self) -> None:
+        self._failures += 1
+        self._probing = False
+        self._next_probe = time.monotonic() + self._probe_s
+
+    def succeeded(self) -> None:
+        self._failures = 0
+        self._probing = False
+
+    def abandoned(self) -> None:
+        """The call was given up before it could tell: the next one may probe."""
+        self._probing = False

@@ -1,0 +1,245 @@
+"""The SDK's clients, one per tenant, over one shared pool of connections.
+
+The plain `AsyncCyclesClient` opens an httpx pool of its own: 34 ms and 0.8 MB each. `TenantClient` is the same
+client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out over the shared aiohttp session.
+"""
+
+import json
+import time
+from typing import Any
+
+import aiohttp
+import structlog
+from cachetools import LRUCache
+from pydantic import BaseModel
+from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
+
+from ..problems import Problem, code_of_cycles
+from ..settings import Settings
+from ..tenants.registry import Registry
+from ..tenants.vault import Vault
+from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
+from .balances import Balances, ledgers_of
+from .breaker import Breaker
+
+log = structlog.get_logger(__name__)
+
+RESERVATIONS = "/v1/reservations"
+BALANCES = "/v1/balances"
+HELD_CONFIGS = 10_000
+KEY_LIFE_S = 60
+"""How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
+_KEPT_HEADERS = (
+    "x-request-id",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-cycles-tenant",
+    "retry-after",
+)
+
+
+class TenantClient(AsyncCyclesClient):
+    """One tenant's client for one piece of work; made by `Clients.of`, it holds no connection, so nothing to close.
+
+    `reserved` and `settled` keep the engine's last answers to reserve and to commit or release: the SDK's
+    exceptions drop the body, and its context managers do not tell what was charged.
+    """
+
+    def __init__(self, clients: "Clients", config: CyclesConfig) -> None:
+        # not super().__init__: it would open a pool
+        self._config = config
+        self._clients = clients
+        self.reserved: CyclesResponse | None = None
+        self.settled: CyclesResponse | None = None
+
+    @property
+    def config(self) -> CyclesConfig:
+        return self._config
+
+    async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.reserved = await self._ask(RESERVATIONS, request)
+        return self.reserved
+
+    async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped (facts §4)."""
+        path = f"{RESERVATIONS}/{reservation_id}/commit"
+        response = await self._post(path, request)
+        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED" and isinstance(request, dict):
+            held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
+            if held:
+                response = await self._post(path, {**request, "actual": held})
+        self.settled = response
+        return response
+
+    async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.settled = await self._post(f"{RESERVATIONS}/{reservation_id}/release", request)
+        return self.settled
+
+    async def extend_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        return await self._post(f"{RESERVATIONS}/{reservation_id}/extend", request)
+
+    async def decide(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        return await self._ask("/v1/decide", request)
+
+    async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        response = await self._post("/v1/events", request)
+        charged = response.get_body_attribute("charged")  # told only where the ledger did not take it all
+        if response.is_success and charged and isinstance(request, dict):
+            uncharged = request["actual"]["amount"] - charged["amount"]
+            self._clients.note_uncharged(self._config.tenant or "", uncharged)
+        return response
+
+    async def list_reservations(self, **query_params: str) -> CyclesResponse:
+        return await self._get(RESERVATIONS, query_params)
+
+    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
+        return await self._get(f"{RESERVATIONS}/{reservation_id}")
+
+    async def get_balances(self, **query_params: str) -> CyclesResponse:
+        return await self._get(BALANCES, query_params)
+
+    async def aclose(self) -> None:
+        """Nothing: the connections belong to `Clients`."""
+
+    async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
+        if not self._clients.breaker.admit():
+            return CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
+        return await self._post(path, request)
+
+    async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
+        data = body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
+        headers = {"Content-Type": "application/json", "X-Idempotency-Key": data["idempotency_key"]}
+        return await self._send("POST", path, data=json.dumps(data).encode(), headers=headers)
+
+    async def _get(self, path: str, params: dict[str, str] | None = None) -> CyclesResponse:
+        return await self._send("GET", path, params=params, headers={})
+
+    async def _send(self, method: str, path: str, *, headers: dict[str, str], **options: Any) -> CyclesResponse:
+        headers["X-Cycles-API-Key"] = self._config.api_key
+        response = await self._clients.send(self._config.tenant or "", method, path, headers=headers, **options)
+        if response.status == 401 and await self._has_newer_key():
+            headers["X-Cycles-API-Key"] = self._config.api_key
+            response = await self._clients.send(self._config.tenant or "", method, path, headers=headers, **options)
+        return response
+
+    async def _has_newer_key(self) -> bool:
+        """After a 401: the key may have been rotated since it was read."""
+        used = self._config.api_key
+        self._config = await self._clients.reread(self._config.tenant or "")
+        return self._config.api_key != used
+
+
+class Clients:
+    """What all tenants' clients of one process share. Open it inside the running event loop; close it at the end."""
+
+    def __init__(self, settings: Settings, registry: Registry, vault: Vault) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._vault = vault
+        self._configs: LRUCache[str, tuple[float, CyclesConfig]] = LRUCache(HELD_CONFIGS)
+        self._session: aiohttp.ClientSession | None = None
+        self.breaker = Breaker()
+        self.balances = Balances(self._ask_balances)
+        self.calls = 0
+        """Upstream calls made."""
+        self.uncharged = 0
+        """Microcents spent that no ledger took."""
+
+    async def of(self, tenant: str) -> TenantClient:
+        """A client that acts for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
+        held = self._configs.get(tenant)
+        if held is None or held[0] < time.monotonic():
+            return TenantClient(self, await self.reread(tenant))
+        return TenantClient(self, held[1])
+
+    async def reread(self, tenant: str) -> CyclesConfig:
+        """The tenant's configuration with its key as it stands in the registry now."""
+        row = await self._registry.tenant(tenant)
+        if row is None or not row.sealed_key:
+            raise Problem("budget_misconfigured")
+        config = self._settings.cycles_config(tenant, self._vault.open(row.sealed_key))
+        self._configs[tenant] = (time.monotonic() + KEY_LIFE_S, config)
+        return config
+
+    async def send(self, tenant: str, method: str, path: str, **options: Any) -> CyclesResponse:
+        """One HTTP call. No answer is a CyclesResponse of status -1, as in the SDK; it raises nothing else."""
+        asked_at = time.monotonic()
+        self.calls += 1
+        try:
+            async with self._opened().request(method, path, **options) as answer:
+                content = await answer.read()
+                headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self.breaker.failed()
+            return CyclesResponse.transport_error(error)
+        except BaseException:
+            self.breaker.abandoned()
+            raise
+        body = _json_object(content)
+        if status < 300:
+            self.breaker.succeeded()
+            if "balances" in body:
+                listed_at = asked_at if path == BALANCES else None
+                self.balances.remember(tenant, ledgers_of(body, asked_at), listed_at=listed_at)
+            return CyclesResponse.success(status, body, headers=headers)
+        message = str(body.get("message") or body.get("error") or status)
+        if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
+            self.breaker.failed()
+        else:
+            self.breaker.succeeded()
+        return CyclesResponse.http_error(status, message, body, headers=headers)
+
+    def note_uncharged(self, tenant: str, amount: int) -> None:
+        """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
+        if amount > 0:
+            self.uncharged += amount
+            log.warning("spend not taken by the ledger", tenant=tenant, microcents=amount)
+
+    async def is_ready(self) -> bool:
+        """Whether the engine says that it can serve (its readiness includes Redis)."""
+        response = await self.send("", "GET", "/actuator/health/readiness")
+        return response.is_success
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            settings = self._settings
+            self._session = aiohttp.ClientSession(
+                settings.cycles_base_url,
+                connector=aiohttp.TCPConnector(limit=200, keepalive_timeout=30),
+                timeout=aiohttp.ClientTimeout(
+                    total=settings.cycles_connect_timeout + settings.cycles_read_timeout,
+                    sock_connect=settings.cycles_connect_timeout,
+                    sock_read=settings.cycles_read_timeout,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    async def _ask_balances(self, tenant: str) -> None:
+        client = await self.of(tenant)
+        if self.breaker.refuses:
+            raise Problem("budget_unavailable")
+        response = await client.get_balances(tenant=tenant, limit="200")
+        if not response.is_success:
+            raise Problem(code_of_response(response))
+
+
+def code_of_response(response: CyclesResponse) -> str:
+    """Our code (problems.OUTCOMES) for an answer that is not a success."""
+    error = response.get_body_attribute("error")
+    return code_of_cycles(response.status, error, response.get_body_attribute("message"))
+
+
+def _json_object(content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

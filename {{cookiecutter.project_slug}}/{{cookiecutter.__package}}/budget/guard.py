@@ -1,0 +1,307 @@
+"""The guard: hold the most that a call can cost, make the call, settle what it really used.
+
+Money first: from the moment a hold is asked for, a task of its own sees it through to commit or release, so that
+nothing that happens to the request (a client that leaves, a cancelled task, an error) can leave it unsettled.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from runcycles import Action, Amount, AsyncStreamReservation, Caps, CyclesProtocolError, Unit
+
+from ..calls.record import CallLog, CallRecord
+from ..llm.provider import Delta, ProviderError, Request, Tally, Usage
+from ..metrics import CALLS, CHARGED
+from ..problems import Problem
+from ..tenants.records import Caller
+from .balances import UNIT, ledgers_of
+from .clients import Clients, TenantClient, code_of_response
+from .fail_open import FailOpen
+from .prices import Prices
+from .subject import subject_of
+
+log = structlog.get_logger(__name__)
+
+HOLD_TTL_MS = 60_000
+"""Shorter, and the SDK's heartbeat gives up after one extension; longer, and a crash keeps the hold that long."""
+
+OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
+"""Where a ledger has no overdraft limit this charges what is there, as ALLOW_IF_AVAILABLE does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be guarded: whose call, of which route, and the request to the model."""
+
+    caller: Caller
+    route: str
+    request: Request
+    request_id: str
+    end_user: str | None = None
+    agent: str | None = None
+
+
+class Hold:
+    """A call in progress. Feed `add` with all that the provider streams; `request` is what may be asked of it."""
+
+    def __init__(self, work: Work, amount: int) -> None:
+        self.work = work
+        self.request = work.request
+        self.amount = amount
+        """Microcents held."""
+        self.caps: Caps | None = None
+        """What the engine asks of this call: max_tokens is obeyed already, the rest is the route's to obey."""
+        self.cost = 0
+        """Microcents charged, once settled."""
+        self.uncharged = 0
+        self.remaining: int | None = None
+        """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
+        self.outcome = "released"
+        self._tally = Tally(work.request)
+        self.used = False
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = asyncio.Event()
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far: the provider's figures, and our count where it has told none."""
+        return self._tally.usage if self.used else Usage(0, 0)
+
+    def add(self, item: Delta | Usage) -> None:
+        self.used = True
+        self._tally.add(item)
+
+
+class _NothingUsed(Exception):
+    """Makes the SDK's context manager release instead of commit."""
+
+
+class Guard:
+    """Guards calls of a model. Shared by all requests of a process."""
+
+    def __init__(self, clients: Clients, prices: Prices, calls: CallLog, fail_open: FailOpen, app: str) -> None:
+        self._clients = clients
+        self._prices = prices
+        self._calls = calls
+        self._fail_open = fail_open
+        self._app = app
+        self._running: set[asyncio.Task[Any]] = set()
+        self.draining = False
+        """Set when the process is stopping: nothing new is held."""
+
+    @asynccontextmanager
+    async def hold(self, work: Work) -> AsyncIterator[Hold]:
+        """Hold the upper bound of `work`, run the body, settle what it used, however it ends.
+
+        Raises Problem if the hold is refused, before the body runs. After the body `cost` and `remaining` are
+        set. What was used by then is charged also when the body fails or is cancelled; nothing used is released.
+        A ProviderError that knows what it used is charged for it and raised as Problem provider_error.
+        """
+        if self.draining:
+            raise Problem("shutting_down")
+        hold = Hold(work, self.upper_bound(work.request))
+        keeper = self._start(self._keep(hold))
+        try:
+            await hold.granted
+            yield hold
+        except ProviderError as error:
+            if error.usage is not None:
+                hold.add(error.usage)
+            raise provider_problem(error, work) from error
+        finally:
+            hold.left.set()
+            if hold.granted.done() and not hold.granted.cancelled():
+                hold.granted.exception()  # seen: we may have been cancelled before we could await it
+            await asyncio.shield(keeper)
+
+    async def unbroken(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run to its end and return its result, also when the caller of this is cancelled meanwhile."""
+        if self.draining:
+            work.close()
+            raise Problem("shutting_down")
+        return await asyncio.shield(self._start(work))
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all that was held is settled, `seconds` at most."""
+        self.draining = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+
+    def upper_bound(self, request: Request) -> int:
+        """Microcents that `request` can cost at most."""
+        return self._prices.of(request.model).upper_bound(request.messages, request.max_tokens).microcents
+
+    def book(self, hold: Hold, client: TenantClient, started: float) -> None:
+        """Read what was charged from the engine's answers, and note the call. `started` is monotonic seconds."""
+        settled, reserved = client.settled, client.reserved
+        if settled is not None and settled.is_success and (charged := settled.get_body_attribute("charged")):
+            hold.uncharged = max(0, hold.cost - charged["amount"])
+            hold.cost = charged["amount"]
+        answers = [answer.body for answer in (settled, reserved) if answer is not None and answer.is_success]
+        ledgers = next((found for body in answers if (found := ledgers_of(body, 0.0))), [])
+        hold.remaining = min((ledger.remaining for ledger in ledgers), default=None)
+        if hold.uncharged:
+            self._clients.note_uncharged(hold.work.caller.tenant, hold.uncharged)
+        self.note(hold, started, reserved.get_body_attribute("reservation_id") if reserved else None)
+
+    def note(self, hold: Hold, started: float, reservation_id: str | None = None) -> None:
+        """Write the call into the record."""
+        work, usage = hold.work, hold.usage
+        CALLS.labels(work.route, hold.outcome).inc()
+        CHARGED.inc(hold.cost)
+        self._calls.add(
+            CallRecord(
+                id=str(uuid.uuid4()),
+                at=datetime.now(UTC),
+                tenant=work.caller.tenant,
+                end_user=work.end_user,
+                route=work.route,
+                model=work.request.model,
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                hold=hold.amount,
+                cost=hold.cost,
+                uncharged=hold.uncharged,
+                outcome=hold.outcome,
+                reservation_id=reservation_id,
+                request_id=work.request_id,
+                duration_ms=int((time.monotonic() - started) * 1000),
+            )
+        )
+
+    def refusal(self, client: TenantClient, work: Work, amount: int) -> Problem:
+        """The problem for a hold that was not granted, told from the engine's own answer."""
+        answer = client.reserved
+        if answer is None or answer.is_success:
+            # none, or a 2xx that the SDK could not read: whether it holds is not known, so it is not used
+            return Problem("budget_unavailable")
+        code = code_of_response(answer)
+        if code == "budget_misconfigured":
+            log.error(
+                "hold refused: the budget is not set up",
+                tenant=work.caller.tenant,
+                status=answer.status,
+                error=answer.get_body_attribute("error"),
+                message=answer.error_message,
+            )
+        retry_after = answer.retry_after_ms_header
+        return Problem(
+            code,
+            retry_after=None if retry_after is None else retry_after // 1000,
+            members=self._members(work.caller.tenant, amount),
+        )
+
+    def _members(self, tenant: str, amount: int) -> dict[str, Any]:
+        known = self._clients.balances.known(tenant)
+        short = known.tightest if known else None
+        members: dict[str, Any] = {"tenant": tenant, "unit": UNIT}
+        if short is not None and short.remaining < amount:
+            members |= {"scope": short.scope, "remaining": short.remaining}
+        return members
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _keep(self, hold: Hold) -> None:
+        started = time.monotonic()
+        try:
+            client = await self._clients.of(hold.work.caller.tenant)
+        except Problem as problem:
+            self._refuse(hold, problem, started)
+            return
+        try:
+            async with self._reservation(client, hold) as reservation:
+                self._fail_open.outage_is_over()
+                self._grant(hold, reservation.caps, client)
+                await hold.left.wait()
+                self._settle(hold, reservation)
+        except _NothingUsed:
+            pass
+        except CyclesProtocolError:
+            await self._refused(hold, client, started)
+            return
+        except Exception:
+            log.exception("guard failed", tenant=hold.work.caller.tenant)
+            self._refuse(hold, Problem("internal_error"), started)
+            return
+        self.book(hold, client, started)
+
+    def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:
+        work = hold.work
+        return client.stream_reservation(
+            subject=subject_of(work.caller.tenant, self._app, work.end_user, work.agent),
+            action=Action(kind="llm.completion", name=work.request.model),
+            estimate=Amount(unit=Unit.USD_MICROCENTS, amount=hold.amount),
+            ttl_ms=HOLD_TTL_MS,
+            overage_policy=OVERAGE_POLICY,
+            metadata={"route": work.route, "request_id": work.request_id},
+        )
+
+    def _grant(self, hold: Hold, caps: Caps | None, client: TenantClient) -> None:
+        hold.caps = caps
+        hold.request = capped(hold.request, caps)
+        ledgers = ledgers_of(client.reserved.body if client.reserved else None, 0.0)
+        hold.remaining = min((ledger.remaining for ledger in ledgers), default=None)
+        if not hold.granted.done():
+            hold.granted.set_result(None)
+
+    def _settle(self, hold: Hold, reservation: AsyncStreamReservation) -> None:
+        if not hold.used:
+            raise _NothingUsed
+        usage = hold.usage
+        hold.cost = self._prices.of(hold.request.model).cost(usage)
+        hold.outcome = "charged"
+        reservation.usage.tokens_input = usage.input_tokens
+        reservation.usage.tokens_output = usage.output_tokens
+        reservation.usage.model_version = hold.request.model
+        reservation.usage.set_actual_cost(hold.cost)
+
+    async def _refused(self, hold: Hold, client: TenantClient, started: float) -> None:
+        refusal = self.refusal(client, hold.work, hold.amount)
+        if refusal.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
+            await self._serve_unguarded(hold, client, started)
+        else:
+            self._refuse(hold, refusal, started)
+
+    def _refuse(self, hold: Hold, problem: Problem, started: float) -> None:
+        hold.outcome = problem.code
+        hold.amount = 0
+        self.note(hold, started)
+        if not hold.granted.done():
+            hold.granted.set_exception(problem)
+
+    async def _serve_unguarded(self, hold: Hold, client: TenantClient, started: float) -> None:
+        """Cycles is out of reach and the settings say to serve all the same: the spend is booked afterwards."""
+        if not hold.granted.done():
+            hold.granted.set_result(None)
+        await hold.left.wait()
+        if hold.used:
+            hold.cost = self._prices.of(hold.request.model).cost(hold.usage)
+        hold.outcome = "unguarded"
+        work = hold.work
+        subject = subject_of(work.caller.tenant, self._app, work.end_user, work.agent)
+        self._fail_open.book(client.config, subject, work.request.model, held=hold.amount, cost=hold.cost)
+        self.note(hold, started)
+
+
+def capped(request: Request, caps: Caps | None) -> Request:
+    """The request as the engine's caps allow it."""
+    if caps is None or caps.max_tokens is None or caps.max_tokens >= request.max_tokens:
+        return request
+    return replace(request, max_tokens=caps.max_tokens)
+
+
+def provider_problem(error: ProviderError, work: Work) -> Problem:
+    """502 provider_error; the cause is logged, the client does not learn it."""
+    log.warning("model provider failed", kind=error.kind, cause=str(error), model=work.request.model)
+    return Problem("provider_error")

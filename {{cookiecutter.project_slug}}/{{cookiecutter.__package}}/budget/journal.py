@@ -1,0 +1,85 @@
+"""The journal of commits that Cycles has not taken yet: the SDK writes it, this brings it home.
+
+The SDK writes a commit down before it sends it and tries again for about 15 seconds. What is left after that, and
+what a killed process left, is settled from here: at start, with no traffic, and in a sweep while serving.
+Settling twice is harmless: a commit keeps its idempotency key.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+from runcycles.retry import AsyncCommitRetryEngine
+
+from ..problems import Problem
+from .clients import Clients
+from .sdk import allow_replay, tenant_of_folder
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 10.0
+OURS_AFTER_S = 20.0
+"""Younger records are still with the SDK's own retries."""
+AT_ONCE = 20
+REPLAY_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Commits waiting to be settled, and the age in seconds of the oldest (0 if none)."""
+
+    count: int
+    oldest_s: float
+
+
+class Journal:
+    """All tenants' journals below one folder. Other Cycles servers' records in it are left alone."""
+
+    def __init__(self, folder: Path, base_url: str, clients: Clients) -> None:
+        self._folder = folder
+        self._base_url = base_url
+        self._clients = clients
+
+    def backlog(self) -> Backlog:
+        ages = [time.time() - written for _, written in self._records()]
+        return Backlog(len(ages), max(ages, default=0.0))
+
+    async def run(self) -> None:
+        """Settle what was left behind, then sweep until cancelled."""
+        await self.settle(older_than=0.0)
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            await self.settle(older_than=OURS_AFTER_S)
+
+    async def settle(self, older_than: float) -> None:
+        """Try once to settle the journals that hold a record older than `older_than` seconds."""
+        folders = {folder for folder, written in self._records() if time.time() - written >= older_than}
+        turn = asyncio.Semaphore(AT_ONCE)
+        await asyncio.gather(*(self._replay(folder, turn) for folder in sorted(folders)))
+
+    def _records(self) -> list[tuple[Path, float]]:
+        found = []
+        for path in self._folder.glob("*/*.json"):
+            try:
+                found.append((path.parent, path.stat().st_mtime))
+            except FileNotFoundError:
+                continue  # settled this moment
+        return found
+
+    async def _replay(self, folder: Path, turn: asyncio.Semaphore) -> None:
+        tenant = tenant_of_folder(self._base_url, folder.name)
+        if tenant is None:
+            return
+        async with turn:
+            try:
+                client = await self._clients.of(tenant)
+            except Problem:
+                log.error("journal of a tenant without a usable Cycles key", tenant=tenant, folder=str(folder))
+                return
+            config = replace(client.config, retry_enabled=True, retry_max_attempts=1, retry_initial_delay=0.0)
+            engine = AsyncCommitRetryEngine(config)
+            allow_replay(folder)
+            engine.set_client(client)  # this is what makes the SDK read the folder and start
+            await engine.flush(REPLAY_TIMEOUT_S)

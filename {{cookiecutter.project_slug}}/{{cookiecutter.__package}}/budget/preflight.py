@@ -1,0 +1,86 @@
+"""The preflight: refuse what the budget cannot pay before any work is done. Advisory: the hold decides."""
+
+import asyncio
+import uuid
+
+from runcycles import Action, Amount, DecisionRequest, Unit
+
+from ..problems import Problem, code_of_cycles
+from .balances import UNIT, Ledger, Snapshot
+from .clients import Clients, code_of_response
+from .fail_open import FailOpen
+from .subject import subject_of
+
+FRESH_S = 1.0
+"""How old a remembered balance may be to deny by itself: other workers and the CLI change balances too."""
+
+
+class Preflight:
+    """Asks the memory first, and Cycles (`decide`) only for a tenant that nothing is known of.
+
+    `least_cost` is the microcents of the cheapest call there is.
+    """
+
+    def __init__(self, clients: Clients, fail_open: FailOpen, app: str, least_cost: int) -> None:
+        self._clients = clients
+        self._fail_open = fail_open
+        self._app = app
+        self._least_cost = least_cost
+        self._deciding: dict[str, asyncio.Task[str | None]] = {}
+
+    async def check(self, tenant: str) -> None:
+        """Raises Problem: 402 or 403 when no call can be paid, 503 when Cycles is known to be out of reach."""
+        if self._clients.breaker.refuses:
+            self._out_of_reach()
+            return
+        known = self._clients.balances.known(tenant)
+        if known is None:
+            code = await self._decide_once(tenant)
+            if code == "budget_unavailable":
+                self._out_of_reach()
+            elif code is not None:
+                raise Problem(code, members={"tenant": tenant, "unit": UNIT})
+        elif (short := self._denied_by(known)) is not None:
+            code, ledger = short
+            members = {"tenant": tenant, "unit": UNIT, "scope": ledger.scope, "remaining": ledger.remaining}
+            raise Problem(code, members=members)
+
+    def _out_of_reach(self) -> None:
+        if not self._fail_open.enabled:
+            raise Problem("budget_unavailable")
+
+    def _denied_by(self, known: Snapshot) -> tuple[str, Ledger] | None:
+        if known.age > FRESH_S:
+            return None
+        for ledger in known.ledgers.values():
+            if ledger.is_over_limit:
+                return "overdraft_limit_exceeded", ledger
+            if ledger.debt > 0 and ledger.overdraft_limit == 0:
+                return "debt_outstanding", ledger
+            if ledger.remaining + ledger.reserved < self._least_cost:
+                return "budget_exceeded", ledger
+        return None
+
+    async def _decide_once(self, tenant: str) -> str | None:
+        """One `decide` for all who wait for the same tenant's."""
+        task = self._deciding.get(tenant)
+        if task is None:
+            task = self._deciding[tenant] = asyncio.create_task(self._decide(tenant))
+            task.add_done_callback(lambda _: self._deciding.pop(tenant, None))
+        return await asyncio.shield(task)
+
+    async def _decide(self, tenant: str) -> str | None:
+        client = await self._clients.of(tenant)
+        response = await client.decide(
+            DecisionRequest(
+                idempotency_key=str(uuid.uuid4()),
+                subject=subject_of(tenant, self._app),
+                action=Action(kind="llm.completion", name="preflight"),
+                estimate=Amount(unit=Unit.USD_MICROCENTS, amount=self._least_cost),
+            )
+        )
+        if not response.is_success:
+            return code_of_response(response)
+        if response.get_body_attribute("decision") != "DENY":
+            return None
+        return code_of_cycles(409, response.get_body_attribute("reason_code"))

@@ -1,0 +1,154 @@
+"""What calls cost: prices.toml in, microcents out (1 USD = 10^8). Decimals rounded up, never floats."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import ROUND_CEILING, Decimal
+from pathlib import Path
+from typing import NamedTuple
+from unicodedata import normalize
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..llm.provider import Message, Usage
+
+PRICES_FILE = Path(__file__).with_name("prices.toml")
+MICROCENTS_PER_USD = 10**8
+MAX_MICROCENTS = 2**63 - 1  # Cycles amounts are int64
+
+# What a provider adds around the contents: 3 to 5 tokens a message for its role and borders, and up to 10 a
+# call to prime the answer, as far as OpenAI and Anthropic are known to; with room to spare.
+_TOKENS_PER_MESSAGE = 8
+_TOKENS_PER_CALL = 16
+
+_DATE_SUFFIX = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$", re.ASCII)
+_USD = re.compile(r"(\d+)(?:\.(\d{1,8}))?", re.ASCII)
+
+
+class UnknownModel(LookupError):
+    """prices.toml has no price for a model."""
+
+
+class Bound(NamedTuple):
+    """The most that a call can use and cost."""
+
+    input_tokens: int
+    microcents: int
+
+
+class Rates(BaseModel):
+    """USD per million tokens. `cache_write` is None where writing the cache costs what input does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Decimal = Field(ge=0)
+    cached_input: Decimal = Field(ge=0)
+    cache_write: Decimal | None = Field(default=None, ge=0)
+    output: Decimal = Field(ge=0)
+
+
+class LongPrompt(Rates):
+    """The rates of a whole call that has more than `above` input tokens."""
+
+    above: int
+
+
+class Price(NamedTuple):
+    """What one model costs."""
+
+    rates: Rates
+    long_prompt: LongPrompt | None = None
+
+    def cost(self, usage: Usage) -> int:
+        """Microcents for what was used, rounded up once, on the sum."""
+        rates = self._rates_for(usage.input_tokens)
+        cached, written = usage.cached_input_tokens, usage.cache_write_input_tokens
+        write_rate = rates.input if rates.cache_write is None else rates.cache_write
+        return _microcents(
+            (usage.input_tokens - cached - written) * rates.input
+            + cached * rates.cached_input
+            + written * write_rate
+            + usage.output_tokens * rates.output
+        )
+
+    def upper_bound(self, messages: Iterable[Message], max_tokens: int) -> Bound:
+        """The most that a call can cost, before it is made.
+
+        A byte-level BPE, as these models use, makes at least one byte of every token; nothing is taken as
+        cached, and all of it as written to the cache where that costs more.
+        """
+        tokens = _TOKENS_PER_CALL + sum(_TOKENS_PER_MESSAGE + _most_bytes(m.content) for m in messages)
+        rates = self._rates_for(tokens)
+        highest = max(rates.input, rates.cache_write or 0)
+        return Bound(tokens, _microcents(tokens * highest + max_tokens * rates.output))
+
+    def _rates_for(self, input_tokens: int) -> Rates:
+        if self.long_prompt is not None and input_tokens > self.long_prompt.above:
+            return self.long_prompt
+        return self.rates
+
+
+class Prices(BaseModel):
+    """The table of prices.toml. `as_of` is the day it was last compared with the providers' own lists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: date
+    models: Mapping[str, Rates]
+    long_prompts: Mapping[str, LongPrompt] = {}
+
+    @classmethod
+    def load(cls, path: Path = PRICES_FILE) -> "Prices":
+        """Read a table. Raises OSError, tomllib.TOMLDecodeError or pydantic.ValidationError."""
+        return cls.model_validate(tomllib.loads(path.read_text("utf-8"), parse_float=Decimal))
+
+    def of(self, model: str) -> Price:
+        """The price of a model, by its exact name, else by its name without the date at its end.
+
+        `gpt-4.1-mini-2025-04-14` costs what `gpt-4.1-mini` does; `gpt-4.1-mini-turbo` is unknown.
+        Raises UnknownModel.
+        """
+        for name in (model, _DATE_SUFFIX.sub("", model)):
+            if name in self.models:
+                return Price(self.models[name], self.long_prompts.get(name))
+        raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+
+    def least_cost(self, models: Iterable[str]) -> int:
+        """Microcents of the least hold that a call of one of `models` can ask for: one letter, one token."""
+        return min(self.of(model).upper_bound((Message("user", "x"),), 1).microcents for model in models)
+
+
+def parse_usd(text: str) -> int:
+    """Microcents of an amount in USD as people write it: `5`, `5.00`, `0.00000001`. Raises ValueError."""
+    match = _USD.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not an amount in USD like 5.00 (no sign, at most 8 decimals)")
+    whole, decimals = match.group(1).lstrip("0"), match.group(2) or ""
+    if len(whole) > len(str(MAX_MICROCENTS)):  # before int(): it refuses thousands of digits in its own words
+        raise ValueError(_too_much(text[:20] + "..."))
+    microcents = int(whole or "0") * MICROCENTS_PER_USD + int(decimals.ljust(8, "0"))
+    if microcents > MAX_MICROCENTS:
+        raise ValueError(_too_much(text))
+    return microcents
+
+
+def format_usd(microcents: int) -> str:
+    """An amount in USD, exact, with at least two decimals: `5.00`, `-0.000128`."""
+    whole, rest = divmod(abs(microcents), MICROCENTS_PER_USD)
+    decimals = f"{rest:08d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if microcents < 0 else ''}{whole}.{decimals}"
+
+
+def _too_much(text: str) -> str:
+    return f"{text!r} is more than a budget can hold ({format_usd(MAX_MICROCENTS)} USD)"
+
+
+def _microcents(usd_per_million_tokens: Decimal) -> int:
+    # Tokens times USD per million tokens: 10^8 microcents a USD over 10^6 tokens a million leaves 100.
+    return int((usd_per_million_tokens * 100).to_integral_value(ROUND_CEILING))
+
+
+def _most_bytes(text: str) -> int:
+    """UTF-8 bytes of the longer of the text and its NFKC form, which some tokenizers make of it first."""
+    return max(len(form.encode("utf-8", "surrogatepass")) for form in (text, normalize("NFKC", text)))

@@ -1,0 +1,1 @@
+"""Our own record of guarded calls, for display."""

@@ -1,0 +1,90 @@
+"""One row per guarded call, written in batches off the request's path: for display, never for money."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+MOST_WAITING = 10_000
+BATCH_EVERY_S = 0.5
+KEPT_ROWS = 1_000_000
+KEPT_FOR = timedelta(days=90)
+PRUNE_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """What one call asked for, used and cost; amounts in microcents.
+
+    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was out of reach), or the problem's code
+    by which the call was refused. `uncharged` is what the ledger did not take of the cost.
+    """
+
+    id: str
+    at: datetime
+    tenant: str
+    end_user: str | None
+    route: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    hold: int
+    cost: int
+    uncharged: int
+    outcome: str
+    reservation_id: str | None
+    request_id: str
+    duration_ms: int
+
+
+class Store(Protocol):
+    """Where the records go; the framework's `calls/store.py` brings it."""
+
+    async def insert(self, records: Sequence[CallRecord]) -> None: ...
+
+    async def prune(self, keep_newest: int, older_than: datetime) -> None: ...
+
+
+class CallLog:
+    """Collects records and writes them in batches. `add` never waits; when writing fails for long, the oldest go."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: deque[CallRecord] = deque(maxlen=MOST_WAITING)
+        self._filled = asyncio.Event()
+        self._next_prune = datetime.min.replace(tzinfo=UTC)
+
+    def add(self, record: CallRecord) -> None:
+        self._waiting.append(record)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Write until cancelled; sleeps while there is nothing to write."""
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(BATCH_EVERY_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what waits; once an hour drop what is too old. What a failing database did not take is tried again."""
+        self._filled.clear()
+        batch = list(self._waiting)
+        try:
+            if batch:
+                await self._store.insert(batch)
+            if datetime.now(UTC) >= self._next_prune:
+                self._next_prune = datetime.now(UTC) + PRUNE_EVERY
+                await self._store.prune(KEPT_ROWS, datetime.now(UTC) - KEPT_FOR)
+        except Exception:
+            log.exception("calls not written, trying again", waiting=len(self._waiting))
+            self._filled.set()
+            return
+        for record in batch:
+            if self._waiting and self._waiting[0] is record:
+                self._waiting.popleft()

@@ -1,0 +1,1 @@
+"""The example feature: chat, plain and streamed, and summaries."""

@@ -1,0 +1,163 @@
+"""`doctor`: what would keep the service from working, with remedies. Changes nothing, prints no secret."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import aiohttp
+
+from .budget.balances import UNIT
+from .settings import Settings
+from .tenants.admin_api import AdminApi, AdminError
+from .tenants.errors import TenantsError
+from .tenants.onboarding import EXPIRES_SOON, Onboarding, scope_of
+from .tenants.records import Tenant
+
+AT_A_TIME = 16
+"""Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. A fault keeps something from working; a warning will, or may."""
+
+    level: Literal["ok", "warning", "fault"]
+    check: str
+    message: str
+    remedy: str = ""
+
+
+async def examine(desk: Onboarding) -> list[Finding]:
+    """All checks: settings, journal, Cycles and its admin server, database, each tenant's key and ledger."""
+    admin, database = await _admin(desk), await _database(desk)
+    findings = [
+        *_settings(desk.settings),
+        _journal(desk.settings),
+        await _cycles(desk.settings),
+        admin,
+        database,
+    ]
+    if database.level == "ok":
+        findings += await _tenants(desk, desk.admin if admin.level == "ok" else None)
+    return findings
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    faults = settings.faults()
+    for fault in faults:
+        yield Finding("fault", "settings", fault, "see .env.example")
+    if not faults:
+        yield Finding("ok", "settings", f"complete, for {settings.app_env}")
+
+
+def _journal(settings: Settings) -> Finding:
+    if backlog := sum(1 for _ in settings.cycles_journal_dir.glob("*/*.json")):
+        what = f"{backlog} settlements have not reached Cycles yet"
+        return Finding("warning", "journal", what, "the app replays them; if they stay, read its log")
+    return Finding("ok", "journal", "no settlement waits")
+
+
+async def _cycles(settings: Settings) -> Finding:
+    url = f"{settings.cycles_base_url.rstrip('/')}/actuator/health/readiness"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.get(url) as response,
+        ):
+            status, is_emulator = response.status, "X-Cycles-Emulator" in response.headers
+    except (aiohttp.ClientError, TimeoutError):
+        return Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")
+    if status != 200:
+        return Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")
+    if is_emulator and not settings.development:
+        remedy = "set CYCLES_BASE_URL to the real engine"
+        return Finding("warning", "cycles", "ready, but it is the emulator", remedy)
+    return Finding("ok", "cycles", "ready (the emulator)" if is_emulator else "ready")
+
+
+async def _admin(desk: Onboarding) -> Finding:
+    if desk.admin is None:
+        remedy = "set CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY, here only"
+        return Finding("warning", "admin", "no access: keys and ledgers at Cycles are not examined", remedy)
+    try:
+        await desk.admin.check_access()
+    except AdminError as error:
+        return Finding("fault", "admin", str(error), "see CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY")
+    return Finding("ok", "admin", "access granted")
+
+
+async def _database(desk: Onboarding) -> Finding:
+    try:
+        await desk.registry.ready()
+        is_migrated = await desk.registry.is_migrated()
+    except Exception as error:  # noqa: BLE001  (each driver has its own)
+        return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
+    if not is_migrated:
+        return Finding("fault", "database", "its tables are not those of this version", "make migrate")
+    return Finding("ok", "database", "answers, and is migrated")
+
+
+async def _tenants(desk: Onboarding, admin: AdminApi | None) -> list[Finding]:
+    tenants = [tenant for tenant in await desk.registry.tenants() if tenant.status != "closed"]
+    places = asyncio.Semaphore(AT_A_TIME)
+
+    async def examined(tenant: Tenant) -> list[Finding]:
+        findings = list(_own(desk, tenant))
+        if admin and tenant.onboarded:
+            async with places:
+                findings += await _at_cycles(admin, tenant)
+        return findings
+
+    found = await asyncio.gather(*map(examined, tenants))
+    findings = [finding for findings in found for finding in findings]
+    sound = len(tenants) - len({finding.check for finding in findings})
+    return [*findings, Finding("ok", "tenants", f"{sound} of {len(tenants)} open tenants are in order")]
+
+
+def _own(desk: Onboarding, tenant: Tenant) -> Iterator[Finding]:
+    """What the registry itself tells."""
+    check = f"tenant {tenant.id}"
+    if not tenant.onboarded:
+        yield Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")
+        return
+    try:
+        desk.vault.open(tenant.sealed_key)
+    except TenantsError as error:
+        yield Finding("fault", check, "its Cycles key cannot be read", str(error))
+    expires_at, now = tenant.cycles_key_expires_at, datetime.now(UTC)
+    if expires_at and expires_at < now + EXPIRES_SOON:
+        level: Literal["fault", "warning"] = "fault" if expires_at < now else "warning"
+        message = f"its Cycles key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
+        yield Finding(level, check, message, f"tenants rotate {tenant.id}")
+
+
+async def _at_cycles(admin: AdminApi, tenant: Tenant) -> list[Finding]:
+    """What the control plane tells of its key and ledgers."""
+    check = f"tenant {tenant.id}"
+    try:
+        keys = await admin.live_keys(tenant.id)
+        ledgers = await admin.ledgers(tenant.id)
+    except AdminError as error:
+        return [Finding("fault", check, str(error), "run doctor again")]
+    findings = []
+    if tenant.cycles_key_id not in {key.key_id for key in keys}:
+        findings.append(Finding("fault", check, "its Cycles key was revoked", f"tenants rotate {tenant.id}"))
+    if not any((ledger.scope, ledger.unit) == (scope_of(tenant.id), UNIT) for ledger in ledgers):
+        message = f"no ledger in {UNIT} at {scope_of(tenant.id)}"
+        findings.append(Finding("fault", check, message, "create it by the Cycles Admin API"))
+    for ledger in ledgers:
+        if ledger.unit != UNIT:
+            continue
+        if ledger.status == "FROZEN" and tenant.status == "active":
+            findings.append(
+                Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}")
+            )
+        if ledger.status == "ACTIVE" and tenant.status == "suspended":
+            message = f"it is suspended, but {ledger.scope} is not frozen"
+            findings.append(Finding("fault", check, message, f"tenants suspend {tenant.id}"))
+        if ledger.is_over_limit:
+            remedy = f"tenants fund {tenant.id}, or reset it"
+            findings.append(Finding("warning", check, f"{ledger.scope} is over its limit", remedy))
+    return findings

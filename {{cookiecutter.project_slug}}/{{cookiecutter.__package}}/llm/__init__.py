@@ -1,0 +1,1 @@
+"""The model provider, behind one small interface (provider.py)."""

@@ -1,0 +1,78 @@
+"""A provider that needs no key and no network, and always answers the same to the same."""
+
+import asyncio
+import hashlib
+import re
+
+from pydantic import BaseModel, Field
+
+from .provider import Completion, Delta, Request, Stream, Tally, Usage
+
+_SENTENCES = (
+    (
+        "This is the demo provider, so no model has read your {words} words.",
+        "You are talking to the demo provider, which counted {words} words and understood none.",
+        "The demo provider thanks you for {words} words and answers from a list.",
+    ),
+    (
+        "Before this answer began, its highest possible price was held from your budget.",
+        "The most that this answer could cost was set aside before its first word.",
+        "Your budget was asked first, and it held enough for the longest answer.",
+    ),
+    (
+        "What it really costs is settled at the end, and the rest goes back.",
+        "Only the tokens that were written are charged, and the remainder returns at once.",
+        "When it ends, the true cost is taken and everything else is free again.",
+    ),
+    (
+        "Set a key for a real provider whenever you like; nothing else has to change.",
+        "A real model takes my place as soon as its key is in the environment.",
+        "Open the dashboard now and watch the bar of your tenant move a little.",
+    ),
+)
+
+
+class DemoSettings(BaseModel):
+    """The settings of the demo provider, for the project's one settings class."""
+
+    demo_delay_ms: int = Field(default=40, ge=0, le=10_000)
+
+
+class DemoProvider:
+    """Serves any model name with a reply of 40 to 60 words, streamed with `delay` seconds after every word.
+
+    Its tokens are those of `count_tokens`, so that a stream that is cut costs exactly what was delivered.
+    """
+
+    name = "demo"
+
+    def __init__(self, delay: float = 0.04) -> None:
+        self._delay = delay
+
+    async def complete(self, request: Request) -> Completion:
+        text = _reply(request)
+        return Completion(text, request.model, _usage(request, text))
+
+    async def stream(self, request: Request) -> Stream:
+        text = _reply(request)
+        for word in re.findall(r"\S+\s*", text):
+            yield Delta(word)
+            await asyncio.sleep(self._delay)
+        yield _usage(request, text)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _reply(request: Request) -> str:
+    prompt = "\n".join(message.content for message in request.messages)
+    digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()
+    chosen = (options[byte % len(options)] for options, byte in zip(_SENTENCES, digest, strict=False))
+    text = " ".join(chosen).format(words=len(prompt.split()))
+    return text[: 4 * request.max_tokens]  # the text is ASCII: four characters a token
+
+
+def _usage(request: Request, text: str) -> Usage:
+    tally = Tally(request)
+    tally.add(Delta(text))
+    return tally.usage

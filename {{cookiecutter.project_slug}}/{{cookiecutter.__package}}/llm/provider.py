@@ -1,0 +1,141 @@
+"""What the application needs of a model provider, and nothing more."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+ErrorKind = Literal["unreachable", "timeout", "auth", "bad_request", "rate_limited", "refused", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of a model; at most `max_tokens` output tokens come back."""
+
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, as the provider bills them. Those read from and written to a cache are part of the input."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer. `usage` is None when the provider told none."""
+
+    text: str
+    model: str
+    usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of a streamed answer."""
+
+    text: str
+
+
+class ProviderError(Exception):
+    """The provider did not answer as asked.
+
+    The text never quotes the provider: its message may repeat the API key. `usage` is what the provider
+    had last told of this call's usage before it failed, None when it had told nothing.
+    """
+
+    def __init__(self, kind: ErrorKind, message: str, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.usage = usage
+
+    @classmethod
+    def from_status(cls, status: int, usage: Usage | None = None) -> "ProviderError":
+        """The error for an HTTP status of 400 or more of a provider's API."""
+        kind: ErrorKind = "refused" if status < 500 else "failed"
+        return cls(_KIND_OF_STATUS.get(status, kind), f"the model provider answered HTTP {status}", usage)
+
+
+_KIND_OF_STATUS: dict[int, ErrorKind] = {
+    400: "bad_request",
+    401: "auth",
+    403: "auth",
+    404: "bad_request",
+    408: "timeout",
+    413: "bad_request",
+    422: "bad_request",
+    429: "rate_limited",
+    504: "timeout",
+}
+
+
+# A streamed answer. Whoever may leave it early closes it (contextlib.aclosing): that hangs up on the vendor.
+Stream = AsyncGenerator[Delta | Usage]
+
+
+class Provider(Protocol):
+    """A model provider. One call is one HTTP request, never repeated: it was held for once."""
+
+    name: str
+
+    async def complete(self, request: Request) -> Completion:
+        """Answer in one piece. Raises ProviderError."""
+        ...
+
+    def stream(self, request: Request) -> Stream:
+        """Answer piece by piece; nothing is sent before the first piece is asked for. Raises ProviderError.
+
+        Usage comes whenever the provider tells it: each replaces the last and covers all text before it.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give the connections back."""
+        ...
+
+
+class Tally:
+    """What a streamed call has used so far, so that it can be settled wherever it ends."""
+
+    def __init__(self, request: Request) -> None:
+        self._max_tokens = request.max_tokens
+        self._told = Usage(sum(count_tokens(message.content) for message in request.messages), 0)
+        self._untold_bytes = 0
+
+    def add(self, item: Delta | Usage) -> None:
+        if isinstance(item, Delta):
+            self._untold_bytes += _utf8_size(item.text)
+        elif item != self._told:  # a ProviderError repeats the last figures, which cover no text since
+            self._told, self._untold_bytes = item, 0
+
+    @property
+    def usage(self) -> Usage:
+        """The provider's last figures and our count of the text since; all our count where it told none."""
+        told = self._told.output_tokens
+        counted = min(told + _tokens_of_bytes(self._untold_bytes), self._max_tokens)
+        return replace(self._told, output_tokens=max(told, counted))
+
+
+def count_tokens(text: str) -> int:
+    """Our own count of tokens, for where the provider tells none: one for every four bytes of UTF-8 begun."""
+    return _tokens_of_bytes(_utf8_size(text))
+
+
+def _tokens_of_bytes(size: int) -> int:
+    return -(-size // 4)
+
+
+def _utf8_size(text: str) -> int:
+    # surrogatepass: half an emoji, as a provider may cut one, must not break the count.
+    return len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,82 @@
+"""Everything that the requests of one process share: opened once, closed once, whatever the framework."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Self
+
+import structlog
+
+from .budget.clients import Clients
+from .budget.fail_open import FailOpen
+from .budget.guard import Guard
+from .budget.journal import Journal
+from .budget.preflight import Preflight
+from .budget.prices import MICROCENTS_PER_USD, Prices
+from .calls.record import CallLog
+from .calls.store import CallStore
+from .chat.service import Chat
+from .llm.providers import make_provider
+from .readiness import Readiness
+from .settings import Settings
+from .tenants.identity import Identity
+from .tenants.registry import Registry
+from .tenants.vault import Vault
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 3.0
+FLUSH_S = 2.0
+
+
+class Services:
+    """An async context manager: entering starts the background tasks, leaving settles and closes.
+
+    Nothing here needs the network at start: clients are made on first use, the journal is replayed behind.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
+        prices = Prices.load()
+        limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
+        self.settings = settings
+        self.registry = registry
+        self.store = store
+        self.calls = CallLog(store)
+        self.clients = Clients(settings, registry, Vault(settings.tenant_keys_secret))
+        self.balances = self.clients.balances
+        self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
+        self.guard = Guard(self.clients, prices, self.calls, self.fail_open, settings.cycles_app)
+        least_cost = prices.least_cost(settings.models)
+        self.preflight = Preflight(self.clients, self.fail_open, settings.cycles_app, least_cost)
+        self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
+        self.identity = Identity(registry, settings)
+        self.provider = make_provider(settings)
+        self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)
+        self.readiness = Readiness(registry, self.clients, settings.cycles_journal_dir)
+        self._background: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._background = [asyncio.create_task(self.journal.run()), asyncio.create_task(self.calls.run())]
+        backlog = self.journal.backlog()
+        if backlog.count:
+            log.warning("commits left by an earlier process are being settled", count=backlog.count)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.clients.aclose)
+            closing.push_async_callback(self.provider.aclose)
+            closing.push_async_callback(self.calls.flush)
+            closing.push_async_callback(self.identity.flush)
+            closing.push_async_callback(self._flush_journal)
+            await self.guard.drain(DRAIN_S)
+            for task in self._background:
+                task.cancel()
+            await asyncio.wait(self._background)
+
+    async def _flush_journal(self) -> None:
+        """One more try for commits that wait to be tried again; what still fails stays for the next start."""
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self.journal.settle(older_than=0.0)
+        except TimeoutError:
+            log.warning("commits are left in the journal for the next start", count=self.journal.backlog().count)

@@ -1,0 +1,164 @@
+"""Every setting, read from the environment and `.env` (the environment wins). `.env.example` lists them all."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from runcycles import CyclesConfig
+
+from .about import DISTRIBUTION
+from .budget.prices import Prices, UnknownModel
+from .llm.providers import ProviderSettings
+from .tenants.settings import IdentitySettings
+
+
+def _split(value: object) -> object:
+    return [part for item in value.split(",") if (part := item.strip())] if isinstance(value, str) else value
+
+
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
+"""Newest first, so that a secret can be rotated: the first one signs, all are accepted."""
+
+SHORTEST_SECRET = 32
+
+
+class Settings(ProviderSettings, IdentitySettings, BaseSettings):
+    """The settings of one process. A missing one is no error here: `faults` tells what serving lacks."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+    app_env: Literal["development", "production"] = "production"
+    secret_key: Secrets = []
+    tenant_keys_secret: Secrets = []
+    allowed_hosts: Names = ["localhost", "127.0.0.1", "[::1]"]
+    cors_allow_origins: Names = []
+    forwarded_allow_ips: str = "127.0.0.1"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    metrics_token: SecretStr | None = None
+
+    database_url: str = "sqlite:///var/app.sqlite3"
+
+    cycles_base_url: str = ""
+    cycles_admin_url: str = ""
+    cycles_admin_api_key: SecretStr | None = None
+    cycles_journal_dir: Path = Path("var/cycles-journal")
+    cycles_app: str = DISTRIBUTION
+    cycles_connect_timeout: float = 2.0
+    cycles_read_timeout: float = 5.0
+    cycles_retry_enabled: bool = True
+    cycles_retry_max_attempts: int = 5
+    cycles_retry_initial_delay: float = 0.5
+    cycles_retry_multiplier: float = 2.0
+    cycles_retry_max_delay: float = 30.0
+
+    llm_allowed_models: Names = []
+    llm_max_tokens: int = 1024
+
+    budget_fail_open: bool = False
+    budget_fail_open_limit: Decimal | None = None
+
+    @property
+    def development(self) -> bool:
+        return self.app_env == "development"
+
+    @property
+    def models(self) -> list[str]:
+        """The models a caller may ask for. The first is what it gets when it names none."""
+        return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
+
+    def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
+        """The SDK's configuration of one tenant's client; time-outs and delays in seconds."""
+        return CyclesConfig(
+            base_url=self.cycles_base_url,
+            api_key=api_key,
+            tenant=tenant,
+            app=self.cycles_app,
+            connect_timeout=self.cycles_connect_timeout,
+            read_timeout=self.cycles_read_timeout,
+            retry_enabled=self.cycles_retry_enabled,
+            retry_max_attempts=self.cycles_retry_max_attempts,
+            retry_initial_delay=self.cycles_retry_initial_delay,
+            retry_multiplier=self.cycles_retry_multiplier,
+            retry_max_delay=self.cycles_retry_max_delay,
+            journal_dir=str(self.cycles_journal_dir),
+        )
+
+    def faults(self) -> list[str]:
+        """What keeps this configuration from serving, a line each, by the names of `.env.example`."""
+        return [
+            *self._secret_faults(),
+            *self._address_faults(),
+            *self._journal_faults(),
+            *self._model_faults(),
+            *([] if self.development else self.provider_faults()),
+            *self.identity_faults(),
+        ]
+
+    def _secret_faults(self) -> list[str]:
+        faults = []
+        for name, secrets in (
+            ("SECRET_KEY", self.secret_key),
+            ("TENANT_KEYS_SECRET", self.tenant_keys_secret),
+        ):
+            if not secrets:
+                faults.append(f"{name} is missing: set {SHORTEST_SECRET} random characters or more")
+            faults += [f"{name} {fault}" for secret in secrets if (fault := weakness(secret))]
+        if self.metrics_token and not self.development and (fault := weakness(self.metrics_token)):
+            faults.append(f"METRICS_TOKEN {fault}")
+        return faults
+
+    def _address_faults(self) -> list[str]:
+        faults = []
+        if not self.cycles_base_url:
+            faults.append("CYCLES_BASE_URL is missing: the address of the Cycles server")
+        for name, url in (
+            ("CYCLES_BASE_URL", self.cycles_base_url),
+            ("CYCLES_ADMIN_URL", self.cycles_admin_url),
+        ):
+            if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+                faults.append(f"{name} must be an http or https address")
+        if not self.development and "*" in self.allowed_hosts:
+            faults.append("ALLOWED_HOSTS must not hold * in production: name the hosts")
+        if not self.database_url.startswith(("sqlite:///", "postgresql://")):
+            faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
+        return faults
+
+    def _journal_faults(self) -> list[str]:
+        try:
+            self.cycles_journal_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = self.cycles_journal_dir / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            return [f"CYCLES_JOURNAL_DIR {self.cycles_journal_dir} is not writable: {error.strerror}"]
+        return []
+
+    def _model_faults(self) -> list[str]:
+        faults = []
+        prices = Prices.load()
+        for model in self.models:
+            try:
+                prices.of(model)
+            except UnknownModel:
+                faults.append(f"LLM_MODEL or LLM_ALLOWED_MODELS: there is no price for {model} in budget/prices.toml")
+        if self.llm_max_tokens < 1:
+            faults.append("LLM_MAX_TOKENS must be 1 or more")
+        if self.budget_fail_open and not self.budget_fail_open_limit:
+            faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
+        return faults
+
+
+def weakness(secret: SecretStr) -> str | None:
+    """Why a secret will not do, to be read after its name; None if it will."""
+    value = secret.get_secret_value()
+    if len(value) < SHORTEST_SECRET:
+        return f"is too short: {SHORTEST_SECRET} characters or more"
+    if len(set(value)) < 10:
+        return "is too simple: make it at random"
+    return None
