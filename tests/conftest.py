@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_cookies.plugin import Cookies
 
 ROOT = Path(__file__).parent.parent
 PROJECT = "{{cookiecutter.project_slug}}"
+UV = os.environ.get("UV") or shutil.which("uv") or "uv"  # `uv run` sets it
 QUESTIONS: dict[str, Any] = {
     question: offered
     for question, offered in json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).items()
@@ -26,12 +27,19 @@ CHOICES: dict[str, list[str]] = {
 }
 
 
+def user_environment() -> dict[str, str]:
+    """The environment without what ties uv to the environment that these tests run in."""
+    ties = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
+    return {name: value for name, value in os.environ.items() if name not in ties}
+
+
 @dataclass(frozen=True)
 class BakedProject:
     """A project as cookiecutter leaves it, and the answers that made it."""
 
     path: Path
     answers: dict[str, str]
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def package(self) -> Path:
@@ -47,13 +55,12 @@ class BakedProject:
         """The text of one file, its newlines as they lie on the disk."""
         return (self.path / name).read_bytes().decode()
 
-    def run(self, *command: str, **environment: str) -> None:
-        """Run a command in the project; on failure show its output, the answers and how to repeat it."""
-        inherited = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    def run(self, *command: str) -> str:
+        """Run a command in the project, return its output; a failure shows it, and how to repeat the bake."""
         done = subprocess.run(
             command,
             cwd=self.path,
-            env=inherited | environment,
+            env=user_environment() | self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -62,9 +69,8 @@ class BakedProject:
             check=False,
         )
         if done.returncode:
-            pytest.fail(
-                f"{done.stdout}\n{shlex.join(command)} ended with {done.returncode} in\n{self}", pytrace=False
-            )
+            pytest.fail(f"{done.stdout}\n{shlex.join(command)} ended with {done.returncode} in\n{self}", pytrace=False)
+        return done.stdout
 
     def __str__(self) -> str:
         return f"{self.path}\nTo repeat it: {bake_command(self.answers)}"
@@ -100,9 +106,7 @@ def bake_command(answers: dict[str, str]) -> str:
 def copy_template(target: Path) -> Path:
     """Copy what cookiecutter reads, less what git would not keep. Returns `target`."""
     shutil.copytree(ROOT / "hooks", target / "hooks")
-    shutil.copytree(
-        ROOT / PROJECT, target / PROJECT, ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
-    )
+    shutil.copytree(ROOT / PROJECT, target / PROJECT, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
     shutil.copy(ROOT / "cookiecutter.json", target)
     for folder in sorted((target / PROJECT).rglob("*"), reverse=True):
         if folder.is_dir() and not any(folder.iterdir()):

@@ -11,6 +11,7 @@ import pytest
 
 from .conftest import CHOICES, QUESTIONS, Bake, BakedProject, Refuse, bake_command
 
+COOKIECUTTER = [sys.executable, "-m", "cookiecutter"]
 SINGLE_ANSWERS = [(question, answer) for question, answers in CHOICES.items() for answer in answers]
 
 AWKWARD_TEXTS = {
@@ -113,9 +114,7 @@ def test_each_offered_answer_makes_a_project(bake_once: Bake, question: str, ans
 @pytest.mark.parametrize("license_name", CHOICES["license"])
 @pytest.mark.parametrize("provider", CHOICES["llm_provider"])
 def test_every_provider_goes_with_every_license(bake_once: Bake, provider: str, license_name: str) -> None:
-    metadata = tomllib.loads(bake_once(llm_provider=provider, license=license_name).read("pyproject.toml"))[
-        "project"
-    ]
+    metadata = tomllib.loads(bake_once(llm_provider=provider, license=license_name).read("pyproject.toml"))["project"]
     assert metadata["license"].removeprefix("LicenseRef-") == license_name
     assert provider == "demo" or any(line.startswith(provider) for line in metadata["dependencies"])
 
@@ -150,7 +149,7 @@ def test_jinja_typed_at_the_prompt_stays_plain_text(template: Path, tmp_path: Pa
     config = tmp_path / "config.yaml"
     config.write_text(f"replay_dir: {json.dumps(str(tmp_path / 'replay'))}\n")
     subprocess.run(
-        [sys.executable, "-m", "cookiecutter", "--config-file", config, "-o", tmp_path, template],
+        [*COOKIECUTTER, "--config-file", config, "-o", tmp_path, template],
         input="\n".join(typed) + "\n",
         text=True,
         encoding="utf-8",
@@ -161,9 +160,7 @@ def test_jinja_typed_at_the_prompt_stays_plain_text(template: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("slug", "would_do"), REFUSED_SLUGS.items(), ids=map(ascii, REFUSED_SLUGS))
-def test_a_bad_slug_is_refused_in_one_line_and_leaves_nothing(
-    refuse: Refuse, slug: str, would_do: str
-) -> None:
+def test_a_bad_slug_is_refused_in_one_line_and_leaves_nothing(refuse: Refuse, slug: str, would_do: str) -> None:
     refusal = refuse(project_slug=slug)
     assert refusal.left == []
     assert re.fullmatch(
@@ -174,9 +171,7 @@ def test_a_bad_slug_is_refused_in_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize("question", ["project_name", "description", "author_name"])
 @pytest.mark.parametrize("text", REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
-def test_a_bad_text_is_refused_in_one_line_and_leaves_nothing(
-    refuse: Refuse, question: str, text: str
-) -> None:
+def test_a_bad_text_is_refused_in_one_line_and_leaves_nothing(refuse: Refuse, question: str, text: str) -> None:
     refusal = refuse(**{question: text})
     assert refusal.left == []
     shown = ascii(text[:60]).replace("\\r", "\\n")  # Jinja's doing
@@ -184,15 +179,12 @@ def test_a_bad_text_is_refused_in_one_line_and_leaves_nothing(
     assert len(refusal.message.splitlines()) == 1
 
 
-def test_on_the_command_line_a_refusal_exits_with_1_and_says_why_first(
-    template: Path, tmp_path: Path
-) -> None:
+def test_on_the_command_line_a_refusal_exits_with_1_and_says_why_first(template: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"replay_dir: {json.dumps(str(tmp_path / 'replay'))}\n")
     output = tmp_path / "output"
     done = subprocess.run(
-        [sys.executable, "-m", "cookiecutter", "--no-input", "--config-file", config, "-o", output, template]
-        + ["project_slug=Acme_Chat"],
+        [*COOKIECUTTER, "--no-input", "--config-file", config, "-o", output, template, "project_slug=Acme_Chat"],
         text=True,
         encoding="utf-8",
         capture_output=True,

@@ -1,22 +1,19 @@
 """The generated projects hold their own promises: each runs its own checks, as its user would.
 
-All projects share one environment, so that only what differs between them is installed.
+Projects share an environment for each Python, so that only what differs between them is installed.
 """
 
-import os
 import re
-import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from .conftest import Bake, BakedProject
+from .conftest import UV, Bake, BakedProject
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
-
-UV = os.environ.get("UV") or shutil.which("uv") or "uv"
 
 
 def python_for(version: str) -> str:
@@ -26,48 +23,48 @@ def python_for(version: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environment") / ".venv"
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("environments")
 
 
 @pytest.fixture
-def set_up(bake_once: Bake, environment: Path) -> Bake:
-    """As `bake_once`, with the project's environment as its `make setup` leaves it."""
+def set_up(bake: Bake, environments: Path) -> Bake:
+    """As `bake`, with the project's environment as its `make setup` leaves it."""
 
-    def bake_and_set_up(*, python: str, **answers: str) -> BakedProject:
-        project = bake_once(python_version=python, **answers)
-        link = project.path / ".venv"
-        if not link.is_symlink():
-            link.symlink_to(environment, target_is_directory=True)
-        project.run("make", "setup", f"UV={UV}", UV_PYTHON=python_for(python))
-        return project
+    def bake_and_set_up(*, python_version: str, **answers: str) -> BakedProject:
+        project = bake(python_version=python_version, **answers)
+        environment = environments / python_version
+        (project.path / ".venv").symlink_to(environment, target_is_directory=True)
+        return replace(
+            project, environment={"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python_for(python_version)}
+        )
 
     return bake_and_set_up
 
 
 def test_a_project_with_default_answers_passes_its_own_check(set_up: Bake) -> None:
-    project = set_up(python="3.13")
-    project.run("make", "check", f"UV={UV}", UV_PYTHON=python_for("3.13"))
+    project = set_up(python_version="3.13")
+    project.run("make", "check", f"UV={UV}")
 
 
 @pytest.mark.parametrize(("provider", "python"), [("anthropic", "3.12"), ("demo", "3.11")])
 def test_a_project_of_another_provider_passes_its_types_and_unit_tests(
     set_up: Bake, provider: str, python: str
 ) -> None:
-    project = set_up(llm_provider=provider, python=python)
+    project = set_up(llm_provider=provider, python_version=python)
+    project.run("make", "setup", f"UV={UV}")
     project.run(".venv/bin/python", "-m", "mypy")
     project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
 
 
 def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(set_up: Bake, template: Path) -> None:
     """The refused names are a list in the hook; this holds it against what is really installed."""
-    project = set_up(python="3.13")
-    listed = (template / "hooks/pre_gen_project.py").read_text()
-    installed = subprocess.run(
-        [project.path / ".venv/bin/python", "-c", LIST_INSTALLED], capture_output=True, text=True, check=True
-    )
-    names = {name for name in installed.stdout.split() if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
-    assert names - set(listed.split()) - {project.package.name, *sys.stdlib_module_names} == set()
+    project = set_up(python_version="3.13")
+    project.run("make", "setup", f"UV={UV}")
+    names = set(project.run(".venv/bin/python", "-c", LIST_INSTALLED).split())
+    refused = set((template / "hooks/pre_gen_project.py").read_text().split()) | sys.stdlib_module_names
+    possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
+    assert possible - refused - {project.package.name} == set()
 
 
 LIST_INSTALLED = """

@@ -33,9 +33,7 @@ def rules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("rules")
     source = (ROOT / "hooks/pre_gen_project.py").read_text(encoding="utf-8")
     script = folder / "pre_gen_project.py"
-    script.write_text(
-        jinja2.Environment(autoescape=False).from_string(source).render(cookiecutter=GOOD_ANSWERS)
-    )  # noqa: S701
+    script.write_text(jinja2.Template(source).render(cookiecutter=GOOD_ANSWERS))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return runpy.run_path(str(script))
@@ -59,10 +57,7 @@ def test_both_hooks_together_have_at_most_150_lines() -> None:
 def test_a_hook_is_ascii_and_imports_the_standard_library_without_its_network(hook: Path) -> None:
     tree = ast.parse(hook.read_text(encoding="ascii"))
     imported = {
-        name.name.partition(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for name in node.names
+        name.name.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
     } | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert imported <= sys.stdlib_module_names - {"http", "socket", "ssl", "subprocess", "urllib"}
 
@@ -73,7 +68,7 @@ def test_the_examples_of_a_rule_are_judged_as_it_says(rules: dict[str, Any], rul
     for example in re.findall("`(.*?)`", valid):
         rules[rule](example)
     for example in re.findall("`(.*?)`", invalid):
-        with pytest.raises(ValueError, match=".+"):
+        with pytest.raises(ValueError, match=r"."):
             rules[rule](example)
 
 
@@ -142,17 +137,13 @@ def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_s
     for name in ("description", "author_name"):
         texts[f"__toml_{name.removesuffix('_name')}"] = QUESTIONS[name]
     answers = {
-        question: offered[0] if isinstance(offered, list) else offered
-        for question, offered in QUESTIONS.items()
+        question: offered[0] if isinstance(offered, list) else offered for question, offered in QUESTIONS.items()
     }
     unrendered = template / "cookiecutter.json"
-    context = (
-        answers | texts | {"_copy_without_render": json.loads(unrendered.read_text())["_copy_without_render"]}
-    )
+    context = answers | texts | {"_copy_without_render": json.loads(unrendered.read_text())["_copy_without_render"]}
     generate_files(repo_dir=template, context={"cookiecutter": context}, output_dir=tmp_path / "cruft")
     assert {path.relative_to(baked.path): data for path, data in snapshot(baked.path).items()} == {
-        path.relative_to(tmp_path / "cruft/acme-chat"): data
-        for path, data in snapshot(tmp_path / "cruft").items()
+        path.relative_to(tmp_path / "cruft/acme-chat"): data for path, data in snapshot(tmp_path / "cruft").items()
     }
 
 
@@ -181,9 +172,7 @@ def test_a_failing_bake_over_a_folder_leaves_no_choices_and_no_loss(
     assert not (mine.parent / "_choices").exists()
 
 
-def test_a_refused_answer_over_a_folder_changes_nothing(
-    bake_over: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_refused_answer_over_a_folder_changes_nothing(bake_over: Callable[..., None], tmp_path: Path) -> None:
     mine = tmp_path / "over/a/b/mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("kept")
@@ -193,9 +182,7 @@ def test_a_refused_answer_over_a_folder_changes_nothing(
 
 
 @pytest.mark.parametrize("question", ["project_name", "description", "author_name"])
-def test_an_answer_that_is_a_path_harms_nothing(
-    bake: Bake, template: Path, tmp_path: Path, question: str
-) -> None:
+def test_an_answer_that_is_a_path_harms_nothing(bake: Bake, template: Path, tmp_path: Path, question: str) -> None:
     precious = tmp_path / "precious"
     (precious / "_choices/framework/fastapi").mkdir(parents=True)
     (precious / "_choices/framework/fastapi/file.txt").write_text("kept")

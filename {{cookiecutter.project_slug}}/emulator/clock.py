@@ -1,7 +1,10 @@
-"""Time in milliseconds since 1970, which tests can move forward instead of sleeping."""
+"""Time in milliseconds since 1970, which tests move forward instead of sleeping."""
 
 import time
 from datetime import UTC, datetime
+
+HOUR_MS = 3600 * 1000
+DAY_MS = 24 * HOUR_MS
 
 
 class Clock:
@@ -11,7 +14,6 @@ class Clock:
         self.offset_ms = offset_ms
 
     def now_ms(self) -> int:
-        """The emulator's time, in ms."""
         return time.time_ns() // 1_000_000 + self.offset_ms
 
 

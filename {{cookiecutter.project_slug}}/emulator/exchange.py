@@ -1,96 +1,100 @@
-"""A request as the handlers see it, and the answers they give."""
+"""One HTTP request as the handlers see it; every plane is a class of handlers on top of it."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from aiohttp import web
+from pydantic import ValidationError
 
-from .ledger import Ledger
-from .schemas import Keyed, Unit
+from .clock import Clock
+from .faults import Fault
+from .ledger import Ledger, Refused
 from .storage import Document, Store
 
-Answer = tuple[int, Document]
-Model = TypeVar("Model", bound=BaseModel)
+Answer = tuple[int, Any]
+MISMATCH = "Provided idempotency does not match the stored one"
 
 
-class Refusal(Exception):
-    """An error answer: HTTP status, Cycles error code, message, and the details if the server gives any."""
+class Emulator:
+    """What all requests share. The faults wait here, oldest first."""
 
-    def __init__(self, status: int, error: str, message: str, details: Document | None = None) -> None:
-        super().__init__(message)
-        self.status, self.error, self.message, self.details = status, error, message, details
-
-
-def invalid(message: str) -> Refusal:
-    return Refusal(400, "INVALID_REQUEST", message)
+    def __init__(self, store: Store, clock: Clock, admin_key: str) -> None:
+        self.store, self.clock, self.admin_key = store, clock, admin_key
+        self.faults: list[Fault] = []
 
 
-def internal(message: str = "Internal error") -> Refusal:
-    return Refusal(500, "INTERNAL_ERROR", message)
+class Exchange:
+    """One request at the time `now` (ms) by the key of `tenant`; None stands for the admin key."""
 
+    def __init__(self, emulator: Emulator, request: web.Request, body: bytes) -> None:
+        self.emulator, self.store, self.now = emulator, emulator.store, emulator.clock.now_ms()
+        self.method, self.path, self.query, self.headers = (
+            request.method,
+            request.path,
+            request.query,
+            request.headers,
+        )
+        self.body = body
+        self.tenant: str | None = None
 
-@dataclass(slots=True)
-class Call:
-    """One request. `now` is in ms; `tenant` is the caller's, None for the admin key."""
-
-    store: Store
-    now: int
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    tenant: str | None = None
-    permissions: tuple[str, ...] = ()
-
-    def parse(self, model: type[Model]) -> Model:
+    def parse(self, model: Any) -> Any:
         """The body as `model`. Raises 500 for a wrong content type (sic), 400 for anything else that is wrong."""
-        content_type = self.headers.get("Content-Type", "")
-        if content_type.split(";")[0].strip().lower() != "application/json":
+        if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
             raise internal()
         try:
             request = model.model_validate_json(self.body)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise invalid(f"Validation failed: {where}: {first['msg']}") from None
-        if isinstance(request, Keyed):
-            header = self.headers.get("X-Idempotency-Key", request.idempotency_key)
-            if header != request.idempotency_key:
-                raise invalid("X-Idempotency-Key header does not match idempotency_key in request body")
+            raise invalid(f"Validation failed: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        if self.headers.get("X-Idempotency-Key") not in {None, getattr(request, "idempotency_key", None)}:
+            raise invalid("X-Idempotency-Key header does not match idempotency_key in request body")
         return request
 
-    def limit(self, default: int = 50) -> int:
-        """The page size asked for, unchecked. Raises ValueError if it is no number."""
-        return int(self.query.get("limit") or default)
+    def once(
+        self, space: str, request: Any, perform: Callable[[], tuple[Document, int]], complaint: str = MISMATCH
+    ) -> Document:
+        """perform()'s answer, kept for as many ms as it says; for a repeated key the answer of then. Raises 409."""
+        key, digest = request.idempotency_key, fingerprint(request)
+        for found in self.store.find(
+            "replays", "space = ? AND key = ? AND until_ms > ?", space, key, self.now
+        ):
+            if found["digest"] != digest:
+                raise Refused("IDEMPOTENCY_MISMATCH", complaint)
+            return dict(found["answer"])
+        answer, kept_ms = perform()
+        record = {"digest": digest, "answer": answer}
+        self.store.save("replays", record, space=space, key=key, until_ms=self.now + kept_ms)
+        return answer
 
-    def unit(self) -> str:
-        try:
-            return Unit(self.query.get("unit", "")).value
-        except ValueError:
-            raise invalid("Invalid value for parameter 'unit'") from None
 
-
-def fingerprint(request: BaseModel) -> str:
+def fingerprint(request: Any) -> str:
     """What must be equal for a repeated idempotency key: the parsed body, so that defaults spelt out are equal."""
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
-def amount(unit: str, value: int) -> Document:
-    return {"unit": unit, "amount": value}
+def invalid(message: str) -> Refused:
+    return Refused("INVALID_REQUEST", message, 400)
+
+
+def internal(message: str = "Internal error") -> Refused:
+    return Refused("INTERNAL_ERROR", message, 500)
+
+
+def money(unit: str, amount: int) -> Document:
+    return {"unit": unit, "amount": amount}
+
+
+def amounts(ledger: Ledger, names: Iterable[str]) -> Document:
+    return {name: money(ledger.unit, getattr(ledger, name)) for name in names}
 
 
 def balance(ledger: Ledger) -> Document:
     """A ledger as the runtime shows it; debt, limit and flag only when there is something to say."""
-    shown: Document = {"scope": ledger.scope.rpartition("/")[2], "scope_path": ledger.scope}
-    for name in ("remaining", "reserved", "spent", "allocated"):
-        shown[name] = amount(ledger.unit, getattr(ledger, name))
-    for name in ("debt", "overdraft_limit"):
-        if value := getattr(ledger, name):
-            shown[name] = amount(ledger.unit, value)
-    return shown | ({"is_over_limit": True} if ledger.is_over_limit else {})
+    shown = {"scope": ledger.scope.rpartition("/")[2], "scope_path": ledger.scope}
+    told = (name for name in ("debt", "overdraft_limit") if getattr(ledger, name))
+    numbers = amounts(ledger, ("remaining", "reserved", "spent", "allocated", *told))
+    return shown | numbers | ({"is_over_limit": True} if ledger.is_over_limit else {})
 
 
 def present(**members: Any) -> Document:

@@ -1,22 +1,31 @@
 """The arithmetic of a ledger: pure functions, one a line of the table in the Cycles facts (section 4).
 
 Amounts are integers of the ledger's unit (USD_MICROCENTS: 1 USD = 10^8). An operation touches every ledger along
-the path of a subject, root first, and either changes all of them or raises and changes none.
+the path of a subject, root first, and either changes all of them or raises Refused and changes none.
 
-    operation                          reserved  remaining  spent  debt
-    hold e                                +e        -e
-    give back e (release, expiry)         -e        +e
-    commit a <= e                         -e      +(e-a)     +a
-    commit e+d, c of d can be charged     -e        -c      +e+f  +(c-f)
-    event d, c of it can be charged                 -c       +f   +(c-f)
+    operation                            reserved  remaining  spent  debt
+    hold e                                  +e        -e
+    give back e (release, expiry)           -e        +e
+    commit a <= e                           -e      +(e-a)     +a
+    commit e+d, of which c can be charged   -e        -c      +e+f  +(c-f)
+    event d, of which c can be charged                -c       +f   +(c-f)
 
-f is what the ledger could fund itself; only ALLOW_WITH_OVERDRAFT, up to overdraft_limit, lets c exceed it.
+f is what a ledger can fund itself; only ALLOW_WITH_OVERDRAFT, up to overdraft_limit, lets c exceed it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+class Refused(Exception):
+    """An error answer: Cycles error code, message, HTTP status, and the details if the server gives any."""
+
+    def __init__(self, code: str, message: str, status: int = 409, details: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.status, self.details = code, message, status, details
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The budget of one scope in one unit. `remaining` follows from the rest, and may be negative."""
 
@@ -30,99 +39,93 @@ class Ledger:
     overdraft_limit: int = 0
     is_over_limit: bool = False
     status: str = "ACTIVE"
-    caps: str | None = None
+    caps: dict[str, Any] | None = None
+    about: dict[str, Any] = field(
+        default_factory=dict
+    )  # what only the admin plane shows: id, times, policies
 
     @property
     def remaining(self) -> int:
         return self.allocated - self.spent - self.reserved - self.debt
 
 
-class Insufficient(Exception):
-    """A charge that REJECT does not allow, or a debit of more than remains. Nothing changed."""
+def check_open(path: list[Ledger]) -> list[Ledger]:
+    for each in path:
+        if each.status != "ACTIVE":
+            message = f"Budget is {each.status.lower()} for scope: {each.scope}"
+            raise Refused(f"BUDGET_{each.status}", message)
+    return path
 
 
-class OverdraftExceeded(Exception):
-    """The debt would exceed a ledger's overdraft_limit. Nothing changed."""
+def hold(path: list[Ledger], estimate: int) -> list[Ledger]:
+    for each in path:
+        check_open([each])
+        if each.is_over_limit:
+            message = "Overdraft limit exceeded for: Scope is over-limit, no new reservations allowed"
+            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", message)
+        if each.debt > 0 and each.overdraft_limit == 0:
+            raise Refused("DEBT_OUTSTANDING", "Outstanding debt blocks new reservation for: DEBT_OUTSTANDING")
+        if each.remaining < estimate:
+            raise Refused("BUDGET_EXCEEDED", "Budget exceeded for: BUDGET_EXCEEDED")
+    return give_back(path, -estimate)
 
 
-def denial(ledger: Ledger, estimate: int) -> str | None:
-    """Why `ledger` refuses to hold `estimate`, as a Cycles reason code, or None. The order is Cycles' own."""
-    if ledger.status in {"FROZEN", "CLOSED"}:
-        return f"BUDGET_{ledger.status}"
-    if ledger.is_over_limit:
-        return "OVERDRAFT_LIMIT_EXCEEDED"
-    if ledger.debt > 0 and ledger.overdraft_limit == 0:
-        return "DEBT_OUTSTANDING"
-    return "BUDGET_EXCEEDED" if ledger.remaining < estimate else None
+def give_back(path: list[Ledger], estimate: int) -> list[Ledger]:
+    return [replace(each, reserved=each.reserved - estimate) for each in path]
 
 
-def hold(ledgers: list[Ledger], estimate: int) -> list[Ledger]:
-    return [replace(ledger, reserved=ledger.reserved + estimate) for ledger in ledgers]
-
-
-def give_back(ledgers: list[Ledger], estimate: int) -> list[Ledger]:
-    return hold(ledgers, -estimate)
-
-
-def commit(ledgers: list[Ledger], estimate: int, actual: int, policy: str) -> tuple[list[Ledger], int]:
-    """Settle a hold of `estimate`; gives the ledgers after it and what was charged.
-
-    Raises Insufficient (actual > estimate under REJECT) and OverdraftExceeded.
-    """
-    charged = actual
+def commit(path: list[Ledger], estimate: int, actual: int, policy: str) -> tuple[list[Ledger], int]:
+    """Settle a hold of `estimate`; gives the ledgers after it and what was charged."""
+    overage = 0
     if actual > estimate:
         if policy == "REJECT":
-            raise Insufficient
-        ledgers, overage = charge(ledgers, actual - estimate, policy)
-        charged = estimate + overage
+            raise Refused(
+                "BUDGET_EXCEEDED", "Budget exceeded for: Actual exceeds estimate and policy is REJECT"
+            )
+        path, overage = charge(path, actual - estimate, policy)
     base = min(actual, estimate)
-    settled = [replace(each, reserved=each.reserved - estimate, spent=each.spent + base) for each in ledgers]
-    return settled, charged
+    return [replace(each, spent=each.spent + base) for each in give_back(path, estimate)], base + overage
 
 
-def charge(ledgers: list[Ledger], amount: int, policy: str) -> tuple[list[Ledger], int]:
-    """Spend `amount` without a hold; gives the ledgers after it and what was charged (c <= amount).
-
-    Raises Insufficient (some remaining < amount under REJECT) and OverdraftExceeded.
-    """
-    if policy == "REJECT" and any(ledger.remaining < amount for ledger in ledgers):
-        raise Insufficient
-    indebtable = {each.scope for each in ledgers if policy == "ALLOW_WITH_OVERDRAFT" and each.overdraft_limit > 0}
-    fundable = [max(0, ledger.remaining) for ledger in ledgers if ledger.scope not in indebtable]
-    charged = min([amount, *fundable])
-
+def charge(path: list[Ledger], amount: int, policy: str) -> tuple[list[Ledger], int]:
+    """Spend `amount` without a hold; gives the ledgers after it and what was charged (c <= amount)."""
+    if policy == "REJECT" and any(each.remaining < amount for each in path):
+        raise Refused("BUDGET_EXCEEDED", "Budget exceeded for: BUDGET_EXCEEDED")
+    may_owe = {each.scope for each in path if policy == "ALLOW_WITH_OVERDRAFT" and each.overdraft_limit > 0}
+    charged = min([amount, *(max(0, each.remaining) for each in path if each.scope not in may_owe)])
     after = []
-    for ledger in ledgers:
-        funded = min(charged, max(0, ledger.remaining))
-        debt = ledger.debt + charged - funded
-        if charged > funded and debt > ledger.overdraft_limit:
-            raise OverdraftExceeded
-        # Whoever could not bear the whole amount takes no new holds until an admin write clears it.
-        uncovered = charged < amount and ledger.remaining < amount and ledger.scope not in indebtable
-        over_limit = ledger.is_over_limit or uncovered
-        after.append(replace(ledger, spent=ledger.spent + funded, debt=debt, is_over_limit=over_limit))
+    for each in path:
+        funded = min(charged, max(0, each.remaining))
+        debt = each.debt + charged - funded
+        if charged > funded and debt > each.overdraft_limit:
+            message = "Overdraft limit exceeded for: OVERDRAFT_LIMIT_EXCEEDED"
+            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", message)
+        # A ledger that could not bear the whole amount takes no new holds until an admin write clears it.
+        uncovered = charged < amount and each.remaining < amount and each.scope not in may_owe
+        over = each.is_over_limit or uncovered
+        after.append(replace(each, spent=each.spent + funded, debt=debt, is_over_limit=over))
     return after, charged
 
 
-def fund(ledger: Ledger, operation: str, amount: int, spent: int) -> Ledger:
-    """An admin's funding operation. RESET_SPENT sets spent to `spent`. Raises Insufficient for too large a DEBIT."""
+def fund(ledger: Ledger, operation: str, amount: int, spent: int = 0) -> Ledger:
+    """An admin's funding; RESET_SPENT sets spent to `spent`."""
+    allocated, debt = ledger.allocated, ledger.debt
     match operation:
         case "CREDIT":
-            ledger = replace(ledger, allocated=ledger.allocated + amount)
+            allocated += amount
         case "DEBIT":
             if ledger.remaining < amount:
-                raise Insufficient
-            ledger = replace(ledger, allocated=ledger.allocated - amount)
-        case "RESET":
-            ledger = replace(ledger, allocated=amount)
-        case "RESET_SPENT":
-            ledger = replace(ledger, allocated=amount, spent=spent)
+                raise Refused("BUDGET_EXCEEDED", f"Insufficient funds: {ledger.scope}")
+            allocated -= amount
         case "REPAY_DEBT":
-            repaid = min(ledger.debt, amount)
-            ledger = replace(ledger, debt=ledger.debt - repaid, allocated=ledger.allocated + amount - repaid)
-    return recompute(ledger)
+            allocated += max(0, amount - debt)
+            debt -= min(debt, amount)
+        case "RESET" | "RESET_SPENT":
+            allocated = amount
+    spent = spent if operation == "RESET_SPENT" else ledger.spent
+    return set_limit(replace(ledger, allocated=allocated, debt=debt, spent=spent), ledger.overdraft_limit)
 
 
-def recompute(ledger: Ledger) -> Ledger:
+def set_limit(ledger: Ledger, overdraft_limit: int) -> Ledger:
     """Every admin write of the limit or the funds sets is_over_limit anew."""
-    return replace(ledger, is_over_limit=ledger.debt > ledger.overdraft_limit)
+    return replace(ledger, overdraft_limit=overdraft_limit, is_over_limit=ledger.debt > overdraft_limit)

@@ -1,187 +1,97 @@
-"""The request bodies of both planes (Cycles facts, sections 1 and 9). Unknown members are refused, as the servers do."""
+"""The request bodies of both planes, one a row as in the tables of the Cycles facts (sections 1 and 9).
 
-from enum import StrEnum
-from typing import Annotated, Any, Literal
+Unknown members are refused, as on the servers. Types are strict: a number in a string is no number.
+"""
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from typing import Annotated, Any, Literal, get_args
 
-INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-
-class Unit(StrEnum):
-    """The units of the protocol, in its order."""
-
-    USD_MICROCENTS = "USD_MICROCENTS"
-    TOKENS = "TOKENS"
-    CREDITS = "CREDITS"
-    RISK_POINTS = "RISK_POINTS"
-
-
-OveragePolicy = Literal["REJECT", "ALLOW_IF_AVAILABLE", "ALLOW_WITH_OVERDRAFT"]
-Identifier = Annotated[str, StringConstraints(max_length=128, pattern=r"^[a-zA-Z0-9_.-]+$")]
-IdempotencyKey = Annotated[str, Field(min_length=1, max_length=256)]
-NotBlank = StringConstraints(pattern=r"\S")
-Ttl = Annotated[int, Field(ge=1000, le=86_400_000)]
-Count = Annotated[int, Field(ge=0, le=INT32_MAX)]
-Metadata = dict[str, Any]
+LEVELS = (
+    "tenant",
+    "workspace",
+    "app",
+    "workflow",
+    "agent",
+    "toolset",
+)  # in the order in which they make a path
+Unit = Literal["USD_MICROCENTS", "TOKENS", "CREDITS", "RISK_POINTS"]
+UNITS: tuple[str, ...] = get_args(Unit)
+Policy = Literal["REJECT", "ALLOW_IF_AVAILABLE", "ALLOW_WITH_OVERDRAFT"]
+Text64 = Annotated[str, Field(max_length=64)]
+Text256 = Annotated[str, Field(max_length=256)]
+Tags = Annotated[list[Text64], Field(max_length=10)]
+Dimensions = Annotated[dict[str, Text256], Field(max_length=16)]
+Labels = Annotated[dict[str, str], Field(max_length=32)]
 
 
 class Body(BaseModel):
-    """Strict: a number in a string is no number."""
-
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Amount(Body):
-    unit: Unit
-    amount: int = Field(ge=0, le=INT64_MAX)
+def row(title: str, base: Any = Body, **members: Any) -> Any:
+    """The model of these members and those of `base`."""
+    return create_model(title, __base__=base, **members)
 
 
-class Subject(Body):
-    """Whose budget it is; the levels in the order in which they make a path."""
-
-    tenant: Identifier | None = None
-    workspace: Identifier | None = None
-    app: Identifier | None = None
-    workflow: Identifier | None = None
-    agent: Identifier | None = None
-    toolset: Identifier | None = None
-    dimensions: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=16)] | None = None
+def maybe(kind: Any, default: Any = None) -> Any:
+    """A member that may be left out, or be null."""
+    return Annotated[kind | None, Field(default=default)]
 
 
-LEVELS = ("tenant", "workspace", "app", "workflow", "agent", "toolset")
+def text(least: int, most: int, pattern: str | None = None) -> Any:
+    return Annotated[str, Field(min_length=least, max_length=most, pattern=pattern)]
 
 
-class Action(Body):
-    kind: Annotated[str, NotBlank, Field(max_length=64)]
-    name: Annotated[str, NotBlank, Field(max_length=256)]
-    tags: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=10)] | None = None
+def number(least: int = 0, most: int = 2**31 - 1) -> Any:
+    return Annotated[int, Field(ge=least, le=most)]
 
 
-class Metrics(Body):
-    tokens_input: Count | None = None
-    tokens_output: Count | None = None
-    latency_ms: Count | None = None
-    model_version: Annotated[str, Field(max_length=128)] | None = None
-    custom: Metadata | None = None
+NAME, METADATA, TTL = text(1, 256, r"\S"), maybe(dict[str, Any]), maybe(number(1000, 86_400_000))
+LEVEL, COUNT, MOMENT = maybe(text(1, 128, r"^[a-zA-Z0-9_.-]+$")), maybe(number()), maybe(AwareDatetime)
 
+Amount = row("Amount", unit=Unit, amount=number(0, 2**63 - 1))
+Subject = row("Subject", **dict.fromkeys(LEVELS, LEVEL), dimensions=maybe(Dimensions))
+Action = row("Action", kind=text(1, 64, r"\S"), name=NAME, tags=maybe(Tags))
+COUNTS = {"tokens_input": COUNT, "tokens_output": COUNT, "latency_ms": COUNT}
+Metrics = row("Metrics", **COUNTS, model_version=maybe(text(0, 128)), custom=METADATA)
 
-class Keyed(Body):
-    """A runtime write; its idempotency key is mandatory."""
+Keyed = row("Keyed", idempotency_key=text(1, 256))
+Decision = row("Decision", Keyed, subject=Subject, action=Action, estimate=Amount, metadata=METADATA)
+LEASE = {"ttl_ms": TTL, "grace_period_ms": maybe(number(0, 60_000), 5000)}
+Reservation = row("Reservation", Decision, **LEASE, overage_policy=maybe(Policy), dry_run=maybe(bool, False))
+Commit = row("Commit", Keyed, actual=Amount, metrics=maybe(Metrics), metadata=METADATA)
+Release = row("Release", Keyed, reason=maybe(Text256))
+Extension = row("Extension", Keyed, extend_by_ms=number(1, 86_400_000), metadata=METADATA)
+CAUSE = {"subject": Subject, "action": Action, "client_time_ms": maybe(int)}
+Event = row("Event", Commit, **CAUSE, overage_policy=maybe(Policy))
 
-    idempotency_key: IdempotencyKey
+LIMITS = {
+    "default_reservation_ttl_ms": TTL,
+    "max_reservation_ttl_ms": TTL,
+    "max_reservation_extensions": COUNT,
+}
+Tenant = row("Tenant", **LIMITS, default_commit_overage_policy=maybe(Policy), metadata=maybe(Labels))
+Status = Literal["ACTIVE", "SUSPENDED", "CLOSED"]
+TenantUpdate = row("TenantUpdate", Tenant, name=maybe(Text256), status=maybe(Status))
+OPTIONS = {"parent_tenant_id": maybe(str), "reservation_expiry_policy": maybe(str)}
+TenantCreate = row("TenantCreate", Tenant, tenant_id=text(3, 64, r"^[a-z0-9-]+$"), name=NAME, **OPTIONS)
+RIGHTS = {"permissions": maybe(list[str]), "scope_filter": maybe(list[str]), "expires_at": MOMENT}
+ABOUT = {"description": maybe(text(0, 1024)), "metadata": METADATA}
+KeyCreate = row("KeyCreate", tenant_id=NAME, name=NAME, **RIGHTS, **ABOUT)
+LIMIT = {"overdraft_limit": maybe(Amount), "commit_overage_policy": maybe(Policy)}
+BudgetUpdate = row("BudgetUpdate", **LIMIT, metadata=METADATA)
+PERIOD = {"period_start": MOMENT, "period_end": MOMENT, "rollover_policy": maybe(str)}
+BudgetCreate = row(
+    "BudgetCreate", BudgetUpdate, tenant_id=maybe(str), scope=NAME, unit=Unit, allocated=Amount, **PERIOD
+)
+Operation = Literal["CREDIT", "DEBIT", "RESET", "RESET_SPENT", "REPAY_DEBT"]
+NOTES = {"reason": maybe(text(0, 512)), "idempotency_key": maybe(Text256), "metadata": METADATA}
+BudgetFund = row("BudgetFund", operation=Operation, amount=Amount, spent=maybe(Amount), **NOTES)
 
-
-class DecisionRequest(Keyed):
-    subject: Subject
-    action: Action
-    estimate: Amount
-    metadata: Metadata | None = None
-
-
-class ReservationRequest(DecisionRequest):
-    ttl_ms: Ttl | None = None
-    grace_period_ms: Annotated[int, Field(ge=0, le=60_000)] | None = 5000
-    overage_policy: OveragePolicy | None = None
-    dry_run: bool | None = False
-
-
-class CommitRequest(Keyed):
-    actual: Amount
-    metrics: Metrics | None = None
-    metadata: Metadata | None = None
-
-
-class ReleaseRequest(Keyed):
-    reason: Annotated[str, Field(max_length=256)] | None = None
-
-
-class ExtendRequest(Keyed):
-    extend_by_ms: int = Field(ge=1, le=86_400_000)
-    metadata: Metadata | None = None
-
-
-class EventRequest(Keyed):
-    subject: Subject
-    action: Action
-    actual: Amount
-    overage_policy: OveragePolicy | None = None
-    metrics: Metrics | None = None
-    client_time_ms: int | None = None
-    metadata: Metadata | None = None
-
-
-class TenantSettings(Body):
-    metadata: Annotated[dict[str, str], Field(max_length=32)] | None = None
-    default_commit_overage_policy: OveragePolicy | None = None
-    default_reservation_ttl_ms: Ttl | None = None
-    max_reservation_ttl_ms: Ttl | None = None
-    max_reservation_extensions: Count | None = None
-
-
-class TenantCreate(TenantSettings):
-    tenant_id: str = Field(pattern=r"^[a-z0-9-]+$", min_length=3, max_length=64)
-    name: Annotated[str, NotBlank, Field(max_length=256)]
-    parent_tenant_id: str | None = None
-    reservation_expiry_policy: str | None = None
-
-
-class TenantUpdate(TenantSettings):
-    name: str | None = None
-    status: Literal["ACTIVE", "SUSPENDED", "CLOSED"] | None = None
-
-
-class KeyUpdate(Body):
-    name: Annotated[str, Field(max_length=256)] | None = None
-    description: Annotated[str, Field(max_length=1024)] | None = None
-    permissions: list[str] | None = None
-    scope_filter: list[str] | None = None
-    metadata: Metadata | None = None
-
-
-class KeyCreate(KeyUpdate):
-    tenant_id: Annotated[str, NotBlank]
-    name: Annotated[str, NotBlank, Field(max_length=256)]
-    expires_at: AwareDatetime | None = None
-
-
-class BudgetCreate(Body):
-    tenant_id: str | None = None
-    scope: Annotated[str, NotBlank]
-    unit: Unit
-    allocated: Amount
-    overdraft_limit: Amount | None = None
-    commit_overage_policy: OveragePolicy | None = None
-    rollover_policy: Literal["NONE", "CARRY_FORWARD", "CAP_AT_ALLOCATED"] | None = None
-    period_start: AwareDatetime | None = None
-    period_end: AwareDatetime | None = None
-    metadata: Metadata | None = None
-
-
-class BudgetUpdate(Body):
-    overdraft_limit: Amount | None = None
-    commit_overage_policy: OveragePolicy | None = None
-    metadata: Metadata | None = None
-
-
-class BudgetFund(Body):
-    operation: Literal["CREDIT", "DEBIT", "RESET", "RESET_SPENT", "REPAY_DEBT"]
-    amount: Amount
-    spent: Amount | None = None
-    reason: Annotated[str, Field(max_length=512)] | None = None
-    idempotency_key: Annotated[str, Field(max_length=256)] | None = None
-    metadata: Metadata | None = None
-
-
-class BudgetTransition(Body):
-    reason: str | None = None
-
-
-class Caps(Body):
-    """What ALLOW_WITH_CAPS asks of the caller."""
-
-    max_tokens: Count | None = None
-    max_steps_remaining: Count | None = None
-    tool_allowlist: list[str] | None = None
-    tool_denylist: list[str] | None = None
-    cooldown_ms: Count | None = None
+CAPS = {"max_tokens": COUNT, "max_steps_remaining": COUNT, "cooldown_ms": COUNT}
+Caps = row("Caps", **CAPS, tool_allowlist=maybe(list[str]), tool_denylist=maybe(list[str]))
+LedgerChange = row(
+    "LedgerChange", scope=str, unit=(Unit, "USD_MICROCENTS"), is_over_limit=(bool, False), caps=maybe(Caps)
+)
+ClockChange = row("ClockChange", advance_ms=number(0, 10 * 366 * 24 * 3600 * 1000))

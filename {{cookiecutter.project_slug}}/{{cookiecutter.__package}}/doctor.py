@@ -151,9 +151,7 @@ async def _at_cycles(admin: AdminApi, tenant: Tenant) -> list[Finding]:
         if ledger.unit != UNIT:
             continue
         if ledger.status == "FROZEN" and tenant.status == "active":
-            findings.append(
-                Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}")
-            )
+            findings.append(Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}"))
         if ledger.status == "ACTIVE" and tenant.status == "suspended":
             message = f"it is suspended, but {ledger.scope} is not frozen"
             findings.append(Finding("fault", check, message, f"tenants suspend {tenant.id}"))

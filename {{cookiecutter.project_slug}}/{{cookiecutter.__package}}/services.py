@@ -48,6 +48,7 @@ class Services:
         least_cost = prices.least_cost(settings.models)
         self.preflight = Preflight(self.clients, self.fail_open, settings.cycles_app, least_cost)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
+        self.clients.breaker.on_recovery = self.journal.wake
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)

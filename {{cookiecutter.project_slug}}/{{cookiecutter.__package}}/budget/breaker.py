@@ -1,6 +1,7 @@
 """The circuit breaker in front of Cycles: while it is out of reach, nobody waits for a time-out to learn it."""
 
 import time
+from collections.abc import Callable
 
 
 class Breaker:
@@ -16,6 +17,8 @@ class Breaker:
         self._failures = 0
         self._next_probe = 0.0
         self._probing = False
+        self.on_recovery: Callable[[], None] = lambda: None
+        """Called when Cycles answers again."""
 
     @property
     def is_open(self) -> bool:
@@ -41,8 +44,9 @@ class Breaker:
         self._next_probe = time.monotonic() + self._probe_s
 
     def succeeded(self) -> None:
-        self._failures = 0
-        self._probing = False
+        was_open, self._failures, self._probing = self.is_open, 0, False
+        if was_open:
+            self.on_recovery()
 
     def abandoned(self) -> None:
         """The call was given up before it could tell: the next one may probe."""

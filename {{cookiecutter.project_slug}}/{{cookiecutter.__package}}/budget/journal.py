@@ -41,6 +41,7 @@ class Journal:
         self._folder = folder
         self._base_url = base_url
         self._clients = clients
+        self._woken = asyncio.Event()
 
     def backlog(self) -> Backlog:
         ages = [time.time() - written for _, written in self._records()]
@@ -50,8 +51,18 @@ class Journal:
         """Settle what was left behind, then sweep until cancelled."""
         await self.settle(older_than=0.0)
         while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
-            await self.settle(older_than=OURS_AFTER_S)
+            self._woken.clear()
+            try:
+                async with asyncio.timeout(SWEEP_EVERY_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                await self.settle(older_than=OURS_AFTER_S)
+            else:
+                await self.settle(older_than=0.0)
+
+    def wake(self) -> None:
+        """Cycles answers again: settle everything now."""
+        self._woken.set()
 
     async def settle(self, older_than: float) -> None:
         """Try once to settle the journals that hold a record older than `older_than` seconds."""

@@ -4,11 +4,12 @@ Figures come from memory (`balances`); only what is older than MAX_AGE_S is aske
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import about
 from ..budget.balances import Ledger, Snapshot
-from ..budget.prices import format_usd
+from ..budget.prices import Prices, format_usd
 from ..calls.record import CallRecord
+from ..llm.provider import Message
 from ..problems import OUTCOMES, Problem
 from ..services import Services
+from ..settings import Settings
 from ..tenants.records import Tenant
 
 STATIC = Path(__file__).with_name("static")
@@ -35,8 +38,9 @@ LATEST_CALLS = 50
 
 STATES = {
     "ok": "OK",
-    "low": "Below 20 %",
-    "critical": "Below 5 %",
+    "low": "Below 20%",
+    "critical": "Below 5%",
+    "short": "Too little left",
     "used_up": "Used up",
     "in_debt": "In debt",
     "over_limit": "Over limit",
@@ -45,6 +49,8 @@ STATES = {
     "incomplete": "Not set up",
     "unknown": "Unknown",
 }
+
+_prices = cache(Prices.load)
 
 
 class Segment(NamedTuple):
@@ -57,9 +63,10 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One ledger as it is shown."""
+    """One ledger as it is shown. `call` is what the hold of a usual call takes, in microcents."""
 
     ledger: Ledger
+    call: int
 
     @property
     def state(self) -> str:
@@ -71,6 +78,8 @@ class LedgerRow:
             return "in_debt"
         if ledger.remaining <= 0:
             return "used_up"
+        if ledger.remaining < self.call:
+            return "short"
         if ledger.remaining * 20 < ledger.allocated:
             return "critical"
         return "low" if ledger.remaining * 5 < ledger.allocated else "ok"
@@ -112,10 +121,10 @@ class TenantRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """Sums over `known` of `tenants` tenants, in microcents: those whose figures this process has seen."""
+    """How many tenants match; sums in microcents over those not closed, but for `unknown`, which have no figures."""
 
     tenants: int
-    known: int
+    unknown: int
     attention: int
     allocated: int
     spent: int
@@ -156,7 +165,8 @@ async def overview(services: Services, query: str, page: int) -> Overview:
     page = min(max(1, page), pages)
     shown = slice((page - 1) * TENANTS_PER_PAGE, page * TENANTS_PER_PAGE)
     troubles = await _refresh(services, matching[shown])
-    rows = [_row(tenant, services.balances.known(tenant.id), troubles.get(tenant.id)) for tenant in matching]
+    call = usual_hold(services.settings)
+    rows = [_row(tenant, services.balances.known(tenant.id), troubles.get(tenant.id), call) for tenant in matching]
     return Overview(query=query.strip(), page=page, pages=pages, rows=rows[shown], totals=_totals(rows))
 
 
@@ -168,8 +178,15 @@ async def tenant_page(services: Services, tenant_id: str) -> TenantPage:
     troubles, calls = await asyncio.gather(_refresh(services, [tenant]), services.store.latest(tenant.id, LATEST_CALLS))
     known = services.balances.known(tenant.id)
     ledgers = sorted(known.ledgers.values(), key=_width) if known else []
-    row = _row(tenant, known, troubles.get(tenant.id))
-    return TenantPage(row=row, ledgers=[LedgerRow(ledger) for ledger in ledgers], calls=calls)
+    call = usual_hold(services.settings)
+    row = _row(tenant, known, troubles.get(tenant.id), call)
+    return TenantPage(row=row, ledgers=[LedgerRow(ledger, call) for ledger in ledgers], calls=calls)
+
+
+def usual_hold(settings: Settings) -> int:
+    """Microcents that are held at least for a call that names no model and no max_tokens."""
+    bound = _prices().of(settings.models[0]).upper_bound((Message("user", "x"),), settings.llm_max_tokens)
+    return bound.microcents
 
 
 async def _refresh(services: Services, tenants: Sequence[Tenant]) -> dict[str, str]:
@@ -193,9 +210,9 @@ async def _refresh(services: Services, tenants: Sequence[Tenant]) -> dict[str, s
     return troubles
 
 
-def _row(tenant: Tenant, known: Snapshot | None, trouble: str | None) -> TenantRow:
+def _row(tenant: Tenant, known: Snapshot | None, trouble: str | None, call: int) -> TenantRow:
     widest = min(known.ledgers.values(), key=_width) if known and known.ledgers else None
-    budget = None if widest is None else LedgerRow(widest)
+    budget = None if widest is None else LedgerRow(widest, call)
     return TenantRow(
         id=tenant.id,
         name=tenant.name,
@@ -220,13 +237,13 @@ def _width(ledger: Ledger) -> tuple[int, str]:
     return ledger.scope.count("/"), ledger.scope
 
 
-def _totals(rows: Iterable[TenantRow]) -> Totals:
-    rows = list(rows)
-    ledgers = [row.budget.ledger for row in rows if row.budget]
+def _totals(rows: Sequence[TenantRow]) -> Totals:
+    open_rows = [row for row in rows if row.state != "closed"]
+    ledgers = [row.budget.ledger for row in open_rows if row.budget]
     return Totals(
         tenants=len(rows),
-        known=len(ledgers),
-        attention=sum(row.state not in ("ok", "closed", "unknown") for row in rows),
+        unknown=sum(row.state == "unknown" for row in open_rows),
+        attention=sum(row.state not in ("ok", "unknown") for row in open_rows),
         allocated=sum(ledger.allocated for ledger in ledgers),
         spent=sum(ledger.spent for ledger in ledgers),
         reserved=sum(ledger.reserved for ledger in ledgers),
@@ -238,7 +255,7 @@ def _totals(rows: Iterable[TenantRow]) -> Totals:
 def usd(microcents: int, places: int | None = None) -> str:
     """An amount for people: `$1,234.50`, `-$0.00013`. Without `places`, small ones keep two significant digits."""
     amount = abs(Decimal(microcents)).scaleb(-8)
-    if places is None:
+    if places is None or not amount:
         places = 2 if amount >= 1 or not amount else min(8, max(2, 1 - amount.adjusted()))
     return f"{'-' if microcents < 0 else ''}${amount:,.{places}f}"
 

@@ -194,9 +194,7 @@ class AdminApi:
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or status >= 500 or 300 <= status < 400:
-            raise AdminError(
-                "admin_failed", status, f"{where} answers {status} to {method} {path}: see its log"
-            )
+            raise AdminError("admin_failed", status, f"{where} answers {status} to {method} {path}: see its log")
         if status == 401:
             raise AdminError("admin_key_refused", status, f"{where} refuses CYCLES_ADMIN_API_KEY")
         if status >= 400:

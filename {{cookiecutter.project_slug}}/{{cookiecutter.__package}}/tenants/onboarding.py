@@ -108,7 +108,7 @@ class Onboarding:
         Refused with another name or budget.
         """
         admin = self._control()
-        _check_id(tenant_id)
+        check_id(tenant_id)
         _check_name(name)
         microcents = _usd("budget", budget)
         limit = None if overdraft is None else _usd("overdraft", overdraft)
@@ -123,9 +123,7 @@ class Onboarding:
                 created_at=datetime.now(UTC),
             )
             if not await self.registry.add_tenant(tenant):
-                raise TenantsError(
-                    "tenant_exists", f"Tenant {tenant_id} is being added by another run: try again"
-                )
+                raise TenantsError("tenant_exists", f"Tenant {tenant_id} is being added by another run: try again")
         _check_same(tenant, name, microcents)
         if tenant.onboarded:
             return await self._added_before(tenant, limit)
@@ -150,9 +148,7 @@ class Onboarding:
         for tenant in tenants:
             expiry = tenant.cycles_key_expires_at
             if tenant.status != "closed" and expiry and expiry < soon:
-                notes.append(
-                    f"the Cycles key of {tenant.id} expires on {expiry:%Y-%m-%d}: `tenants rotate` it"
-                )
+                notes.append(f"the Cycles key of {tenant.id} expires on {expiry:%Y-%m-%d}: `tenants rotate` it")
         return Listing(tenants=[_listed(tenant) for tenant in tenants], note="\n".join(notes))
 
     async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Funded:
@@ -195,9 +191,7 @@ class Onboarding:
             else:
                 (done_before if remaining is None else done).append(tenant.id)
         if failed:
-            raise TenantsError(
-                "reset_incomplete", f"{len(failed)} of {len(chosen)} failed: {'; '.join(failed)}"
-            )
+            raise TenantsError("reset_incomplete", f"{len(failed)} of {len(chosen)} failed: {'; '.join(failed)}")
         note = f"{len(done)} reset, {len(done_before)} reset before, {len(skipped)} not active and left alone"
         return WasReset(tenants=done, done_before=done_before, skipped=skipped, note=note)
 
@@ -210,9 +204,7 @@ class Onboarding:
         tenant = await self._open(tenant_id)
         await self.registry.update_tenant(tenant.id, status="suspended")
         await _freeze(admin, tenant)
-        return Done(
-            tenant=tenant.id, note="suspended: callers get 403 within seconds; calls in flight still settle"
-        )
+        return Done(tenant=tenant.id, note="suspended: callers get 403 within seconds; calls in flight still settle")
 
     async def resume(self, tenant_id: str) -> Done:
         """Serve a suspended tenant again."""
@@ -259,18 +251,12 @@ class Onboarding:
         held = _held(await admin.ledgers(tenant.id))
         if held and not force:
             what = f"Calls of {tenant.id} in flight hold {format_usd(held)} USD"
-            raise TenantsError(
-                "holds_live", f"{what}: suspend it and wait, or lose their settlement by --force"
-            )
-        await self.registry.update_tenant(
-            tenant.id, status="closed", retire_at=datetime.now(UTC) + RETIRE_AFTER
-        )
+            raise TenantsError("holds_live", f"{what}: suspend it and wait, or lose their settlement by --force")
+        await self.registry.update_tenant(tenant.id, status="closed", retire_at=datetime.now(UTC) + RETIRE_AFTER)
         await _freeze(admin, tenant)
         # a call may have come in between; now that the ledgers are frozen, no other can
         if _held(await admin.ledgers(tenant.id)) and not force:
-            note = (
-                "closed: callers get 401; calls in flight settle, `tenants list` revokes the keys after that"
-            )
+            note = "closed: callers get 401; calls in flight settle, `tenants list` revokes the keys after that"
             return Done(tenant=tenant.id, note=note)
         await self._revoke_keys(tenant, "closed")
         await self.registry.update_tenant(tenant.id, retire_at=None)
@@ -288,9 +274,7 @@ class Onboarding:
     def _control(self) -> AdminApi:
         if self.admin is None:
             name = "CYCLES_ADMIN_URL" if not self.settings.cycles_admin_url else "CYCLES_ADMIN_API_KEY"
-            raise TenantsError(
-                "not_configured", f"{name} is missing: tenants are kept by the Cycles Admin API"
-            )
+            raise TenantsError("not_configured", f"{name} is missing: tenants are kept by the Cycles Admin API")
         return self.admin
 
     async def _open(self, tenant_id: str) -> Tenant:
@@ -308,9 +292,7 @@ class Onboarding:
         """An open tenant whose ledger can be changed: Cycles refuses that of a frozen one."""
         tenant = await self._open(tenant_id)
         if tenant.status == "suspended":
-            raise TenantsError(
-                "tenant_suspended", f"Tenant {tenant_id} is suspended: `tenants resume` it first"
-            )
+            raise TenantsError("tenant_suspended", f"Tenant {tenant_id} is suspended: `tenants resume` it first")
         return tenant
 
     async def _added_before(self, tenant: Tenant, limit: int | None) -> Added:
@@ -379,13 +361,9 @@ class Onboarding:
         if standing.done_at is not None:
             return None
         if datetime.now(UTC) - standing.created_at > ENGINE_REMEMBERS:
-            begun = (
-                f"{wanted.reference} was begun on {standing.created_at:%Y-%m-%d %H:%M} UTC and interrupted"
-            )
+            begun = f"{wanted.reference} was begun on {standing.created_at:%Y-%m-%d %H:%M} UTC and interrupted"
             advice = "look at the ledger, and if it was not done use another"
-            raise TenantsError(
-                "outcome_unknown", f"{begun}; Cycles cannot tell any more whether it did it: {advice}"
-            )
+            raise TenantsError("outcome_unknown", f"{begun}; Cycles cannot tell any more whether it did it: {advice}")
         try:
             remaining = await self._apply(standing)
         except AdminError as error:
@@ -419,7 +397,8 @@ async def _freeze(admin: AdminApi, tenant: Tenant) -> None:
             await admin.freeze(ledger)
 
 
-def _check_id(tenant_id: str) -> None:
+def check_id(tenant_id: str) -> None:
+    """Raise TenantsError unless Cycles takes a tenant, and a ledger, of this ID."""
     if not _ID.fullmatch(tenant_id):
         rule = "3 to 64 of a-z, 0-9 and -, neither the first nor the last a -"
         raise TenantsError("invalid_id", f"{tenant_id!r} cannot be a tenant's ID: {rule}")
@@ -437,9 +416,7 @@ def _check_same(tenant: Tenant, name: str, budget: int) -> None:
         raise TenantsError("tenant_exists", f"Tenant {tenant.id} exists under the name {tenant.name!r}")
     if tenant.budget != budget:
         begun = f"Tenant {tenant.id} was onboarded with {format_usd(tenant.budget)} USD"
-        raise TenantsError(
-            "tenant_exists", f"{begun}: `tenants fund` adds to it, `tenants reset` begins anew"
-        )
+        raise TenantsError("tenant_exists", f"{begun}: `tenants fund` adds to it, `tenants reset` begins anew")
 
 
 def _usd(option: str, text: str) -> int:

@@ -57,7 +57,5 @@ def _key_from(secret: SecretStr) -> bytes:
 
 
 def _wrong_secret() -> VaultError:
-    detail = (
-        "No secret of TENANT_KEYS_SECRET opens a tenant's Cycles key: add the one that sealed it to the list"
-    )
+    detail = "No secret of TENANT_KEYS_SECRET opens a tenant's Cycles key: add the one that sealed it to the list"
     return VaultError("wrong_secret", detail)

@@ -134,7 +134,7 @@ def examine(as_json: Json = False) -> None:
         findings = await doctor.examine(desk)
         answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
         if faults := sum(finding.level == "fault" for finding in findings):
-            answer["error"] = {"code": "faults", "message": f"{faults} faults"}
+            answer["error"] = {"code": "faults", "message": f"faults found: {faults}"}
         return answer
 
     if "error" in run(work, as_json):

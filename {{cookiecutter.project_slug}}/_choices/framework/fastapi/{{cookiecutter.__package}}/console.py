@@ -54,15 +54,15 @@ async def onboarding(settings: Settings) -> AsyncIterator[Onboarding]:
 def _show(answer: dict[str, Any], as_json: bool) -> None:
     if note := answer.pop("note", None):
         typer.echo(note, err=True)
+    if error := answer.get("error"):
+        typer.echo(error["message"], err=True)
     if as_json:
         typer.echo(json.dumps(answer))
         return
     for name, value in answer.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             _show_table(value)
-        elif isinstance(value, dict):
-            typer.echo(value["message"], err=True)
-        elif value not in (None, []):
+        elif value not in (None, []) and name != "error":
             typer.echo(f"{name}: {' '.join(value) if isinstance(value, list) else value}")
 
 

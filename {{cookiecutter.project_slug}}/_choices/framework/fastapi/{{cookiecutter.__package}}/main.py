@@ -18,7 +18,7 @@ from .dashboard.figures import STATIC
 from .database import Database
 from .handlers import add_exception_handlers
 from .logs import set_up_logging
-from .middleware import MOST_BODY_BYTES, Edge, Sessions
+from .middleware import Edge, Sessions
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry
@@ -49,7 +49,6 @@ def create_app(settings: Settings) -> FastAPI:
         description=about.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        max_body_size=MOST_BODY_BYTES,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,

@@ -5,6 +5,7 @@ import uuid
 from itsdangerous import TimestampSigner
 from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,10 +44,20 @@ class Edge:
                     headers.update(SECURITY_HEADERS)
             await send(message)
 
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MOST_BODY_BYTES:
+                raise HTTPException(413)  # FastAPI lets no other exception through from here
+            return message
+
         app: ASGIApp = self._app
         if (problem := self._refusal(Headers(scope=scope))) is not None:
             app = problem_response(problem, request_id)
-        await app(scope, receive, send_with_headers)
+        await app(scope, receive_bounded, send_with_headers)
 
     def _refusal(self, headers: Headers) -> Problem | None:
         host = headers.get("host", "").lower()

@@ -21,9 +21,7 @@ class CallStore:
         """Write a batch. Rows that an earlier try has written already are left as they are."""
         if records:
             async with self._database.begin() as session:
-                await session.execute(
-                    self._database.insert_absent(CallRow), [asdict(record) for record in records]
-                )
+                await session.execute(self._database.insert_absent(CallRow), [asdict(record) for record in records])
 
     async def latest(self, tenant: str | None, limit: int) -> list[CallRecord]:
         """The newest calls of a tenant, or of all (None), newest first."""
@@ -35,10 +33,6 @@ class CallStore:
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None:
         """Delete what is older than a time, and all but the newest `keep_newest` rows."""
-        newest_to_go = (
-            select(CallRow.at).order_by(CallRow.at.desc()).offset(keep_newest).limit(1).scalar_subquery()
-        )
+        newest_to_go = select(CallRow.at).order_by(CallRow.at.desc()).offset(keep_newest).limit(1).scalar_subquery()
         async with self._database.begin() as session:
-            await session.execute(
-                delete(CallRow).where(or_(CallRow.at < older_than, CallRow.at <= newest_to_go))
-            )
+            await session.execute(delete(CallRow).where(or_(CallRow.at < older_than, CallRow.at <= newest_to_go)))

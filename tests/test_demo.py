@@ -1,0 +1,115 @@
+"""`make demo`, as somebody does who has just cloned the template: one command, a paid answer, nothing left behind."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT, UV, copy_template, user_environment
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the Makefile is for POSIX")
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+    data, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request(url, data, sent)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+class Demo:
+    """A running `make demo` in a fresh clone."""
+
+    def __init__(self, clone: Path) -> None:
+        self.port, self.cycles_port = free_ports()
+        self.state_file = clone / "var/demo/acme-chat/var/dev.json"
+        self.output = clone / "demo.log"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                ["make", "demo", f"UV={UV}"],
+                cwd=clone,
+                env=user_environment() | {"PORT": str(self.port), "CYCLES_PORT": str(self.cycles_port)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> dict[str, Any]:
+        """The content of var/dev.json, once the app is ready."""
+        wait_until(lambda: self.state_file.exists() or self.process.poll() is not None, "the demo's var/dev.json")
+        assert self.process.poll() is None, self.output.read_text()
+        state: dict[str, Any] = json.loads(self.state_file.read_text())
+        return state
+
+    def is_gone(self) -> bool:
+        return self.process.poll() is not None and is_free(self.port) and is_free(self.cycles_port)
+
+    def kill(self) -> None:
+        """What a failed test has left, by its own process group."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    clone = copy_template(tmp_path / "clone")
+    for name in ("Makefile", "pyproject.toml", "uv.lock"):
+        shutil.copy(ROOT / name, clone)
+    running = Demo(clone)
+    yield running
+    running.kill()
+
+
+@pytest.mark.parametrize("end", ["SIGTERM to make", "Ctrl-C"])
+def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo, end: str) -> None:
+    state = demo.wait_until_ready()
+    prompt = {"prompt": "Hello!"}
+    status, answer = post(f"{state['app_url']}/api/chat", prompt, state["tenants"]["acme"]["headers"])
+    assert status == 200, answer
+    assert answer["cost"]["amount"] > 0
+
+    for _ in range(100):
+        status, answer = post(f"{state['app_url']}/api/chat", prompt, state["tenants"]["globex"]["headers"])
+        if status != 200:
+            break
+    assert (status, answer["code"]) == (402, "budget_exceeded")
+
+    if end == "Ctrl-C":
+        os.killpg(demo.process.pid, signal.SIGINT)
+    else:
+        demo.process.terminate()
+    wait_until(demo.is_gone, "the end of app and emulator", seconds=20)

@@ -1,0 +1,204 @@
+"""The operator's pages, asked for as a browser does it: over HTTP, with cookies and forms."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from ..running import App, Emulator, wait_until
+
+LOGIN = "/dashboard/login"
+
+
+def browser(app: App) -> httpx.Client:
+    return httpx.Client(base_url=app.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=30)
+
+
+def hidden_fields(page: httpx.Response) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+
+
+def sign_in(client: httpx.Client, username: str, password: str, at: str = LOGIN) -> httpx.Response:
+    fields = hidden_fields(client.get(at))
+    return client.post(LOGIN, data={**fields, "username": username, "password": password})
+
+
+@pytest.fixture
+def stranger(app: App) -> Iterator[httpx.Client]:
+    with browser(app) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(app: App) -> Iterator[httpx.Client]:
+    with browser(app) as client:
+        assert sign_in(client, **app.operator).status_code == 303
+        yield client
+
+
+def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
+    answer = stranger.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+
+
+@pytest.mark.parametrize("path", ["/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/nobody"])
+def test_without_a_session_every_page_leads_to_the_login(stranger: httpx.Client, path: str) -> None:
+    answer = stranger.get(path)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(LOGIN)
+
+
+def test_a_tenants_key_opens_no_page(stranger: httpx.Client, acme: dict[str, str]) -> None:
+    answers = [stranger.get(f"/dashboard/tenants/{tenant}", headers=acme) for tenant in ("acme", "globex", "nobody")]
+    assert [answer.status_code for answer in answers] == [303, 303, 303]
+    assert not any("globex" in answer.text for answer in answers)
+
+
+def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: httpx.Client) -> None:
+    wanted = "/dashboard/?q=acme"
+    to_login = stranger.get(wanted).headers["location"]
+    answer = sign_in(stranger, **app.operator, at=to_login)
+    assert (answer.status_code, answer.headers["location"]) == (303, wanted)
+    assert stranger.get(wanted).status_code == 200
+
+
+@pytest.mark.parametrize("elsewhere", ["https://example.org/", "//example.org/dashboard/", "/api/budget/me"])
+def test_the_login_never_leads_elsewhere(app: App, stranger: httpx.Client, elsewhere: str) -> None:
+    fields = hidden_fields(stranger.get(LOGIN)) | {"next": elsewhere}
+    answer = stranger.post(LOGIN, data={**fields, **app.operator})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+
+
+def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, stranger: httpx.Client) -> None:
+    wrong = sign_in(stranger, app.operator["username"], "wrong-password")
+    unknown = sign_in(stranger, "nobody", app.operator["password"])
+    assert (wrong.status_code, unknown.status_code) == (401, 401)
+    assert "The name or the password is wrong." in wrong.text
+    assert "The name or the password is wrong." in unknown.text
+    assert stranger.get("/dashboard/").status_code == 303
+
+
+def test_too_many_wrong_passwords_stop_the_guessing_of_that_name_only(app: App, stranger: httpx.Client) -> None:
+    guesses = [sign_in(stranger, "guessed", f"password-{number}").status_code for number in range(6)]
+    assert guesses == [401] * 5 + [429]
+    fields = hidden_fields(stranger.get(LOGIN)) | {"username": "guessed", "password": "x"}
+    problem = stranger.post(LOGIN, data=fields, headers={"Accept": "application/json"})
+    assert problem.json()["code"] == "too_many_attempts"
+    assert int(problem.headers["retry-after"]) > 0
+    assert sign_in(stranger, **app.operator).status_code == 303
+
+
+def test_a_login_without_the_forms_token_is_refused(app: App, stranger: httpx.Client) -> None:
+    assert stranger.post(LOGIN, data=app.operator).status_code == 403
+    with browser(app) as other:
+        foreign = hidden_fields(other.get(LOGIN))
+    stranger.get(LOGIN)
+    refused = stranger.post(LOGIN, data={**foreign, **app.operator})
+    assert refused.status_code == 403
+    assert stranger.get("/dashboard/").status_code == 303
+    again = stranger.post(LOGIN, data={**hidden_fields(refused), **app.operator})
+    assert again.status_code == 303
+
+
+def test_signing_out_needs_the_token_and_ends_the_session(operator: httpx.Client) -> None:
+    token = hidden_fields(operator.get("/dashboard/"))
+    assert operator.post("/dashboard/logout").status_code == 403
+    assert operator.get("/dashboard/").status_code == 200
+    assert operator.post("/dashboard/logout", data=token).status_code == 303
+    assert operator.get("/dashboard/").status_code == 303
+
+
+def test_a_session_pays_for_no_call(operator: httpx.Client) -> None:
+    assert operator.post("/api/chat", json={"prompt": "Hello"}).status_code == 401
+
+
+def test_a_paid_call_is_on_the_tenants_page_with_its_cost(
+    app: App, operator: httpx.Client, acme: dict[str, str]
+) -> None:
+    body = {"prompt": "What is a budget?", "end_user": "somebody-to-look-for"}
+    cost = httpx.post(f"{app.url}/api/chat", headers=acme, json=body, timeout=30).json()["cost"]["amount"]
+
+    def row() -> str:
+        rows = re.findall(r"<tr>.*?</tr>", operator.get("/dashboard/tenants/acme").text, re.DOTALL)
+        return next((row for row in rows if "somebody-to-look-for" in row), "")
+
+    wait_until(row, what="the call on the page")
+    assert f'<data value="{cost}"' in row()
+    assert "Charged" in row()
+
+
+def test_the_overview_shows_what_the_ledger_holds(app: App, emulator: Emulator, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("7.00")
+    page = operator.get("/dashboard/", params={"q": tenant["id"]}).text
+    assert emulator.ledger(tenant["id"])["remaining"] == 700_000_000
+    assert '<data value="700000000" title="7.00 USD">$7.00</data>' in page
+    assert "100% left" in page
+
+
+def test_the_search_finds_by_id_and_name_and_tells_when_nothing_matches(operator: httpx.Client) -> None:
+    found = operator.get("/dashboard/", params={"q": "GLOB"}).text
+    assert "/dashboard/tenants/globex" in found
+    assert "/dashboard/tenants/acme" not in found
+    assert "No tenant matches" in operator.get("/dashboard/", params={"q": "no-such-tenant"}).text
+
+
+def test_a_page_past_the_end_is_the_last_one(operator: httpx.Client) -> None:
+    assert "/dashboard/tenants/acme" in operator.get("/dashboard/", params={"q": "acme", "page": 99}).text
+
+
+def test_a_budget_too_small_for_a_call_and_a_suspended_tenant_say_so(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("0.00001")["id"]
+    path = f"/dashboard/tenants/{tenant}"
+    assert "Too little left" in operator.get(path).text
+    assert f"tenants fund {tenant} --credit" in operator.get(path).text
+    app.done("tenants", "suspend", tenant)
+    assert "Suspended" in operator.get(path).text
+
+
+def test_figures_that_cycles_does_not_tell_are_unknown_and_the_page_is_there(
+    app: App, emulator: Emulator, operator: httpx.Client
+) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    emulator.fault("error", "balances")
+    page = operator.get(f"/dashboard/tenants/{tenant}")
+    assert page.status_code == 200
+    assert "Unknown" in page.text
+    assert "$1.00" in operator.get(f"/dashboard/tenants/{tenant}").text
+
+
+def test_an_unknown_tenant_is_a_page_for_browsers_and_a_problem_for_others(operator: httpx.Client) -> None:
+    page = operator.get("/dashboard/tenants/nobody")
+    assert page.status_code == 404
+    assert page.headers["content-type"].startswith("text/html")
+    problem = operator.get("/dashboard/tenants/nobody", headers={"Accept": "application/json"})
+    assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
+
+
+def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
+    app.done("tenants", "add", "marked-up", "--name", "<b>Bold</b> & 'Sons'", "--budget", "1.00")
+    page = operator.get("/dashboard/", params={"q": "marked-up"}).text
+    assert "&lt;b&gt;Bold&lt;/b&gt; &amp; " in page
+    assert "<b>" not in page
+    assert "<script" not in operator.get("/dashboard/", params={"q": '"><script>'}).text
+
+
+@pytest.mark.parametrize("path", [LOGIN, "/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/nobody"])
+def test_pages_run_nothing_inline_and_are_kept_by_no_cache(app: App, operator: httpx.Client, path: str) -> None:
+    with browser(app) as stranger:
+        page = (stranger if path == LOGIN else operator).get(path)
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert page.headers["cache-control"] == "no-store"
+    assert not re.search(r"<style|<script|\sstyle=|\son\w+=|javascript:", page.text)
+    for asset in re.findall(r'(?:href|src)="([^"#]+\.(?:css|svg))"', page.text):
+        assert asset.startswith("/static/")
+        assert operator.get(asset).status_code == 200
+
+
+def test_no_page_holds_a_secret(app: App, operator: httpx.Client) -> None:
+    secrets = [value.removeprefix("Bearer ") for tenant in app.tenants.values() for value in tenant["headers"].values()]
+    secrets += [value for name, value in app.environment.items() if name.endswith(("SECRET", "_KEY", "TOKEN"))]
+    assert len(secrets) >= 6
+    for path in ("/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/globex"):
+        page = operator.get(path).text
+        assert not any(secret in page for secret in [*secrets, app.operator["password"]])

@@ -1,0 +1,326 @@
+"""Keeping tenants from the command line, against the emulator."""
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from ..running import (
+    ADMIN_KEY,
+    PACKAGE,
+    App,
+    Emulator,
+    installed_app,
+    process,
+    run_emulator,
+    wait_until,
+)
+
+HELLO = {"prompt": "Hello"}
+USD = 10**8
+
+
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emulator]]:
+    """An app and an emulator that no other test uses, so that any request may be harmed."""
+    folder = tmp_path_factory.mktemp("alone")
+    with run_emulator(folder) as emulator:
+        yield installed_app(folder, emulator.url), emulator
+
+
+def refusal(app: App, *arguments: str) -> str:
+    """The code by which a command is refused: exit 1, one JSON object on stdout, words on stderr."""
+    answer = app.cli(*arguments, "--json")
+    assert answer.returncode == 1, answer.stdout
+    error: dict[str, str] = json.loads(answer.stdout)["error"]
+    assert error["message"] in answer.stderr
+    assert "Traceback" not in answer.stderr
+    return error["code"]
+
+
+def live_keys(emulator: Emulator, tenant: str) -> list[str]:
+    answer = httpx.get(
+        f"{emulator.url}/v1/admin/api-keys",
+        params={"tenant_id": tenant},
+        headers={"X-Admin-API-Key": ADMIN_KEY},
+    )
+    return [key["key_id"] for key in answer.json()["keys"] if key["status"] == "ACTIVE"]
+
+
+def kill(app: App, emulator: Emulator, requests: int, *arguments: str) -> None:
+    """Kill a command when Cycles has done what its request after so many others asks for, before it is told."""
+    earlier, reached, killed = count(), threading.Event(), threading.Event()
+
+    class Relay(BaseHTTPRequestHandler):
+        def relay(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            passed = {name: self.headers[name] for name in ("Content-Type", "X-Admin-API-Key") if name in self.headers}
+            answer = httpx.request(self.command, emulator.url + self.path, content=body, headers=passed)
+            if next(earlier) == requests:
+                reached.set()
+                killed.wait(30)
+                return
+            self.send_response(answer.status_code)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with process([PACKAGE, *arguments], app.folder, {**app.environment, "CYCLES_ADMIN_URL": url}) as running:
+            assert reached.wait(30)
+            running.kill()
+            assert running.wait() != 0
+            killed.set()
+        server.shutdown()
+
+
+def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
+    """A call of the tenant in flight."""
+    admin = {"X-Admin-API-Key": ADMIN_KEY}
+    key = httpx.post(
+        f"{emulator.url}/v1/admin/api-keys", json={"tenant_id": tenant, "name": "test"}, headers=admin
+    ).json()["key_secret"]
+    body = {
+        "idempotency_key": str(uuid.uuid4()),
+        "subject": {"tenant": tenant},
+        "action": {"kind": "llm.completion", "name": "m"},
+        "estimate": {"unit": "USD_MICROCENTS", "amount": microcents},
+    }
+    answer = httpx.post(f"{emulator.url}/v1/reservations", json=body, headers={"X-Cycles-API-Key": key})
+    assert answer.json()["decision"] == "ALLOW"
+
+
+def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
+    return api.post("/api/chat", json=HELLO, headers=tenant["headers"]).status_code
+
+
+def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
+    installed: App, emulator: Emulator
+) -> None:
+    command = ("tenants", "add", "fresh", "--name", "Fresh", "--budget", "2.50", "--overdraft", "0.10")
+    first, again = installed.done(*command), installed.done(*command)
+    assert first["tenant"] == "fresh"
+    assert first["created"]
+    assert first["api_key"].startswith("rck_")
+    assert again == {"tenant": "fresh", "created": False, "api_key": None}
+    ledger = emulator.ledger("fresh")
+    assert (ledger["allocated"], ledger["overdraft_limit"]) == (250_000_000, 10_000_000)
+    assert len(live_keys(emulator, "fresh")) == 1
+
+
+def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_reset(installed: App) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    assert refusal(installed, "tenants", "add", tenant, "--name", "Other", "--budget", "1.00") == "tenant_exists"
+    other = installed.cli("tenants", "add", tenant, "--name", tenant, "--budget", "2.00")
+    assert other.returncode == 1
+    assert "tenants fund" in other.stderr
+    assert "tenants reset" in other.stderr
+
+
+@pytest.mark.parametrize("requests", range(5))
+def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_key(
+    installed: App, emulator: Emulator, requests: int
+) -> None:
+    tenant = f"killed-{requests}"
+    command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
+    kill(installed, emulator, requests, *command)
+    completed = installed.done(*command)
+    assert completed["created"]
+    assert completed["api_key"]
+    assert len(live_keys(emulator, tenant)) == 1
+    assert emulator.ledger(tenant)["allocated"] == 5 * USD
+
+
+@pytest.mark.parametrize(
+    ("tenant", "budget", "code"), [("acme-", "1", "invalid_id"), ("amounts", "0.000000001", "invalid_amount")]
+)
+def test_what_cycles_would_not_take_is_refused_before_anything_is_made(
+    installed: App, tenant: str, budget: str, code: str
+) -> None:
+    assert refusal(installed, "tenants", "add", tenant, "--name", "N", "--budget", budget) == code
+    assert tenant not in installed.cli("tenants", "list").stdout.split()
+
+
+def test_without_admin_access_the_missing_setting_is_named(installed: App) -> None:
+    without = App(installed.folder, {**installed.environment, "CYCLES_ADMIN_API_KEY": ""})
+    answer = without.cli("tenants", "add", "acme-two", "--name", "N", "--budget", "1")
+    assert answer.returncode == 1
+    assert "CYCLES_ADMIN_API_KEY is missing" in answer.stderr
+    wrong = App(installed.folder, {**installed.environment, "CYCLES_ADMIN_API_KEY": "wrong"})
+    assert refusal(wrong, "tenants", "fund", "acme", "--credit", "1") == "admin_key_refused"
+
+
+def test_each_fund_credits_but_one_reference_only_once(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    fund = ("tenants", "fund", tenant, "--credit", "0.25")
+    installed.done(*fund)
+    installed.done(*fund)
+    assert installed.done(*fund, "--reference", f"{tenant}-1") == {"tenant": tenant, "credited": True}
+    assert installed.done(*fund, "--reference", f"{tenant}-1") == {"tenant": tenant, "credited": False}
+    assert emulator.ledger(tenant)["allocated"] == 175_000_000
+
+
+def test_a_reference_is_not_used_for_another_amount_or_tenant(installed: App, emulator: Emulator) -> None:
+    tenant, other = installed.add_tenant("1.00")["id"], installed.add_tenant("1.00")["id"]
+    reference = ("--reference", f"{tenant}-1")
+    installed.done("tenants", "fund", tenant, "--credit", "1", *reference)
+    assert refusal(installed, "tenants", "fund", tenant, "--credit", "2", *reference) == "reference_reused"
+    assert refusal(installed, "tenants", "fund", other, "--credit", "1", *reference) == "reference_reused"
+    assert emulator.ledger(other)["allocated"] == USD
+
+
+def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 7")
+    kill(installed, emulator, 0, *fund)
+    assert installed.done(*fund)["credited"]
+    assert not installed.done(*fund)["credited"]
+    assert emulator.ledger(tenant)["allocated"] == 2 * USD
+
+
+def test_a_reset_begins_anew_and_keeps_live_holds(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    hold(emulator, tenant, 30_000_000)
+    reset = ("tenants", "reset", tenant, "--budget", "2.00")
+    assert installed.done(*reset, "--period", "2026-12")["tenants"] == [tenant]
+    ledger = emulator.ledger(tenant)
+    assert (ledger["allocated"], ledger["spent"], ledger["reserved"]) == (2 * USD, 0, 30_000_000)
+    installed.done("tenants", "fund", tenant, "--credit", "1.00")
+    assert installed.done(*reset, "--period", "2026-12")["done_before"] == [tenant]
+    assert emulator.ledger(tenant)["allocated"] == 3 * USD
+    installed.done(*reset, "--period", "2027-01")
+    assert emulator.ledger(tenant)["allocated"] == 2 * USD
+
+
+def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
+    alone: tuple[App, Emulator],
+) -> None:
+    app, emulator = alone
+    for tenant in ("acme", "globex", "initech", "umbrella"):
+        app.add_tenant("1.00", tenant)
+    app.done("tenants", "suspend", "umbrella")
+    reset = ("tenants", "reset", "--all", "--budget", "9.00", "--period", "2026-12")
+    kill(app, emulator, 1, *reset)
+    rest = app.done(*reset)
+    assert rest == {"tenants": ["globex", "initech"], "done_before": ["acme"], "skipped": ["umbrella"]}
+    assert {emulator.ledger(tenant)["allocated"] for tenant in ("acme", "globex", "initech")} == {9 * USD}
+
+
+def test_a_reset_needs_one_tenant_or_all(installed: App) -> None:
+    assert installed.cli("tenants", "reset", "--budget", "1").returncode == 2
+    assert installed.cli("tenants", "reset", "acme", "--all", "--budget", "1").returncode == 2
+
+
+def test_a_suspended_tenant_is_refused_until_it_is_resumed(app: App, api: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant()
+    assert status(api, tenant) == 200
+    app.done("tenants", "suspend", tenant["id"])
+    wait_until(lambda: status(api, tenant) == 403, 5)
+    assert emulator.ledger(tenant["id"])["status"] == "FROZEN"
+    assert refusal(app, "tenants", "fund", tenant["id"], "--credit", "1") == "tenant_suspended"
+    app.done("tenants", "suspend", tenant["id"])
+    app.done("tenants", "resume", tenant["id"])
+    wait_until(lambda: status(api, tenant) == 200, 5)
+
+
+def test_calls_pass_while_the_cycles_key_is_rotated(app: App, api: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant()
+    assert status(api, tenant) == 200
+    old = live_keys(emulator, tenant["id"])
+    app.done("tenants", "rotate", tenant["id"])
+    assert status(api, tenant) == 200
+    assert set(live_keys(emulator, tenant["id"])) > set(old)
+    app.done("tenants", "rotate", tenant["id"], "--now")
+    assert len(live_keys(emulator, tenant["id"])) == 1
+    assert not set(live_keys(emulator, tenant["id"])) & set(old)
+    assert status(api, tenant) == 200
+
+
+def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
+    app: App, api: httpx.Client, emulator: Emulator
+) -> None:
+    idle, busy = app.add_tenant(), app.add_tenant()
+    hold(emulator, busy["id"], 1_000)
+    assert refusal(app, "tenants", "close", busy["id"]) == "holds_live"
+    assert status(api, busy) == 200
+    app.done("tenants", "close", busy["id"], "--force")
+    app.done("tenants", "close", idle["id"])
+    for tenant in (busy, idle):
+        wait_until(lambda headers=tenant: status(api, headers) == 401, 5)
+        assert refusal(app, "tenants", "resume", tenant["id"]) == "tenant_closed"
+    assert live_keys(emulator, idle["id"]) == []
+
+
+def test_callers_keys_are_added_listed_and_revoked(app: App, api: httpx.Client) -> None:
+    tenant = app.add_tenant()
+    added = app.done("keys", "add", tenant["id"], "--name", "batch jobs")
+    headers = {"headers": {"Authorization": f"Bearer {added['api_key']}"}}
+    assert status(api, headers) == 200
+    listed = app.cli("keys", "list", tenant["id"], "--json").stdout
+    assert [key["name"] for key in json.loads(listed)["keys"]] == ["first", "batch jobs"]
+    assert added["api_key"] not in listed
+    app.done("keys", "revoke", tenant["id"], added["key_id"])
+    wait_until(lambda: status(api, headers) == 401, 5)
+    assert status(api, tenant) == 200
+    assert refusal(app, "keys", "revoke", tenant["id"], "nosuchky") == "unknown_key"
+
+
+def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: App) -> None:
+    made_up = installed.done("operators", "add", "oscar")
+    assert len(made_up["password"]) >= 16
+    given = installed.done("operators", "add", "otto", "--password-stdin", stdin="correct horse\n")
+    assert given == {"operator": "otto", "created": True, "password": None}
+    short = installed.cli("operators", "add", "otto", "--password-stdin", stdin="short\n")
+    assert short.returncode == 1
+
+
+def test_the_encryption_secret_can_be_rotated(alone: tuple[App, Emulator]) -> None:
+    app, _ = alone
+    app.add_tenant("1.00", "acme")
+    old = app.environment["TENANT_KEYS_SECRET"]
+    new = "another-secret-of-more-than-32-characters"
+    app.environment["TENANT_KEYS_SECRET"] = new
+    assert refusal(app, "doctor") == "faults"
+    app.environment["TENANT_KEYS_SECRET"] = f"{new},{old}"
+    app.done("tenants", "rewrap")
+    app.environment["TENANT_KEYS_SECRET"] = new
+    app.done("doctor")
+
+
+def test_the_doctor_finds_what_is_wrong_with_a_tenant_and_shows_no_secret(
+    alone: tuple[App, Emulator],
+) -> None:
+    app, emulator = alone
+    app.add_tenant("1.00", "acme")
+    healthy = app.done("doctor")
+    assert {check["level"] for check in healthy["checks"]} == {"ok"}
+    admin = {"X-Admin-API-Key": ADMIN_KEY}
+    place = {"scope": "tenant:acme", "unit": "USD_MICROCENTS"}
+    httpx.post(f"{emulator.url}/v1/admin/budgets/freeze", params=place, headers=admin).raise_for_status()
+    (key,) = live_keys(emulator, "acme")
+    httpx.delete(f"{emulator.url}/v1/admin/api-keys/{key}", headers=admin).raise_for_status()
+    sick = app.cli("doctor")
+    assert sick.returncode == 1
+    assert "tenants resume acme" in sick.stdout
+    assert "tenants rotate acme" in sick.stdout
+    for name in ("SECRET_KEY", "TENANT_KEYS_SECRET", "CYCLES_ADMIN_API_KEY"):
+        assert app.environment[name] not in sick.stdout + sick.stderr
+
+
+def test_a_database_that_was_not_migrated_is_told_in_words(installed: App) -> None:
+    fresh = {"DATABASE_URL": f"sqlite:///{installed.folder / 'empty.sqlite3'}"}
+    empty = App(installed.folder, {**installed.environment, **fresh})
+    assert refusal(empty, "tenants", "list") == "database"
+    assert "make migrate" in empty.cli("doctor").stdout

@@ -1,0 +1,135 @@
+"""The small parts of budget/ that need no server."""
+
+import asyncio
+import time
+
+import pytest
+
+from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
+from {{ cookiecutter.__package }}.budget.breaker import Breaker
+from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id
+from {{ cookiecutter.__package }}.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
+
+
+def ledger(scope: str, remaining: int, asked_at: float) -> Ledger:
+    return Ledger(scope=scope, allocated=10, spent=0, reserved=0, remaining=remaining, asked_at=asked_at)
+
+
+def balances_asked(answers: list[Ledger]) -> tuple[Balances, list[str]]:
+    asked: list[str] = []
+
+    async def ask(tenant: str) -> None:
+        asked.append(tenant)
+        await asyncio.sleep(0)
+        balances.remember(tenant, answers, listed_at=time.monotonic())
+
+    balances = Balances(ask)
+    return balances, asked
+
+
+def test_an_answer_to_an_earlier_question_never_replaces_a_later_one() -> None:
+    balances, _ = balances_asked([])
+    balances.remember("acme", [ledger("tenant:acme", 5, asked_at=2.0)])
+    balances.remember("acme", [ledger("tenant:acme", 9, asked_at=1.0)])
+    known = balances.known("acme")
+    assert known is not None
+    assert known.ledgers["tenant:acme"].remaining == 5
+
+
+def test_all_who_wait_for_a_balance_share_one_question() -> None:
+    async def read() -> None:
+        balances, asked = balances_asked([ledger("tenant:acme", 5, time.monotonic())])
+        await asyncio.gather(*(balances.read("acme", 15.0) for _ in range(20)))
+        assert asked == ["acme"]
+        await balances.read("acme", 15.0)
+        assert asked == ["acme"]
+        await balances.read("acme", 0.0)
+        assert asked == ["acme", "acme"]
+
+    asyncio.run(read())
+
+
+def test_a_ledger_that_is_no_longer_listed_is_forgotten() -> None:
+    balances, _ = balances_asked([])
+    balances.remember("acme", [ledger("tenant:acme", 5, 1.0), ledger("tenant:acme/app:x", 5, 3.0)])
+    balances.remember("acme", [], listed_at=2.0)
+    known = balances.known("acme")
+    assert known is not None
+    assert list(known.ledgers) == ["tenant:acme/app:x"]
+
+
+def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours() -> None:
+    def amount(number: int, unit: str = "USD_MICROCENTS") -> dict[str, object]:
+        return {"unit": unit, "amount": number}
+
+    rows = [
+        {"scope_path": "tenant:a", "remaining": amount(-5), "allocated": amount(10), "debt": amount(5)},
+        {"scope_path": "tenant:a", "remaining": amount(7, "TOKENS"), "allocated": amount(7, "TOKENS")},
+    ]
+    (found,) = ledgers_of({"balances": rows}, 1.0)
+    assert (found.remaining, found.debt, found.reserved, found.is_over_limit) == (-5, 5, 0, False)
+
+
+def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through() -> None:
+    recovered: list[bool] = []
+    breaker = Breaker(threshold=5, probe_s=0.0)
+    breaker.on_recovery = lambda: recovered.append(True)
+    for _ in range(5):
+        assert breaker.admit()
+        breaker.failed()
+    assert breaker.admit(), "the probe"
+    assert not breaker.admit(), "one at a time"
+    breaker.failed()
+    assert breaker.admit()
+    breaker.succeeded()
+    assert recovered == [True]
+    assert breaker.admit()
+    assert breaker.admit()
+
+
+def test_an_open_breaker_waits_before_it_probes() -> None:
+    breaker = Breaker(threshold=1, probe_s=60.0)
+    breaker.failed()
+    assert breaker.refuses
+    assert not breaker.admit()
+
+
+def test_different_names_make_different_scope_ids_whatever_case_the_engine_folds() -> None:
+    names = ["ada", "Ada", "ADA", "a/da", "a_2fda", "a da", "\u00e4", "_", "__", "x" * 128, "x" * 129, "x" * 130]
+    ids = [scope_id(name) for name in names]
+    assert len({scope.lower() for scope in ids}) == len(names)
+    assert all(1 <= len(scope) <= LONGEST and scope.isascii() for scope in ids)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message", "code"),
+    [
+        (409, "BUDGET_EXCEEDED", None, "budget_exceeded"),
+        (409, "OVERDRAFT_LIMIT_EXCEEDED", None, "overdraft_limit_exceeded"),
+        (409, "DEBT_OUTSTANDING", None, "debt_outstanding"),
+        (409, "BUDGET_FROZEN", None, "budget_frozen"),
+        (409, "BUDGET_CLOSED", None, "budget_closed"),
+        (401, "UNAUTHORIZED", "TENANT_SUSPENDED", "tenant_suspended"),
+        (401, "UNAUTHORIZED", "INTERNAL_ERROR", "budget_unavailable"),
+        (401, "UNAUTHORIZED", "KEY_REVOKED", "budget_misconfigured"),
+        (403, "FORBIDDEN", None, "budget_misconfigured"),
+        (404, "NOT_FOUND", None, "budget_misconfigured"),
+        (400, "UNIT_MISMATCH", None, "budget_misconfigured"),
+        (429, "LIMIT_EXCEEDED", None, "limit_exceeded"),
+        (500, "INTERNAL_ERROR", None, "budget_unavailable"),
+        (503, None, None, "budget_unavailable"),
+        (-1, None, None, "budget_unavailable"),
+    ],
+)
+def test_what_cycles_answers_has_one_meaning(status: int, error: str | None, message: str | None, code: str) -> None:
+    assert code_of_cycles(status, error, message) == code
+
+
+def test_every_problem_says_what_it_is_and_when_to_try_again() -> None:
+    for code, (status, title, _) in OUTCOMES.items():
+        problem = Problem(code)
+        body = problem.body("id")
+        assert (body["status"], body["title"], body["code"]) == (status, title, code)
+        assert ("Retry-After" in problem.headers) == (status in (429, 503)) == ("retry_after_seconds" in body)
+    assert code_of_status(418) == "invalid_request"
+    assert code_of_status(599) == "internal_error"

@@ -1,0 +1,77 @@
+"""What keeps a configuration from serving is told in the words of .env.example."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.__package }}.settings import Settings
+
+GOOD = {
+    "APP_ENV": "production",
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
+    "TENANT_KEYS_SECRET": "new-0123456789abcdefghijklmnopqrstuv, old-0123456789abcdefghijklmnopqrstuv",
+    "CYCLES_BASE_URL": "http://127.0.0.1:7878",
+    "LLM_PROVIDER": "demo",
+}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LLM_ALLOWED_MODELS", "")
+    settings = Settings()
+    assert settings.faults() == []
+    assert [secret.get_secret_value()[:3] for secret in settings.tenant_keys_secret] == ["new", "old"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", ""),
+        ("SECRET_KEY", "short"),
+        ("SECRET_KEY", "a" * 40),
+        ("TENANT_KEYS_SECRET", "0123456789abcdefghijklmnopqrstuv,short"),
+        ("METRICS_TOKEN", "short"),
+        ("CYCLES_BASE_URL", ""),
+        ("CYCLES_BASE_URL", "cycles:7878"),
+        ("CYCLES_JOURNAL_DIR", "/dev/null/journal"),
+        ("ALLOWED_HOSTS", "*"),
+        ("DATABASE_URL", "mysql://localhost/app"),
+        ("LLM_MODEL", "gpt-0"),
+        ("LLM_MAX_TOKENS", "0"),
+        ("BUDGET_FAIL_OPEN", "true"),
+    ],
+)
+def test_each_fault_is_told_by_the_name_of_its_setting(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    (fault,) = Settings().faults()
+    assert name in fault
+    assert "0123456789" not in fault
+
+
+def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("LLM_MAX_TOKENS=7\nPORT=9000\n")
+    environment.setenv("PORT", "9001")
+    assert (Settings().llm_max_tokens, Settings().port) == (7, 9001)
+
+
+def test_no_secret_is_in_what_settings_print(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("CYCLES_ADMIN_API_KEY", "0123456789-admin")
+    assert "0123456789" not in repr(Settings())
+
+
+def test_env_example_lists_every_setting_and_no_other() -> None:
+    text = (Path(__file__).parents[2] / ".env.example").read_text("utf-8")
+    listed = set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE))
+    assert listed == {name.upper() for name in Settings.model_fields}
