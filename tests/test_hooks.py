@@ -128,6 +128,15 @@ def test_a_later_question_may_be_answered_inside_an_alternative(bake: Bake, chan
     assert bake(template=changed_template, ci="gitlab").read("ci/fastapi.txt") == "both"
 
 
+def test_the_last_words_are_the_next_two_commands(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
+    bake(project_name="Caf\u00e9", description="\U0001f916")
+    assert [line for line in capfd.readouterr().out.splitlines() if line] == [
+        "Ready. Next:",
+        "    cd cafe",
+        "    make dev",
+    ]
+
+
 def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_same(
     bake: Bake, template: Path, tmp_path: Path
 ) -> None:

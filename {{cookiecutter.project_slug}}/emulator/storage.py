@@ -104,7 +104,10 @@ class Store:
     def save(self, table: str, document: Document, **columns: object) -> None:
         """Insert, or replace what has the same primary key."""
         names, marks = ", ".join([*columns, "document"]), ", ".join("?" * (len(columns) + 1))
-        query = f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})"  # noqa: S608
+        key = TABLES[table][1]
+        changing = [n for n in ("document","status", "expires_at_ms", "finalized_at_ms", "due_ms", "until_ms") if n in columns or n=="document"]
+        sets = ", ".join(f"{n} = excluded.{n}" for n in changing)
+        query = f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {sets}"  # noqa: S608
         self.db.execute(query, (*columns.values(), json.dumps(document)))
 
     def delete(self, table: str, where: str = "true", *values: object) -> None:

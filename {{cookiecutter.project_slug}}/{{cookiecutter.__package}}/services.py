@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_S = 3.0
 FLUSH_S = 2.0
+STAMP_EVERY_S = 30.0
 
 
 class Services:
@@ -56,7 +57,8 @@ class Services:
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        self._background = [asyncio.create_task(self.journal.run()), asyncio.create_task(self.calls.run())]
+        work = (self.journal.run(), self.calls.run(), self._stamp_keys())
+        self._background = [asyncio.create_task(each) for each in work]
         backlog = self.journal.backlog()
         if backlog.count:
             log.warning("commits left by an earlier process are being settled", count=backlog.count)
@@ -67,12 +69,23 @@ class Services:
             closing.push_async_callback(self.clients.aclose)
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
-            closing.push_async_callback(self.identity.flush)
+            closing.push_async_callback(self._stamp_once)
             closing.push_async_callback(self._flush_journal)
             await self.guard.drain(DRAIN_S)
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
+
+    async def _stamp_keys(self) -> None:
+        while True:
+            await asyncio.sleep(STAMP_EVERY_S)
+            await self._stamp_once()
+
+    async def _stamp_once(self) -> None:
+        try:
+            await self.identity.flush()
+        except Exception:
+            log.exception("when keys were last used is not written down")
 
     async def _flush_journal(self) -> None:
         """One more try for commits that wait to be tried again; what still fails stays for the next start."""

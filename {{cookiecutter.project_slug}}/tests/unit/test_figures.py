@@ -36,7 +36,8 @@ def row(
         (row(allocated=0), "used_up"),
         (row(spent=100, debt=5, overdraft=10), "used_up"),
         (row(debt=5), "in_debt"),
-        (row(debt=11, overdraft=10, over=True), "over_limit"),
+        (row(debt=11, overdraft=10, over=True), "in_debt"),
+        (row(spent=10, over=True), "over_limit"),
     ],
 )
 def test_a_ledgers_state_says_what_blocks_or_how_near_the_end_is(shown: LedgerRow, state: str) -> None:

@@ -49,9 +49,9 @@ class Snapshot:
         listed_at = float("-inf") if self.listed_at is None else self.listed_at
         return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=listed_at)
 
-    @property
-    def tightest(self) -> Ledger | None:
-        return min(self.ledgers.values(), key=lambda ledger: ledger.remaining, default=None)
+    def along(self, scopes: list[str]) -> list[Ledger]:
+        """The ledgers at these scopes, in their order."""
+        return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
 
 
 def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from runcycles import Action, Amount, AsyncStreamReservation, Caps, CyclesProtocolError, Unit
+from runcycles import Action, Amount, AsyncStreamReservation, Caps, CyclesProtocolError, Subject, Unit
 
 from ..calls.record import CallLog, CallRecord
 from ..llm.provider import Delta, ProviderError, Request, Tally, Usage
@@ -25,7 +25,7 @@ from .balances import UNIT, ledgers_of
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
 from .prices import Prices
-from .subject import subject_of
+from .subject import scopes_of, subject_of
 
 log = structlog.get_logger(__name__)
 
@@ -195,15 +195,19 @@ class Guard:
         return Problem(
             code,
             retry_after=None if retry_after is None else retry_after // 1000,
-            members=self._members(work.caller.tenant, amount),
+            members=self._members(work, amount),
         )
 
-    def _members(self, tenant: str, amount: int) -> dict[str, Any]:
-        known = self._clients.balances.known(tenant)
-        short = known.tightest if known else None
-        members: dict[str, Any] = {"tenant": tenant, "unit": UNIT}
-        if short is not None and short.remaining < amount:
-            members |= {"scope": short.scope, "remaining": short.remaining}
+    def subject(self, work: Work) -> Subject:
+        """Whom and what the call is booked under."""
+        return subject_of(work.caller.tenant, self._app, work.end_user, work.agent)
+
+    def _members(self, work: Work, amount: int) -> dict[str, Any]:
+        members: dict[str, Any] = {"tenant": work.caller.tenant, "unit": UNIT}
+        known = self._clients.balances.known(work.caller.tenant)
+        for ledger in known.along(scopes_of(self.subject(work))) if known else []:
+            if ledger.remaining < amount:
+                return members | {"scope": ledger.scope, "remaining": ledger.remaining}
         return members
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -239,7 +243,7 @@ class Guard:
     def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:
         work = hold.work
         return client.stream_reservation(
-            subject=subject_of(work.caller.tenant, self._app, work.end_user, work.agent),
+            subject=self.subject(work),
             action=Action(kind="llm.completion", name=work.request.model),
             estimate=Amount(unit=Unit.USD_MICROCENTS, amount=hold.amount),
             ttl_ms=HOLD_TTL_MS,
@@ -289,8 +293,7 @@ class Guard:
             hold.cost = self._prices.of(hold.request.model).cost(hold.usage)
         hold.outcome = "unguarded"
         work = hold.work
-        subject = subject_of(work.caller.tenant, self._app, work.end_user, work.agent)
-        self._fail_open.book(client.config, subject, work.request.model, held=hold.amount, cost=hold.cost)
+        self._fail_open.book(client.config, self.subject(work), work.request.model, held=hold.amount, cost=hold.cost)
         self.note(hold, started)
 
 

@@ -49,16 +49,19 @@ class Journal:
 
     async def run(self) -> None:
         """Settle what was left behind, then sweep until cancelled."""
-        await self.settle(older_than=0.0)
+        older_than = 0.0
         while True:
+            try:
+                await self.settle(older_than)
+            except Exception:
+                log.exception("journal sweep failed, trying again")
             self._woken.clear()
             try:
                 async with asyncio.timeout(SWEEP_EVERY_S):
                     await self._woken.wait()
+                older_than = 0.0
             except TimeoutError:
-                await self.settle(older_than=OURS_AFTER_S)
-            else:
-                await self.settle(older_than=0.0)
+                older_than = OURS_AFTER_S
 
     def wake(self) -> None:
         """Cycles answers again: settle everything now."""

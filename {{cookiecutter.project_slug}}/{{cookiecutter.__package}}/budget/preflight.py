@@ -3,13 +3,17 @@
 import asyncio
 import uuid
 
+from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
 
 from ..problems import Problem, code_of_cycles
-from .balances import UNIT, Ledger, Snapshot
+from .balances import REMEMBERED_TENANTS, UNIT, Ledger, Snapshot
 from .clients import Clients, code_of_response
 from .fail_open import FailOpen
-from .subject import subject_of
+from .subject import scopes_of, subject_of
+
+ALLOWED_S = 15.0
+"""How long `decide` is not asked again after it allowed; the first hold brings the balances anyway."""
 
 FRESH_S = 1.0
 """How old a remembered balance may be to deny by itself: other workers and the CLI change balances too."""
@@ -26,6 +30,7 @@ class Preflight:
         self._fail_open = fail_open
         self._app = app
         self._least_cost = least_cost
+        self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
         self._deciding: dict[str, asyncio.Task[str | None]] = {}
 
     async def check(self, tenant: str) -> None:
@@ -34,13 +39,13 @@ class Preflight:
             self._out_of_reach()
             return
         known = self._clients.balances.known(tenant)
-        if known is None:
+        if known is None and tenant not in self._allowed:
             code = await self._decide_once(tenant)
             if code == "budget_unavailable":
                 self._out_of_reach()
             elif code is not None:
                 raise Problem(code, members={"tenant": tenant, "unit": UNIT})
-        elif (short := self._denied_by(known)) is not None:
+        elif known is not None and (short := self._denied_by(tenant, known)) is not None:
             code, ledger = short
             members = {"tenant": tenant, "unit": UNIT, "scope": ledger.scope, "remaining": ledger.remaining}
             raise Problem(code, members=members)
@@ -49,10 +54,10 @@ class Preflight:
         if not self._fail_open.enabled:
             raise Problem("budget_unavailable")
 
-    def _denied_by(self, known: Snapshot) -> tuple[str, Ledger] | None:
+    def _denied_by(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
         if known.age > FRESH_S:
             return None
-        for ledger in known.ledgers.values():
+        for ledger in known.along(scopes_of(subject_of(tenant, self._app))):  # those that every call counts in
             if ledger.is_over_limit:
                 return "overdraft_limit_exceeded", ledger
             if ledger.debt > 0 and ledger.overdraft_limit == 0:
@@ -82,5 +87,6 @@ class Preflight:
         if not response.is_success:
             return code_of_response(response)
         if response.get_body_attribute("decision") != "DENY":
+            self._allowed[tenant] = True
             return None
         return code_of_cycles(409, response.get_body_attribute("reason_code"))

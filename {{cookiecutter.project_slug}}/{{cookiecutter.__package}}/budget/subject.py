@@ -23,6 +23,17 @@ def subject_of(tenant: str, app: str, end_user: str | None = None, agent: str | 
     )
 
 
+def scopes_of(subject: Subject) -> list[str]:
+    """The scope paths that a call of `subject` counts in, from the root on: a ledger at any of them may refuse it."""
+    path: list[str] = []
+    scopes = []
+    for level in ("tenant", "workspace", "app", "workflow", "agent", "toolset"):
+        if name := getattr(subject, level):
+            path.append(f"{level}:{name.lower()}")
+            scopes.append("/".join(path))
+    return scopes
+
+
 def scope_id(name: str) -> str:
     """`name` as an id that Cycles takes (1 to 128 of A-Z a-z 0-9 _ . -), different for different names.
 

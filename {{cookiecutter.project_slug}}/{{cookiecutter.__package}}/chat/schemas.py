@@ -9,7 +9,11 @@ from ..llm.provider import Message
 MOST_CHARACTERS = 100_000
 
 Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
-EndUser = Annotated[str, Field(min_length=1, max_length=256, description="Whom the call is for, within the tenant")]
+EndUser = Annotated[
+    str,
+    # no control characters: databases refuse NUL, and logs and pages need none of them
+    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="Whom the call is for"),
+]
 MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is also the default")]
 
 

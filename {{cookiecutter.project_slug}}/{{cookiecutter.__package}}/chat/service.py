@@ -11,7 +11,6 @@ from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_con
 from ..budget.clients import Clients
 from ..budget.guard import HOLD_TTL_MS, OVERAGE_POLICY, Guard, Hold, Work, capped, provider_problem
 from ..budget.prices import Prices
-from ..budget.subject import subject_of
 from ..llm.provider import Delta, Message, Provider, ProviderError, Request
 from ..problems import Problem
 from ..settings import Settings
@@ -78,7 +77,7 @@ class Chat:
     async def _summarize(self, work: Work) -> Answer:
         client = await self._clients.of(work.caller.tenant)
         hold = Hold(work, self._guard.upper_bound(work.request))
-        subject = subject_of(work.caller.tenant, self._settings.cycles_app, work.end_user, work.agent)
+        subject = self._guard.subject(work)
         price = self._prices.of(work.request.model)
         started = time.monotonic()
         failure: ProviderError | None = None

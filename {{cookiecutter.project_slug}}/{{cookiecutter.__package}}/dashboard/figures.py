@@ -72,10 +72,10 @@ class LedgerRow:
     def state(self) -> str:
         """A key of STATES: first what blocks calls, as the engine checks it, then how near the end is."""
         ledger = self.ledger
+        if ledger.debt > ledger.overdraft_limit:
+            return "in_debt"
         if ledger.is_over_limit:
             return "over_limit"
-        if ledger.debt and not ledger.overdraft_limit:
-            return "in_debt"
         if ledger.remaining <= 0:
             return "used_up"
         if ledger.remaining < self.call:
@@ -219,7 +219,7 @@ def _row(tenant: Tenant, known: Snapshot | None, trouble: str | None, call: int)
         state=_state(tenant, budget, known, trouble),
         budget=budget,
         as_of=known.as_of if known else None,
-        trouble=None if trouble is None else OUTCOMES[trouble][1],
+        trouble=_words(trouble),
     )
 
 
@@ -232,6 +232,13 @@ def _state(tenant: Tenant, budget: LedgerRow | None, known: Snapshot | None, tro
     return "incomplete" if told_none or not tenant.onboarded else "unknown"
 
 
+def _words(trouble: str | None) -> str | None:
+    """A problem's code, said to an operator, to whom it is Cycles that failed."""
+    if trouble == "budget_unavailable":
+        return "Cycles does not answer"
+    return trouble and OUTCOMES[trouble][1]
+
+
 def _width(ledger: Ledger) -> tuple[int, str]:
     """Sorts a scope before those below it: `tenant:acme` before `tenant:acme/app:chat`."""
     return ledger.scope.count("/"), ledger.scope
@@ -242,7 +249,7 @@ def _totals(rows: Sequence[TenantRow]) -> Totals:
     ledgers = [row.budget.ledger for row in open_rows if row.budget]
     return Totals(
         tenants=len(rows),
-        unknown=sum(row.state == "unknown" for row in open_rows),
+        unknown=sum(row.budget is None and row.state != "incomplete" for row in open_rows),
         attention=sum(row.state not in ("ok", "unknown") for row in open_rows),
         allocated=sum(ledger.allocated for ledger in ledgers),
         spent=sum(ledger.spent for ledger in ledgers),

@@ -1,0 +1,152 @@
+"""Faults on demand, ledgers as tests need them, and who may ask for them."""
+
+import httpx
+import pytest
+
+from .server import CONTROL, UNIT, App, Server
+
+
+@pytest.fixture(autouse=True)
+def no_fault_left(server: Server) -> None:
+    server.control("DELETE", "faults")
+
+
+def test_an_answer_dropped_before_it_took_effect_leaves_no_trace(server: Server, app: App) -> None:
+    server.fault("drop_before", operation="reserve")
+    with pytest.raises(httpx.TransportError):
+        app.reserve(100)
+    assert app.balance()["reserved"] == 0
+    assert app.reserve(100).status_code == 200
+
+
+def test_an_answer_dropped_after_it_took_effect_is_told_again_to_the_same_key(server: Server, app: App) -> None:
+    server.fault("drop_after", operation="reserve")
+    with pytest.raises(httpx.TransportError):
+        app.reserve(100, idempotency_key="k")
+    assert app.balance()["reserved"] == 100
+    assert app.reserve(100, idempotency_key="k").status_code == 200
+    assert app.balance()["reserved"] == 100
+
+
+def test_a_dropped_commit_charges_once(server: Server, app: App) -> None:
+    held = app.held(100)
+    server.fault("drop_after", operation="commit", times=2)
+    for _ in range(2):
+        with pytest.raises(httpx.TransportError):
+            app.commit(held, 60, idempotency_key="c")
+    assert app.commit(held, 60, idempotency_key="c").json()["charged"]["amount"] == 60
+    assert app.balance()["spent"] == 60
+
+
+def test_a_delayed_answer_comes_late_but_took_effect(server: Server, app: App) -> None:
+    server.fault("delay", operation="event", delay_ms=60_000)
+    with pytest.raises(httpx.ReadTimeout):
+        server.http.post(
+            "/v1/events",
+            json=app.request("actual", 10, idempotency_key="late"),
+            headers=app.headers,
+            timeout=0.3,
+        )
+    assert app.balance()["spent"] == 10
+
+
+def test_the_next_n_answers_fail_and_then_none(server: Server, app: App) -> None:
+    server.fault("error", operation="any", times=2)
+    answers = [app.reserve(1), app.decide(1), app.reserve(1)]
+    assert [answer.status_code for answer in answers] == [500, 500, 200]
+    assert answers[0].json()["error"] == "INTERNAL_ERROR"
+    assert app.balance()["reserved"] == 1
+
+
+def test_an_outage_of_redis_looks_like_a_refused_key_while_readiness_is_503(server: Server, app: App) -> None:
+    server.fault("unauthorized")
+    assert server.http.get("/actuator/health/readiness").status_code == 503
+    assert server.http.get("/actuator/health/liveness").status_code == 200
+    answer = app.reserve(1)
+    assert (answer.status_code, answer.json()["error"]) == (401, "UNAUTHORIZED")
+    assert answer.json()["message"] == "INTERNAL_ERROR"
+    assert server.http.get("/actuator/health/readiness").json() == {"status": "UP"}
+
+
+def test_a_malformed_success_is_no_json_but_took_effect(server: Server, app: App) -> None:
+    server.fault("malformed", operation="reserve")
+    answer = app.reserve(100)
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match="line 1"):
+        answer.json()
+    assert app.balance()["reserved"] == 100
+
+
+@pytest.mark.parametrize("operation", ["reserve", "commit", "release", "extend", "decide", "event", "balances"])
+def test_a_fault_meets_its_operation_only(server: Server, app: App, operation: str) -> None:
+    calls = {
+        "reserve": lambda: app.reserve(1),
+        "extend": lambda: app.extend(first, 1_000),
+        "commit": lambda: app.commit(first, 1),
+        "release": lambda: app.release(second),
+        "decide": lambda: app.decide(1),
+        "event": lambda: app.event(1),
+        "balances": lambda: app.get("balances", tenant=app.tenant),
+    }
+    first, second = app.held(1), app.held(1)
+    server.fault("error", operation=operation)
+    failed = [name for name, call in calls.items() if call().status_code == 500]
+    assert failed == [operation]
+
+
+def test_the_admin_plane_has_no_faults(server: Server) -> None:
+    server.fault("error")
+    assert App(server).balance
+
+
+def test_caps_on_the_deepest_ledger_make_an_allow_with_caps(server: Server, app: App) -> None:
+    caps = {"max_tokens": 5, "tool_denylist": ["shell"], "cooldown_ms": 10}
+    server.control("POST", "ledger", {"scope": f"tenant:{app.tenant}", "caps": caps})
+    for answer in (app.reserve(1), app.decide(1), app.reserve(1, dry_run=True)):
+        assert (answer.json()["decision"], answer.json()["caps"]) == ("ALLOW_WITH_CAPS", caps)
+    server.control("POST", "ledger", {"scope": f"tenant:{app.tenant}"})
+    assert app.reserve(1).json()["decision"] == "ALLOW"
+
+
+def test_a_ledger_set_over_its_limit_blocks_until_it_is_funded(server: Server, app: App) -> None:
+    server.control("POST", "ledger", {"scope": f"tenant:{app.tenant}", "is_over_limit": True})
+    assert app.reserve(1).json()["error"] == "OVERDRAFT_LIMIT_EXCEEDED"
+    app.fund("CREDIT", 1)
+    assert app.reserve(1).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="no header"),
+        pytest.param({"X-Cycles-Emulator-Control": "yes"}, id="wrong header"),
+        pytest.param(CONTROL | {"Host": "evil.example"}, id="foreign host"),
+        pytest.param(CONTROL | {"Host": "127.0.0.1.evil.example:7878"}, id="host that begins like loopback"),
+        pytest.param(CONTROL | {"Host": "evil.example@127.0.0.1.nip.io"}, id="host with a user part"),
+    ],
+)
+def test_the_control_plane_refuses_what_a_web_page_could_send(server: Server, headers: dict[str, str]) -> None:
+    for method, path in [("POST", "faults"), ("POST", "reset"), ("GET", "snapshot"), ("POST", "clock")]:
+        answer = server.http.request(method, f"/_emulator/{path}", headers=headers, json={})
+        assert (answer.status_code, answer.json()["error"]) == (403, "FORBIDDEN")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:7878", "[::1]:7878"])
+def test_the_control_plane_takes_loopback_hosts(server: Server, host: str) -> None:
+    answer = server.http.get("/_emulator/faults", headers=CONTROL | {"Host": host})
+    assert answer.json() == {"faults": []}
+
+
+def test_the_status_page_is_plain_text_and_needs_no_header(server: Server, app: App) -> None:
+    server.fault("delay", operation="commit", times=3)
+    answer = server.http.get("/_emulator/status")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "delay commit x3" in answer.text
+    assert f"tenant:{app.tenant} {UNIT}" in answer.text
+    assert server.http.get("/_emulator/status", headers={"Host": "evil.example"}).status_code == 403
+
+
+def test_unknown_kinds_and_members_are_refused(server: Server) -> None:
+    for body in ({"kind": "nope"}, {"kind": "error", "surprise": 1}, {"kind": "error", "times": 0}):
+        answer = server.http.post("/_emulator/faults", json=body, headers=CONTROL)
+        assert answer.status_code == 400
