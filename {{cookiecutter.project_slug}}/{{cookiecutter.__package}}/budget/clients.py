@@ -61,7 +61,7 @@ class TenantClient(AsyncCyclesClient):
         return self.reserved
 
     async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped (facts §4)."""
+        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
         path = f"{RESERVATIONS}/{reservation_id}/commit"
         response = await self._post(path, request)
         if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED" and isinstance(request, dict):

@@ -5,7 +5,7 @@ from datetime import UTC
 from fastapi import APIRouter, Request
 
 from ..chat.schemas import BalanceRow, BudgetAnswer, Money
-from ..dashboard.login import operator_of
+from ..dashboard.login import current_operator
 from ..dependencies import CurrentCaller, SharedServices, caller_of, problems
 from ..problems import Problem
 from ..services import Services
@@ -22,7 +22,7 @@ async def my_budget(caller: CurrentCaller, services: SharedServices) -> BudgetAn
 
 @router.get("/{tenant}")
 async def budget(tenant: str, request: Request, services: SharedServices) -> BudgetAnswer:
-    if operator_of(request) and "authorization" not in request.headers:
+    if "authorization" not in request.headers and await current_operator(request):
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await caller_of(request)).tenant != tenant:
