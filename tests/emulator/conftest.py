@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from .server import App, Server
+from tests.conftest import Bake
 
-TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+from .server import App, Server
 
 
 @pytest.fixture(scope="session")
-def emulator_dir() -> Path:
-    """The folder in which `python -m emulator` works. The emulator is copied unrendered, so the template's own will do."""
-    return TEMPLATE
+def emulator_dir(bake_once: Bake) -> Path:
+    """The folder of a baked project, in which `python -m emulator` works. Its tests leave it as it is."""
+    return bake_once().path
 
 
 @pytest.fixture(scope="session")

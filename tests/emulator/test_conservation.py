@@ -128,7 +128,8 @@ class Money(RuleBasedStateMachine):
         body = self.app.request("estimate", amount, levels=levels)
         document, _ = self.write("decide", "decide", body, None)
         allowed = self.app.reserve(amount, levels=levels, dry_run=True).json()["decision"]
-        assert document and document["decision"] == allowed
+        assert document is not None
+        assert document["decision"] == allowed
 
     @rule(call=calls)
     def repeat(self, call: Any) -> None:
@@ -159,7 +160,7 @@ class Money(RuleBasedStateMachine):
         if verb == "limit":
             self.server.admin("PATCH", "budgets", {"overdraft_limit": money(limit)}, **query)
         else:
-            self.server.admin("POST", f"budgets/{verb}", **query)
+            self.server.admin("POST", f"budgets/{verb}", None, **query)
 
     @rule(seconds=st.integers(1, 100))
     def wait(self, seconds: int) -> None:
@@ -170,7 +171,7 @@ class Money(RuleBasedStateMachine):
         conserved(self.server.control("GET", "snapshot"))
         for scope, ledger in self.ledgers().items():
             assert ledger["spent"] + ledger["debt"] == self.gone[scope], ledger
-            assert 0 <= ledger["debt"]
+            assert ledger["debt"] >= 0
 
 
 def run_machine(server: Server, examples: int, steps: int) -> None:

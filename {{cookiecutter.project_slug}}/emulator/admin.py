@@ -17,18 +17,14 @@ from .storage import Document
 
 DEFAULT_PERMISSIONS = [f"reservations:{right}" for right in ("create", "commit", "release", "extend", "list")]
 DEFAULT_PERMISSIONS += ["balances:read"]
-READ_WRITE = ["budgets", "policies", "webhooks", "admin"]
-READ_WRITE += [f"admin:{thing}" for thing in ("tenants", "budgets", "policies", "apikeys", "webhooks")]
-PERMISSIONS = {f"{thing}:{right}" for thing in READ_WRITE for right in ("read", "write")}
-PERMISSIONS |= {*DEFAULT_PERMISSIONS, "events:read", "admin:events:read", "admin:audit:read"}
-SCOPE_ID = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
-TENANT_DEFAULTS = {
-    "status": "ACTIVE",
-    "default_commit_overage_policy": "ALLOW_IF_AVAILABLE",
-    "default_reservation_ttl_ms": 60_000,
-    "max_reservation_ttl_ms": 3_600_000,
-    "max_reservation_extensions": 10,
-}
+PERMISSION = re.compile(
+    "|".join(DEFAULT_PERMISSIONS) + "|(admin:)?(budgets|policies|webhooks):(read|write)|(admin:)?events:read"
+    "|admin(:tenants|:apikeys)?:(read|write)|admin:audit:read"
+)
+ID = "[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
+SCOPE = re.compile(f"tenant:({ID})" + "".join(f"(?:/{level}:{ID})?" for level in LEVELS[1:]))
+DEFAULTS = {"default_commit_overage_policy": "ALLOW_IF_AVAILABLE", "default_reservation_ttl_ms": 60_000}
+DEFAULTS |= {"max_reservation_ttl_ms": 3_600_000, "max_reservation_extensions": 10, "status": "ACTIVE"}
 
 
 class Admin(Exchange):
@@ -41,8 +37,8 @@ class Admin(Exchange):
             if known["name"] != request.name:
                 raise Refused("DUPLICATE_RESOURCE", f"Tenant exists: {request.tenant_id}")
             return 200, known
-        tenant = TENANT_DEFAULTS | {"created_at": instant(self.now)} | request.model_dump(exclude_none=True)
-        self.store.save("tenants", tenant, id=request.tenant_id)
+        tenant = DEFAULTS | {"created_at": instant(self.now)} | request.model_dump(exclude_none=True)
+        self.store.save("tenants", tenant)
         return 201, tenant
 
     def get_tenant(self, tenant_id: str) -> Answer:
@@ -59,79 +55,72 @@ class Admin(Exchange):
         tenant |= request.model_dump(exclude_none=True) | {"updated_at": instant(self.now)}
         if request.status in {"SUSPENDED", "CLOSED"}:
             tenant[f"{request.status.lower()}_at"] = instant(self.now)
-        self.store.save("tenants", tenant, id=tenant_id)
+        self.store.save("tenants", tenant)
         if request.status == "CLOSED":
             self.close(tenant_id)
         return 200, tenant
 
     def close(self, tenant_id: str) -> None:
         for key in self.store.find("api_keys", "tenant = ?", tenant_id):
-            self.save_key(key | {"status": "REVOKED", "revoked_reason": "tenant_closed"})
+            key["shown"]["status"] = "REVOKED"
+            self.store.save("api_keys", key)
         for document in self.store.find("ledgers", "tenant = ?", tenant_id):
             self.write(replace(Ledger(**document), status="CLOSED", reserved=0))
         for hold in self.store.holds("tenant = ? AND status = 'ACTIVE'", tenant_id):
             hold.budgeted = []  # the ledgers have their holds back already
-            self.store.save_hold(hold)
+            self.store.save("reservations", vars(hold))
 
     def create_key(self) -> Answer:
         """POST /v1/admin/api-keys: 201 with the secret, which is told only here."""
         request = self.parse(schemas.KeyCreate)
-        if unknown := {*(request.permissions or ())} - PERMISSIONS:
-            raise invalid(f"Unrecognized permission: {unknown}")
-        self.check_tenant_active(request.tenant_id)
-        prefix, secret, digest = key_parts(f"cyc_live_{secrets.token_urlsafe(24)}")
+        for permission in request.permissions or ():
+            if not PERMISSION.fullmatch(permission):
+                raise invalid(f"Unrecognized permission: {permission}")
+        self.require_active(request.tenant_id)
+        secret = f"cyc_live_{secrets.token_urlsafe(24)}"
         expires = request.expires_at.timestamp() * 1000 if request.expires_at else self.now + 90 * DAY_MS
-        shown = {
-            "key_id": f"key_{str(uuid.uuid4())[:16]}",
-            "tenant_id": request.tenant_id,
-            "key_prefix": prefix,
-        }
-        shown |= {"created_at": instant(self.now), "expires_at": instant(int(expires))}
-        shown["permissions"] = DEFAULT_PERMISSIONS if request.permissions is None else request.permissions
-        more = request.model_dump(
-            include={"name", "description", "scope_filter", "metadata"}, exclude_none=True
-        )
-        self.save_key(shown | more | {"status": "ACTIVE", "digest": digest})
-        return 201, shown | {"key_secret": secret}
+        key: Document = {"key_id": f"key_{str(uuid.uuid4())[:16]}", "key_prefix": secret[:17]}
+        key |= {"created_at": instant(self.now), "expires_at": instant(expires)}
+        permissions = DEFAULT_PERMISSIONS if request.permissions is None else request.permissions
+        key |= {"tenant_id": request.tenant_id, "permissions": permissions}
+        names = {"name", "description", "scope_filter", "metadata"}
+        more = request.model_dump(include=names, exclude_none=True)
+        shown = key | more | {"status": "ACTIVE"}
+        self.store.save("api_keys", {"shown": shown, "digest": hashlib.sha256(secret.encode()).hexdigest()})
+        return 201, key | {"key_secret": secret}
 
     def list_keys(self) -> Answer:
         found = self.store.find("api_keys", "tenant = ?", self.query.get("tenant_id"), order="id")
-        return 200, {"keys": [shown_key(key) for key in found], "has_more": False}
+        return 200, {"keys": [key["shown"] for key in found], "has_more": False}
 
     def revoke_key(self, key_id: str) -> Answer:
-        key = self.store.get("api_keys", id=key_id)
-        if key is None:
+        found = self.store.get("api_keys", id=key_id)
+        if found is None:
             raise Refused("NOT_FOUND", f"API key not found: {key_id}", 404)
-        if key["status"] == "REVOKED":
+        if found["shown"]["status"] == "REVOKED":
             raise Refused("KEY_REVOKED", f"API key already revoked: {key_id}")
-        key |= {"status": "REVOKED", "revoked_at": instant(self.now)}
-        key |= {"revoked_reason": self.query["reason"]} if "reason" in self.query else {}
-        self.save_key(key)
-        return 200, shown_key(key)
-
-    def save_key(self, key: Document) -> None:
-        self.store.save("api_keys", key, id=key["key_id"], tenant=key["tenant_id"], prefix=key["key_prefix"])
+        reason = {"revoked_reason": self.query["reason"]} if "reason" in self.query else {}
+        found["shown"] |= {"status": "REVOKED", "revoked_at": instant(self.now)} | reason
+        self.store.save("api_keys", found)
+        return 200, found["shown"]
 
     def create_budget(self) -> Answer:
         """POST /v1/admin/budgets. With the admin key the body names the tenant, with a tenant's key it must not."""
         request = self.parse(schemas.BudgetCreate)
-        check_unit(request.unit, request.allocated, request.overdraft_limit)
-        check_scope(request.scope)
-        tenant_id = self.tenant or request.tenant_id
-        if not tenant_id or (self.tenant and request.tenant_id):
-            raise invalid("tenant_id goes with the admin key, and only with it")
-        if request.scope.partition("/")[0] != f"tenant:{tenant_id}":
-            raise invalid(f"Scope '{request.scope}' does not match request tenant_id '{tenant_id}'")
-        self.check_tenant_active(tenant_id)
-        scope, limit = request.scope.lower(), request.overdraft_limit.amount if request.overdraft_limit else 0
-        if self.store.path([scope], request.unit):
+        unit, limit = request.unit, request.overdraft_limit
+        check_unit(unit, request.allocated, limit)
+        named, tenant_id = SCOPE.fullmatch(request.scope), self.tenant or request.tenant_id
+        if not named or named[1] != tenant_id or (self.tenant and request.tenant_id):
+            raise invalid("scope or tenant_id is not valid, or they do not match, or the key is a tenant's")
+        self.require_active(tenant_id)
+        scope = request.scope.lower()
+        if self.store.path([scope], unit):
             raise Refused("DUPLICATE_RESOURCE", f"Budget exists: {request.scope}")
         names = {"commit_overage_policy", "rollover_policy", "metadata", "period_start", "period_end"}
         about = {"ledger_id": str(uuid.uuid4()), "created_at": instant(self.now)}
         about |= request.model_dump(mode="json", include=names, exclude_none=True)
-        ledger = Ledger(
-            tenant_id, scope, request.unit, request.allocated.amount, overdraft_limit=limit, about=about
-        )
+        ledger = Ledger(tenant_id, scope, unit, request.allocated.amount, about=about)
+        ledger = replace(ledger, overdraft_limit=limit.amount if limit else 0)
         self.store.save_path([ledger])
         return 201, shown_ledger(ledger)
 
@@ -146,10 +135,8 @@ class Admin(Exchange):
         if ledger.status == "CLOSED":
             raise Refused("BUDGET_CLOSED", "Cannot update a CLOSED budget")
         limit = request.overdraft_limit.amount if request.overdraft_limit else ledger.overdraft_limit
-        about = ledger.about | request.model_dump(
-            include={"commit_overage_policy", "metadata"}, exclude_none=True
-        )
-        return 200, self.write(ledgers.set_limit(replace(ledger, about=about), limit))
+        about = request.model_dump(include={"commit_overage_policy", "metadata"}, exclude_none=True)
+        return 200, self.write(replace(ledgers.set_limit(ledger, limit), about=ledger.about | about))
 
     def fund_budget(self) -> Answer:
         """POST /v1/admin/budgets/fund. Idempotency keys are one space for all tenants, as on the server."""
@@ -173,19 +160,15 @@ class Admin(Exchange):
                 answer |= {f"{prefix}_{name}": value for name, value in shown.items()}
             return answer, DAY_MS
 
-        complaint = "Idempotency key reused with different payload"
-        return 200, self.once("fund", request, perform, complaint) if request.idempotency_key else perform()[
-            0
-        ]
+        return 200, self.once("fund", request, perform, "Idempotency key reused with different payload")
 
     def transition(self, verb: str) -> Answer:
         """POST /v1/admin/budgets/freeze and .../unfreeze."""
-        ledger, after = self.ledger(), {"freeze": "FROZEN", "unfreeze": "ACTIVE"}[verb]
+        ledger, after = self.ledger(), "FROZEN" if verb == "freeze" else "ACTIVE"
         if ledger.status == "CLOSED":
             raise Refused("BUDGET_CLOSED", f"Budget is closed: {ledger.scope}")
         if ledger.status == after:
-            complaint = "Budget is already frozen" if after == "FROZEN" else "Budget is not frozen"
-            raise Refused("INVALID_REQUEST", complaint)
+            raise Refused("INVALID_REQUEST", f"Budget is {'already' if verb == 'freeze' else 'not'} frozen")
         return 200, self.write(replace(ledger, status=after))
 
     def ledger(self, name: str = "{scope}:{unit}") -> Ledger:
@@ -193,11 +176,11 @@ class Admin(Exchange):
         scope, unit = self.query.get("scope", "").lower(), self.query.get("unit", "")
         if not scope or unit not in UNITS:
             raise invalid("Missing or invalid parameter: scope or unit")
-        self.check_tenant_open(scope.partition("/")[0].removeprefix("tenant:"))
+        self.open_tenant(scope.partition("/")[0].removeprefix("tenant:"))
         for ledger in self.store.path([scope], unit):
             return ledger
-        shown = name.format(scope=scope, unit=unit)
-        raise Refused("BUDGET_NOT_FOUND", f"Budget not found for provided scope: {shown}", 404)
+        name = name.format(scope=scope, unit=unit)
+        raise Refused("BUDGET_NOT_FOUND", f"Budget not found for provided scope: {name}", 404)
 
     def write(self, ledger: Ledger) -> Document:
         """Save an admin's change, and show the ledger after it."""
@@ -205,37 +188,27 @@ class Admin(Exchange):
         self.store.save_path([ledger])
         return shown_ledger(ledger)
 
-    def check_tenant_open(self, tenant_id: str) -> None:
-        if (self.store.get("tenants", id=tenant_id) or {}).get("status") == "CLOSED":
-            raise Refused("TENANT_CLOSED", f"Tenant {tenant_id} is closed; owned objects are read-only")
-
-    def check_tenant_active(self, tenant_id: str) -> None:
-        self.check_tenant_open(tenant_id)
+    def require_active(self, tenant_id: str) -> None:
+        """Raises 409 for a closed tenant, 404 if there is none, 400 for a suspended one."""
+        self.open_tenant(tenant_id)
         if self.get_tenant(tenant_id)[1]["status"] != "ACTIVE":
             raise invalid(f"Tenant is not ACTIVE: {tenant_id}")
 
-    def authenticate(self, given: str) -> Document:
-        """The key of a secret. Raises 401 with one of Cycles' reasons as its message."""
-        prefix, _, digest = key_parts(given)
-        key = self.store.get("api_keys", prefix=prefix) or {"status": "NOT_FOUND"}
-        if key["status"] != "ACTIVE":
-            raise Refused("UNAUTHORIZED", f"KEY_{key['status']}", 401)
-        if instant(self.now) > key["expires_at"] or not secrets.compare_digest(key["digest"], digest):
-            expired = instant(self.now) > key["expires_at"]
-            raise Refused("UNAUTHORIZED", "KEY_EXPIRED" if expired else "INVALID_KEY", 401)
-        status = self.get_tenant(key["tenant_id"])[1]["status"]
-        if status != "ACTIVE":
-            raise Refused("UNAUTHORIZED", f"TENANT_{status}", 401)
+    def authenticate(self, secret: str) -> Document:
+        """The key of a secret. Raises 401 with Cycles' reason as message; on the admin plane it is a 403."""
+        found = self.store.get("api_keys", prefix=secret[:17]) or {"shown": {"status": "NOT_FOUND"}}
+        key: Document = found["shown"]
+        reason = f"KEY_{key['status']}"
+        if key["status"] == "ACTIVE":
+            wrong = found["digest"] != hashlib.sha256(secret.encode()).hexdigest()
+            status = self.get_tenant(key["tenant_id"])[1]["status"]
+            reason = "INVALID_KEY" if wrong else "KEY_OK" if status == "ACTIVE" else f"TENANT_{status}"
+            reason = "KEY_EXPIRED" if instant(self.now) > key["expires_at"] else reason
+        if reason != "KEY_OK" and self.plane == "admin":
+            raise Refused("FORBIDDEN", f"Invalid API key: {reason}", 403)
+        if reason != "KEY_OK":
+            raise Refused("UNAUTHORIZED", reason, 401)
         return key
-
-
-def key_parts(secret: str) -> tuple[str, str, str]:
-    """(the part by which a secret is found and which may be shown, the secret, what is stored of it)."""
-    return secret[:17], secret, hashlib.sha256(secret.encode()).hexdigest()
-
-
-def shown_key(key: Document) -> Document:
-    return {name: value for name, value in key.items() if name != "digest"}
 
 
 def shown_ledger(ledger: Ledger) -> Document:
@@ -245,17 +218,5 @@ def shown_ledger(ledger: Ledger) -> Document:
 
 
 def check_unit(unit: str | None, *given: Any) -> None:
-    for each in given:
-        if each and each.unit != unit:
-            raise Refused("UNIT_MISMATCH", f"Unit mismatch: expected {unit} but got {each.unit}", 400)
-
-
-def check_scope(scope: str) -> None:
-    """Raises 400 unless it is a path: `tenant:...` first, then levels in their order."""
-    last = -1
-    for segment in scope.split("/"):
-        level, _, name = segment.partition(":")
-        position = LEVELS.index(level) if level in LEVELS else -1
-        if position <= last or (last < 0 < position) or not SCOPE_ID.fullmatch(name):
-            raise invalid(f"scope segment '{segment}' is not valid")
-        last = position
+    for each in (each for each in given if each and each.unit != unit):
+        raise Refused("UNIT_MISMATCH", f"Unit mismatch: expected {unit} but got {each.unit}", 400)

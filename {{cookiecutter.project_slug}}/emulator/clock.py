@@ -3,8 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-HOUR_MS = 3600 * 1000
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 24 * 3600 * 1000
 
 
 class Clock:
@@ -17,6 +16,6 @@ class Clock:
         return time.time_ns() // 1_000_000 + self.offset_ms
 
 
-def instant(ms: int) -> str:
+def instant(ms: float) -> str:
     """`ms` as the admin plane writes times: RFC 3339, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,7 +13,6 @@ from .exchange import Answer, Exchange
 from .faults import Fault
 from .ledger import Ledger, Refused
 from .runtime import sweep
-from .storage import TABLES, Document
 
 HEADER = "X-Cycles-Emulator-Control"
 
@@ -21,19 +20,21 @@ HEADER = "X-Cycles-Emulator-Control"
 class Control(Exchange):
     """The handlers."""
 
-    def add_fault(self) -> Answer:
-        self.emulator.faults.append(self.parse(Fault))
-        return self.list_faults()
+    def health(self, probe: str) -> Answer:
+        """The servers' public probes. While an outage of Redis waits to be played, readiness is 503."""
+        down = probe == "readiness" and any(fault.kind == "unauthorized" for fault in self.emulator.faults)
+        return (503, {"status": "OUT_OF_SERVICE"}) if down else (200, {"status": "UP"})
 
-    def list_faults(self) -> Answer:
+    def change_faults(self, method: str) -> Answer:
+        """Add one, forget all, or only list those that wait."""
+        if method == "POST":
+            self.emulator.faults.append(self.parse(Fault))
+        if method == "DELETE":
+            self.emulator.faults.clear()
         return 200, {"faults": [fault.model_dump() for fault in self.emulator.faults]}
 
-    def clear_faults(self) -> Answer:
-        self.emulator.faults.clear()
-        return self.list_faults()
-
     def change_ledger(self) -> Answer:
-        """Set both: caps (the deepest ledger's make ALLOW an ALLOW_WITH_CAPS; null takes them away), is_over_limit."""
+        """Set both: caps (the deepest ledger's make ALLOW an ALLOW_WITH_CAPS; null for none) and is_over_limit."""
         request = self.parse(schemas.LedgerChange)
         caps = request.caps and request.caps.model_dump(exclude_none=True)
         for ledger in self.store.path([request.scope.lower()], request.unit):
@@ -45,13 +46,13 @@ class Control(Exchange):
         """Move the clock forward and expire what is due by then. It stays moved over restarts, until a reset."""
         clock = self.emulator.clock
         clock.offset_ms += self.parse(schemas.ClockChange).advance_ms
-        self.store.save("clock", {"offset_ms": clock.offset_ms}, id=1)
+        self.store.save("clock", {"offset_ms": clock.offset_ms})
         while sweep(self.store, clock.now_ms()):
             pass
         return 200, {"now_ms": clock.now_ms()}
 
     def reset(self) -> Answer:
-        for table in TABLES:
+        for table in ("clock", "tenants", "api_keys", "ledgers", "replays", "reservations"):
             self.store.delete(table)
         self.emulator.faults.clear()
         self.emulator.clock.offset_ms = 0
@@ -59,30 +60,26 @@ class Control(Exchange):
 
     def snapshot(self) -> Answer:
         """Every ledger and every live hold; a hold counts on the ledgers in its `scopes`."""
-        live = self.store.holds("status = 'ACTIVE'")
         holds = [
-            {"id": each.body["reservation_id"], "scopes": each.budgeted} | each.body["reserved"]
-            for each in live
+            {"id": each.body["reservation_id"], "tenant_id": each.tenant, "scopes": each.budgeted}
+            | each.body["reserved"]
+            for each in self.store.holds("status = 'ACTIVE'")
         ]
-        return 200, {"now_ms": self.now, "ledgers": self.all_ledgers(), "holds": holds}
+        found = self.store.find("ledgers", "true", order="scope, unit")
+        ledgers = [each | {"remaining": Ledger(**each).remaining} for each in found]
+        return 200, {"now_ms": self.now, "ledgers": ledgers, "holds": holds}
 
     def status(self) -> Answer:
         """A page for people, as plain text."""
         faults = [f"{each.kind} {each.operation} x{each.times}" for each in self.emulator.faults] or ["none"]
-        lines = [
-            f"Cycles emulator {VERSION}",
-            f"time    {instant(self.now)} (moved by {self.emulator.clock.offset_ms} ms)",
-            f"faults  {', '.join(faults)}",
-        ]
+        lines = [f"Cycles emulator {VERSION}"]
+        lines += [f"time    {instant(self.now)} (moved by {self.emulator.clock.offset_ms} ms)"]
+        lines += [f"faults  {', '.join(faults)}"]
         shown = ("status", "remaining", "allocated", "reserved", "spent", "debt", "is_over_limit", "caps")
-        for each in self.all_ledgers():
+        for each in self.snapshot()[1]["ledgers"]:
             facts = ", ".join(f"{name} {each[name]}" for name in shown if each[name])
-            lines.append(f"ledger  {each['scope']} {each['unit']}: {facts}")
+            lines += [f"ledger  {each['scope']} {each['unit']}: {facts}"]
         return 200, "\n".join(lines) + "\n"
-
-    def all_ledgers(self) -> list[Document]:
-        found = self.store.find("ledgers", "true", order="scope, unit")
-        return [each | {"remaining": Ledger(**each).remaining} for each in found]
 
     def check_control(self, *, header: bool) -> None:
         """Raises 403 for a Host that is not loopback, whatever address we listen on, or a missing header."""

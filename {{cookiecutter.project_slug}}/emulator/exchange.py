@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -13,15 +14,17 @@ from .ledger import Ledger, Refused
 from .storage import Document, Store
 
 Answer = tuple[int, Any]
+Kept = Callable[[], tuple[Document, int]]  # makes an answer, and says for how many ms it is kept
+INTERNAL = ("INTERNAL_ERROR", "Internal error", 500)
 MISMATCH = "Provided idempotency does not match the stored one"
 
 
 class Emulator:
     """What all requests share. The faults wait here, oldest first."""
 
-    def __init__(self, store: Store, clock: Clock, admin_key: str) -> None:
-        self.store, self.clock, self.admin_key = store, clock, admin_key
-        self.faults: list[Fault] = []
+    def __init__(self, data: Path, admin_key: str) -> None:
+        self.store, self.admin_key, self.faults = Store(data), admin_key, list[Fault]()
+        self.clock = Clock((self.store.get("clock", id=1) or {"offset_ms": 0})["offset_ms"])
 
 
 class Exchange:
@@ -29,19 +32,15 @@ class Exchange:
 
     def __init__(self, emulator: Emulator, request: web.Request, body: bytes) -> None:
         self.emulator, self.store, self.now = emulator, emulator.store, emulator.clock.now_ms()
-        self.method, self.path, self.query, self.headers = (
-            request.method,
-            request.path,
-            request.query,
-            request.headers,
-        )
-        self.body = body
+        self.path, self.query, self.headers, self.body = request.path, request.query, request.headers, body
         self.tenant: str | None = None
+        planes = {"/v1/admin": "admin", "/v1/": "runtime", "/_emulator/": "control"}
+        self.plane = next((plane for prefix, plane in planes.items() if self.path.startswith(prefix)), "none")
 
     def parse(self, model: Any) -> Any:
         """The body as `model`. Raises 500 for a wrong content type (sic), 400 for anything else that is wrong."""
         if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise internal()
+            raise Refused(*INTERNAL)
         try:
             request = model.model_validate_json(self.body)
         except ValidationError as error:
@@ -51,21 +50,26 @@ class Exchange:
             raise invalid("X-Idempotency-Key header does not match idempotency_key in request body")
         return request
 
-    def once(
-        self, space: str, request: Any, perform: Callable[[], tuple[Document, int]], complaint: str = MISMATCH
-    ) -> Document:
-        """perform()'s answer, kept for as many ms as it says; for a repeated key the answer of then. Raises 409."""
+    def once(self, space: str, request: Any, perform: Kept, complaint: str = MISMATCH) -> Document:
+        """perform()'s answer; for a key that was used before the answer of then. Raises 409 for another payload."""
         key, digest = request.idempotency_key, fingerprint(request)
-        for found in self.store.find(
-            "replays", "space = ? AND key = ? AND until_ms > ?", space, key, self.now
-        ):
+        if not key:  # only a fund may have none
+            return dict(perform()[0])
+        for found in self.store.find("replays", "space = ? AND key = ? AND until_ms > ?", space, key, self.now):
             if found["digest"] != digest:
                 raise Refused("IDEMPOTENCY_MISMATCH", complaint)
             return dict(found["answer"])
         answer, kept_ms = perform()
-        record = {"digest": digest, "answer": answer}
-        self.store.save("replays", record, space=space, key=key, until_ms=self.now + kept_ms)
-        return answer
+        record = {"space": space, "key": key, "until_ms": self.now + kept_ms, "digest": digest}
+        self.store.save("replays", record | {"answer": answer})
+        return dict(answer)
+
+    def open_tenant(self, tenant_id: str | None) -> Document:
+        """The tenant, {} if there is none. Raises 409 once it is closed."""
+        tenant = self.store.get("tenants", id=tenant_id) or {}
+        if tenant.get("status") == "CLOSED":
+            raise Refused("TENANT_CLOSED", f"Tenant {tenant_id} is closed; owned objects are read-only")
+        return tenant
 
 
 def fingerprint(request: Any) -> str:
@@ -77,10 +81,6 @@ def invalid(message: str) -> Refused:
     return Refused("INVALID_REQUEST", message, 400)
 
 
-def internal(message: str = "Internal error") -> Refused:
-    return Refused("INTERNAL_ERROR", message, 500)
-
-
 def money(unit: str, amount: int) -> Document:
     return {"unit": unit, "amount": amount}
 
@@ -89,14 +89,12 @@ def amounts(ledger: Ledger, names: Iterable[str]) -> Document:
     return {name: money(ledger.unit, getattr(ledger, name)) for name in names}
 
 
-def balance(ledger: Ledger) -> Document:
-    """A ledger as the runtime shows it; debt, limit and flag only when there is something to say."""
-    shown = {"scope": ledger.scope.rpartition("/")[2], "scope_path": ledger.scope}
-    told = (name for name in ("debt", "overdraft_limit") if getattr(ledger, name))
-    numbers = amounts(ledger, ("remaining", "reserved", "spent", "allocated", *told))
-    return shown | numbers | ({"is_over_limit": True} if ledger.is_over_limit else {})
-
-
-def present(**members: Any) -> Document:
-    """The members that have a value: write answers carry no nulls."""
-    return {name: value for name, value in members.items() if value is not None}
+def balances(path: list[Ledger]) -> Document:
+    """Ledgers as the runtime shows them; debt, limit and flag only when there is something to say."""
+    shown = []
+    for each in path:
+        told = (name for name in ("debt", "overdraft_limit") if getattr(each, name))
+        numbers = amounts(each, ("remaining", "reserved", "spent", "allocated", *told))
+        flag = {"is_over_limit": True} if each.is_over_limit else {}
+        shown.append({"scope": each.scope.rpartition("/")[2], "scope_path": each.scope} | numbers | flag)
+    return {"balances": shown}

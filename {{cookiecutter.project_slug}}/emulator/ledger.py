@@ -16,6 +16,8 @@ f is what a ledger can fund itself; only ALLOW_WITH_OVERDRAFT, up to overdraft_l
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+OVER_LIMIT = "Overdraft limit exceeded for: Scope is over-limit, no new reservations allowed"
+
 
 class Refused(Exception):
     """An error answer: Cycles error code, message, HTTP status, and the details if the server gives any."""
@@ -40,9 +42,7 @@ class Ledger:
     is_over_limit: bool = False
     status: str = "ACTIVE"
     caps: dict[str, Any] | None = None
-    about: dict[str, Any] = field(
-        default_factory=dict
-    )  # what only the admin plane shows: id, times, policies
+    about: dict[str, Any] = field(default_factory=dict)  # what only the admin plane shows: id, times, policies
 
     @property
     def remaining(self) -> int:
@@ -50,10 +50,8 @@ class Ledger:
 
 
 def check_open(path: list[Ledger]) -> list[Ledger]:
-    for each in path:
-        if each.status != "ACTIVE":
-            message = f"Budget is {each.status.lower()} for scope: {each.scope}"
-            raise Refused(f"BUDGET_{each.status}", message)
+    for each in (each for each in path if each.status != "ACTIVE"):
+        raise Refused(f"BUDGET_{each.status}", f"Budget is {each.status.lower()} for scope: {each.scope}")
     return path
 
 
@@ -61,8 +59,7 @@ def hold(path: list[Ledger], estimate: int) -> list[Ledger]:
     for each in path:
         check_open([each])
         if each.is_over_limit:
-            message = "Overdraft limit exceeded for: Scope is over-limit, no new reservations allowed"
-            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", message)
+            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", OVER_LIMIT)
         if each.debt > 0 and each.overdraft_limit == 0:
             raise Refused("DEBT_OUTSTANDING", "Outstanding debt blocks new reservation for: DEBT_OUTSTANDING")
         if each.remaining < estimate:
@@ -76,14 +73,11 @@ def give_back(path: list[Ledger], estimate: int) -> list[Ledger]:
 
 def commit(path: list[Ledger], estimate: int, actual: int, policy: str) -> tuple[list[Ledger], int]:
     """Settle a hold of `estimate`; gives the ledgers after it and what was charged."""
-    overage = 0
+    base, overage = min(actual, estimate), 0
     if actual > estimate:
         if policy == "REJECT":
-            raise Refused(
-                "BUDGET_EXCEEDED", "Budget exceeded for: Actual exceeds estimate and policy is REJECT"
-            )
+            raise Refused("BUDGET_EXCEEDED", "Budget exceeded for: Actual exceeds estimate and policy is REJECT")
         path, overage = charge(path, actual - estimate, policy)
-    base = min(actual, estimate)
     return [replace(each, spent=each.spent + base) for each in give_back(path, estimate)], base + overage
 
 
@@ -98,32 +92,24 @@ def charge(path: list[Ledger], amount: int, policy: str) -> tuple[list[Ledger], 
         funded = min(charged, max(0, each.remaining))
         debt = each.debt + charged - funded
         if charged > funded and debt > each.overdraft_limit:
-            message = "Overdraft limit exceeded for: OVERDRAFT_LIMIT_EXCEEDED"
-            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", message)
+            raise Refused("OVERDRAFT_LIMIT_EXCEEDED", "Overdraft limit exceeded for: OVERDRAFT_LIMIT_EXCEEDED")
         # A ledger that could not bear the whole amount takes no new holds until an admin write clears it.
         uncovered = charged < amount and each.remaining < amount and each.scope not in may_owe
-        over = each.is_over_limit or uncovered
-        after.append(replace(each, spent=each.spent + funded, debt=debt, is_over_limit=over))
+        flag = each.is_over_limit or uncovered
+        after.append(replace(each, spent=each.spent + funded, debt=debt, is_over_limit=flag))
     return after, charged
 
 
-def fund(ledger: Ledger, operation: str, amount: int, spent: int = 0) -> Ledger:
+def fund(ledger: Ledger, operation: str, amount: int, spent: int) -> Ledger:
     """An admin's funding; RESET_SPENT sets spent to `spent`."""
-    allocated, debt = ledger.allocated, ledger.debt
-    match operation:
-        case "CREDIT":
-            allocated += amount
-        case "DEBIT":
-            if ledger.remaining < amount:
-                raise Refused("BUDGET_EXCEEDED", f"Insufficient funds: {ledger.scope}")
-            allocated -= amount
-        case "REPAY_DEBT":
-            allocated += max(0, amount - debt)
-            debt -= min(debt, amount)
-        case "RESET" | "RESET_SPENT":
-            allocated = amount
+    if operation == "DEBIT" and ledger.remaining < amount:
+        raise Refused("BUDGET_EXCEEDED", f"Insufficient funds: {ledger.scope}")
+    repaid = min(ledger.debt, amount) if operation == "REPAY_DEBT" else 0
+    gains = {"CREDIT": amount, "DEBIT": -amount, "REPAY_DEBT": amount - repaid}
+    allocated = ledger.allocated + gains[operation] if operation in gains else amount
     spent = spent if operation == "RESET_SPENT" else ledger.spent
-    return set_limit(replace(ledger, allocated=allocated, debt=debt, spent=spent), ledger.overdraft_limit)
+    after = replace(ledger, allocated=allocated, debt=ledger.debt - repaid, spent=spent)
+    return set_limit(after, ledger.overdraft_limit)
 
 
 def set_limit(ledger: Ledger, overdraft_limit: int) -> Ledger:

@@ -4,22 +4,24 @@ import base64
 import json
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import ledger as ledgers
 from . import schemas
 from .clock import DAY_MS
-from .exchange import MISMATCH, Answer, Exchange, balance, fingerprint, internal, invalid, money, present
+from .exchange import INTERNAL, MISMATCH, Answer, Exchange, balances, fingerprint, invalid, money
 from .ledger import Ledger, Refused
 from .schemas import LEVELS, UNITS
 from .storage import Document, Hold, Store
 
 SWEEP_BATCH = 1000
+EPOCH, MILLISECOND = datetime.fromtimestamp(0, UTC), timedelta(milliseconds=1)
 NOT_YOURS = "Tenant provided in the request body does not match tenant resolved from authorization token"
 STATUSES = {"ACTIVE", "COMMITTED", "RELEASED", "EXPIRED"}
 SORTS = {"reservation_id", "tenant", "scope_path", "status", "reserved", "created_at_ms", "expires_at_ms"}
-EXTRAS = {"metadata", "committed_metadata"}
+EXPIRED = ("RESERVATION_EXPIRED", "Provided reservation has already expired", 410)
+WINDOWS = {"": "created_at_ms", "expires_": "expires_at_ms", "finalized_": "finalized_at_ms"}
 
 
 class Runtime(Exchange):
@@ -29,11 +31,12 @@ class Runtime(Exchange):
         """POST /v1/reservations: hold the estimate on every ledger of the path; with dry_run only say whether."""
         request = self.parse(schemas.Reservation)
         scopes = self.scopes(request.subject)
-        perform = self.dry_run if request.dry_run else self.hold
+        perform = self.judge if request.dry_run else self.hold
         answer = self.once(f"{self.tenant} reserve", request, lambda: perform(request, scopes))
         return 200, self.refreshed(answer, answer.get("reservation_id"))
 
     def hold(self, request: Any, scopes: list[str]) -> tuple[Document, int]:
+        """The answer to a reserve and for how many ms it is kept."""
         tenant = self.open_tenant(self.tenant)
         path = ledgers.hold(self.ledgers(scopes, request.estimate.unit), request.estimate.amount)
         self.store.save_path(path)
@@ -42,31 +45,24 @@ class Runtime(Exchange):
         told = {"reservation_id": str(uuid.uuid4()), "affected_scopes": scopes, "scope_path": scopes[-1]}
         told |= {"reserved": request.estimate.model_dump(), "expires_at_ms": self.now + ttl}
         body = request.model_dump(include={"idempotency_key", "subject", "action"})
-        body |= told | {"status": "ACTIVE", "created_at_ms": self.now} | present(metadata=request.metadata)
-        policy = request.overage_policy or tenant["default_commit_overage_policy"]
-        due, extensions = self.now + ttl + grace, tenant["max_reservation_extensions"]
-        self.store.save_hold(
-            Hold(tenant["tenant_id"], [each.scope for each in path], policy, extensions, due, body)
-        )
-        answer = allowed(path) | told | {"remaining_ttl_ms": ttl, "balances": [*map(balance, path)]}
-        return answer, max(ttl + grace, DAY_MS)
-
-    def dry_run(self, request: Any, scopes: list[str]) -> tuple[Document, int]:
-        answer, path = self.judge(request, scopes)
-        answer["scope_path"] = scopes[-1]
-        if path:
-            answer |= {"reserved": request.estimate.model_dump(), "balances": [*map(balance, path)]}
-        return answer, DAY_MS
+        body |= request.model_dump(include={"metadata"}, exclude_none=True)
+        body |= told | {"status": "ACTIVE", "created_at_ms": self.now}
+        hold = Hold(tenant["tenant_id"], [each.scope for each in path], self.now + ttl + grace, body)
+        hold.overage_policy = request.overage_policy or tenant["default_commit_overage_policy"]
+        hold.max_extensions = tenant["max_reservation_extensions"]
+        self.store.save("reservations", vars(hold))
+        return allowed(path) | told | {"remaining_ttl_ms": ttl} | balances(path), max(ttl + grace, DAY_MS)
 
     def decide(self) -> Answer:
         """POST /v1/decide: what a reserve would say, without holding anything. A DENY is a 200."""
         request = self.parse(schemas.Decision)
         scopes = self.scopes(request.subject)
-        perform = lambda: (self.judge(request, scopes)[0], DAY_MS)  # noqa: E731
-        return 200, self.once(f"{self.tenant} decide", request, perform)
+        return 200, self.once(f"{self.tenant} decide", request, lambda: self.judge(request, scopes))
 
-    def judge(self, request: Any, scopes: list[str]) -> tuple[Document, list[Ledger]]:
-        """The decision and, if it is to allow, the ledgers. Raises 400 for a wrong unit only."""
+    def judge(self, request: Any, scopes: list[str]) -> tuple[Document, int]:
+        """The answer to decide, and to a dry run, which shows more. Raises 400 for a wrong unit only."""
+        dry_run = hasattr(request, "dry_run")
+        answer = {"affected_scopes": scopes} | ({"scope_path": scopes[-1]} if dry_run else {})
         try:
             path = self.ledgers(scopes, request.estimate.unit)
             ledgers.hold(path, request.estimate.amount)
@@ -74,19 +70,22 @@ class Runtime(Exchange):
             if refused.code == "UNIT_MISMATCH":
                 raise
             reason = "BUDGET_NOT_FOUND" if refused.code == "NOT_FOUND" else refused.code
-            return {"decision": "DENY", "reason_code": reason, "affected_scopes": scopes}, []
-        return allowed(path) | {"affected_scopes": scopes}, path
+            return answer | {"decision": "DENY", "reason_code": reason}, DAY_MS
+        shown = {"reserved": request.estimate.model_dump()} | balances(path) if dry_run else {}
+        return answer | allowed(path) | shown, DAY_MS
 
     def commit(self, reservation_id: str) -> Answer:
         """POST /v1/reservations/{id}/commit: charge what was really used and give back the rest of the hold."""
         request = self.parse(schemas.Commit)
-        unit, actual = request.actual.unit, request.actual.amount
+        unit = request.actual.unit
 
         def change(hold: Hold, path: list[Ledger], estimate: int) -> tuple[list[Ledger], Document]:
-            path, charged = ledgers.commit(path, estimate, actual, hold.overage_policy)
-            hold.body |= present(committed=money(unit, charged), committed_metadata=request.metadata)
-            released = money(unit, estimate - charged) if charged < estimate else None
-            return path, present(charged=money(unit, charged), released=released)
+            path, charged = ledgers.commit(path, estimate, request.actual.amount, hold.overage_policy)
+            told = {"charged": money(unit, charged)}
+            told |= {"released": money(unit, estimate - charged)} if charged < estimate else {}
+            metadata = {"committed_metadata": request.metadata} if request.metadata is not None else {}
+            hold.body |= {"committed": told["charged"]} | metadata
+            return path, told
 
         return self.settle(reservation_id, request, "COMMITTED", change)
 
@@ -100,21 +99,20 @@ class Runtime(Exchange):
 
     def settle(self, reservation_id: str, request: Any, status: str, change: Callable[..., Any]) -> Answer:
         """End a reservation in `status`, or give the same answer again if this very call has ended it."""
-        hold, digest = self.owned(reservation_id), fingerprint(request)
-        if hold.body["status"] == status and hold.settled.get("key") == request.idempotency_key:
-            if hold.settled["digest"] != digest:
+        mark = {"key": request.idempotency_key, "digest": fingerprint(request)}
+        hold = self.owned(reservation_id)
+        if hold.body["status"] == status and hold.settled["key"] == mark["key"]:
+            if hold.settled["digest"] != mark["digest"]:
                 raise Refused("IDEMPOTENCY_MISMATCH", MISMATCH)
             return 200, hold.settled["answer"]
         unit, estimate = hold.body["reserved"].values()
-        asked = request.actual.unit if status == "COMMITTED" else unit
-        self.check(hold, hold.due_ms, asked)
+        self.check(hold, hold.due_ms, request.actual.unit if status == "COMMITTED" else unit)
         path, told = change(hold, self.store.path(hold.budgeted, unit), estimate)
         self.store.save_path(path)
-        answer = {"status": status} | told | {"balances": [*map(balance, path)]}
+        answer = {"status": status} | told | balances(path)
         hold.body |= {"status": status, "finalized_at_ms": self.now}
-        hold.settled = {"key": request.idempotency_key, "digest": digest, "answer": answer}
-        hold.due_ms = self.now + 30 * DAY_MS
-        self.store.save_hold(hold)
+        hold.settled, hold.due_ms = mark | {"answer": answer}, self.now + 30 * DAY_MS
+        self.store.save("reservations", vars(hold))
         return 200, answer
 
     def extend(self, reservation_id: str) -> Answer:
@@ -126,13 +124,14 @@ class Runtime(Exchange):
             if hold.extensions >= hold.max_extensions:
                 message = f"Maximum reservation extensions ({hold.max_extensions}) reached"
                 raise Refused("MAX_EXTENSIONS_EXCEEDED", message)
-            expires = hold.body["expires_at_ms"] = hold.body["expires_at_ms"] + request.extend_by_ms
+            hold.body["expires_at_ms"] += request.extend_by_ms
             hold.due_ms += request.extend_by_ms
             hold.extensions += 1
-            self.store.save_hold(hold)
+            self.store.save("reservations", vars(hold))
             path = self.store.path(hold.budgeted, hold.body["reserved"]["unit"])
+            expires = hold.body["expires_at_ms"]
             answer = {"status": "ACTIVE", "expires_at_ms": expires, "remaining_ttl_ms": expires - self.now}
-            return answer | {"balances": [*map(balance, path)]}, expires - self.now
+            return answer | balances(path), expires - self.now
 
         answer = self.once(f"{self.tenant} extend {reservation_id}", request, perform)
         return 200, self.refreshed(answer, reservation_id)
@@ -140,16 +139,15 @@ class Runtime(Exchange):
     def event(self) -> Answer:
         """POST /v1/events: charge without a hold. `charged` is told only when it is less than asked for."""
         request = self.parse(schemas.Event)
-        scopes, (unit, asked) = self.scopes(request.subject), request.actual.model_dump().values()
+        scopes, unit, asked = self.scopes(request.subject), request.actual.unit, request.actual.amount
 
         def perform() -> tuple[Document, int]:
             policy = request.overage_policy or self.open_tenant(self.tenant)["default_commit_overage_policy"]
             path = ledgers.check_open(self.ledgers(scopes, unit))
             path, charged = ledgers.charge(path, asked, policy)
             self.store.save_path(path)
-            capped = present(charged=money(unit, charged) if charged < asked else None)
-            answer = {"status": "APPLIED", "event_id": str(uuid.uuid4())} | capped
-            return answer | {"balances": [*map(balance, path)]}, 7 * DAY_MS
+            capped = {"charged": money(unit, charged)} if charged < asked else {}
+            return {"status": "APPLIED", "event_id": str(uuid.uuid4())} | capped | balances(path), 7 * DAY_MS
 
         return 201, self.once(f"{self.tenant} event", request, perform)
 
@@ -160,21 +158,18 @@ class Runtime(Exchange):
         size, tenant = self.page_size(), self.query.get("tenant", self.tenant)
         self.check_tenant(tenant)
         where, values = self.path_filters("scope")
-        condition, after = (
-            " AND ".join(["tenant = ?", "(scope, unit) > (?, ?)", *where]),
-            self.cursor(2) or ["", ""],
-        )
-        values = [tenant, *after, *values]
-        found = self.store.find("ledgers", condition, *values, order="scope, unit", limit=size + 1)
-        shown = [balance(Ledger(**document)) for document in found[:size]]
-        cursor = encode(found[size - 1]["scope"], found[size - 1]["unit"]) if found[size:] else None
-        return 200, {"balances": shown, "has_more": cursor is not None, "next_cursor": cursor}
+        where, values = [*where, "tenant = ?", "(scope, unit) > (?, ?)"], [*values, tenant]
+        values += self.cursor(2) or ["", ""]
+        found = self.store.find("ledgers", " AND ".join(where), *values, order="scope, unit", limit=size + 1)
+        path = [Ledger(**document) for document in found]
+        last = [path[size - 1].scope, path[size - 1].unit] if path[size:] else None
+        return 200, balances(path[:size]) | paging(last)
 
     def reservation(self, reservation_id: str) -> Answer:
         """GET /v1/reservations/{id}. An expired one is 410, though lists still show it."""
         body = self.owned(reservation_id).body
         if body["status"] == "EXPIRED":
-            raise expired()
+            raise Refused(*EXPIRED)
         return 200, body
 
     def reservations(self) -> Answer:
@@ -188,29 +183,29 @@ class Runtime(Exchange):
         sort_by, direction, after = self.order(filters)
         if after:  # equal values are ordered by id, in the same direction
             where.append(f"({sort_by}, reservation_id) {'<' if direction == 'desc' else '>'} (?, ?)")
-        where, order = ["tenant = ?", *where], f"{sort_by} {direction}, reservation_id {direction}"
-        found = self.store.holds(" AND ".join(where), tenant, *values, *after, order=order, limit=size + 1)
-        hidden = EXTRAS - set(self.query.get("include", "").split(","))
-        rows = [{name: hold.body[name] for name in hold.body.keys() - hidden} for hold in found[:size]]
-        last, cursor = found[:size][-1:], None
-        if found[size:]:
-            cursor = encode(
-                sort_by, direction, filters, *(last[0].columns()[n] for n in (sort_by, "reservation_id"))
-            )
-        return 200, {"reservations": rows, "has_more": cursor is not None, "next_cursor": cursor}
+        condition, values = " AND ".join(["tenant = ?", *where]), [tenant, *values, *after]
+        order = f"{sort_by} {direction}, reservation_id {direction}"
+        rows = self.store.find("reservations", condition, *values, order=order, limit=size + 1)
+        hidden = {"metadata", "committed_metadata"} - set(self.query.get("include", "").split(","))
+        shown = [{name: row["body"][name] for name in row["body"].keys() - hidden} for row in rows[:size]]
+        boundary = None
+        if rows[size:]:
+            last = rows[size - 1]["body"]
+            keys = last | {"tenant": tenant, "reserved": last["reserved"]["amount"]}
+            boundary = [sort_by, direction, filters, keys[sort_by], last["reservation_id"]]
+        return 200, {"reservations": shown} | paging(boundary)
 
     def page_size(self) -> int:
         """1 to 200. Raises 400 outside of it, and 500 for what is no number, as the real server does."""
-        try:
-            size = int(self.query.get("limit") or 50)
-        except ValueError:
-            raise internal() from None
-        if not 1 <= size <= 200:
+        limit = self.query.get("limit") or "50"
+        if not limit.removeprefix("-").isdecimal():
+            raise Refused(*INTERNAL)
+        if not 1 <= int(limit) <= 200:
             raise invalid("limit must be between 1 and 200")
-        return size
+        return int(limit)
 
     def cursor(self, length: int) -> list[Any]:
-        """What encode() was given; [] for no cursor. Raises 400."""
+        """What paging() was given; [] for no cursor. Raises 400."""
         try:
             parts = json.loads(base64.urlsafe_b64decode(self.query.get("cursor") or "W10="))
         except ValueError:
@@ -231,11 +226,7 @@ class Runtime(Exchange):
             raise invalid(f"Invalid status filter: {self.query['status']}")
         for name in (name for name in ("status", "idempotency_key") if name in self.query):
             where, values = [*where, f"{name} = ?"], [*values, self.query[name]]
-        for prefix, column in (
-            ("", "created_at_ms"),
-            ("expires_", "expires_at_ms"),
-            ("finalized_", "finalized_at_ms"),
-        ):
+        for prefix, column in WINDOWS.items():
             start, end = self.moment(f"{prefix}from", 0), self.moment(f"{prefix}to", 2**62)
             if start > end:
                 raise invalid(f"{prefix}from must not be after {prefix}to")
@@ -247,20 +238,15 @@ class Runtime(Exchange):
         """The ISO instant in the query as ms; blank is unset."""
         value = self.query.get(name, "").strip()
         try:
-            moment = datetime.fromisoformat(value) if value else None
-        except ValueError:
+            return (datetime.fromisoformat(value) - EPOCH) // MILLISECOND if value else unset
+        except (ValueError, TypeError):  # the latter for a time without its offset
             raise invalid(f"{name} must be an ISO-8601 instant") from None
-        if moment and moment.tzinfo is None:
-            raise invalid(f"{name} must be an ISO-8601 instant")
-        return int(moment.timestamp() * 1000) if moment else unset
 
     def order(self, filters: str) -> tuple[str, str, list[Any]]:
         """(sort_by, direction, value and id of the last row seen). A cursor carries its own order. Raises 400."""
         cursor, asked = self.cursor(5), (self.query.get("sort_by"), self.query.get("sort_dir"))
         default = cursor[:2] or (["created_at_ms", "desc"] if any(asked) else ["reservation_id", "asc"])
-        sort_by, direction = (
-            str(given or other).lower() for given, other in zip(asked, default, strict=True)
-        )
+        sort_by, direction = [str(given or default[place]).lower() for place, given in enumerate(asked)]
         if sort_by not in SORTS or direction not in {"asc", "desc"}:
             raise invalid(f"Invalid sort_by or sort_dir: {sort_by} {direction}")
         if cursor and cursor[:3] != [sort_by, direction, filters]:
@@ -299,32 +285,23 @@ class Runtime(Exchange):
         self.check_tenant(found["tenant"])
         return Hold(**found)
 
-    def open_tenant(self, tenant_id: str | None) -> Document:
-        """The tenant's settings. Raises 409 once it is closed."""
-        tenant = self.store.get("tenants", id=tenant_id) or {}
-        if tenant.get("status") == "CLOSED":
-            raise Refused("TENANT_CLOSED", f"Tenant is closed: {tenant_id}")
-        return tenant
-
     def check(self, hold: Hold, until_ms: int, unit: str | None = None) -> None:
         """Raises unless the reservation can still be changed, in this unit and until then. The order is Cycles'."""
         self.open_tenant(hold.tenant)
-        if hold.body["status"] == "EXPIRED":
-            raise expired()
-        if hold.body["status"] != "ACTIVE":
+        if hold.body["status"] in {"COMMITTED", "RELEASED"}:
             raise Refused("RESERVATION_FINALIZED", "Reservation finalized: Reservation already finalized")
-        if unit not in {None, hold.body["reserved"]["unit"]}:
+        if hold.body["status"] == "ACTIVE" and unit not in {None, hold.body["reserved"]["unit"]}:
             raise Refused("UNIT_MISMATCH", "Provided units does not match the stored ones", 400)
-        if self.now > until_ms:
-            raise expired()
+        if hold.body["status"] == "EXPIRED" or self.now > until_ms:
+            raise Refused(*EXPIRED)
 
     def refreshed(self, answer: Document, reservation_id: str | None) -> Document:
         """A repeated answer differs in one thing: remaining_ttl_ms is of now, and 0 once the hold is over."""
-        if reservation_id is None:
-            return answer
-        hold = self.store.get("reservations", reservation_id=reservation_id)
-        live = hold is not None and hold["body"]["status"] == "ACTIVE"
-        return answer | {"remaining_ttl_ms": max(0, answer["expires_at_ms"] - self.now) if live else 0}
+        if reservation_id:
+            hold = self.store.get("reservations", reservation_id=reservation_id)
+            live = hold is not None and hold["body"]["status"] == "ACTIVE"
+            answer["remaining_ttl_ms"] = max(0, answer["expires_at_ms"] - self.now) if live else 0
+        return answer
 
 
 def sweep(store: Store, now: int) -> int:
@@ -334,21 +311,19 @@ def sweep(store: Store, now: int) -> int:
         unit, estimate = hold.body["reserved"].values()
         store.save_path(ledgers.give_back(store.path(hold.budgeted, unit), estimate))
         hold.body["status"], hold.due_ms = "EXPIRED", now + 30 * DAY_MS
-        store.save_hold(hold)
+        store.save("reservations", vars(hold))
     store.delete("reservations", "status IN ('COMMITTED', 'RELEASED', 'EXPIRED') AND due_ms < ?", now)
     store.delete("replays", "until_ms <= ?", now)
     return len(due)
 
 
-def encode(*parts: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+def paging(last: list[Any] | None) -> Document:
+    """The end of a page: the cursor is the boundary to go on from, None when there is nothing more."""
+    cursor = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
+    return {"has_more": last is not None, "next_cursor": cursor}
 
 
 def allowed(path: list[Ledger]) -> Document:
     """ALLOW, or with caps on the deepest ledger ALLOW_WITH_CAPS. Only our control plane ever sets caps."""
     caps = path[-1].caps
     return {"decision": "ALLOW_WITH_CAPS", "caps": caps} if caps else {"decision": "ALLOW"}
-
-
-def expired() -> Refused:
-    return Refused("RESERVATION_EXPIRED", "Provided reservation has already expired", 410)

@@ -7,14 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-LEVELS = (
-    "tenant",
-    "workspace",
-    "app",
-    "workflow",
-    "agent",
-    "toolset",
-)  # in the order in which they make a path
+# In the order in which they make a path.
+LEVELS = ("tenant", "workspace", "app", "workflow", "agent", "toolset")
 Unit = Literal["USD_MICROCENTS", "TOKENS", "CREDITS", "RISK_POINTS"]
 UNITS: tuple[str, ...] = get_args(Unit)
 Policy = Literal["REJECT", "ALLOW_IF_AVAILABLE", "ALLOW_WITH_OVERDRAFT"]
@@ -66,32 +60,26 @@ Extension = row("Extension", Keyed, extend_by_ms=number(1, 86_400_000), metadata
 CAUSE = {"subject": Subject, "action": Action, "client_time_ms": maybe(int)}
 Event = row("Event", Commit, **CAUSE, overage_policy=maybe(Policy))
 
-LIMITS = {
-    "default_reservation_ttl_ms": TTL,
-    "max_reservation_ttl_ms": TTL,
-    "max_reservation_extensions": COUNT,
-}
-Tenant = row("Tenant", **LIMITS, default_commit_overage_policy=maybe(Policy), metadata=maybe(Labels))
+LIMITS = {"default_reservation_ttl_ms": TTL, "max_reservation_ttl_ms": TTL, "metadata": maybe(Labels)}
+LIMITS |= {"max_reservation_extensions": COUNT, "default_commit_overage_policy": maybe(Policy)}
 Status = Literal["ACTIVE", "SUSPENDED", "CLOSED"]
-TenantUpdate = row("TenantUpdate", Tenant, name=maybe(Text256), status=maybe(Status))
+TenantUpdate = row("TenantUpdate", **LIMITS, name=maybe(Text256), status=maybe(Status))
 OPTIONS = {"parent_tenant_id": maybe(str), "reservation_expiry_policy": maybe(str)}
-TenantCreate = row("TenantCreate", Tenant, tenant_id=text(3, 64, r"^[a-z0-9-]+$"), name=NAME, **OPTIONS)
+TenantCreate = row("TenantCreate", **LIMITS, **OPTIONS, tenant_id=text(3, 64, r"^[a-z0-9-]+$"), name=NAME)
 RIGHTS = {"permissions": maybe(list[str]), "scope_filter": maybe(list[str]), "expires_at": MOMENT}
 ABOUT = {"description": maybe(text(0, 1024)), "metadata": METADATA}
 KeyCreate = row("KeyCreate", tenant_id=NAME, name=NAME, **RIGHTS, **ABOUT)
 LIMIT = {"overdraft_limit": maybe(Amount), "commit_overage_policy": maybe(Policy)}
 BudgetUpdate = row("BudgetUpdate", **LIMIT, metadata=METADATA)
 PERIOD = {"period_start": MOMENT, "period_end": MOMENT, "rollover_policy": maybe(str)}
-BudgetCreate = row(
-    "BudgetCreate", BudgetUpdate, tenant_id=maybe(str), scope=NAME, unit=Unit, allocated=Amount, **PERIOD
-)
+PLACE = {"tenant_id": maybe(str), "scope": NAME, "unit": Unit}
+BudgetCreate = row("BudgetCreate", BudgetUpdate, **PLACE, **PERIOD, allocated=Amount)
 Operation = Literal["CREDIT", "DEBIT", "RESET", "RESET_SPENT", "REPAY_DEBT"]
 NOTES = {"reason": maybe(text(0, 512)), "idempotency_key": maybe(Text256), "metadata": METADATA}
 BudgetFund = row("BudgetFund", operation=Operation, amount=Amount, spent=maybe(Amount), **NOTES)
 
 CAPS = {"max_tokens": COUNT, "max_steps_remaining": COUNT, "cooldown_ms": COUNT}
 Caps = row("Caps", **CAPS, tool_allowlist=maybe(list[str]), tool_denylist=maybe(list[str]))
-LedgerChange = row(
-    "LedgerChange", scope=str, unit=(Unit, "USD_MICROCENTS"), is_over_limit=(bool, False), caps=maybe(Caps)
-)
+CHANGE = {"is_over_limit": (bool, False), "caps": maybe(Caps)}
+LedgerChange = row("LedgerChange", scope=str, unit=(Unit, "USD_MICROCENTS"), **CHANGE)
 ClockChange = row("ClockChange", advance_ms=number(0, 10 * 366 * 24 * 3600 * 1000))

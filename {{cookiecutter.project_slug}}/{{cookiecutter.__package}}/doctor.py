@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
 
@@ -27,6 +27,15 @@ class Finding:
     check: str
     message: str
     remedy: str = ""
+
+
+async def report(desk: Onboarding) -> dict[str, Any]:
+    """What the command shows: the findings as `checks`, and an `error` if a fault is among them."""
+    findings = await examine(desk)
+    answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
+    if faults := sum(finding.level == "fault" for finding in findings):
+        answer["error"] = {"code": "faults", "message": f"faults found: {faults}"}
+    return answer
 
 
 async def examine(desk: Onboarding) -> list[Finding]:

@@ -91,14 +91,19 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
 
     def faults(self) -> list[str]:
         """What keeps this configuration from serving, a line each, by the names of `.env.example`."""
-        return [
-            *self._secret_faults(),
-            *self._address_faults(),
-            *self._journal_faults(),
-            *self._model_faults(),
-            *([] if self.development else self.provider_faults()),
-            *self.identity_faults(),
-        ]
+        return [fault for faults in self.faults_by_concern().values() for fault in faults]
+
+    def faults_by_concern(self) -> dict[str, list[str]]:
+        """The same, by what they are about."""
+        return {
+            "secrets": self._secret_faults(),
+            "addresses": self._address_faults(),
+            "hosts": self._host_faults(),
+            "journal": self._journal_faults(),
+            "models": self._model_faults(),
+            "provider": [] if self.development else self.provider_faults(),
+            "identity": self.identity_faults(),
+        }
 
     def _secret_faults(self) -> list[str]:
         faults = []
@@ -123,11 +128,14 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
         ):
             if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
                 faults.append(f"{name} must be an http or https address")
-        if not self.development and "*" in self.allowed_hosts:
-            faults.append("ALLOWED_HOSTS must not hold * in production: name the hosts")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
         return faults
+
+    def _host_faults(self) -> list[str]:
+        if not self.development and "*" in self.allowed_hosts:
+            return ["ALLOWED_HOSTS must not hold * in production: name the hosts"]
+        return []
 
     def _journal_faults(self) -> list[str]:
         try:

@@ -7,14 +7,24 @@ nothing that happens to the request (a client that leaves, a cancelled task, an 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from runcycles import Action, Amount, AsyncStreamReservation, Caps, CyclesProtocolError, Subject, Unit
+from runcycles import (
+    Action,
+    Amount,
+    AsyncStreamReservation,
+    Caps,
+    CyclesProtocolError,
+    CyclesResponse,
+    StreamUsage,
+    Subject,
+    Unit,
+)
 
 from ..calls.record import CallLog, CallRecord
 from ..llm.provider import Delta, ProviderError, Request, Tally, Usage
@@ -24,7 +34,7 @@ from ..tenants.records import Caller
 from .balances import UNIT, ledgers_of
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
-from .prices import Prices
+from .prices import Price, Prices
 from .subject import scopes_of, subject_of
 
 log = structlog.get_logger(__name__)
@@ -66,8 +76,6 @@ class Hold:
         self.outcome = "released"
         self._tally = Tally(work.request)
         self.used = False
-        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.left = asyncio.Event()
 
     @property
     def usage(self) -> Usage:
@@ -78,9 +86,65 @@ class Hold:
         self.used = True
         self._tally.add(item)
 
+    def granted_by(self, answer: CyclesResponse | None, caps: Caps | None) -> None:
+        """Take over what the engine's answer to the reserve allows and tells."""
+        self.caps = caps
+        self.request = capped(self.request, caps)
+        self.remaining = _least_remaining([answer])
 
-class _NothingUsed(Exception):
+    def settle(self, usage: StreamUsage, price: Price) -> None:
+        """Tell the SDK what to commit. Raises NothingUsed, which makes its context manager release instead."""
+        if not self.used:
+            raise NothingUsed
+        self.cost = price.cost(self.usage)
+        self.outcome = "charged"
+        usage.tokens_input = self.usage.input_tokens
+        usage.tokens_output = self.usage.output_tokens
+        usage.model_version = self.request.model
+        usage.set_actual_cost(self.cost)
+
+    def settled_by(self, reserved: CyclesResponse | None, settled: CyclesResponse | None) -> None:
+        """Read what was charged from the engine's answers."""
+        if settled is not None and settled.is_success and (charged := settled.get_body_attribute("charged")):
+            self.uncharged = max(0, self.cost - charged["amount"])
+            self.cost = charged["amount"]
+        self.remaining = _least_remaining([settled, reserved])
+
+    def record(self, started: float, reservation_id: str | None = None) -> CallRecord:
+        """Count the call, and write it down. `started` is monotonic seconds."""
+        work, usage = self.work, self.usage
+        CALLS.labels(work.route, self.outcome).inc()
+        CHARGED.inc(self.cost)
+        return CallRecord(
+            id=str(uuid.uuid4()),
+            at=datetime.now(UTC),
+            tenant=work.caller.tenant,
+            end_user=work.end_user,
+            route=work.route,
+            model=work.request.model,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            hold=self.amount,
+            cost=self.cost,
+            uncharged=self.uncharged,
+            outcome=self.outcome,
+            reservation_id=reservation_id,
+            request_id=work.request_id,
+            duration_ms=int((time.monotonic() - started) * 1000),
+        )
+
+
+class NothingUsed(Exception):
     """Makes the SDK's context manager release instead of commit."""
+
+
+class _AwaitedHold(Hold):
+    """A hold that is seen through by a task of its own."""
+
+    def __init__(self, work: Work, amount: int) -> None:
+        super().__init__(work, amount)
+        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.left = asyncio.Event()
 
 
 class Guard:
@@ -106,7 +170,7 @@ class Guard:
         """
         if self.draining:
             raise Problem("shutting_down")
-        hold = Hold(work, self.upper_bound(work.request))
+        hold = _AwaitedHold(work, self.upper_bound(work.request))
         keeper = self._start(self._keep(hold))
         try:
             await hold.granted
@@ -140,63 +204,19 @@ class Guard:
 
     def book(self, hold: Hold, client: TenantClient, started: float) -> None:
         """Read what was charged from the engine's answers, and note the call. `started` is monotonic seconds."""
-        settled, reserved = client.settled, client.reserved
-        if settled is not None and settled.is_success and (charged := settled.get_body_attribute("charged")):
-            hold.uncharged = max(0, hold.cost - charged["amount"])
-            hold.cost = charged["amount"]
-        answers = [answer.body for answer in (settled, reserved) if answer is not None and answer.is_success]
-        ledgers = next((found for body in answers if (found := ledgers_of(body, 0.0))), [])
-        hold.remaining = min((ledger.remaining for ledger in ledgers), default=None)
+        reserved = client.reserved
+        hold.settled_by(reserved, client.settled)
         if hold.uncharged:
             self._clients.note_uncharged(hold.work.caller.tenant, hold.uncharged)
         self.note(hold, started, reserved.get_body_attribute("reservation_id") if reserved else None)
 
     def note(self, hold: Hold, started: float, reservation_id: str | None = None) -> None:
         """Write the call into the record."""
-        work, usage = hold.work, hold.usage
-        CALLS.labels(work.route, hold.outcome).inc()
-        CHARGED.inc(hold.cost)
-        self._calls.add(
-            CallRecord(
-                id=str(uuid.uuid4()),
-                at=datetime.now(UTC),
-                tenant=work.caller.tenant,
-                end_user=work.end_user,
-                route=work.route,
-                model=work.request.model,
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                hold=hold.amount,
-                cost=hold.cost,
-                uncharged=hold.uncharged,
-                outcome=hold.outcome,
-                reservation_id=reservation_id,
-                request_id=work.request_id,
-                duration_ms=int((time.monotonic() - started) * 1000),
-            )
-        )
+        self._calls.add(hold.record(started, reservation_id))
 
     def refusal(self, client: TenantClient, work: Work, amount: int) -> Problem:
         """The problem for a hold that was not granted, told from the engine's own answer."""
-        answer = client.reserved
-        if answer is None or answer.is_success:
-            # none, or a 2xx that the SDK could not read: whether it holds is not known, so it is not used
-            return Problem("budget_unavailable")
-        code = code_of_response(answer)
-        if code == "budget_misconfigured":
-            log.error(
-                "hold refused: the budget is not set up",
-                tenant=work.caller.tenant,
-                status=answer.status,
-                error=answer.get_body_attribute("error"),
-                message=answer.error_message,
-            )
-        retry_after = answer.retry_after_ms_header
-        return Problem(
-            code,
-            retry_after=None if retry_after is None else retry_after // 1000,
-            members=self._members(work, amount),
-        )
+        return refusal_of(client.reserved, self._members(work, amount))
 
     def subject(self, work: Work) -> Subject:
         """Whom and what the call is booked under."""
@@ -216,75 +236,55 @@ class Guard:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _keep(self, hold: Hold) -> None:
+    async def _keep(self, hold: _AwaitedHold) -> None:
+        """See one hold through. Raises nothing: what goes wrong before the grant is told by `hold.granted`."""
         started = time.monotonic()
         try:
             client = await self._clients.of(hold.work.caller.tenant)
+            await self._reserve_and_settle(hold, client, started)
         except Problem as problem:
             self._refuse(hold, problem, started)
-            return
+        except Exception:
+            log.exception("guard failed", tenant=hold.work.caller.tenant)
+            self._refuse(hold, Problem("internal_error"), started)
+
+    async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
             async with self._reservation(client, hold) as reservation:
                 self._fail_open.outage_is_over()
                 self._grant(hold, reservation.caps, client)
                 await hold.left.wait()
-                self._settle(hold, reservation)
-        except _NothingUsed:
+                hold.settle(reservation.usage, self._prices.of(hold.request.model))
+        except NothingUsed:
             pass
         except CyclesProtocolError:
             await self._refused(hold, client, started)
             return
-        except Exception:
-            log.exception("guard failed", tenant=hold.work.caller.tenant)
-            self._refuse(hold, Problem("internal_error"), started)
-            return
         self.book(hold, client, started)
 
     def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:
-        work = hold.work
-        return client.stream_reservation(
-            subject=self.subject(work),
-            action=Action(kind="llm.completion", name=work.request.model),
-            estimate=Amount(unit=Unit.USD_MICROCENTS, amount=hold.amount),
-            ttl_ms=HOLD_TTL_MS,
-            overage_policy=OVERAGE_POLICY,
-            metadata={"route": work.route, "request_id": work.request_id},
-        )
+        return client.stream_reservation(**reservation_of(hold, self.subject(hold.work)))
 
-    def _grant(self, hold: Hold, caps: Caps | None, client: TenantClient) -> None:
-        hold.caps = caps
-        hold.request = capped(hold.request, caps)
-        ledgers = ledgers_of(client.reserved.body if client.reserved else None, 0.0)
-        hold.remaining = min((ledger.remaining for ledger in ledgers), default=None)
+    def _grant(self, hold: _AwaitedHold, caps: Caps | None, client: TenantClient) -> None:
+        hold.granted_by(client.reserved, caps)
         if not hold.granted.done():
             hold.granted.set_result(None)
 
-    def _settle(self, hold: Hold, reservation: AsyncStreamReservation) -> None:
-        if not hold.used:
-            raise _NothingUsed
-        usage = hold.usage
-        hold.cost = self._prices.of(hold.request.model).cost(usage)
-        hold.outcome = "charged"
-        reservation.usage.tokens_input = usage.input_tokens
-        reservation.usage.tokens_output = usage.output_tokens
-        reservation.usage.model_version = hold.request.model
-        reservation.usage.set_actual_cost(hold.cost)
-
-    async def _refused(self, hold: Hold, client: TenantClient, started: float) -> None:
+    async def _refused(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         refusal = self.refusal(client, hold.work, hold.amount)
         if refusal.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
             await self._serve_unguarded(hold, client, started)
         else:
             self._refuse(hold, refusal, started)
 
-    def _refuse(self, hold: Hold, problem: Problem, started: float) -> None:
+    def _refuse(self, hold: _AwaitedHold, problem: Problem, started: float) -> None:
         hold.outcome = problem.code
         hold.amount = 0
         self.note(hold, started)
         if not hold.granted.done():
             hold.granted.set_exception(problem)
 
-    async def _serve_unguarded(self, hold: Hold, client: TenantClient, started: float) -> None:
+    async def _serve_unguarded(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         """Cycles is out of reach and the settings say to serve all the same: the spend is booked afterwards."""
         if not hold.granted.done():
             hold.granted.set_result(None)
@@ -295,6 +295,44 @@ class Guard:
         work = hold.work
         self._fail_open.book(client.config, self.subject(work), work.request.model, held=hold.amount, cost=hold.cost)
         self.note(hold, started)
+
+
+def reservation_of(hold: Hold, subject: Subject) -> dict[str, Any]:
+    """What the SDK's `stream_reservation` is to reserve."""
+    work = hold.work
+    return {
+        "subject": subject,
+        "action": Action(kind="llm.completion", name=work.request.model),
+        "estimate": Amount(unit=Unit.USD_MICROCENTS, amount=hold.amount),
+        "ttl_ms": HOLD_TTL_MS,
+        "overage_policy": OVERAGE_POLICY,
+        "metadata": {"route": work.route, "request_id": work.request_id},
+    }
+
+
+def refusal_of(answer: CyclesResponse | None, members: dict[str, Any]) -> Problem:
+    """The problem for a hold that was not granted, told from the engine's own answer. `members` name the tenant."""
+    if answer is None or answer.is_success:
+        # none, or a 2xx that the SDK could not read: whether it holds is not known, so it is not used
+        return Problem("budget_unavailable")
+    code = code_of_response(answer)
+    if code == "budget_misconfigured":
+        log.error(
+            "hold refused: the budget is not set up",
+            tenant=members["tenant"],
+            status=answer.status,
+            error=answer.get_body_attribute("error"),
+            message=answer.error_message,
+        )
+    retry_after = answer.retry_after_ms_header
+    return Problem(code, retry_after=None if retry_after is None else retry_after // 1000, members=members)
+
+
+def _least_remaining(answers: Iterable[CyclesResponse | None]) -> int | None:
+    """Microcents that the tightest ledger has left, by the first of the answers that tells."""
+    bodies = (answer.body for answer in answers if answer is not None and answer.is_success)
+    ledgers = next((found for body in bodies if (found := ledgers_of(body, 0.0))), [])
+    return min((ledger.remaining for ledger in ledgers), default=None)
 
 
 def capped(request: Request, caps: Caps | None) -> Request:

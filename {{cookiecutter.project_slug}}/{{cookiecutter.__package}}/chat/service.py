@@ -35,14 +35,8 @@ class Chat:
     def request(
         self, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
     ) -> Request:
-        """The request to the model, with the defaults filled in. Raises Problem for what is not offered."""
-        model = model or self._settings.llm_model
-        most = self._settings.llm_max_tokens
-        if model not in self._settings.models:
-            raise Problem("unknown_model")
-        if max_tokens is not None and max_tokens > most:
-            raise Problem("invalid_request", f"max_tokens may be {most} at most.")
-        return Request(model, messages, max_tokens or most)
+        """As `request_to_model`."""
+        return request_to_model(self._settings, messages, model, max_tokens)
 
     async def complete(self, work: Work) -> Answer:
         """One answer in one piece. A client that leaves meanwhile does not stop it: the call is made and paid for."""
@@ -55,7 +49,7 @@ class Chat:
             hold.add(Delta(completion.text))
             if completion.usage is not None:
                 hold.add(completion.usage)
-        return Answer(reply=completion.text, **_end(hold))
+        return Answer(reply=completion.text, **end_of(hold))
 
     async def stream(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
         """The answer's events as they come, `delta` ... `done`, with the hold they are paid from.
@@ -67,7 +61,7 @@ class Chat:
                 hold.add(item)
                 if isinstance(item, Delta):
                     yield ("delta", {"text": item.text}), hold
-        yield ("done", StreamEnd(**_end(hold)).model_dump()), hold
+        yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold
 
     async def summarize(self, work: Work) -> Answer:
         """As `complete`, in the SDK's decorator form."""
@@ -130,7 +124,20 @@ class Chat:
         self._guard.book(hold, client, started)
         if failure is not None:
             raise provider_problem(failure, work) from failure
-        return Answer(reply=text, **_end(hold))
+        return Answer(reply=text, **end_of(hold))
+
+
+def request_to_model(
+    settings: Settings, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
+) -> Request:
+    """The request to the model, with the defaults filled in. Raises Problem for what is not offered."""
+    model = model or settings.llm_model
+    most = settings.llm_max_tokens
+    if model not in settings.models:
+        raise Problem("unknown_model")
+    if max_tokens is not None and max_tokens > most:
+        raise Problem("invalid_request", f"max_tokens may be {most} at most.")
+    return Request(model, messages, max_tokens or most)
 
 
 def server_sent(event: Event) -> bytes:
@@ -139,7 +146,8 @@ def server_sent(event: Event) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _end(hold: Hold) -> dict[str, Any]:
+def end_of(hold: Hold) -> dict[str, Any]:
+    """The members of StreamEnd for a call that is settled."""
     usage = hold.usage
     return {
         "model": hold.request.model,

@@ -279,10 +279,10 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"title": about.TITLE, "states": STATES}
+_templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format}
 _templates.filters |= {"usd": usd, "exact_usd": format_usd, "moment": moment}
 
 
 def render(template: str, **context: object) -> str:
-    """A page's HTML. `base.html` says which of `context` every page needs."""
+    """A page's HTML. `base.html` says which of `context` every page needs; a `static` in it names static files."""
     return _templates.get_template(template).render(context)

@@ -71,6 +71,13 @@ class WasReset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrapped:
+    """IDs of the tenants whose Cycles keys the newest secret opens now."""
+
+    tenants: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """A tenant as `tenants list` shows it: `budget` is what it was onboarded with, in USD."""
 
@@ -264,12 +271,12 @@ class Onboarding:
         lost = f"; {format_usd(held)} USD held by calls in flight cannot be charged" if held else ""
         return Done(tenant=tenant.id, note=note + lost)
 
-    async def rewrap(self) -> list[str]:
-        """Seal every Cycles key anew with the newest of TENANT_KEYS_SECRET; the tenants' IDs."""
+    async def rewrap(self) -> Rewrapped:
+        """Seal every Cycles key anew with the newest of TENANT_KEYS_SECRET."""
         sealed = [tenant for tenant in await self.registry.tenants() if tenant.sealed_key]
         for tenant in sealed:
             await self.registry.update_tenant(tenant.id, sealed_key=self.vault.rewrap(tenant.sealed_key))
-        return [tenant.id for tenant in sealed]
+        return Rewrapped(tenants=[tenant.id for tenant in sealed])
 
     def _control(self) -> AdminApi:
         if self.admin is None:

@@ -1,17 +1,18 @@
 """The command line. `--help` tells the rest."""
 
 import sys
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import caller_commands, doctor, server
 from . import migrate as migrations
 from .about import TITLE
-from .console import Json, TenantId, fail, run
+from .arguments import Json, TenantId
+from .console import run
 from .operators import add_operator
-from .tenants.onboarding import Onboarding
+from .output import fail
+from .settings import Settings
 
 app = typer.Typer(help=TITLE, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(help="Tenants and their budgets.", no_args_is_help=True)
@@ -101,11 +102,7 @@ def close(
 @tenants.command()
 def rewrap(as_json: Json = False) -> None:
     """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
-
-    async def work(desk: Onboarding) -> dict[str, Any]:
-        return {"tenants": await desk.rewrap()}
-
-    run(work, as_json)
+    run(lambda desk: desk.rewrap(), as_json)
 
 
 @operators.command("add")
@@ -116,29 +113,13 @@ def add_an_operator(
 ) -> None:
     """Let somebody into the dashboard, or give them a new password."""
     given = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-
-    async def work(desk: Onboarding) -> dict[str, Any]:
-        password, is_new = await add_operator(desk.registry, name, given)
-        note = "" if is_new else f"{name} was there before: the password is replaced"
-        shown = None if password_stdin else password
-        return {"operator": name, "created": is_new, "password": shown, "note": note}
-
-    run(work, as_json)
+    run(lambda desk: add_operator(desk.registry, name, given), as_json)
 
 
 @app.command("doctor")
 def examine(as_json: Json = False) -> None:
     """Look for what would keep this from working: changes nothing, exit 1 on a fault."""
-
-    async def work(desk: Onboarding) -> dict[str, Any]:
-        findings = await doctor.examine(desk)
-        answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
-        if faults := sum(finding.level == "fault" for finding in findings):
-            answer["error"] = {"code": "faults", "message": f"faults found: {faults}"}
-        return answer
-
-    if "error" in run(work, as_json):
-        raise typer.Exit(1)
+    run(doctor.report, as_json)
 
 
 @app.command()
@@ -157,4 +138,4 @@ def check() -> None:
 @app.command()
 def serve(reload: Annotated[bool, typer.Option("--reload", help="On each change.")] = False) -> None:
     """Serve, from the environment: HOST, PORT, WORKERS and the rest."""
-    raise typer.Exit(server.serve(reload=reload))
+    raise typer.Exit(server.serve(Settings(), "main:app", reload=reload))

@@ -6,8 +6,7 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-from .chat.schemas import ProblemBody
-from .problems import MEDIA_TYPE, OUTCOMES, Problem
+from .problems import Problem
 from .services import Services
 from .tenants.records import Caller
 
@@ -48,13 +47,3 @@ def _require_json(request: Request) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise Problem("unsupported_media_type")
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """The `responses=` of a route that may answer with these problems."""
-    schema = ProblemBody.model_json_schema()
-    titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
-    return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
-
-
-PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)

@@ -16,9 +16,10 @@ from .chat import routes as chat_routes
 from .dashboard import routes as dashboard_routes
 from .dashboard.figures import STATIC
 from .database import Database
+from .edge import Edge
 from .handlers import add_exception_handlers
 from .logs import set_up_logging
-from .middleware import Edge, Sessions
+from .middleware import Sessions
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry

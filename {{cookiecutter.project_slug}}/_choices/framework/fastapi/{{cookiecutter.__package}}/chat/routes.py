@@ -1,7 +1,6 @@
 """The example feature's routes. To add a guarded route of your own, add one here like `summarize`."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
 
 from anyio import CancelScope
 from fastapi import APIRouter, Request
@@ -9,16 +8,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..budget.guard import Hold, Work
-from ..dependencies import PAID, CurrentCaller, GuardedRoute, SharedServices
+from ..dependencies import CurrentCaller, GuardedRoute, SharedServices
 from ..llm.provider import Message
+from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import SUMMARIZE, Event, server_sent
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
-
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-
 
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request, caller: CurrentCaller, services: SharedServices) -> Response:

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from ..dependencies import SharedServices
 from ..problems import OUTCOMES, Problem
 from . import figures, login
+from .attempts import local_path
 
 CLI = f"python -m {__name__.partition('.')[0]}"
 """What the pages tell operators to type."""
@@ -67,7 +68,7 @@ async def tenant(tenant: str, request: Request, services: SharedServices) -> Res
 
 @router.get("/dashboard/login")
 async def login_form(request: Request, next: Annotated[str, Query(max_length=1000)] = "") -> Response:  # noqa: A002
-    path = login.local_path(next)
+    path = local_path(next)
     if await login.current_operator(request) is not None:
         return RedirectResponse(path, 303)
     return html(request, "login.html", operator=None, next=path, username="", problem=None)
@@ -81,7 +82,7 @@ async def log_in(
     csrf: Text = "",
     next: Text = "",  # noqa: A002
 ) -> Response:
-    path = login.local_path(next)
+    path = local_path(next)
     try:
         login.check_csrf(request, csrf)
         await login.sign_in(request, username, password)
@@ -116,5 +117,5 @@ async def refusal(request: Request, problem: Problem) -> Response:
 def html(
     request: Request, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: object
 ) -> Response:
-    page = figures.render(template, csrf=login.csrf_token(request), cli=CLI, **context)
+    page = figures.render(template, csrf=login.csrf_field(request), cli=CLI, **context)
     return HTMLResponse(page, status, headers)

@@ -1,20 +1,30 @@
 """The registry of tenants, in the database. Plain records go in and out; see records.py."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..database import Base, Database
 from .models import AdjustmentRow, ApiKeyRow, OperatorRow, TenantRow
 from .records import Adjustment, ApiKey, Operator, Tenant
 
+DATABASE_ERRORS = (SQLAlchemyError, OSError)
+
+
+@asynccontextmanager
+async def open_registry(database_url: str) -> AsyncIterator["Registry"]:
+    """The registry over a database of its own: for commands."""
+    async with Database(database_url) as database:
+        yield Registry(database)
+
 
 class Registry:
-    """Raises sqlalchemy.exc.SQLAlchemyError or OSError when the database does not answer."""
+    """Raises DATABASE_ERRORS when the database does not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

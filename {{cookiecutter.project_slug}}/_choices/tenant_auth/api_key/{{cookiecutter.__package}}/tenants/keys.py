@@ -5,7 +5,7 @@ import re
 import secrets
 import string
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .errors import TenantsError
 from .records import ApiKey
@@ -78,6 +78,34 @@ async def revoke_key(registry: Registry, tenant: str, key_id: str) -> None:
         raise TenantsError("unknown_key", f"Tenant {tenant} has no key {key_id!r}: see `keys list {tenant}`")
     if key.revoked_at is None:
         await registry.revoke_api_key(key_id, datetime.now(UTC))
+
+
+async def show_keys(registry: Registry, tenant: str) -> dict[str, Any]:
+    """What `keys list` shows: all that can be known of them."""
+    rows = [
+        {
+            "key_id": key.id,
+            "name": key.name,
+            "prefix": key.prefix,
+            "created_at": key.created_at.isoformat(),
+            "last_used_at": key.last_used_at.isoformat() if key.last_used_at else None,
+            "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
+        }
+        for key in await keys_of(registry, tenant)
+    ]
+    return {"tenant": tenant, "keys": rows}
+
+
+async def show_new_key(registry: Registry, tenant: str, name: str) -> dict[str, Any]:
+    """What `keys add` shows: the only time that the key itself is seen."""
+    minted = await add_key(registry, tenant, name)
+    return {"tenant": tenant, "key_id": minted.id, "api_key": minted.plain}
+
+
+async def show_revoked_key(registry: Registry, tenant: str, key_id: str) -> dict[str, Any]:
+    """What `keys revoke` shows."""
+    await revoke_key(registry, tenant, key_id)
+    return {"tenant": tenant, "key_id": key_id, "revoked": True}
 
 
 async def _store(registry: Registry, tenant: str, name: str) -> MintedKey:

@@ -11,14 +11,17 @@ GRACEFUL_S = 8
 """What still runs this long after SIGTERM is cut, and charged for what was delivered."""
 
 
-def serve(*, reload: bool = False) -> int:
-    """Serve until told to stop. A configuration that must not serve is told on stderr, a line each: exit code 1."""
-    settings = Settings()
+def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
+    """Serve `app` (`module:name` of this package) until told to stop: the exit code.
+
+    A configuration that must not serve is told on stderr, a line each: 1.
+    """
     if faults := settings.faults():
         sys.stderr.write("\n".join(faults) + "\n")
         return 1
     uvicorn.run(
-        f"{__package__}.main:app",
+        f"{__package__}.{app}",
+        lifespan="on",
         host=settings.host,
         port=settings.port,
         workers=settings.workers,

@@ -1,28 +1,27 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }}.database import Base, Database
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.tenants import identity as identity_module
 from {{ cookiecutter.__package }}.tenants import keys
 from {{ cookiecutter.__package }}.tenants.identity import Identity
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
+from .stories import Opened
+
 Story = Callable[[Registry, Identity, str], Awaitable[None]]
 
 
-def tell(story: Story, folder: Path) -> None:
+def tell(story: Story, opened: Opened) -> None:
     """Run `story` with a registry that knows the tenant acme, an identity over it, and a key of acme."""
 
     async def run() -> None:
-        async with Database(f"sqlite:///{folder / 'app.sqlite3'}") as database:
-            await database.run_sync(lambda connection: Base.metadata.create_all(connection.engine))
-            registry = Registry(database)
+        async with opened() as (registry, _):
             now = datetime.now(UTC)
             acme = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="x", onboarded=True, created_at=now)
             assert await registry.add_tenant(acme)
@@ -42,34 +41,36 @@ async def code_for(identity: Identity, key: str) -> str:
     return problem.value.code
 
 
-def test_a_key_proves_its_tenant(tmp_path: Path) -> None:
+def test_a_key_proves_its_tenant(opened: Opened) -> None:
     async def story(_: Registry, identity: Identity, key: str) -> None:
         caller = await identity.identify(bearer(key))
         assert (caller.tenant, caller.name) == ("acme", "web")
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
 @pytest.mark.parametrize(("status", "code"), [("closed", "unauthenticated"), ("suspended", "tenant_suspended")])
-def test_a_tenant_that_is_not_served_is_refused(tmp_path: Path, status: str, code: str) -> None:
+def test_a_tenant_that_is_not_served_is_refused(opened: Opened, status: str, code: str) -> None:
     async def story(registry: Registry, identity: Identity, key: str) -> None:
         await registry.update_tenant("acme", status=status)
         assert await code_for(identity, key) == code
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
-def test_a_revoked_key_and_an_unknown_one_are_refused_alike(tmp_path: Path) -> None:
+def test_a_revoked_key_and_an_unknown_one_are_refused_alike(opened: Opened) -> None:
     async def story(registry: Registry, identity: Identity, key: str) -> None:
         await keys.revoke_key(registry, "acme", key[4:12])
         assert await code_for(identity, key) == "unauthenticated"
         assert await code_for(identity, keys.mint_api_key().plain) == "unauthenticated"
         assert await code_for(identity, "rck_short") == "unauthenticated"
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
-def test_guessed_keys_do_not_push_out_known_ones(tmp_path: Path) -> None:
+def test_guessed_keys_do_not_push_out_known_ones(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity_module, "LOOKUP_LIFE_S", 60.0)  # longer than all this takes
+
     async def story(registry: Registry, identity: Identity, key: str) -> None:
         await identity.identify(bearer(key))
         for _ in range(1_100):
@@ -78,10 +79,10 @@ def test_guessed_keys_do_not_push_out_known_ones(tmp_path: Path) -> None:
         # asked again, the registry would refuse: it was not asked
         assert (await identity.identify(bearer(key))).tenant == "acme"
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
-def test_one_who_waits_may_leave_without_harm_to_the_others(tmp_path: Path) -> None:
+def test_one_who_waits_may_leave_without_harm_to_the_others(opened: Opened) -> None:
     async def story(_: Registry, identity: Identity, key: str) -> None:
         first, second = (asyncio.create_task(identity.identify(bearer(key))) for _ in range(2))
         await asyncio.sleep(0)
@@ -90,10 +91,10 @@ def test_one_who_waits_may_leave_without_harm_to_the_others(tmp_path: Path) -> N
         with pytest.raises(asyncio.CancelledError):
             await first
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
-def test_when_a_key_was_used_is_written_by_flush(tmp_path: Path) -> None:
+def test_when_a_key_was_used_is_written_by_flush(opened: Opened) -> None:
     async def story(registry: Registry, identity: Identity, key: str) -> None:
         await identity.identify(bearer(key))
         (before,) = await registry.api_keys("acme")
@@ -102,7 +103,7 @@ def test_when_a_key_was_used_is_written_by_flush(tmp_path: Path) -> None:
         assert before.last_used_at is None
         assert after.last_used_at is not None
 
-    tell(story, tmp_path)
+    tell(story, opened)
 
 
 def test_a_key_is_scannable_and_kept_only_as_its_hash() -> None:

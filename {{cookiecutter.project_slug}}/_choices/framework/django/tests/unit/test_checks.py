@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from ..running import App
+
+PRODUCTION = {
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
+    "TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv",
+    "CYCLES_BASE_URL": "http://127.0.0.1:7878",
+    "LLM_PROVIDER": "demo",
+}
+
+
+@pytest.mark.parametrize(
+    "command", ["migrate", "check", "makemigrations --check", "collectstatic --noinput --verbosity 0"]
+)
+def test_it_needs_no_setting(tmp_path: Path, command: str) -> None:
+    done = App(tmp_path, {}).cli(*command.split())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_deployment_with_all_settings_is_clean(tmp_path: Path) -> None:
+    done = App(tmp_path, PRODUCTION).cli("check", "--deploy", "--fail-level", "WARNING")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check"),
+    [
+        ("SECRET_KEY", "short", "budget.E001"),
+        ("TENANT_KEYS_SECRET", "", "budget.E001"),
+        ("ALLOWED_HOSTS", "*", "budget.E003"),
+        ("CYCLES_JOURNAL_DIR", "/dev/null/journal", "budget.E004"),
+        ("CYCLES_BASE_URL", "", "budget.E005"),
+        ("LLM_MODEL", "gpt-0", "budget.E006"),
+    ],
+)
+def test_each_fault_of_a_deployment_has_its_id(tmp_path: Path, name: str, value: str, check: str) -> None:
+    done = App(tmp_path, {**PRODUCTION, name: value}).cli("check", "--deploy")
+    assert done.returncode == 1
+    assert f"({check}) {name}" in done.stderr
+
+
+def test_a_setting_that_cannot_be_read_is_told_in_words_and_not_repeated(tmp_path: Path) -> None:
+    done = App(tmp_path, {"PORT": "secret-port"}).cli("check")
+    assert done.returncode == 1
+    assert "port: Input should be a valid integer" in done.stderr
+    assert "secret-port" not in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,55 @@
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from {{ cookiecutter.__package }}.django_settings import database
+
+from .stories import Opened
+
+FORKED = """
+import asyncio, os, django
+django.setup()
+from {{ cookiecutter.__package }}.tenants.registry import Registry
+registry = Registry()
+asyncio.run(registry.ready())
+child = os.fork()
+asyncio.run(asyncio.wait_for(registry.ready(), 10))
+raise SystemExit(os.waitpid(child, 0)[1] if child else 0)
+"""
+
+
+def test_a_relative_path_is_taken_as_it_is_and_its_folder_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert database("sqlite:///new/app.sqlite3")["NAME"] == "new/app.sqlite3"
+    assert database(f"sqlite:///{tmp_path}/app.sqlite3")["NAME"] == f"{tmp_path}/app.sqlite3"
+    assert Path("new").is_dir()
+
+
+def test_a_postgresql_url_keeps_its_parameters() -> None:
+    made = database("postgresql://u:p%40ss@h:5/n?sslmode=require")
+    parts = {"user": "u", "password": "p@ss", "host": "h", "port": "5", "sslmode": "require"}
+    assert made["NAME"] == "n"
+    assert made["OPTIONS"].items() >= parts.items()
+
+
+def test_every_event_loop_may_ask_and_the_tables_are_those_of_the_newest_migration(opened: Opened) -> None:
+    async def is_migrated() -> bool:
+        async with opened() as (registry, _):
+            return await registry.is_migrated()
+
+    assert asyncio.run(is_migrated())
+    assert async_to_sync(is_migrated)()
+
+
+def test_a_forked_worker_asks_by_connections_of_its_own(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'app.sqlite3'}",
+    }
+    subprocess.run([sys.executable, "-c", FORKED], check=True, cwd=tmp_path, env=environment)

@@ -1,0 +1,21 @@
+"""The API: its routers, its refusals, its OpenAPI."""
+
+from django.conf import settings
+from ninja import NinjaAPI
+
+from . import about, health
+from .budget import routes as budget_routes
+from .chat import routes as chat_routes
+from .handlers import add_exception_handlers
+
+api = NinjaAPI(
+    title=about.TITLE,
+    version="0.1.0",
+    description=about.DESCRIPTION,
+    openapi_url="/openapi.json" if settings.ENV.development else None,
+    docs_url="/docs" if settings.ENV.development else None,
+)
+add_exception_handlers(api)
+api.add_router("/api", chat_routes.router)
+api.add_router("/api/budget", budget_routes.router)
+api.add_router("", health.router)

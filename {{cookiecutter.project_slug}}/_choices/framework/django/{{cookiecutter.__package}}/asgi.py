@@ -1,0 +1,23 @@
+"""Where all is put together. A request's way: edge, middleware, route, identity, preflight, guard, answer."""
+
+import os
+from typing import cast
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
+django = get_asgi_application()  # first: what follows imports models
+
+from . import lifespan  # noqa: E402
+from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
+
+_served = Edge(cast(App, django), settings.ALLOWED_HOSTS)
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers the lifespan itself, which Django does not know, and leaves the rest to Django."""
+    if scope["type"] == "lifespan":
+        await lifespan.answer(lifespan.process(settings.ENV), scope, receive, send)
+    else:
+        await _served(scope, receive, send)

@@ -1,0 +1,168 @@
+"""The guard's synchronous twin, for synchronous views, commands and task workers: the same settle rules.
+
+It needs no event loop, and keeps nothing but a pool of connections for each process: safe in threads and after a fork.
+What Cycles did not take is tried again by the SDK in threads, which end before the process does; what is left after
+that lies in the journal and is settled by the serving app. It fails closed, whatever BUDGET_FAIL_OPEN says.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
+
+import httpx
+import structlog
+from django.conf import settings
+from django.db import DatabaseError
+from pydantic import BaseModel
+from runcycles import CyclesClient, CyclesConfig, CyclesProtocolError, CyclesResponse
+
+from ..calls.models import CallRow
+from ..llm.provider import ProviderError
+from ..problems import Problem
+from ..tenants.models import TenantRow
+from ..tenants.vault import Vault
+from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
+from .balances import UNIT
+from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
+from .prices import Prices
+from .subject import subject_of
+
+log = structlog.get_logger(__name__)
+
+prices = cache(Prices.load)
+
+
+@contextmanager
+def hold(work: Work) -> Iterator[Hold]:
+    """Hold the upper bound of `work`, run the body, settle what it used, however it ends: as Guard.hold does.
+
+    Raises Problem if the hold is refused, before the body runs. After the body `cost` and `remaining` are set.
+    """
+    client, held, started = SyncClient(work.caller.tenant), Hold(work, upper_bound(work)), time.monotonic()
+    subject = subject_of(work.caller.tenant, settings.ENV.cycles_app, work.end_user, work.agent)
+    failure: BaseException | None = None
+    try:
+        with suppress(NothingUsed), client.stream_reservation(**reservation_of(held, subject)) as reservation:
+            held.granted_by(client.reserved, reservation.caps)
+            try:
+                yield held
+            except BaseException as error:  # noqa: BLE001  (raised below: it must not keep what was used from being charged)
+                failure = error
+                if isinstance(error, ProviderError) and error.usage is not None:
+                    held.add(error.usage)
+            held.settle(reservation.usage, prices().of(work.request.model))
+    except CyclesProtocolError as error:
+        raise refused(held, client, started) from error
+    book(held, client, started)
+    if isinstance(failure, ProviderError):
+        raise provider_problem(failure, work) from failure
+    if failure is not None:
+        raise failure
+
+
+def upper_bound(work: Work) -> int:
+    """Microcents that `work` can cost at most."""
+    return prices().of(work.request.model).upper_bound(work.request.messages, work.request.max_tokens).microcents
+
+
+class SyncClient(CyclesClient):
+    """One tenant's client for one piece of work, over this process's pool; nothing to close.
+
+    `reserved` and `settled` are the engine's last answers, as `TenantClient` keeps them.
+    Raises Problem budget_misconfigured when the tenant has no Cycles key.
+    """
+
+    def __init__(self, tenant: str) -> None:
+        # not super().__init__: it would open a pool
+        self._tenant = tenant
+        self._config = _config_of(tenant)
+        self.reserved: CyclesResponse | None = None
+        self.settled: CyclesResponse | None = None
+
+    def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.reserved = super().create_reservation(request)
+        return self.reserved
+
+    def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped (facts §4)."""
+        response = super().commit_reservation(reservation_id, request)
+        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
+            reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
+            if reserved:
+                response = super().commit_reservation(reservation_id, {**_data(request), "actual": reserved})
+        self.settled = response
+        return response
+
+    def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.settled = super().release_reservation(reservation_id, request)
+        return self.settled
+
+    def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
+        data = _data(body)
+        return self._send("POST", path, {"X-Idempotency-Key": data["idempotency_key"]}, json=data)
+
+    def _get(self, path: str, params: dict[str, str] | None = None) -> CyclesResponse:
+        return self._send("GET", path, {}, params=params)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **options: Any) -> CyclesResponse:
+        pool = _pool(os.getpid())
+        try:
+            answer = pool.request(method, path, headers=self._key() | headers, **options)
+            if answer.status_code == 401 and self._has_newer_key():
+                answer = pool.request(method, path, headers=self._key() | headers, **options)
+        except httpx.HTTPError as error:
+            return CyclesResponse.transport_error(error)
+        return self._handle_response(answer)
+
+    def _key(self) -> dict[str, str]:
+        return {"X-Cycles-API-Key": self._config.api_key}
+
+    def _has_newer_key(self) -> bool:
+        """After a 401: the key may have been rotated since it was read."""
+        used, self._config = self._config.api_key, _config_of(self._tenant)
+        return self._config.api_key != used
+
+
+def refused(held: Hold, client: SyncClient, started: float) -> Problem:
+    """Note a call whose hold was not granted: the problem to raise. `started` is monotonic seconds."""
+    problem = refusal_of(client.reserved, {"tenant": held.work.caller.tenant, "unit": UNIT})
+    held.outcome, held.amount = problem.code, 0
+    _note(held, started)
+    return problem
+
+
+def book(held: Hold, client: SyncClient, started: float) -> None:
+    """Read what was charged from the engine's answers, and note the call."""
+    held.settled_by(client.reserved, client.settled)
+    if held.uncharged:
+        log.warning("spend not taken by the ledger", tenant=held.work.caller.tenant, microcents=held.uncharged)
+    _note(held, started, client.reserved.get_body_attribute("reservation_id") if client.reserved else None)
+
+
+def _note(held: Hold, started: float, reservation_id: str | None = None) -> None:
+    try:
+        CallRow.of(held.record(started, reservation_id)).save(force_insert=True)
+    except DatabaseError:
+        log.exception("call not written")  # for display only: no reason to fail
+
+
+def _config_of(tenant: str) -> CyclesConfig:
+    row = TenantRow.objects.filter(id=tenant).first()
+    if row is None or not row.sealed_key:
+        raise Problem("budget_misconfigured")
+    return settings.ENV.cycles_config(tenant, Vault(settings.ENV.tenant_keys_secret).open(row.sealed_key))
+
+
+@cache
+def _pool(_process: int) -> httpx.Client:
+    """The connections of this process. By its ID, since connections do not survive a fork."""
+    env = settings.ENV
+    timeout = httpx.Timeout(env.cycles_read_timeout, connect=env.cycles_connect_timeout)
+    return httpx.Client(base_url=env.cycles_base_url, timeout=timeout)
+
+
+def _data(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body

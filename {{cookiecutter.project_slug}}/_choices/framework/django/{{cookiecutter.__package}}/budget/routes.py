@@ -1,0 +1,29 @@
+"""What a tenant, or an operator, may know of a budget."""
+
+from django.http import HttpRequest
+from ninja import Router
+
+from ..chat.schemas import BudgetAnswer
+from ..dashboard.login import operator_of
+from ..dependencies import ApiRequest, identified, services_of
+from ..openapi import BUDGET
+from ..problems import Problem
+from .answer import budget_of
+
+router = Router(tags=["budget"])
+
+
+@router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
+async def my_budget(request: ApiRequest) -> BudgetAnswer:
+    return await budget_of(services_of(request).balances, request.auth.tenant)
+
+
+@router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
+async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
+    services = services_of(request)
+    if "authorization" not in request.headers and await operator_of(request):
+        if await services.registry.tenant(tenant) is None:
+            raise Problem("not_found")
+    elif (await identified(request)).tenant != tenant:
+        raise Problem("not_found")  # as if it did not exist, which it may or may not
+    return await budget_of(services.balances, tenant)

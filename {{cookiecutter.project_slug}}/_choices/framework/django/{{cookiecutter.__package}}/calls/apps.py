@@ -1,0 +1,7 @@
+"""The record of guarded calls."""
+
+from django.apps import AppConfig
+
+
+class CallsConfig(AppConfig):
+    name = __package__

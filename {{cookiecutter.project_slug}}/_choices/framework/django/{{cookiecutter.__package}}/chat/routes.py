@@ -1,0 +1,106 @@
+"""The example feature's routes. To add a guarded route of your own, add one here like `summarize`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from ninja import Router
+
+from ..budget.guard import Hold, Work
+from ..dependencies import ApiRequest, paid, services_of, state_of
+from ..handlers import request_id_of
+from ..llm.provider import Message
+from ..openapi import PAID, STREAMED
+from ..problems import Problem
+from . import service_sync
+from .schemas import Answer, ChatRequest, SummarizeRequest
+from .service import SUMMARIZE, Event, server_sent
+
+router = Router(auth=paid, tags=["paid"])
+
+
+@router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
+async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
+    services = services_of(request)
+    work = Work(
+        caller=request.auth,
+        route="chat",
+        request=services.chat.request(body.conversation, body.model, body.max_tokens),
+        request_id=request_id_of(request),
+        end_user=body.end_user,
+    )
+    if not body.stream:
+        return answered(await services.chat.complete(work))
+    events = services.chat.stream(work)
+    first, hold = await anext(events)  # what fails before the first delta is a plain problem
+    sent = _sent(first, events, work.request_id)
+    return EventStream(sent, state_of(request)["streams"], headers=budget_header(hold.remaining))
+
+
+@router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
+async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
+    services = services_of(request)
+    messages = (Message("system", SUMMARIZE), Message("user", body.text))
+    work = Work(
+        caller=request.auth,
+        route="summarize",
+        request=services.chat.request(messages, max_tokens=body.max_tokens),
+        request_id=request_id_of(request),
+        end_user=body.end_user,
+    )
+    return answered(await services.chat.summarize(work))
+
+
+@router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
+def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
+    """As summarize, in a synchronous view: it takes a thread for as long as the model answers."""
+    work = service_sync.summary_of(request.auth, body.text, body.max_tokens, body.end_user, request_id_of(request))
+    return answered(service_sync.summarize(work))
+
+
+def answered(answer: Answer) -> JsonResponse:
+    """A guarded answer: validated where it was made, so ninja need not do it again."""
+    remaining = answer.budget.remaining
+    return JsonResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
+
+
+def budget_header(remaining: int | None) -> dict[str, str]:
+    """X-Budget-Remaining in microcents, where the engine told."""
+    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
+
+
+class EventStream(StreamingHttpResponse):
+    """Server-sent events. Closes its generator however it ends: Django leaves that to the garbage collector.
+
+    While it is being sent, the task that does it is in `streams`.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes], streams: set[asyncio.Task[Any]], headers: dict[str, str]) -> None:
+        self._events = events
+        self._streams = streams
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}
+        super().__init__(events, content_type="text/event-stream", headers=headers)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  (it runs in one)
+        self._streams.add(task)
+        try:
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._streams.discard(task)
+
+
+async def _sent(first: Event, events: AsyncGenerator[tuple[Event, Hold]], request_id: str) -> AsyncGenerator[bytes]:
+    async with aclosing(events):
+        try:
+            yield server_sent(first)
+            async for event, _ in events:
+                yield server_sent(event)
+        except Problem as problem:
+            yield server_sent(("error", problem.body(request_id)))

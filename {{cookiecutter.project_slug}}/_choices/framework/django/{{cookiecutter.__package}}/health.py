@@ -1,0 +1,36 @@
+"""For load balancers and Prometheus."""
+
+import hmac
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Router
+
+from .dependencies import services_of
+from .metrics import exposition
+from .problems import Problem
+
+router = Router(tags=["operation"])
+
+
+@router.get("/healthz")
+async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
+    """The process answers. Never asks anything else: a restart would not mend Cycles."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", openapi_extra={"responses": {503: {"description": "Not ready"}}})
+async def ready(request: HttpRequest) -> HttpResponse:
+    checks = await services_of(request).readiness.checks()
+    return JsonResponse({"checks": checks}, status=200 if set(checks.values()) == {"ok"} else 503)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: HttpRequest) -> HttpResponse:
+    services = services_of(request)
+    token = services.settings.metrics_token
+    if token is None:
+        raise Problem("not_found")
+    expected = f"Bearer {token.get_secret_value()}".encode()
+    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
+        raise Problem("unauthenticated")
+    return HttpResponse(exposition(services), content_type="text/plain; version=0.0.4; charset=utf-8")

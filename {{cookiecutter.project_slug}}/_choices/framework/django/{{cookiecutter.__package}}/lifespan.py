@@ -1,0 +1,52 @@
+"""What a serving process opens at its start and closes at its end, told to it by ASGI's lifespan protocol."""
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypedDict
+
+from .calls.store import CallStore
+from .edge import Receive, Scope, Send
+from .services import Services
+from .settings import Settings
+from .tenants.registry import Registry
+
+
+class State(TypedDict):
+    """What every request finds in `scope["state"]`."""
+
+    services: Services
+    streams: set[asyncio.Task[Any]]
+    """The tasks that are sending a stream."""
+
+
+@asynccontextmanager
+async def process(settings: Settings) -> AsyncIterator[State]:
+    """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
+    if faults := settings.faults():
+        raise RuntimeError("refusing to start:\n" + "\n".join(faults))
+    async with Services(settings, Registry(), CallStore()) as services:
+        streams: set[asyncio.Task[Any]] = set()
+        yield {"services": services, "streams": streams}
+        # a server that gives up on a request cancels Django, which leaves the task that answers it behind
+        for stream in streams:
+            stream.cancel()
+        if streams:
+            await asyncio.wait(streams)
+
+
+async def answer(opened: AbstractAsyncContextManager[State], scope: Scope, receive: Receive, send: Send) -> None:
+    """Speak the lifespan protocol for `opened`: enter it at the start, leave it at the end."""
+    phase = "startup"
+    try:
+        await receive()
+        async with opened as state:
+            scope["state"].update(state)
+            await send({"type": "lifespan.startup.complete"})
+            phase = "shutdown"
+            await receive()
+    except BaseException:
+        await send({"type": f"lifespan.{phase}.failed", "message": traceback.format_exc()})
+        raise
+    await send({"type": "lifespan.shutdown.complete"})

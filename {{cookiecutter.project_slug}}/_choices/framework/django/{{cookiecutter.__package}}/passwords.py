@@ -1,0 +1,7 @@
+"""The operators' passwords: those of contrib.auth (argon2)."""
+
+from django.contrib.auth.hashers import make_password
+
+
+def hash_password(password: str) -> str:
+    return make_password(password)

@@ -1,0 +1,81 @@
+"""Tenants and their callers' keys, in the admin. It shows no secret: neither the sealed Cycles key nor a digest."""
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from ..budget.balances import Ledger
+from ..console import onboarding
+from ..dashboard.admin import ReadOnlyAdmin
+from ..dashboard.figures import usd
+from ..dependencies import state_of
+from ..services import Services
+from .errors import TenantsError
+from .models import ApiKeyRow, TenantRow
+
+
+@admin.register(TenantRow)
+class TenantAdmin(ReadOnlyAdmin):
+    """Tenants with what this process remembers of their budgets; blank where it has not been told yet."""
+
+    list_filter = ("status",)
+    search_fields = ("id", "name")
+    exclude = ("sealed_key",)
+    actions = ("suspend", "resume")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str | Callable[[Any], str | bool], ...]:
+        def remaining(tenant: TenantRow) -> str:
+            ledger = _remembered(request, tenant.id)
+            return usd(ledger.remaining) if ledger else ""
+
+        def spent(tenant: TenantRow) -> str:
+            ledger = _remembered(request, tenant.id)
+            return usd(ledger.spent) if ledger else ""
+
+        return ("id", "name", "status", remaining, spent, "created_at")
+
+    @admin.action(description="Suspend: refuse their callers, let calls in flight settle")
+    def suspend(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+        self._do("suspend", request, chosen)
+
+    @admin.action(description="Resume: serve them again")
+    def resume(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+        self._do("resume", request, chosen)
+
+    def _do(self, verb: str, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+        for tenant in chosen:
+            try:
+                note = async_to_sync(_do)(verb, tenant.id)
+            except TenantsError as error:
+                by_hand = f"{__name__.partition('.')[0]} tenants {verb} {tenant.id}"
+                self.message_user(request, f"{tenant.id}: {error}. Or: python -m {by_hand}", messages.ERROR)
+            else:
+                self.log_change(request, tenant, verb)
+                self.message_user(request, f"{tenant.id}: {note}")
+
+
+@admin.register(ApiKeyRow)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("tenant",)
+    search_fields = ("=prefix", "=tenant__id")
+    exclude = ("digest",)
+
+
+def _remembered(request: HttpRequest, tenant: str) -> Ledger | None:
+    """The tenant's widest ledger, which bounds all its others; None where nothing is known of it."""
+    services: Services | None = state_of(request).get("services")
+    known = services.balances.known(tenant) if services else None
+    ledgers = known.ledgers.values() if known else ()
+    return min(ledgers, key=lambda ledger: ledger.scope.count("/"), default=None)
+
+
+async def _do(verb: str, tenant: str) -> str:
+    async with onboarding(settings.ENV) as desk:
+        done = await (desk.suspend(tenant) if verb == "suspend" else desk.resume(tenant))
+        return done.note

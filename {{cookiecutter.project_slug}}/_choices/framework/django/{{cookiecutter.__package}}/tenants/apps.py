@@ -1,0 +1,7 @@
+"""Who the tenants are."""
+
+from django.apps import AppConfig
+
+
+class TenantsConfig(AppConfig):
+    name = __package__

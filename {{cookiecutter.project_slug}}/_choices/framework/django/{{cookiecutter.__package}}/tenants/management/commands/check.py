@@ -1,0 +1,12 @@
+"""`check`: Django's, and whether the migrations make the tables that the models want."""
+
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.commands import check
+
+
+class Command(check.Command):
+    def handle(self, *labels: Any, **options: Any) -> None:
+        super().handle(*labels, **options)
+        call_command("makemigrations", check_changes=True, verbosity=0)

@@ -1,0 +1,126 @@
+"""The registry of tenants, in the database. Plain records go in and out; see records.py."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import Error, IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from ..database import Row, in_database
+from .models import AdjustmentRow, ApiKeyRow, TenantRow
+from .records import Adjustment, ApiKey, Operator, Tenant
+
+DATABASE_ERRORS = (Error, OSError)
+
+
+@asynccontextmanager
+async def open_registry(_database_url: str) -> AsyncIterator["Registry"]:
+    """The registry, for commands. Django has the database open already, by its settings."""
+    yield Registry()
+
+
+class Registry:
+    """Raises DATABASE_ERRORS when the database does not answer."""
+
+    @in_database
+    def ready(self) -> None:
+        """Raise what keeps the database from answering."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
+    @in_database
+    def is_migrated(self) -> bool:
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+
+    @in_database
+    def add_tenant(self, tenant: Tenant) -> bool:
+        """False when the ID is taken."""
+        return _add(TenantRow.of(tenant))
+
+    @in_database
+    def tenant(self, tenant_id: str) -> Tenant | None:
+        row = TenantRow.objects.filter(id=tenant_id).first()
+        return Tenant(**row.values()) if row else None
+
+    @in_database
+    def tenants(self, *, after: str = "", limit: int | None = None) -> list[Tenant]:
+        """By ID: all of them, or a page of `limit` that follows the ID `after`."""
+        return [Tenant(**row.values()) for row in TenantRow.objects.filter(id__gt=after).order_by("id")[:limit]]
+
+    @in_database
+    def tenants_to_retire(self, now: datetime) -> list[Tenant]:
+        """Those with replaced Cycles keys whose time has come."""
+        return [Tenant(**row.values()) for row in TenantRow.objects.filter(retire_at__lte=now).order_by("id")]
+
+    @in_database
+    def update_tenant(self, tenant_id: str, **changes: Any) -> None:
+        """Set members of the tenant's record."""
+        TenantRow.objects.filter(id=tenant_id).update(**changes)
+
+    @in_database
+    def add_api_key(self, key: ApiKey) -> None:
+        ApiKeyRow.of(key).save(force_insert=True)
+
+    @in_database
+    def api_keys(self, tenant_id: str) -> list[ApiKey]:
+        """All keys of a tenant, oldest first, revoked ones too."""
+        return [ApiKey(**row.values()) for row in ApiKeyRow.objects.filter(tenant=tenant_id).order_by("created_at")]
+
+    @in_database
+    def revoke_api_key(self, key_id: str, now: datetime) -> None:
+        ApiKeyRow.objects.filter(id=key_id).update(revoked_at=now)
+
+    @in_database
+    def find_api_key(self, digest: str) -> tuple[ApiKey, Tenant] | None:
+        """The live key with this SHA-256, and whose it is."""
+        row = ApiKeyRow.objects.select_related("tenant").filter(digest=digest, revoked_at=None).first()
+        return (ApiKey(**row.values()), Tenant(**row.tenant.values())) if row else None
+
+    @in_database
+    def touch_api_keys(self, used: Mapping[str, datetime]) -> None:
+        """Write down when keys (by ID) were last used."""
+        with transaction.atomic():
+            for key_id, at in sorted(used.items()):
+                ApiKeyRow.objects.filter(id=key_id).update(last_used_at=at)
+
+    @in_database
+    def add_adjustment(self, adjustment: Adjustment) -> bool:
+        """False when its reference was used before."""
+        return _add(AdjustmentRow.of(adjustment))
+
+    @in_database
+    def adjustment(self, reference: str) -> Adjustment | None:
+        row = AdjustmentRow.objects.filter(reference=reference).first()
+        return Adjustment(**row.values()) if row else None
+
+    @in_database
+    def finish_adjustment(self, reference: str, now: datetime) -> None:
+        AdjustmentRow.objects.filter(reference=reference).update(done_at=now)
+
+    @in_database
+    def drop_adjustment(self, reference: str) -> None:
+        AdjustmentRow.objects.filter(reference=reference).delete()
+
+    @in_database
+    def save_operator(self, operator: Operator) -> None:
+        """Add an operator, or give one that is there another password."""
+        given = {"password": operator.password_hash, "is_staff": True, "is_active": True}
+        User.objects.update_or_create(username=operator.name, defaults=given)
+
+    @in_database
+    def operator(self, name: str) -> Operator | None:
+        """A member of the staff who may sign in."""
+        user = User.objects.filter(username=name, is_staff=True, is_active=True).first()
+        return Operator(name=user.username, password_hash=user.password) if user else None
+
+
+def _add(row: Row) -> bool:
+    try:
+        row.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True

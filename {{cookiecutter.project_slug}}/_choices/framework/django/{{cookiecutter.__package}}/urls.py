@@ -1,0 +1,24 @@
+"""All addresses. No slash is ever added: `/api/chat/` is not found."""
+
+from django.contrib import admin
+from django.urls import path
+
+from .api import api
+from .dashboard import routes as dashboard
+from .handlers import failed, refused
+
+urlpatterns = [
+    path("", dashboard.home),
+    path("", api.urls),
+    path("dashboard", dashboard.home),
+    path("dashboard/", dashboard.overview),
+    path("dashboard/tenants/<str:tenant>", dashboard.tenant),
+    path("dashboard/login", dashboard.login),
+    path("dashboard/logout", dashboard.log_out),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = refused("invalid_request")
+handler403 = refused("forbidden")
+handler404 = refused("not_found")
+handler500 = failed

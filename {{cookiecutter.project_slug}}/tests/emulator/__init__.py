@@ -1,0 +1,1 @@
+"""A look at the embedded Cycles by itself."""

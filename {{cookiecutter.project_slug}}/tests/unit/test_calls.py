@@ -1,0 +1,46 @@
+import asyncio
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+from {{ cookiecutter.__package }}.calls.record import CallRecord
+
+from .stories import Opened
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+CALL = CallRecord(
+    id="0",
+    at=NOON,
+    tenant="acme",
+    end_user=None,
+    route="chat",
+    model="m",
+    input_tokens=1,
+    output_tokens=2,
+    hold=30,
+    cost=20,
+    uncharged=0,
+    outcome="charged",
+    reservation_id=None,
+    request_id="r",
+    duration_ms=5,
+)
+
+
+def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> None:
+    def call(number: int, tenant: str) -> CallRecord:
+        return dataclasses.replace(CALL, id=str(number), tenant=tenant, at=NOON + timedelta(seconds=number))
+
+    async def story() -> None:
+        async with opened() as (_, store):
+            await store.insert([])
+            calls = [call(number, "acme" if number % 2 else "globex") for number in range(6)]
+            await store.insert(calls[:4])
+            await store.insert(calls)  # a batch tried again
+            assert await store.latest(None, 10) == calls[::-1]
+            assert await store.latest("acme", 2) == [calls[5], calls[3]]
+            await store.prune(keep_newest=3, older_than=NOON)
+            assert await store.latest(None, 10) == calls[:2:-1]
+            await store.prune(keep_newest=3, older_than=calls[5].at)
+            assert await store.latest(None, 10) == [calls[5]]
+
+    asyncio.run(story())

@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from {{ cookiecutter.__package }}.tenants.records import Adjustment, ApiKey, Operator, Tenant
+from {{ cookiecutter.__package }}.tenants.registry import Registry
+
+from .stories import Opened
+
+NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def tell(story: Callable[[Registry], Awaitable[None]], opened: Opened) -> None:
+    async def run() -> None:
+        async with opened() as (registry, _):
+            await story(registry)
+
+    asyncio.run(run())
+
+
+def tenant(tenant_id: str, retire_at: datetime | None = None) -> Tenant:
+    name, key_name = tenant_id.title(), f"chat {tenant_id}"
+    return Tenant(
+        id=tenant_id, name=name, budget=10**15, cycles_key_name=key_name, created_at=NOON, retire_at=retire_at
+    )
+
+
+def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        await registry.ready()
+        assert await registry.add_tenant(tenant("acme"))
+        assert not await registry.add_tenant(tenant("acme"))
+        await registry.update_tenant("acme", status="suspended", onboarded=True)
+        found = await registry.tenant("acme")
+        assert found is not None
+        assert (found.status, found.onboarded, found.budget, found.created_at) == ("suspended", True, 10**15, NOON)
+        assert await registry.tenant("nobody") is None
+
+    tell(story, opened)
+
+
+def test_tenants_are_listed_by_id_in_pages_and_by_the_age_of_their_keys(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        for name, retire_at in (("globex", NOON), ("acme", None), ("initech", NOON + timedelta(seconds=1))):
+            assert await registry.add_tenant(tenant(name, retire_at))
+        assert [row.id for row in await registry.tenants()] == ["acme", "globex", "initech"]
+        assert [row.id for row in await registry.tenants(after="acme", limit=1)] == ["globex"]
+        assert [row.id for row in await registry.tenants_to_retire(NOON)] == ["globex"]
+
+    tell(story, opened)
+
+
+def test_only_a_live_key_is_found_by_its_digest(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        await registry.add_tenant(tenant("acme"))
+        key = ApiKey(id="1", tenant="acme", name="web", prefix="rck_1", digest="d" * 64, created_at=NOON)
+        await registry.add_api_key(key)
+        found = await registry.find_api_key(key.digest)
+        assert found is not None
+        assert (found[0], found[1].id) == (key, "acme")
+        await registry.touch_api_keys({"1": NOON})
+        await registry.revoke_api_key("1", NOON)
+        (kept,) = await registry.api_keys("acme")
+        assert (kept.last_used_at, kept.revoked_at) == (NOON, NOON)
+        assert await registry.find_api_key(key.digest) is None
+
+    tell(story, opened)
+
+
+def test_a_reference_is_used_once(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        await registry.add_tenant(tenant("acme"))
+        wanted = Adjustment(
+            reference="fund:7", tenant="acme", kind="fund", amount=5, idempotency_key="k", created_at=NOON
+        )
+        assert await registry.add_adjustment(wanted)
+        assert not await registry.add_adjustment(wanted)
+        await registry.finish_adjustment("fund:7", NOON)
+        done = await registry.adjustment("fund:7")
+        assert done is not None
+        assert (done.tenant, done.amount, done.done_at) == ("acme", 5, NOON)
+        await registry.drop_adjustment("fund:7")
+        assert await registry.adjustment("fund:7") is None
+
+    tell(story, opened)
+
+
+def test_an_operator_that_is_saved_again_has_another_password(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        assert await registry.operator("olga") is None
+        for password_hash in ("one", "two"):
+            await registry.save_operator(Operator(name="olga", password_hash=password_hash))
+        assert await registry.operator("olga") == Operator(name="olga", password_hash="two")
+
+    tell(story, opened)

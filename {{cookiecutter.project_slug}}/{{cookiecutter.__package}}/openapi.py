@@ -1,0 +1,18 @@
+"""What OpenAPI says of refusals."""
+
+from typing import Any
+
+from .chat.schemas import ProblemBody
+from .problems import MEDIA_TYPE, OUTCOMES
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    schema = ProblemBody.model_json_schema()
+    titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
+    return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)
+BUDGET = problems(401, 403, 404, 422, 500, 503)
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
