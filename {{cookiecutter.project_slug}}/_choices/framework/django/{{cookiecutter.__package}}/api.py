@@ -8,7 +8,13 @@ from .budget import routes as budget_routes
 from .chat import routes as chat_routes
 from .handlers import add_exception_handlers
 
-api = NinjaAPI(
+
+class Api(NinjaAPI):
+    def get_content_type(self) -> str:
+        return "application/json"  # which has no charset (RFC 8259)
+
+
+api = Api(
     title=about.TITLE,
     version="0.1.0",
     description=about.DESCRIPTION,

@@ -1,14 +1,27 @@
 """The database: SQLite in a file, or PostgreSQL, by DATABASE_URL; see django_settings.py."""
 
 import asyncio
+import atexit
+import os
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
-from django.db import close_old_connections, models
+from django.db import close_old_connections, connections, models
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _close_pool() -> None:
+    """Close PostgreSQL's pool, which is opened again by who asks next; SQLite has none."""
+    getattr(connections["default"], "close_pool", lambda: None)()
+
+
+# the pool's threads keep Python 3.13 from ending for 20 s, and a forked worker would share its parent's connections
+atexit.register(_close_pool)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_pool)
 
 
 class Row(models.Model):

@@ -12,13 +12,13 @@ from .problems import Problem
 router = Router(tags=["operation"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", response=dict[str, str])
 async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
     """The process answers. Never asks anything else: a restart would not mend Cycles."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", openapi_extra={"responses": {503: {"description": "Not ready"}}})
+@router.get("/readyz", response=dict[str, dict[str, str]], openapi_extra={"responses": {503: {"description": "Not ready"}}})
 async def ready(request: HttpRequest) -> HttpResponse:
     checks = await services_of(request).readiness.checks()
     return JsonResponse({"checks": checks}, status=200 if set(checks.values()) == {"ok"} else 503)

@@ -1,6 +1,7 @@
 """How Django serves: the lifespan, the order in front of a route, and what the API does without."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -60,7 +61,7 @@ def test_identity_comes_first_then_the_type_then_the_budget_then_the_body(app: A
 def test_the_api_needs_neither_sessions_nor_operators(tmp_path: Path, emulator: Emulator) -> None:
     app = installed_app(tmp_path, emulator.url)
     headers = app.add_tenant("1.00")["headers"]
-    with sqlite3.connect(app.folder / "app.sqlite3") as database:
+    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
         database.execute("DROP TABLE django_session")
         database.execute("DROP TABLE auth_user")
     with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30) as api:

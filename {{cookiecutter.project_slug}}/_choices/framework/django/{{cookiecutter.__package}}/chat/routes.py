@@ -82,7 +82,7 @@ class EventStream(StreamingHttpResponse):
         self._events = events
         self._streams = streams
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}
-        super().__init__(events, content_type="text/event-stream", headers=headers)
+        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         task = asyncio.current_task()

@@ -17,6 +17,7 @@ from .service import SUMMARIZE, Event, server_sent
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
+
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request, caller: CurrentCaller, services: SharedServices) -> Response:
     work = Work(
