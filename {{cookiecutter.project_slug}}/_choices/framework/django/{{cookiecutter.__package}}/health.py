@@ -11,6 +11,8 @@ from .problems import Problem
 
 router = Router(tags=["operation"])
 
+NOT_READY = {"responses": {503: {"description": "Not ready"}}}
+
 
 @router.get("/healthz", response=dict[str, str])
 async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
@@ -18,7 +20,7 @@ async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
     return {"status": "ok"}
 
 
-@router.get("/readyz", response=dict[str, dict[str, str]], openapi_extra={"responses": {503: {"description": "Not ready"}}})
+@router.get("/readyz", response=dict[str, dict[str, str]], openapi_extra=NOT_READY)
 async def ready(request: HttpRequest) -> HttpResponse:
     checks = await services_of(request).readiness.checks()
     return JsonResponse({"checks": checks}, status=200 if set(checks.values()) == {"ok"} else 503)
