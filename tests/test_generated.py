@@ -1,6 +1,6 @@
 """The generated projects hold their own promises: each runs its own checks, as its user would.
 
-Projects share an environment for each Python, so that only what differs between them is installed.
+Projects share an environment for each framework and Python, so that only what differs between them is installed.
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import UV, Bake, BakedProject
+from .conftest import CHOICES, UV, Bake, BakedProject
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
 
@@ -31,9 +31,9 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def set_up(bake: Bake, environments: Path) -> Bake:
     """As `bake`, with the project's environment as its `make setup` leaves it."""
 
-    def bake_and_set_up(*, python_version: str, **answers: str) -> BakedProject:
-        project = bake(python_version=python_version, **answers)
-        environment = environments / python_version
+    def bake_and_set_up(*, python_version: str, framework: str = "fastapi", **answers: str) -> BakedProject:
+        project = bake(python_version=python_version, framework=framework, **answers)
+        environment = environments / f"{framework}-{python_version}"
         (project.path / ".venv").symlink_to(environment, target_is_directory=True)
         return replace(
             project, environment={"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python_for(python_version)}
@@ -42,9 +42,17 @@ def set_up(bake: Bake, environments: Path) -> Bake:
     return bake_and_set_up
 
 
-def test_a_project_with_default_answers_passes_its_own_check(set_up: Bake) -> None:
-    project = set_up(python_version="3.13")
+@pytest.mark.parametrize("framework", CHOICES["framework"])
+def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, framework: str) -> None:
+    project = set_up(framework=framework, python_version="3.13")
     project.run("make", "check", f"UV={UV}")
+
+
+def test_a_project_on_django_s_long_term_release_passes_its_types_and_unit_tests(set_up: Bake) -> None:
+    project = set_up(framework="django", llm_provider="demo", python_version="3.11")
+    project.run("make", "setup", f"UV={UV}")
+    project.run(".venv/bin/python", "-m", "mypy")
+    project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
 
 
 @pytest.mark.parametrize(("provider", "python"), [("anthropic", "3.12"), ("demo", "3.11")])

@@ -51,9 +51,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("BUDGET_FAIL_OPEN", "true"),
     ],
 )
-def test_each_fault_is_told_by_the_name_of_its_setting(
-    environment: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     (fault,) = Settings().faults()
     assert name in fault

@@ -63,11 +63,12 @@ class TenantClient(AsyncCyclesClient):
     async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
         path = f"{RESERVATIONS}/{reservation_id}/commit"
-        response = await self._post(path, request)
-        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED" and isinstance(request, dict):
+        body = plain(request)
+        response = await self._post(path, body)
+        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
             held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
             if held:
-                response = await self._post(path, {**request, "actual": held})
+                response = await self._post(path, {**body, "actual": held})
         self.settled = response
         return response
 
@@ -82,11 +83,11 @@ class TenantClient(AsyncCyclesClient):
         return await self._ask("/v1/decide", request)
 
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        response = await self._post("/v1/events", request)
+        body = plain(request)
+        response = await self._post("/v1/events", body)
         charged = response.get_body_attribute("charged")  # told only where the ledger did not take it all
-        if response.is_success and charged and isinstance(request, dict):
-            uncharged = request["actual"]["amount"] - charged["amount"]
-            self._clients.note_uncharged(self._config.tenant or "", uncharged)
+        if response.is_success and charged:
+            self._clients.note_uncharged(self._config.tenant or "", body["actual"]["amount"] - charged["amount"])
         return response
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
@@ -108,7 +109,7 @@ class TenantClient(AsyncCyclesClient):
         return await self._post(path, request)
 
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
-        data = body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
+        data = plain(body)
         headers = {"Content-Type": "application/json", "X-Idempotency-Key": data["idempotency_key"]}
         return await self._send("POST", path, data=json.dumps(data).encode(), headers=headers)
 
@@ -229,6 +230,11 @@ class Clients:
         response = await client.get_balances(tenant=tenant, limit="200")
         if not response.is_success:
             raise Problem(code_of_response(response))
+
+
+def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a request: the SDK hands over its models in one place and dicts in another."""
+    return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
 
 
 def code_of_response(response: CyclesResponse) -> str:

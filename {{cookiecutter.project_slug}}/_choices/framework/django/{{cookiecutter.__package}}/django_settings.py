@@ -3,6 +3,7 @@
 The project's own settings are `django.conf.settings.ENV`.
 """
 
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     f"{__package__}.middleware.api_first",  # what follows is for pages only
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    f"{__package__}.dashboard.storage.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -116,6 +117,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": f"{__package__}.dashboard.storage.StaticStorage"},
 }
 WHITENOISE_USE_FINDERS = True  # before collectstatic has run, too
+warnings.filterwarnings("ignore", "No directory at", UserWarning)  # likewise
 WHITENOISE_AUTOREFRESH = ENV.development
 
 LOGGING_CONFIG = None  # ours instead, for every process that uses Django

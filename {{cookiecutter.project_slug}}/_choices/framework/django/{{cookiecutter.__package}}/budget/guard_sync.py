@@ -26,6 +26,7 @@ from ..tenants.models import TenantRow
 from ..tenants.vault import Vault
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
+from .clients import plain
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
 from .prices import Prices
 from .subject import subject_of
@@ -92,7 +93,7 @@ class SyncClient(CyclesClient):
         if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
             reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
             if reserved:
-                response = super().commit_reservation(reservation_id, {**_data(request), "actual": reserved})
+                response = super().commit_reservation(reservation_id, {**plain(request), "actual": reserved})
         self.settled = response
         return response
 
@@ -101,7 +102,7 @@ class SyncClient(CyclesClient):
         return self.settled
 
     def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
-        data = _data(body)
+        data = plain(body)
         return self._send("POST", path, {"X-Idempotency-Key": data["idempotency_key"]}, json=data)
 
     def _get(self, path: str, params: dict[str, str] | None = None) -> CyclesResponse:
@@ -162,7 +163,3 @@ def _pool(_process: int) -> httpx.Client:
     env = settings.ENV
     timeout = httpx.Timeout(env.cycles_read_timeout, connect=env.cycles_connect_timeout)
     return httpx.Client(base_url=env.cycles_base_url, timeout=timeout)
-
-
-def _data(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
-    return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
