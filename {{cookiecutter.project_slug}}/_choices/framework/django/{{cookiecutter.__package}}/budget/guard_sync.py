@@ -88,7 +88,7 @@ class SyncClient(CyclesClient):
         return self.reserved
 
     def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped (facts §4)."""
+        """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
         response = super().commit_reservation(reservation_id, request)
         if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
             reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
