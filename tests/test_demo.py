@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ROOT, UV, copy_template, user_environment
+from .conftest import CHOICES, ROOT, UV, copy_template, user_environment
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the Makefile is for POSIX")
 
@@ -51,13 +51,13 @@ def post(url: str, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, 
 class Demo:
     """A running `make demo` in a fresh clone."""
 
-    def __init__(self, clone: Path) -> None:
+    def __init__(self, clone: Path, framework: str) -> None:
         self.port, self.cycles_port = free_ports()
         self.state_file = clone / "var/demo/acme-chat/var/dev.json"
         self.output = clone / "demo.log"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                ["make", "demo", f"UV={UV}"],
+                ["make", "demo", f"FRAMEWORK={framework}", f"UV={UV}"],
                 cwd=clone,
                 env=user_environment() | {"PORT": str(self.port), "CYCLES_PORT": str(self.cycles_port)},
                 stdout=output,
@@ -84,12 +84,12 @@ class Demo:
         self.process.wait()
 
 
-@pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
+@pytest.fixture(params=CHOICES["framework"])
+def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Demo]:
     clone = copy_template(tmp_path / "clone")
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, clone)
-    running = Demo(clone)
+    running = Demo(clone, request.param)
     yield running
     running.kill()
 
