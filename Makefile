@@ -17,7 +17,7 @@ demo: | $(UV) ## A project with default answers in var/demo/, running (FRAMEWORK
 	@exec $(MAKE) --no-print-directory -C var/demo/acme-chat dev UV="$(abspath $(UV))"
 
 test: lint ## All that must hold
-	$(UV) run pytest -n 2 --dist worksteal -m "not long"
+	$(UV) run pytest -n 2 --dist loadgroup -m "not long"
 
 test-long: lint ## The same, and what takes minutes
 	$(UV) run pytest

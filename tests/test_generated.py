@@ -1,6 +1,7 @@
 """The generated projects hold their own promises: each runs its own checks, as its user would.
 
-Projects share an environment for each framework and Python, so that only what differs between them is installed.
+Projects share an environment for each framework and Python, so that only what differs between them is installed;
+the tests of one framework run in one worker, beside the other's.
 """
 
 import re
@@ -42,12 +43,15 @@ def set_up(bake: Bake, environments: Path) -> Bake:
     return bake_and_set_up
 
 
-@pytest.mark.parametrize("framework", CHOICES["framework"])
+@pytest.mark.parametrize(
+    "framework", [pytest.param(each, marks=pytest.mark.xdist_group(each)) for each in CHOICES["framework"]]
+)
 def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, framework: str) -> None:
     project = set_up(framework=framework, python_version="3.13")
     project.run("make", "check", f"UV={UV}")
 
 
+@pytest.mark.xdist_group("django")
 def test_a_project_on_django_s_long_term_release_passes_its_types_and_unit_tests(set_up: Bake) -> None:
     project = set_up(framework="django", llm_provider="demo", python_version="3.11")
     project.run("make", "setup", f"UV={UV}")
@@ -55,6 +59,7 @@ def test_a_project_on_django_s_long_term_release_passes_its_types_and_unit_tests
     project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
 
 
+@pytest.mark.xdist_group("fastapi")
 @pytest.mark.parametrize(("provider", "python"), [("anthropic", "3.12"), ("demo", "3.11")])
 def test_a_project_of_another_provider_passes_its_types_and_unit_tests(
     set_up: Bake, provider: str, python: str
@@ -65,6 +70,7 @@ def test_a_project_of_another_provider_passes_its_types_and_unit_tests(
     project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
 
 
+@pytest.mark.xdist_group("fastapi")
 def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(set_up: Bake, template: Path) -> None:
     """The refused names are a list in the hook; this holds it against what is really installed."""
     project = set_up(python_version="3.13")
