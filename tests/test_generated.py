@@ -14,7 +14,10 @@ import pytest
 
 from .conftest import CHOICES, UV, Bake, BakedProject
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX"),
+    pytest.mark.timeout(1800),  # a whole project's tests, on a machine that may be busy
+]
 
 
 def python_for(version: str) -> str:
