@@ -15,6 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from dotenv import dotenv_values
+
+import dev_identity
 from {{ cookiecutter.__package }}.budget.prices import Prices, format_usd
 from {{ cookiecutter.__package }}.llm.provider import Message
 from {{ cookiecutter.__package }}.settings import Settings
@@ -89,7 +92,8 @@ def write_env_file() -> None:
     """`.env` with secrets made at random, where there is none: the app, the CLI and the emulator read it."""
     path = Path(".env")
     if not path.exists():
-        values = {"APP_ENV": "development", **{name: secrets.token_urlsafe(32) for name in SECRETS}, **PLACES}
+        made_up = {name: secrets.token_urlsafe(32) for name in SECRETS}
+        values = {"APP_ENV": "development", **made_up, **dev_identity.environment(), **PLACES}
         write_private(path, "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
@@ -134,11 +138,14 @@ def small_budget(settings: Settings) -> str:
 
 
 def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:
+    """What var/dev.json says of a tenant; `known` is what it said so far, for an API key is shown only once."""
     if known:
-        return known
-    added = command("tenants", "add", name, "--name", name.title(), "--budget", budget, "--json")
-    api_key = added["api_key"] or command("keys", "add", name, "--name", "dev", "--json")["api_key"]
-    return {"headers": {"Authorization": f"Bearer {api_key}"}}
+        api_key = known["headers"].get("Authorization", "").removeprefix("Bearer ")
+    else:
+        api_key = command("tenants", "add", name, "--name", name.title(), "--budget", budget, "--json")["api_key"]
+    environment = {**dotenv_values(".env"), **os.environ}
+    headers = dev_identity.headers(name, api_key, environment, lambda *arguments: command(*arguments, "--json"))
+    return {"headers": headers}
 
 
 def add_operator() -> dict[str, str]:
@@ -186,7 +193,11 @@ def wait_for(url: str, running: list[subprocess.Popen[bytes]]) -> None:
 
 
 def tell(state: dict[str, Any]) -> None:
-    acme, globex = (state["tenants"][name]["headers"]["Authorization"] for name in ("acme", "globex"))
+    acme, globex = (
+        [f"{name}: {value}" for name, value in state["tenants"][tenant]["headers"].items()]
+        for tenant in ("acme", "globex")
+    )
+    identity = " ".join(f"-H '{header}'" for header in acme)
     operator = state["operator"]
     body = json.dumps({"prompt": "What is a budget?"})
     print(
@@ -194,12 +205,12 @@ def tell(state: dict[str, Any]) -> None:
   App        {APP_URL}   (API: {APP_URL}/docs)
   Dashboard  {APP_URL}/dashboard/   as {operator["username"]}, password {operator["password"]}
   Emulator   {CYCLES_URL}
-  acme       {acme}
-  globex     {globex}   (a small budget: soon 402)
+  acme       {", ".join(acme)}
+  globex     {", ".join(globex)}   (a small budget: soon 402)
 
   Try it:
 
-  curl {APP_URL}/api/chat -H 'Content-Type: application/json' -H 'Authorization: {acme}' -d '{body}'
+  curl {APP_URL}/api/chat -H 'Content-Type: application/json' {identity} -d '{body}'
 
   All of this is in var/dev.json. Ctrl-C ends it; the data stays in var/dev.
 """,

@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+import dev_identity
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = "{{ cookiecutter.__package }}"
 ADMIN_KEY = "admin-key-of-the-tests"
@@ -137,9 +139,13 @@ class App:
     def add_tenant(self, budget: str = "1.00", tenant: str = "", *more: str) -> dict[str, Any]:
         """A new tenant: its `id` and the `headers` that a caller of it sends."""
         tenant = tenant or f"t-{secrets.token_hex(4)}"
-        key = self.done("tenants", "add", tenant, "--name", tenant, "--budget", budget, *more)["api_key"]
-        self.tenants[tenant] = {"id": tenant, "headers": {"Authorization": f"Bearer {key}"}}
+        added = self.done("tenants", "add", tenant, "--name", tenant, "--budget", budget, *more)
+        self.tenants[tenant] = {"id": tenant, "headers": self.headers(tenant, added["api_key"])}
         return self.tenants[tenant]
+
+    def headers(self, tenant: str, api_key: str | None) -> dict[str, str]:
+        """What a caller of the tenant sends; `api_key` is what `tenants add` told."""
+        return dev_identity.headers(tenant, api_key, self.environment, self.done)
 
     @contextmanager
     def serving(self, **environment: str) -> Iterator["App"]:
@@ -161,6 +167,7 @@ def installed_app(folder: Path, cycles_url: str) -> App:
         "SECRET_KEY": secrets.token_urlsafe(32),
         "TENANT_KEYS_SECRET": secrets.token_urlsafe(32),
         "METRICS_TOKEN": secrets.token_urlsafe(32),
+        **dev_identity.environment(),
         "CYCLES_BASE_URL": cycles_url,
         "CYCLES_ADMIN_URL": cycles_url,
         "CYCLES_ADMIN_API_KEY": ADMIN_KEY,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from .problems import MEDIA_TYPE, Problem
+from .tenants.headers import without_secret
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -26,7 +27,8 @@ DOCS = "/docs"  # Swagger UI comes from a CDN with an inline script; it exists i
 class Edge:
     """Names the request, turns away foreign hosts and too large bodies, adds the headers that every answer has.
 
-    `scope["state"]["request_id"]` is the name, a UUID.
+    `scope["state"]["request_id"]` is the name, a UUID; `scope["state"]["sent_headers"]` are the headers with the
+    gateway's secret, for the identity alone.
     """
 
     def __init__(self, app: App, allowed_hosts: list[str]) -> None:
@@ -38,7 +40,9 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request_id = str(uuid.uuid4())
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"], state["sent_headers"] = request_id, scope["headers"]
+        scope["headers"] = without_secret(scope["headers"])
         headers = {b"x-request-id": request_id.encode()} | (SECURITY_HEADERS if scope["path"] != DOCS else {})
         received = 0
         started = False

@@ -30,6 +30,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "too_many_attempts": (429, "Too many attempts", "Try again later."),
     "provider_error": (502, "Model provider failed", "The model provider did not answer as it should."),
     "budget_unavailable": (503, "Budget unavailable", "The budget cannot be checked now. Try again later."),
+    "identity_unavailable": (503, "Identity unavailable", "The identity cannot be checked now. Try again later."),
     "shutting_down": (503, "Shutting down", "This server is stopping. Try again."),
     "budget_misconfigured": (
         500,
@@ -59,7 +60,13 @@ _STATUS_CODES = {
     415: "unsupported_media_type",
 }
 
-_RETRY_AFTER_S = {"limit_exceeded": 1, "too_many_attempts": 60, "budget_unavailable": 2, "shutting_down": 1}
+_RETRY_AFTER_S = {
+    "limit_exceeded": 1,
+    "too_many_attempts": 60,
+    "budget_unavailable": 2,
+    "identity_unavailable": 5,
+    "shutting_down": 1,
+}
 
 
 @dataclass(eq=False)

@@ -2,28 +2,18 @@
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
 from .budget.prices import Prices, UnknownModel
 from .llm.providers import ProviderSettings
+from .setting_types import Names, Secrets, secret_faults, weakness
 from .tenants.settings import IdentitySettings
-
-
-def _split(value: object) -> object:
-    return [part for item in value.split(",") if (part := item.strip())] if isinstance(value, str) else value
-
-
-Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
-"""Newest first, so that a secret can be rotated: the first one signs, all are accepted."""
-
-SHORTEST_SECRET = 32
 
 
 class Settings(ProviderSettings, IdentitySettings, BaseSettings):
@@ -106,14 +96,8 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
         }
 
     def _secret_faults(self) -> list[str]:
-        faults = []
-        for name, secrets in (
-            ("SECRET_KEY", self.secret_key),
-            ("TENANT_KEYS_SECRET", self.tenant_keys_secret),
-        ):
-            if not secrets:
-                faults.append(f"{name} is missing: set {SHORTEST_SECRET} random characters or more")
-            faults += [f"{name} {fault}" for secret in secrets if (fault := weakness(secret))]
+        faults = secret_faults("SECRET_KEY", self.secret_key)
+        faults += secret_faults("TENANT_KEYS_SECRET", self.tenant_keys_secret)
         if self.metrics_token and not self.development and (fault := weakness(self.metrics_token)):
             faults.append(f"METRICS_TOKEN {fault}")
         return faults
@@ -160,13 +144,3 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
         return faults
-
-
-def weakness(secret: SecretStr) -> str | None:
-    """Why a secret will not do, to be read after its name; None if it will."""
-    value = secret.get_secret_value()
-    if len(value) < SHORTEST_SECRET:
-        return f"is too short: {SHORTEST_SECRET} characters or more"
-    if len(set(value)) < 10:
-        return "is too simple: make it at random"
-    return None

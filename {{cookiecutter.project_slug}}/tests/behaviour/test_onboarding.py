@@ -113,7 +113,6 @@ def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
     first, again = installed.done(*command), installed.done(*command)
     assert first["tenant"] == "fresh"
     assert first["created"]
-    assert first["api_key"].startswith("rck_")
     assert again == {"tenant": "fresh", "created": False, "api_key": None}
     ledger = emulator.ledger("fresh")
     assert (ledger["allocated"], ledger["overdraft_limit"]) == (250_000_000, 10_000_000)
@@ -138,7 +137,6 @@ def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_
     kill(installed, emulator, requests, *command)
     completed = installed.done(*command)
     assert completed["created"]
-    assert completed["api_key"]
     assert len(live_keys(emulator, tenant)) == 1
     assert emulator.ledger(tenant)["allocated"] == 5 * USD
 
@@ -261,20 +259,6 @@ def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
         wait_until(lambda headers=tenant: status(api, headers) == 401, 5)
         assert refusal(app, "tenants", "resume", tenant["id"]) == "tenant_closed"
     assert live_keys(emulator, idle["id"]) == []
-
-
-def test_callers_keys_are_added_listed_and_revoked(app: App, api: httpx.Client) -> None:
-    tenant = app.add_tenant()
-    added = app.done("keys", "add", tenant["id"], "--name", "batch jobs")
-    headers = {"headers": {"Authorization": f"Bearer {added['api_key']}"}}
-    assert status(api, headers) == 200
-    listed = app.cli("keys", "list", tenant["id"], "--json").stdout
-    assert [key["name"] for key in json.loads(listed)["keys"]] == ["first", "batch jobs"]
-    assert added["api_key"] not in listed
-    app.done("keys", "revoke", tenant["id"], added["key_id"])
-    wait_until(lambda: status(api, headers) == 401, 5)
-    assert status(api, tenant) == 200
-    assert refusal(app, "keys", "revoke", tenant["id"], "nosuchky") == "unknown_key"
 
 
 def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: App) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from {{ cookiecutter.__package }}.problems import Problem
-from {{ cookiecutter.__package }}.tenants.headers import bearer_token, check_claim
+from {{ cookiecutter.__package }}.tenants.headers import bearer_token, carry_credentials, check_claim, without_secret
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,17 @@ def test_two_claims_are_invalid_even_if_they_agree() -> None:
 def test_no_claim_and_a_true_one_pass() -> None:
     check_claim([], "acme")
     check_claim([(b"x-tenant-id", b"acme")], "acme")
+
+
+@pytest.mark.parametrize("name", [b"authorization", b"x-gateway-secret"])
+def test_what_proves_an_identity_is_a_credential(name: bytes) -> None:
+    assert carry_credentials([(b"host", b"x"), (name, b"")])
+
+
+def test_a_name_alone_is_no_credential() -> None:
+    assert not carry_credentials([(b"host", b"x"), (b"x-tenant-id", b"acme"), (b"cookie", b"session=1")])
+
+
+def test_the_gateways_secret_can_be_taken_out() -> None:
+    sent = [(b"host", b"x"), (b"x-gateway-secret", b"a"), (b"x-tenant-id", b"acme"), (b"x-gateway-secret", b"b")]
+    assert without_secret(sent) == [(b"host", b"x"), (b"x-tenant-id", b"acme")]

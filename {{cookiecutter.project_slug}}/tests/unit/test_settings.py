@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import dev_identity
 from {{ cookiecutter.__package }}.settings import Settings
 
 GOOD = {
@@ -13,6 +14,7 @@ GOOD = {
     "TENANT_KEYS_SECRET": "new-0123456789abcdefghijklmnopqrstuv, old-0123456789abcdefghijklmnopqrstuv",
     "CYCLES_BASE_URL": "http://127.0.0.1:7878",
     "LLM_PROVIDER": "demo",
+    **dev_identity.environment(),
 }
 
 

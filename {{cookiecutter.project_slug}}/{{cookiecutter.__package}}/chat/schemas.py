@@ -29,6 +29,8 @@ class ChatMessage(_Input):
 class ChatRequest(_Input):
     """Either `prompt` or `messages`; all contents together 1 to 100,000 characters."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
+
     prompt: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
     max_tokens: MaxTokens | None = None

@@ -303,7 +303,7 @@ class Onboarding:
         return tenant
 
     async def _added_before(self, tenant: Tenant, limit: int | None) -> Added:
-        note = "onboarded before, nothing done; `keys add` makes another key"
+        note = "onboarded before, nothing done"
         if limit is not None and limit != tenant.overdraft:
             await self._control().set_overdraft(scope_of(tenant.id), limit)
             await self.registry.update_tenant(tenant.id, overdraft=limit)

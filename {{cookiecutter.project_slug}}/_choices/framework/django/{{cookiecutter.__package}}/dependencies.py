@@ -55,8 +55,8 @@ async def paid(request: HttpRequest) -> Caller:
 
 
 def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """As ASGI hands them over. Django's own joins repeated ones, and under WSGI there are no others."""
-    scope: dict[str, Any] = getattr(request, "scope", {})
-    if "headers" in scope:
-        return list(scope["headers"])
+    """As ASGI hands them over, see edge.Edge. Django's own joins repeated ones, and under WSGI there are no others."""
+    sent: list[tuple[bytes, bytes]] | None = state_of(request).get("sent_headers")
+    if sent is not None:
+        return sent
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()]

@@ -19,7 +19,7 @@ def services_of(request: Request) -> Services:
 async def caller_of(request: Request) -> Caller:
     """The proven caller, found out once per request. Raises Problem (401, 403, 422)."""
     if not hasattr(request.state, "caller"):
-        request.state.caller = await services_of(request).identity.identify(request.scope["headers"])
+        request.state.caller = await services_of(request).identity.identify(request.state.sent_headers)
     caller: Caller = request.state.caller
     return caller
 

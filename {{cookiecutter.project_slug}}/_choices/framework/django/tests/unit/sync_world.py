@@ -83,10 +83,9 @@ def task(tenant: str) -> int:
     return summarize(work_for(tenant)).cost.amount
 
 
-def under_wsgi(key: str) -> list[int]:
+def under_wsgi(headers: str) -> list[int]:
     """The statuses of the synchronous view and of an asynchronous one, by Django's WSGI handler."""
-    caller = {"Authorization": f"Bearer {key}"}
-    client = Client(raise_request_exception=False, headers=caller, SERVER_NAME="localhost")
+    client = Client(raise_request_exception=False, headers=json.loads(headers), SERVER_NAME="localhost")
     paths = ("/api/sync/summarize", "/api/sync/summarize", "/api/summarize")
     return [client.post(path, {"text": "Hello"}, content_type="application/json").status_code for path in paths]
 

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+import dev_identity
+
 from ..running import App
 
 PRODUCTION = {
@@ -9,6 +11,7 @@ PRODUCTION = {
     "TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv",
     "CYCLES_BASE_URL": "http://127.0.0.1:7878",
     "LLM_PROVIDER": "demo",
+    **dev_identity.environment(),
 }
 
 

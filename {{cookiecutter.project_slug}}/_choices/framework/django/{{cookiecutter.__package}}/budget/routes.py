@@ -5,9 +5,10 @@ from ninja import Router
 
 from ..chat.schemas import BudgetAnswer
 from ..dashboard.login import operator_of
-from ..dependencies import ApiRequest, identified, services_of
+from ..dependencies import ApiRequest, headers_of, identified, services_of
 from ..openapi import BUDGET
 from ..problems import Problem
+from ..tenants.headers import carry_credentials
 from .answer import budget_of
 
 router = Router(tags=["budget"])
@@ -21,7 +22,7 @@ async def my_budget(request: ApiRequest) -> BudgetAnswer:
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
     services = services_of(request)
-    if "authorization" not in request.headers and await operator_of(request):
+    if not carry_credentials(headers_of(request)) and await operator_of(request):
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await identified(request)).tenant != tenant:

@@ -7,6 +7,7 @@ from ..dashboard.login import current_operator
 from ..dependencies import CurrentCaller, SharedServices, caller_of
 from ..openapi import BUDGET
 from ..problems import Problem
+from ..tenants.headers import carry_credentials
 from .answer import budget_of
 
 router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
@@ -19,7 +20,7 @@ async def my_budget(caller: CurrentCaller, services: SharedServices) -> BudgetAn
 
 @router.get("/{tenant}")
 async def budget(tenant: str, request: Request, services: SharedServices) -> BudgetAnswer:
-    if "authorization" not in request.headers and await current_operator(request):
+    if not carry_credentials(request.state.sent_headers) and await current_operator(request):
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await caller_of(request)).tenant != tenant:

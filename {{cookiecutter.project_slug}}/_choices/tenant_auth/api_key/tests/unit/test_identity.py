@@ -6,7 +6,6 @@ import pytest
 
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.settings import Settings
-from {{ cookiecutter.__package }}.tenants import identity as identity_module
 from {{ cookiecutter.__package }}.tenants import keys
 from {{ cookiecutter.__package }}.tenants.identity import Identity
 from {{ cookiecutter.__package }}.tenants.records import Tenant
@@ -64,32 +63,6 @@ def test_a_revoked_key_and_an_unknown_one_are_refused_alike(opened: Opened) -> N
         assert await code_for(identity, key) == "unauthenticated"
         assert await code_for(identity, keys.mint_api_key().plain) == "unauthenticated"
         assert await code_for(identity, "rck_short") == "unauthenticated"
-
-    tell(story, opened)
-
-
-def test_guessed_keys_do_not_push_out_known_ones(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity_module, "LOOKUP_LIFE_S", 60.0)  # longer than all this takes
-
-    async def story(registry: Registry, identity: Identity, key: str) -> None:
-        await identity.identify(bearer(key))
-        for _ in range(1_100):
-            await code_for(identity, keys.mint_api_key().plain)
-        await registry.update_tenant("acme", status="closed")
-        # asked again, the registry would refuse: it was not asked
-        assert (await identity.identify(bearer(key))).tenant == "acme"
-
-    tell(story, opened)
-
-
-def test_one_who_waits_may_leave_without_harm_to_the_others(opened: Opened) -> None:
-    async def story(_: Registry, identity: Identity, key: str) -> None:
-        first, second = (asyncio.create_task(identity.identify(bearer(key))) for _ in range(2))
-        await asyncio.sleep(0)
-        first.cancel()
-        assert (await second).tenant == "acme"
-        with pytest.raises(asyncio.CancelledError):
-            await first
 
     tell(story, opened)
 

@@ -72,7 +72,7 @@ async def keys_of(registry: Registry, tenant: str) -> list[ApiKey]:
 
 
 async def revoke_key(registry: Registry, tenant: str, key_id: str) -> None:
-    """Refuse a key from now on (in 2 s, see identity.LOOKUP_LIFE_S). Again is fine. Raises TenantsError."""
+    """Refuse a key from now on (in 2 s, see lookups.LOOKUP_LIFE_S). Again is fine. Raises TenantsError."""
     key = next((key for key in await keys_of(registry, tenant) if key.id == key_id), None)
     if key is None:
         raise TenantsError("unknown_key", f"Tenant {tenant} has no key {key_id!r}: see `keys list {tenant}`")

@@ -1,0 +1,15 @@
+"""The settings of this way of authentication."""
+
+from pydantic import BaseModel
+
+from ..setting_types import Secrets, secret_faults
+
+
+class IdentitySettings(BaseModel):
+    """By what the gateway in front proves itself."""
+
+    gateway_secret: Secrets = []
+
+    def identity_faults(self) -> list[str]:
+        """Why serving must not start, one line for each fault."""
+        return secret_faults("GATEWAY_SECRET", self.gateway_secret)

@@ -1,0 +1,114 @@
+"""What only tokens have; what every identity must do is in test_refusals.py and test_isolation.py."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from jwt.algorithms import RSAAlgorithm
+
+import dev_identity
+
+from ..running import App, free_port
+from .test_onboarding import status
+from .test_refusals import CHAT, HELLO, assert_problem
+
+
+@contextmanager
+def issuer(keys: list[dict[str, Any]], port: int = 0) -> Iterator[str]:
+    """An issuer that publishes `keys`: the address of its JWK Set."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(httpx.Request("POST", "http://x", json={"keys": keys}).content)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+        server.shutdown()
+
+
+class Signer:
+    """A key of the issuer."""
+
+    def __init__(self, kid: str, app: App) -> None:
+        self.kid = kid
+        self.app = app
+        self.key = RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(dev_identity.private_key(dev_identity.environment()))
+
+    def public(self) -> dict[str, Any]:
+        return {**RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True), "kid": self.kid}  # type: ignore[union-attr]
+
+    def headers(self, tenant: str) -> dict[str, str]:
+        claims = dev_identity.claims(tenant, self.app.environment)
+        token = jwt.encode(claims, self.key, "RS256", {"kid": self.kid})  # type: ignore[arg-type]
+        return {"Authorization": f"Bearer {token}"}
+
+
+def test_onboarding_shows_no_key_and_there_are_no_commands_for_keys(installed: App) -> None:
+    added = installed.done("tenants", "add", "no-key", "--name", "N", "--budget", "1.00")
+    assert added == {"tenant": "no-key", "created": True, "api_key": None}
+    assert installed.cli("keys", "list", "no-key").returncode != 0
+
+
+def test_a_tenant_header_that_disagrees_is_403(api: httpx.Client, acme: dict[str, str]) -> None:
+    for other in ("globex", "ACME", "nobody"):
+        answer = api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": other})
+        assert_problem(answer, 403, "tenant_mismatch")
+    assert api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": "acme"}).status_code == 200
+
+
+def test_a_clock_that_is_a_little_ahead_does_no_harm(app: App, api: httpx.Client) -> None:
+    claims = dev_identity.claims("acme", app.environment)
+    claims["iat"] = claims["nbf"] = int(datetime.now(UTC).timestamp()) + 3
+    token = jwt.encode(claims, dev_identity.private_key(app.environment), "RS256")
+    assert status(api, {"headers": {"Authorization": f"Bearer {token}"}}) == 200
+
+
+def test_tokens_are_verified_by_the_keys_that_the_issuer_publishes(installed: App) -> None:
+    published, secret = Signer("one", installed), Signer("two", installed)
+    with (
+        issuer([published.public()]) as url,
+        installed.serving(JWT_JWKS_URL=url, JWT_PUBLIC_KEY="") as serving,
+        httpx.Client(base_url=serving.url) as api,
+    ):
+        assert status(api, {"headers": published.headers("acme")}) == 200
+        assert status(api, {"headers": secret.headers("acme")}) == 401
+        assert status(api, installed.tenants["acme"]) == 401  # the key of the settings counts no more
+
+
+def test_while_no_key_of_the_issuer_is_known_nobody_is_told_that_the_token_is_wrong(installed: App) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/jwks.json"
+    headers = Signer("one", installed).headers("acme")
+    with installed.serving(JWT_JWKS_URL=nobody, JWT_PUBLIC_KEY="") as serving:
+        answer = httpx.post(f"{serving.url}{CHAT}", json=HELLO, headers=headers)
+        assert_problem(answer, 503, "identity_unavailable")
+        assert httpx.get(f"{serving.url}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JWT_ISSUER", ""),
+        ("JWT_AUDIENCE", ""),
+        ("JWT_ALGORITHMS", "none"),
+        ("JWT_ALGORITHMS", "RS256,HS256"),
+        ("JWT_PUBLIC_KEY", ""),
+        ("JWT_JWKS_URL", "https://issuer.example/jwks.json"),
+    ],
+)
+def test_without_what_makes_tokens_sure_it_refuses_to_start(installed: App, name: str, value: str) -> None:
+    refused = App(installed.folder, {**installed.environment, name: value}).cli("serve")
+    assert refused.returncode == 1
+    assert name in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,185 @@
+"""The issuer's keys, read from a stand-in of it over HTTP; time is a number that the tests move."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.tenants.jwks import LIFE_S, REFRESH_EVERY_S, RETRY_EVERY_S, Jwks, usable_keys
+
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def public(kid: str, **members: Any) -> dict[str, Any]:
+    return {**RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True), "kid": kid, **members}
+
+
+class Issuer:
+    """Publishes `keys` while `status` is 200; counts who asks."""
+
+    def __init__(self) -> None:
+        self.keys = [public("one")]
+        self.status = 200
+        self.asked = 0
+        self.url = ""
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    issuer = Issuer()
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            issuer.asked += 1
+            self.send_response(issuer.status)
+            self.end_headers()
+            self.wfile.write(json.dumps({"keys": issuer.keys}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever).start()
+        issuer.url = f"http://127.0.0.1:{server.server_port}/"
+        yield issuer
+        server.shutdown()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def tell(issuer: Issuer, story: Callable[[Jwks, Clock], Awaitable[None]]) -> None:
+    async def run() -> None:
+        clock = Clock()
+        await story(Jwks(issuer.url, ["RS256"], clock), clock)
+
+    asyncio.run(run())
+
+
+async def is_known(jwks: Jwks, kid: str) -> bool:
+    try:
+        await jwks.find(kid, "RS256")
+    except jwt.PyJWTError:
+        return False
+    return True
+
+
+def test_many_who_come_first_ask_the_issuer_once(issuer: Issuer) -> None:
+    async def story(jwks: Jwks, _: Clock) -> None:
+        assert all(await asyncio.gather(*(is_known(jwks, "one") for _ in range(20))))
+        assert issuer.asked == 1
+
+    tell(issuer, story)
+
+
+def test_one_who_waits_may_leave_without_harm_to_the_others(issuer: Issuer) -> None:
+    async def story(jwks: Jwks, _: Clock) -> None:
+        first, second = (asyncio.create_task(is_known(jwks, "one")) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await second
+        assert issuer.asked == 1
+
+    tell(issuer, story)
+
+
+def test_a_new_key_is_read_when_a_token_names_it_but_not_more_than_once_a_minute(issuer: Issuer) -> None:
+    async def story(jwks: Jwks, clock: Clock) -> None:
+        assert await is_known(jwks, "one")
+        issuer.keys = [public("one"), public("two")]
+        assert not await is_known(jwks, "two")
+        clock.now += REFRESH_EVERY_S
+        assert await is_known(jwks, "two")
+        assert issuer.asked == 2
+        for number in range(10):
+            assert not await is_known(jwks, f"guess {number}")
+        assert issuer.asked == 2
+
+    tell(issuer, story)
+
+
+def test_a_key_that_the_issuer_withdraws_is_refused_in_the_end(issuer: Issuer) -> None:
+    async def story(jwks: Jwks, clock: Clock) -> None:
+        assert await is_known(jwks, "one")
+        issuer.keys = [public("two")]
+        assert await is_known(jwks, "one")
+        clock.now += LIFE_S
+        assert not await is_known(jwks, "one")
+
+    tell(issuer, story)
+
+
+@pytest.mark.parametrize("broken", [{"status": 500}, {"keys": []}, {"keys": "none"}, {"url": "http://127.0.0.1:1/"}])
+def test_while_the_issuer_fails_the_known_keys_stay(issuer: Issuer, broken: dict[str, Any]) -> None:
+    async def story(jwks: Jwks, clock: Clock) -> None:
+        assert await is_known(jwks, "one")
+        vars(issuer).update(broken)
+        clock.now += LIFE_S
+        assert await is_known(jwks, "one")
+        assert not await is_known(jwks, "two")
+
+    tell(issuer, story)
+
+
+def test_while_no_key_was_ever_read_nobody_can_be_judged_and_it_is_tried_again_soon(issuer: Issuer) -> None:
+    async def story(jwks: Jwks, clock: Clock) -> None:
+        issuer.status = 500
+        for _ in range(3):
+            with pytest.raises(Problem) as problem:
+                await jwks.find("one", "RS256")
+            assert problem.value.code == "identity_unavailable"
+        assert issuer.asked == 1
+        issuer.status = 200
+        clock.now += RETRY_EVERY_S
+        assert await is_known(jwks, "one")
+
+    tell(issuer, story)
+
+
+@pytest.mark.parametrize(
+    ("kid", "algorithm"), [(None, "RS256"), (["one"], "RS256"), ("one", "none"), ("one", ["RS256"])]
+)
+def test_a_header_that_names_no_key_or_another_algorithm_asks_nobody(issuer: Issuer, kid: Any, algorithm: Any) -> None:
+    async def story(jwks: Jwks, _: Clock) -> None:
+        with pytest.raises(jwt.PyJWTError):
+            await jwks.find(kid, algorithm)
+        assert issuer.asked == 0
+
+    tell(issuer, story)
+
+
+def test_only_public_keys_for_signatures_of_the_wanted_kind_are_used() -> None:
+    curve = ec.generate_private_key(ec.SECP256R1())
+    keys = [
+        public("good"),
+        public("also good", alg="RS512", use="sig"),
+        public("for another algorithm", alg="PS256"),
+        public("for encryption", use="enc"),
+        {**RSAAlgorithm.to_jwk(RSA_KEY, as_dict=True), "kid": "private"},
+        {**ECAlgorithm.to_jwk(curve.public_key(), as_dict=True), "kid": "a curve"},
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "shared secret"},
+        {**public("x"), "kid": None},
+        {**public("broken"), "n": 7},
+        "nonsense",
+    ]
+    usable = usable_keys({"keys": keys}, ["RS256", "RS512"])
+    assert sorted(usable) == [("also good", "RS512"), ("good", "RS256"), ("good", "RS512")]
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"keys": None}, {"keys": {}}, {"keys": [{"kid": "one"}]}])
+def test_a_document_without_a_usable_key_is_none(document: Any) -> None:
+    with pytest.raises(ValueError, match="no key"):
+        usable_keys(document, ["RS256"])

@@ -1,0 +1,159 @@
+"""Which tokens are believed. Each bad one differs from a good one in one thing."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+
+import dev_identity
+from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.tenants.records import Caller
+from {{ cookiecutter.__package }}.tenants.settings import IdentitySettings
+from {{ cookiecutter.__package }}.tenants.tokens import LEEWAY_S, Tokens
+
+ENVIRONMENT = dev_identity.environment()
+KEY = dev_identity.private_key(ENVIRONMENT)
+PUBLIC = ENVIRONMENT["JWT_PUBLIC_KEY"].replace("\\n", "\n")
+CLAIMS = dev_identity.claims("acme", ENVIRONMENT)
+NOW = datetime.now(UTC)
+
+
+def settings(**changed: Any) -> IdentitySettings:
+    good = {name.lower(): value for name, value in ENVIRONMENT.items() if name.startswith("JWT_")}
+    return IdentitySettings(**{**good, **changed})
+
+
+def signed(headers: dict[str, Any] | None = None, **changed: Any) -> str:
+    return jwt.encode({**CLAIMS, **changed}, KEY, "RS256", headers)
+
+
+def without(claim: str) -> str:
+    return jwt.encode({name: value for name, value in CLAIMS.items() if name != claim}, KEY, "RS256")
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def by_hand(header: bytes, payload: bytes | None = None, secret: bytes = b"") -> str:
+    """A token that no library would make, with an HMAC for a signature."""
+    payload = payload or json.dumps(jwt.decode(signed(), options={"verify_signature": False})).encode()
+    message = f"{encoded(header)}.{encoded(payload)}"
+    return f"{message}.{encoded(hmac.new(secret, message.encode(), hashlib.sha256).digest())}"
+
+
+def caller(token: str, **changed: Any) -> Caller:
+    return asyncio.run(Tokens(settings(**changed)).caller(token))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param(signed(), id="as dev_identity makes them"),
+        pytest.param(signed(aud=["urn:another", CLAIMS["aud"]]), id="for several audiences"),
+        pytest.param(signed({"kid": "any"}), id="key ID, which one key needs not"),
+        pytest.param(without("iat"), id="not saying when it was made"),
+        pytest.param(without("sub"), id="of no subject"),
+        pytest.param(signed(nbf=NOW + timedelta(seconds=LEEWAY_S - 2)), id="a clock that is a little ahead"),
+    ],
+)
+def test_a_good_token_proves_its_tenant(token: str) -> None:
+    assert caller(token).tenant == "acme"
+
+
+def test_the_subject_is_the_callers_name() -> None:
+    assert caller(signed(sub="ada")).name == "ada"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("nonsense", id="nonsense"),
+        pytest.param("..", id="empty parts"),
+        pytest.param("e30.e30.e30", id="empty objects"),
+        pytest.param(encoded(b"[]") + ".e30.e30", id="a header that is a list"),
+        pytest.param(encoded(b"[" * 5000) + ".e30.e30", id="a header as deep as it goes"),
+        pytest.param(encoded(b'{"alg": "RS256", "x": ' + b"9" * 5000 + b"}") + ".e30.e30", id="a huge number"),
+        pytest.param(signed()[:-1], id="cut short"),
+        pytest.param(signed().rpartition(".")[0] + ".", id="signature missing"),
+        pytest.param(signed(tenant="globex").rpartition(".")[0] + "." + signed().rpartition(".")[2], id="changed"),
+        pytest.param(jwt.encode(CLAIMS, "", "none"), id="alg none"),
+        pytest.param(by_hand(b'{"alg": "None"}'), id="alg None"),
+        pytest.param(by_hand(b'{"alg": ["RS256"]}'), id="alg a list"),
+        pytest.param(by_hand(b'{"alg": {}}'), id="alg an object"),
+        pytest.param(by_hand(b'{"typ": "JWT"}'), id="no alg"),
+        pytest.param(by_hand(b'{"alg": "HS256"}', secret=PUBLIC.encode()), id="HMAC by the public key"),
+        pytest.param(by_hand(b'{"alg": "RS256"}', secret=PUBLIC.encode()), id="HMAC that says RS256"),
+        pytest.param(jwt.encode(CLAIMS, KEY, "RS512"), id="an algorithm that is not pinned"),
+        pytest.param(jwt.encode(CLAIMS, dev_identity.private_key(dev_identity.environment()), "RS256"), id="key"),
+        pytest.param(signed({"kid": "x", "crit": ["kid"]}), id="a critical extension"),
+        pytest.param(signed(exp=NOW - timedelta(seconds=LEEWAY_S + 1)), id="expired"),
+        pytest.param(signed(nbf=NOW + timedelta(seconds=LEEWAY_S + 60)), id="not yet valid"),
+        pytest.param(signed(iat=NOW + timedelta(seconds=LEEWAY_S + 60)), id="made in the future"),
+        pytest.param(signed(exp="soon"), id="exp a word"),
+        pytest.param(signed(exp=float("inf")), id="exp infinite"),
+        pytest.param(signed(nbf=None), id="nbf null"),
+        pytest.param(without("exp"), id="no exp"),
+        pytest.param(without("nbf"), id="no nbf"),
+        pytest.param(without("iss"), id="no iss"),
+        pytest.param(without("aud"), id="no aud"),
+        pytest.param(without("tenant"), id="no tenant"),
+        pytest.param(signed(iss="urn:another"), id="another issuer"),
+        pytest.param(signed(aud="urn:another"), id="another audience"),
+        pytest.param(signed(aud=[]), id="no audience at all"),
+        pytest.param(signed(aud={CLAIMS["aud"]: 1}), id="aud an object"),
+        pytest.param(signed(sub=7), id="sub a number"),
+        pytest.param(signed(tenant=7), id="tenant a number"),
+        pytest.param(signed(tenant=["acme"]), id="tenant a list"),
+        pytest.param(signed(tenant=None), id="tenant null"),
+        pytest.param(signed(more="x" * 100_000), id="100 kB"),
+    ],
+)
+def test_any_other_is_refused(token: str) -> None:
+    with pytest.raises(Problem) as problem:
+        caller(token)
+    assert problem.value.code == "unauthenticated"
+
+
+def test_the_tenants_claim_has_the_name_of_the_setting() -> None:
+    token = signed(customer="globex")
+    assert caller(token, jwt_tenant_claim="customer").tenant == "globex"
+
+
+def test_a_good_configuration_may_serve() -> None:
+    assert settings().identity_faults() == []
+    assert settings(jwt_algorithms="RS256, PS256").identity_faults() == []
+    for url in ("https://issuer.example/jwks", "http://127.0.0.1:8080/jwks", "http://localhost/jwks"):
+        assert settings(jwt_public_key="", jwt_jwks_url=url).identity_faults() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("JWT_ISSUER", {"jwt_issuer": ""}),
+        ("JWT_AUDIENCE", {"jwt_audience": ""}),
+        ("JWT_ALGORITHMS", {"jwt_algorithms": ""}),
+        ("JWT_ALGORITHMS", {"jwt_algorithms": "none"}),
+        ("JWT_ALGORITHMS", {"jwt_algorithms": "RS256,HS256"}),
+        ("JWT_ALGORITHMS", {"jwt_algorithms": "rs256"}),
+        ("JWT_PUBLIC_KEY", {"jwt_public_key": ""}),
+        ("JWT_PUBLIC_KEY", {"jwt_public_key": "nonsense"}),
+        ("JWT_PUBLIC_KEY", {"jwt_public_key": KEY}),
+        ("JWT_PUBLIC_KEY", {"jwt_algorithms": "RS256,ES256"}),
+        ("JWT_PUBLIC_KEY", {"jwt_jwks_url": "https://issuer.example/jwks"}),
+        ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "http://issuer.example/jwks"}),
+        ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "jwks.json"}),
+        ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "file:///jwks.json"}),
+    ],
+)
+def test_each_fault_is_told_by_the_name_of_its_setting(name: str, changed: dict[str, str]) -> None:
+    (fault,) = settings(**changed).identity_faults()
+    assert name in fault
+    assert "PRIVATE KEY" not in fault

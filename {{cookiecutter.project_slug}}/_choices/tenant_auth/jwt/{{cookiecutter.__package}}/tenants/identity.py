@@ -1,0 +1,41 @@
+"""Who is calling: a token of the issuer decides. X-Tenant-ID is a claim that must agree with it."""
+
+from ..settings import Settings
+from .headers import Headers, bearer_token
+from .lookups import Found, Lookups, admit
+from .records import Caller
+from .registry import Registry
+from .tokens import Tokens
+
+
+class Identity:
+    """The callers of one process."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._tokens = Tokens(settings)
+        self._registry = registry
+        self._tenants = Lookups(self._tenant)
+
+    async def identify(self, headers: Headers) -> Caller:
+        """The caller that these headers prove.
+
+        Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
+        identity_unavailable.
+        """
+        headers = list(headers)
+        caller = await self._tokens.caller(bearer_token(headers))
+        admit(await self._tenants.find(caller.tenant), headers)
+        return caller
+
+    async def flush(self) -> None:
+        """Nothing is written down of tokens."""
+
+    async def _tenant(self, tenant_id: str) -> Found | None:
+        """None until its onboarding is complete: it has nothing to pay from before."""
+        tenant = await self._registry.tenant(tenant_id)
+        return Found(tenant) if tenant and tenant.onboarded else None
+
+
+async def first_credential(_registry: Registry, _tenant: str) -> str | None:
+    """Nothing to show at the end of onboarding: the issuer makes the tokens."""
+    return None

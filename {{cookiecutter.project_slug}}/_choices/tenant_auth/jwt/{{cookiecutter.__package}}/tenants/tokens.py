@@ -1,0 +1,58 @@
+"""The callers' tokens (JWT, RFC 7519, verified as RFC 8725 asks): what one proves."""
+
+from typing import Any
+
+import jwt
+
+from ..problems import Problem
+from .jwks import Jwks
+from .records import Caller
+from .settings import IdentitySettings
+
+LONGEST_TOKEN = 8192
+LEEWAY_S = 5
+"""How far the issuer's clock may be from ours."""
+
+
+class Tokens:
+    """Verifies tokens by the issuer's public keys: from `settings.jwt_jwks_url`, or the one of the settings."""
+
+    def __init__(self, settings: IdentitySettings) -> None:
+        self._settings = settings
+        self._jwks: Jwks | None = None
+        self._key: Any = None
+        if settings.jwt_jwks_url:
+            self._jwks = Jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
+        else:
+            self._key = jwt.get_algorithm_by_name(settings.jwt_algorithms[0]).prepare_key(settings.jwt_public_key)
+
+    async def caller(self, token: str) -> Caller:
+        """The tenant that the issuer vouches for, and the subject. Whether we know the tenant is not asked here.
+
+        Raises Problem: unauthenticated, or identity_unavailable while the issuer's keys have never been read.
+        """
+        if len(token) > LONGEST_TOKEN:
+            raise Problem("unauthenticated")
+        try:
+            claims = await self._claims(token)
+        except jwt.PyJWTError:
+            raise Problem("unauthenticated") from None
+        tenant = claims.get(self._settings.jwt_tenant_claim)
+        if not isinstance(tenant, str):
+            raise Problem("unauthenticated")
+        return Caller(tenant, claims.get("sub") or "")
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        key = self._key
+        if self._jwks is not None:
+            header = jwt.get_unverified_header(token)
+            key = await self._jwks.find(header.get("kid"), header.get("alg"))
+        return jwt.decode(
+            token,
+            key,
+            algorithms=self._settings.jwt_algorithms,
+            audience=self._settings.jwt_audience,
+            issuer=self._settings.jwt_issuer,
+            leeway=LEEWAY_S,
+            options={"require": ["exp", "nbf", "iss", "aud"], "enforce_minimum_key_length": True},
+        )
