@@ -1,11 +1,15 @@
 """What Prometheus may scrape. Counters live as long as the process; gauges are read when asked for."""
 
+import hmac
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from pydantic import SecretStr
+
+from .problems import Problem
 
 if TYPE_CHECKING:  # the guard counts here
     from .services import Services
@@ -27,6 +31,15 @@ class _State(Collector):
         yield GaugeMetricFamily("cycles_breaker_open", "1: out of reach", int(services.clients.breaker.is_open))
         yield GaugeMetricFamily("cycles_journal_backlog", "Commits waiting", backlog.count)
         yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
+
+
+def check_token(token: SecretStr | None, authorization: str) -> None:
+    """Raises Problem: not_found where there is no METRICS_TOKEN, unauthenticated unless the header bears it."""
+    if token is None:
+        raise Problem("not_found")
+    expected = f"Bearer {token.get_secret_value()}".encode()
+    if not hmac.compare_digest(authorization.encode(), expected):
+        raise Problem("unauthenticated")
 
 
 def exposition(services: "Services") -> bytes:

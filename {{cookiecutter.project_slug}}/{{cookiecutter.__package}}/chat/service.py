@@ -140,6 +140,11 @@ def request_to_model(
     return Request(model, messages, max_tokens or most)
 
 
+def budget_header(remaining: int | None) -> dict[str, str]:
+    """X-Budget-Remaining in microcents, where the engine told."""
+    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
+
+
 def server_sent(event: Event) -> bytes:
     """One event of `text/event-stream`."""
     name, data = event

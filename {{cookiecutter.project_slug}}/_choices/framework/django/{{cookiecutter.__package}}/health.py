@@ -1,13 +1,10 @@
 """For load balancers and Prometheus."""
 
-import hmac
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from .dependencies import services_of
-from .metrics import exposition
-from .problems import Problem
+from .metrics import check_token, exposition
 
 router = Router(tags=["operation"])
 
@@ -29,10 +26,5 @@ async def ready(request: HttpRequest) -> HttpResponse:
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: HttpRequest) -> HttpResponse:
     services = services_of(request)
-    token = services.settings.metrics_token
-    if token is None:
-        raise Problem("not_found")
-    expected = f"Bearer {token.get_secret_value()}".encode()
-    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-        raise Problem("unauthenticated")
+    check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
     return HttpResponse(exposition(services), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,13 +1,10 @@
 """For load balancers and Prometheus."""
 
-import hmac
-
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from .dependencies import SharedServices
-from .metrics import exposition
-from .problems import Problem
+from .metrics import check_token, exposition
 
 router = APIRouter(tags=["operation"])
 
@@ -26,10 +23,5 @@ async def ready(services: SharedServices) -> JSONResponse:
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request, services: SharedServices) -> Response:
-    token = services.settings.metrics_token
-    if token is None:
-        raise Problem("not_found")
-    expected = f"Bearer {token.get_secret_value()}".encode()
-    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-        raise Problem("unauthenticated")
+    check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
     return Response(exposition(services), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -17,7 +17,7 @@ from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from . import service_sync
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, Event, server_sent
+from .service import SUMMARIZE, Event, budget_header, server_sent
 
 router = Router(auth=paid, tags=["paid"])
 
@@ -65,11 +65,6 @@ def answered(answer: Answer) -> JsonResponse:
     """A guarded answer: validated where it was made, so ninja need not do it again."""
     remaining = answer.budget.remaining
     return JsonResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
-
-
-def budget_header(remaining: int | None) -> dict[str, str]:
-    """X-Budget-Remaining in microcents, where the engine told."""
-    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
 
 
 class EventStream(StreamingHttpResponse):

@@ -13,7 +13,7 @@ from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, Event, server_sent
+from .service import SUMMARIZE, Event, budget_header, server_sent
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -53,11 +53,6 @@ def paid(answer: Answer) -> JSONResponse:
     """A guarded answer: validated where it was made, so FastAPI need not do it again."""
     remaining = answer.budget.remaining
     return JSONResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
-
-
-def budget_header(remaining: int | None) -> dict[str, str]:
-    """X-Budget-Remaining in microcents, where the engine told."""
-    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
 
 
 class EventStream(StreamingResponse):
