@@ -1,10 +1,12 @@
 """What a tenant learns of its own budget."""
 
+import re
+import time
 from datetime import datetime
 
 import httpx
 
-from ..running import App, Emulator
+from ..running import App, Emulator, wait_until
 
 MEMBERS = {"scope", "allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit", "is_over_limit"}
 
@@ -30,4 +32,23 @@ def test_a_fund_is_seen_within_two_seconds(app: App, api: httpx.Client) -> None:
     tenant = app.add_tenant("0.00000010")
     assert api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).status_code == 402
     app.done("tenants", "fund", tenant["id"], "--credit", "1.00")
-    assert api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).status_code == 200
+
+    def passes() -> bool:
+        return api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).status_code == 200
+
+    wait_until(passes, 2.0)
+
+
+def test_callers_of_a_spent_budget_cost_the_engine_next_to_nothing(app: App, api: httpx.Client) -> None:
+    tenant = app.add_tenant("0.00000010")
+    before = upstream_calls(app, api)
+    started = time.monotonic()
+    answers = [api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]) for _ in range(100)]
+    assert {answer.status_code for answer in answers} == {402}
+    assert upstream_calls(app, api) - before <= 2 + (time.monotonic() - started), "more than one a second"
+
+
+def upstream_calls(app: App, api: httpx.Client) -> int:
+    """How many HTTP calls the app has made to Cycles."""
+    metrics = api.get("/metrics", headers={"Authorization": f"Bearer {app.environment['METRICS_TOKEN']}"}).text
+    return int(float(re.search(r"^cycles_upstream_calls_total (\S+)", metrics, re.MULTILINE)[1]))  # type: ignore[index]

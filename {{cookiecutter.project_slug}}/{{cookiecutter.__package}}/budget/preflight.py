@@ -16,11 +16,11 @@ ALLOWED_S = 15.0
 """How long `decide` is not asked again after it allowed; the first hold brings the balances anyway."""
 
 FRESH_S = 1.0
-"""How old a remembered balance may be to deny by itself: other workers and the CLI change balances too."""
+"""How old a remembered balance or denial may be to deny by itself: others change balances too."""
 
 
 class Preflight:
-    """Asks the memory first, and Cycles (`decide`) only for a tenant that nothing is known of.
+    """Asks the memory first; Cycles (`decide`) where nothing is known, or a shortage was known a while ago.
 
     `least_cost` is the microcents of the cheapest call there is.
     """
@@ -31,6 +31,7 @@ class Preflight:
         self._app = app
         self._least_cost = least_cost
         self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
+        self._denied: TTLCache[str, str] = TTLCache(REMEMBERED_TENANTS, FRESH_S)
         self._deciding: dict[str, asyncio.Task[str | None]] = {}
 
     async def check(self, tenant: str) -> None:
@@ -39,24 +40,22 @@ class Preflight:
             self._out_of_reach()
             return
         known = self._clients.balances.known(tenant)
-        if known is None and tenant not in self._allowed:
-            code = await self._decide_once(tenant)
+        short = self._short(tenant, known) if known else None
+        if known and short and known.age <= FRESH_S:
+            raise _refusal(tenant, *short)
+        if (short or known is None) and tenant not in self._allowed:
+            code = self._denied.get(tenant) or await self._decide_once(tenant)
             if code == "budget_unavailable":
                 self._out_of_reach()
             elif code is not None:
-                raise Problem(code, members={"tenant": tenant, "unit": UNIT})
-        elif known is not None and (short := self._denied_by(tenant, known)) is not None:
-            code, ledger = short
-            members = {"tenant": tenant, "unit": UNIT, "scope": ledger.scope, "remaining": ledger.remaining}
-            raise Problem(code, members=members)
+                raise _refusal(tenant, code, short[1] if short else None)
 
     def _out_of_reach(self) -> None:
         if not self._fail_open.enabled:
             raise Problem("budget_unavailable")
 
-    def _denied_by(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
-        if known.age > FRESH_S:
-            return None
+    def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
+        """Why no call can be paid, as far as is known: even with all holds given back it would not do."""
         for ledger in known.along(scopes_of(subject_of(tenant, self._app))):  # those that every call counts in
             if ledger.is_over_limit:
                 return "overdraft_limit_exceeded", ledger
@@ -89,4 +88,10 @@ class Preflight:
         if response.get_body_attribute("decision") != "DENY":
             self._allowed[tenant] = True
             return None
-        return code_of_cycles(409, response.get_body_attribute("reason_code"))
+        self._denied[tenant] = code_of_cycles(409, response.get_body_attribute("reason_code"))
+        return self._denied[tenant]
+
+
+def _refusal(tenant: str, code: str, ledger: Ledger | None = None) -> Problem:
+    tightest = {"scope": ledger.scope, "remaining": ledger.remaining} if ledger else {}
+    return Problem(code, members={"tenant": tenant, "unit": UNIT, **tightest})
