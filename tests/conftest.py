@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,11 @@ class BakedProject:
             pytest.fail(f"{done.stdout}\n{shlex.join(command)} ended with {done.returncode} in\n{self}", pytrace=False)
         return done.stdout
 
+    def with_environment(self, environment: Path) -> "BakedProject":
+        """The same, whose uv commands work in `environment`, with the Python that was answered if there is one."""
+        version = self.answers.get("python_version", CHOICES["python_version"][0])
+        return replace(self, environment={"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python_for(version)})
+
     def __str__(self) -> str:
         return f"{self.path}\nTo repeat it: {bake_command(self.answers)}"
 
@@ -86,6 +91,12 @@ class Refusal:
 
 Bake = Callable[..., BakedProject]
 Refuse = Callable[..., Refusal]
+
+
+def python_for(version: str) -> str:
+    """The Python that an answer asks for where this machine has it, else any that the project runs on."""
+    found = subprocess.run([UV, "python", "find", version], capture_output=True, check=False)
+    return version if found.returncode == 0 else ">=3.11"
 
 
 def bake_command(answers: dict[str, str]) -> str:
@@ -187,3 +198,18 @@ def bake_over(template: Path, _cookiecutter_config_file: Path) -> Callable[..., 
         )
 
     return bake_project
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests have measured (`record_property("figure", ...)`), whether they passed or not."""
+    reports = [each for found in ("passed", "failed") for each in terminalreporter.stats.get(found, [])]
+    figures = [
+        f"{report.nodeid.rpartition('/')[2]}\n    {value}"
+        for report in reports
+        if report.when == "call"
+        for name, value in report.user_properties
+        if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(figures))

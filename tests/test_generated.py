@@ -5,9 +5,7 @@ the tests of one framework run in one worker, beside the other's.
 """
 
 import re
-import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,6 @@ pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX"),
     pytest.mark.timeout(1800),  # a whole project's tests, on a machine that may be busy
 ]
-
-
-def python_for(version: str) -> str:
-    """The Python that an answer asks for where this machine has it, else any that the project runs on."""
-    found = subprocess.run([UV, "python", "find", version], capture_output=True, check=False)
-    return version if found.returncode == 0 else ">=3.11"
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +31,7 @@ def set_up(bake: Bake, environments: Path) -> Bake:
         project = bake(python_version=python_version, framework=framework, **answers)
         environment = environments / f"{framework}-{python_version}"
         (project.path / ".venv").symlink_to(environment, target_is_directory=True)
-        return replace(
-            project, environment={"UV_PROJECT_ENVIRONMENT": str(environment), "UV_PYTHON": python_for(python_version)}
-        )
+        return project.with_environment(environment)
 
     return bake_and_set_up
 

@@ -1,0 +1,74 @@
+"""The app's clients, also those that leave."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from .processes import Serving, Tenant
+from .provider import Script
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer: `body` is its JSON."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str]
+
+
+class Caller:
+    """Callers of one tenant."""
+
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._http = http
+
+    async def chat(self, script: Script, **more: Any) -> Answer:
+        """One plain call. Raises aiohttp.ClientError when the server hangs up."""
+        async with self.request(script, **more) as answer:
+            return Answer(answer.status, await answer.json(content_type=None), dict(answer.headers))
+
+    def request(self, script: Script, **more: Any) -> Any:
+        """The request as an async context manager: leaving it early hangs up."""
+        return self._http.post("/api/chat", json={"prompt": script.prompt, "end_user": script.name} | more)
+
+
+@asynccontextmanager
+async def calling(serving: Serving, tenant: Tenant) -> AsyncIterator[Caller]:
+    """Callers of a tenant, on a server that has made its first call (it imports the provider's SDK in it)."""
+    connector = aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=120)
+    async with aiohttp.ClientSession(
+        serving.url, headers=tenant.headers, connector=connector, timeout=timeout
+    ) as session:
+        caller = Caller(session)
+        warm = await caller.chat(Script(name=f"first-{secrets.token_hex(4)}", chunks=0, told=(0, 0)))
+        assert warm.status == 200, warm
+        yield caller
+
+
+async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
+    """The events of a stream as (name, data)."""
+    name = ""
+    async for line in answer.content:
+        if line.startswith(b"event: "):
+            name = line.removeprefix(b"event: ").strip().decode()
+        elif line.startswith(b"data: "):
+            yield name, json.loads(line.removeprefix(b"data: "))
+
+
+async def in_turns(works: Any, at_once: int) -> list[Any]:
+    """The results of all coroutines, at most `at_once` of them running."""
+    turn = asyncio.Semaphore(at_once)
+
+    async def one(work: Any) -> Any:
+        async with turn:
+            return await work
+
+    return await asyncio.gather(*(one(work) for work in works))

@@ -1,0 +1,98 @@
+"""Both frameworks baked once, each with one environment, one emulator and one provider for all of its tests."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+
+from tests.conftest import CHOICES, UV, Bake
+
+from .callers import Caller, calling
+from .processes import Emulator, Installed, Project, Serving, Tenant, running_emulator
+from .provider import Provider
+
+T = TypeVar("T")
+
+
+class Served(NamedTuple):
+    """The app on one server, with a tenant that has plenty, and its callers."""
+
+    server: str
+    serving: Serving
+    tenant: Tenant
+    caller: Caller
+
+
+class Laboratory:
+    """What the tests of one framework share. All of it lives in one event loop, in which `run` runs a test."""
+
+    def __init__(self, project: Project, folder: Path, runner: asyncio.Runner) -> None:
+        self.project = project
+        self._folder = folder
+        self._runner = runner
+        self._stack = AsyncExitStack()
+        self.emulator: Emulator
+        self.provider: Provider
+        self.app: Installed
+
+    def run(self, test: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(test)
+
+    async def open(self) -> None:
+        self.emulator = await self._stack.enter_async_context(running_emulator(self.project, self._folder))
+        self.provider = await self._stack.enter_async_context(Provider())
+        self.app = self.installed("app")
+
+    def installed(self, name: str) -> Installed:
+        """Another installation, with a database and a journal of its own."""
+        folder = self._folder / name
+        folder.mkdir()
+        return Installed(self.project, folder, self.emulator, self.provider.url)
+
+    async def serve_on(self, server: str) -> Served:
+        tenant = self.app.add_tenant()
+        serving = await self._stack.enter_async_context(self.app.serving(server))
+        return Served(server, serving, tenant, await self._stack.enter_async_context(calling(serving, tenant)))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"laboratory-{name}")) for name in CHOICES["framework"]],
+)
+def project(request: pytest.FixtureRequest, bake_once: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of each framework in an environment of its own, with a second server to serve it."""
+    baked = bake_once(framework=request.param)
+    environment = tmp_path_factory.mktemp("laboratory") / "environment"
+    baked = baked.with_environment(environment)
+    baked.run(UV, "sync", "--quiet")
+    baked.run(UV, "pip", "install", "--quiet", "--python", str(environment), "granian>=2.8")
+    return Project(baked.path, environment / "bin" / "python", request.param)
+
+
+@pytest.fixture(scope="session")
+def laboratory(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    with asyncio.Runner() as runner:
+        laboratory = Laboratory(project, tmp_path_factory.mktemp(f"laboratory-{project.framework}"), runner)
+        try:
+            laboratory.run(laboratory.open())
+            yield laboratory
+        finally:
+            laboratory.run(laboratory.close())
+
+
+@pytest.fixture(scope="session", params=["uvicorn", "granian"])
+def served(laboratory: Laboratory, request: pytest.FixtureRequest) -> Served:
+    """The app on each server, for all tests that leave it as it is."""
+    return laboratory.run(laboratory.serve_on(request.param))
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """`figure(text)` prints what was measured, in the summary."""
+    return lambda text: record_property("figure", text)

@@ -1,0 +1,93 @@
+"""A client leaves: it pays for what was delivered of a stream, and for the whole of a plain call."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+
+from .callers import Caller, events, in_turns
+from .conftest import Laboratory, Served
+from .processes import until
+from .provider import Script
+
+AT_ONCE = 10
+CHUNKS = 30
+
+
+@pytest.mark.parametrize("times", [20, pytest.param(1_000, marks=pytest.mark.long)])
+def test_who_leaves_a_stream_at_any_chunk_pays_for_what_was_delivered(
+    laboratory: Laboratory, served: Served, figure: Callable[[str], None], times: int
+) -> None:
+    figure(laboratory.run(leave_streams(laboratory, served, times)))
+
+
+async def leave_streams(laboratory: Laboratory, served: Served, times: int) -> str:
+    chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
+    tenant = served.tenant
+    scripts = [
+        Script(name=f"{served.server}-{times}-{number}", chunks=CHUNKS, pause_ms=15, told=chance.choice([None, (9, 7)]))
+        for number in range(times)
+    ]
+    left = await in_turns((leave(served.caller, each, chance.randint(1, CHUNKS - 1)) for each in scripts), AT_ONCE)
+    await until(lambda: not laboratory.emulator.live_holds(tenant.id), 5, "no hold is left")
+    booked = laboratory.emulator.reservations(tenant.id)
+    beyond, lags = [], []
+    for script, (read, left_at) in zip(scripts, left, strict=True):
+        row = booked[script.name]
+        assert row["status"] == "COMMITTED", row
+        charged = row["committed"]["amount"]
+        costs = [script.cost(chunks) for chunks in range(CHUNKS + 1)]
+        assert charged in costs[read : laboratory.provider.sent[script.name] + 1], (script, read, charged)
+        beyond.append(costs.index(charged) - read)
+        lags.append(row["finalized_at_ms"] / 1000 - left_at)
+    assert laboratory.emulator.ledger(tenant.id)["spent"] == sum(row["committed"]["amount"] for row in booked.values())
+    assert max(lags) <= 1, max(lags)
+    return (
+        f"{times} left on {served.server}: all charged, "
+        f"chunks beyond those read median {median(beyond)} max {max(beyond)}; "
+        f"settled after {median(lags) * 1000:.0f} ms median, {max(lags) * 1000:.0f} ms max"
+    )
+
+
+async def leave(caller: Caller, script: Script, after: int) -> tuple[int, float]:
+    """Hang up after so many deltas: how many were read, and when."""
+    async with caller.request(script, stream=True) as answer:
+        read = 0
+        async for name, _ in events(answer):
+            assert name == "delta"
+            read += 1
+            if read == after:
+                break
+        answer.close()
+    return read, time.time()
+
+
+def test_a_plain_call_whose_client_leaves_runs_to_its_end_and_is_charged(
+    laboratory: Laboratory, served: Served, figure: Callable[[str], None]
+) -> None:
+    figure(laboratory.run(leave_plain_calls(laboratory, served, 20)))
+
+
+async def leave_plain_calls(laboratory: Laboratory, served: Served, times: int) -> str:
+    chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
+    tenant = served.tenant
+    scripts = [Script(name=f"plain-{served.server}-{number}", pause_ms=400) for number in range(times)]
+
+    async def hang_up(script: Script) -> None:
+        call = asyncio.create_task(served.caller.chat(script))
+        await until(lambda: script.name in laboratory.provider.calls, 10, "the provider is asked")
+        await asyncio.sleep(chance.uniform(0, 0.2))
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    await in_turns(map(hang_up, scripts), AT_ONCE)
+    await until(lambda: not laboratory.emulator.live_holds(tenant.id), 5, "no hold is left")
+    booked = laboratory.emulator.reservations(tenant.id)
+    for script in scripts:
+        assert laboratory.provider.calls[script.name] == 1
+        assert booked[script.name]["committed"]["amount"] == script.cost(script.chunks)
+    return f"{times} left plain calls on {served.server}: all were charged in full"
