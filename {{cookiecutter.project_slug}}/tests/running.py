@@ -21,6 +21,8 @@ import dev_identity
 ROOT = Path(__file__).parent.parent
 PACKAGE = "{{ cookiecutter.__package }}"
 ADMIN_KEY = "admin-key-of-the-tests"
+# no other setting of ours; what is imported comes from here, whatever is installed
+STARTED_WITH = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 START_S = 30
 STOP_S = 20
 
@@ -44,8 +46,8 @@ def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
 @contextmanager
 def process(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that runs `python -m ...` in `folder` and is ended by SIGTERM. What it says goes to our stderr."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
-    running = subprocess.Popen([sys.executable, "-m", *arguments], cwd=folder, env=environment)
+    command = [sys.executable, "-m", *arguments]
+    running = subprocess.Popen(command, cwd=folder, env=STARTED_WITH | environment)
     try:
         yield running
     finally:
@@ -118,12 +120,11 @@ class App:
     operator: dict[str, str] = field(default_factory=dict)
 
     def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        environment = {"PATH": os.environ["PATH"], **self.environment}
         command = [sys.executable, "-m", PACKAGE, *arguments]
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=environment,
+            env=STARTED_WITH | self.environment,
             input=stdin,
             capture_output=True,
             text=True,
