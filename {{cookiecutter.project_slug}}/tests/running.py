@@ -18,6 +18,8 @@ import httpx
 
 import dev_identity
 
+from .commands import run_module
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = "{{ cookiecutter.__package }}"
 ADMIN_KEY = "admin-key-of-the-tests"
@@ -119,19 +121,10 @@ class App:
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator: dict[str, str] = field(default_factory=dict)
 
-    def cli(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", PACKAGE, *arguments]
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=STARTED_WITH | self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return run_module(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
 
-    def done(self, *arguments: str, stdin: str | None = None) -> Any:
+    def done(self, *arguments: str, stdin: str = "") -> Any:
         """What a command prints with --json; the test fails if the command does."""
         answer = self.cli(*arguments, "--json", stdin=stdin)
         assert answer.returncode == 0, answer.stdout + answer.stderr
