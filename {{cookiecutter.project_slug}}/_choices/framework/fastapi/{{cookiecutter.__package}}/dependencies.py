@@ -16,6 +16,11 @@ def services_of(request: Request) -> Services:
     return services
 
 
+async def shared_services(request: Request) -> Services:
+    """As `services_of`; async, for FastAPI hands a plain function to a thread on every request."""
+    return services_of(request)
+
+
 async def caller_of(request: Request) -> Caller:
     """The proven caller, found out once per request. Raises Problem (401, 403, 422)."""
     if not hasattr(request.state, "caller"):
@@ -24,7 +29,7 @@ async def caller_of(request: Request) -> Caller:
     return caller
 
 
-SharedServices = Annotated[Services, Depends(services_of)]
+SharedServices = Annotated[Services, Depends(shared_services)]
 CurrentCaller = Annotated[Caller, Depends(caller_of)]
 
 
