@@ -18,7 +18,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 import dev_identity
-from {{ cookiecutter.__package }}.budget.prices import Prices, format_usd
+from {{ cookiecutter.__package }}.budget.prices import format_usd
 from {{ cookiecutter.__package }}.llm.provider import Message
 from {{ cookiecutter.__package }}.settings import Settings
 
@@ -132,7 +132,7 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
 
 def small_budget(settings: Settings) -> str:
     """USD that cover one and a half of the largest default call: used up after a handful of calls."""
-    price = Prices.load().of(settings.llm_model)
+    price = settings.prices.of(settings.llm_model)
     bound = price.upper_bound((Message("user", "x" * 200),), settings.llm_max_tokens)
     return format_usd(bound.microcents * 3 // 2)
 

@@ -11,7 +11,7 @@ from .budget.fail_open import FailOpen
 from .budget.guard import Guard
 from .budget.journal import Journal
 from .budget.preflight import Preflight
-from .budget.prices import MICROCENTS_PER_USD, Prices
+from .budget.prices import MICROCENTS_PER_USD
 from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
@@ -36,7 +36,7 @@ class Services:
     """
 
     def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
-        prices = Prices.load()
+        prices = settings.prices
         limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry

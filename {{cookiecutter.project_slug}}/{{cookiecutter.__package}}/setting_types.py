@@ -1,6 +1,7 @@
 """The kinds of settings that are more than a word or a number, and what makes a secret fit to use."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator, SecretStr
@@ -14,6 +15,8 @@ def _split(value: object) -> object:
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 """Newest first, so that a secret can be rotated: the first one signs, all are accepted."""
+
+UsdPair = Annotated[tuple[Decimal, Decimal], NoDecode, BeforeValidator(_split)]
 
 SHORTEST_SECRET = 32
 

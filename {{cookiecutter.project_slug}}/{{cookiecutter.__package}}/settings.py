@@ -1,6 +1,7 @@
 """Every setting, read from the environment and `.env` (the environment wins). `.env.example` lists them all."""
 
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -10,9 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
-from .budget.prices import Prices, UnknownModel
+from .budget.prices import Prices, Rates, UnknownModel
 from .llm.providers import ProviderSettings
-from .setting_types import Names, Secrets, secret_faults, weakness
+from .setting_types import Names, Secrets, UsdPair, secret_faults, weakness
 from .tenants.settings import IdentitySettings
 
 
@@ -48,6 +49,7 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
     cycles_retry_max_delay: float = 30.0
 
     llm_allowed_models: Names = []
+    llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: int = 1024
 
     budget_fail_open: bool = False
@@ -61,6 +63,16 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
     def models(self) -> list[str]:
         """The models a caller may ask for. The first is what it gets when it names none."""
         return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
+
+    @cached_property
+    def prices(self) -> Prices:
+        """prices.toml, and LLM_UNLISTED_PRICE for all models that it does not list."""
+        if self.llm_unlisted_price is None:
+            return Prices.load()
+        every_input, output = self.llm_unlisted_price
+        return Prices.load().model_copy(
+            update={"unlisted": Rates(input=every_input, cached_input=every_input, output=output)}
+        )
 
     def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
         """The SDK's configuration of one tenant's client; time-outs and delays in seconds."""
@@ -133,12 +145,14 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
 
     def _model_faults(self) -> list[str]:
         faults = []
-        prices = Prices.load()
         for model in self.models:
             try:
-                prices.of(model)
+                self.prices.of(model)
             except UnknownModel:
-                faults.append(f"LLM_MODEL or LLM_ALLOWED_MODELS: there is no price for {model} in budget/prices.toml")
+                faults.append(
+                    f"LLM_MODEL or LLM_ALLOWED_MODELS: there is no price for {model} in budget/prices.toml, "
+                    "and LLM_UNLISTED_PRICE does not state one"
+                )
         if self.llm_max_tokens < 1:
             faults.append("LLM_MAX_TOKENS must be 1 or more")
         if self.budget_fail_open and not self.budget_fail_open_limit:

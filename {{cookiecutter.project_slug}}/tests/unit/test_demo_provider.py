@@ -12,7 +12,8 @@ def request(prompt: str, max_tokens: int = 1_024) -> provider.Request:
 
 
 async def collect(asked: provider.Request) -> list[provider.Delta | provider.Usage]:
-    return [item async for item in demo.DemoProvider(delay=0).stream(asked)]
+    items = demo.DemoProvider(delay=0).stream(asked)
+    return [item async for item in items if not isinstance(item, provider.AnsweredBy)]
 
 
 def complete(asked: provider.Request) -> provider.Completion:

@@ -33,6 +33,13 @@ class Ledger:
     asked_at: float
     """Monotonic seconds at which the request went out that was answered with this."""
 
+    @property
+    def blocked(self) -> str | None:
+        """The code by which the engine refuses every hold on this ledger, if it does."""
+        if self.is_over_limit:
+            return "overdraft_limit_exceeded"
+        return "debt_outstanding" if self.debt > 0 and self.overdraft_limit == 0 else None
+
 
 @dataclass(slots=True)
 class Snapshot:

@@ -29,6 +29,8 @@ BALANCES = "/v1/balances"
 HELD_CONFIGS = 10_000
 KEY_LIFE_S = 60
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
+CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
+"""A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
 _KEPT_HEADERS = (
     "x-request-id",
     "x-ratelimit-remaining",
@@ -65,10 +67,11 @@ class TenantClient(AsyncCyclesClient):
         path = f"{RESERVATIONS}/{reservation_id}/commit"
         body = plain(request)
         response = await self._post(path, body)
-        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
+        if response.get_body_attribute("error") in CAPPED:
             held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
             if held:
                 response = await self._post(path, {**body, "actual": held})
+        self._note_uncharged(reservation_id, body, response)
         self.settled = response
         return response
 
@@ -85,9 +88,7 @@ class TenantClient(AsyncCyclesClient):
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         body = plain(request)
         response = await self._post("/v1/events", body)
-        charged = response.get_body_attribute("charged")  # told only where the ledger did not take it all
-        if response.is_success and charged:
-            self._clients.note_uncharged(self._config.tenant or "", body["actual"]["amount"] - charged["amount"])
+        self._note_uncharged(body["idempotency_key"], body, response)
         return response
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
@@ -101,6 +102,12 @@ class TenantClient(AsyncCyclesClient):
 
     async def aclose(self) -> None:
         """Nothing: the connections belong to `Clients`."""
+
+    def _note_uncharged(self, settlement: str, body: dict[str, Any], response: CyclesResponse) -> None:
+        charged = response.get_body_attribute("charged")  # events tell it only where the ledger did not take it all
+        if response.is_success and charged:
+            uncharged = body["actual"]["amount"] - charged["amount"]
+            self._clients.note_uncharged(self._config.tenant or "", settlement, uncharged)
 
     async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
@@ -192,11 +199,11 @@ class Clients:
             self.breaker.succeeded()
         return CyclesResponse.http_error(status, message, body, headers=headers)
 
-    def note_uncharged(self, tenant: str, amount: int) -> None:
+    def note_uncharged(self, tenant: str, settlement: str, amount: int) -> None:
         """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
         if amount > 0:
             self.uncharged += amount
-            log.warning("spend not taken by the ledger", tenant=tenant, microcents=amount)
+            log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""

@@ -39,13 +39,16 @@ class FailOpen:
     def outage_is_over(self) -> None:
         self._taken.clear()
 
-    def book(self, config: CyclesConfig, subject: Subject, model: str, *, held: int, cost: int) -> None:
-        """Journal `cost` microcents as an event, to be delivered when Cycles is back; give the rest of `held` back."""
+    def book(self, config: CyclesConfig, subject: Subject, model: str, *, held: int, cost: int) -> str | None:
+        """Journal `cost` microcents as an event, to be delivered when Cycles is back; give the rest of `held` back.
+
+        Returns the event's idempotency key.
+        """
         tenant = config.tenant or ""
         if tenant in self._taken:
             self._taken[tenant] -= held - cost
         if not cost or config.journal_dir is None:
-            return
+            return None
         key = f"unguarded-{uuid.uuid4()}"
         event = {
             "idempotency_key": key,
@@ -58,3 +61,4 @@ class FailOpen:
         CommitJournal(folder).record(
             PendingCommitRecord(reservation_id=key, base_url=config.base_url, mode="event", event_fallback_body=event)
         )
+        return key

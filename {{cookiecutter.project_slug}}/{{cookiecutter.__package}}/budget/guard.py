@@ -2,6 +2,16 @@
 
 Money first: from the moment a hold is asked for, a task of its own sees it through to commit or release, so that
 nothing that happens to the request (a client that leaves, a cancelled task, an error) can leave it unsettled.
+
+What is charged, by what is known of the vendor's bill when the call ends, however it ends:
+
+- the vendor told its usage: that, and our count of what it streamed since;
+- it has begun to answer and told none: our count of the input and of all that came, thinking too. Thinking that a
+  vendor does not stream is known to nobody before the end: who leaves such a stream is charged without it;
+- it never began (refused, out of reach, no answer in time): nothing, the hold is released. A vendor may bill a request
+  that it was too slow to answer: the log line of the failure says how much at most, to be held against its invoice;
+- the model that answered has no price: all that was held, with a warning;
+- more than was held: all of it, as far as the ledger goes; the rest is `uncharged` on the call.
 """
 
 import asyncio
@@ -27,14 +37,14 @@ from runcycles import (
 )
 
 from ..calls.record import CallLog, CallRecord
-from ..llm.provider import Delta, ProviderError, Request, Tally, Usage
+from ..llm.provider import AnsweredBy, Completion, Delta, ProviderError, Request, Tally, Usage
 from ..metrics import CALLS, CHARGED
 from ..problems import Problem
 from ..tenants.records import Caller
 from .balances import UNIT, ledgers_of
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
-from .prices import Price, Prices
+from .prices import Prices, UnknownModel
 from .subject import scopes_of, subject_of
 
 log = structlog.get_logger(__name__)
@@ -74,6 +84,7 @@ class Hold:
         self.remaining: int | None = None
         """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
         self.outcome = "released"
+        self.answered_by = work.request.model
         self._tally = Tally(work.request)
         self.used = False
 
@@ -82,9 +93,29 @@ class Hold:
         """Tokens so far: the provider's figures, and our count where it has told none."""
         return self._tally.usage if self.used else Usage(0, 0)
 
-    def add(self, item: Delta | Usage) -> None:
+    def add(self, item: AnsweredBy | Delta | Usage) -> None:
         self.used = True
-        self._tally.add(item)
+        if isinstance(item, AnsweredBy):
+            self.answered_by = item.model
+        else:
+            self._tally.add(item)
+
+    def add_completion(self, completion: Completion) -> None:
+        """As `add`, for an answer in one piece."""
+        self.add(AnsweredBy(completion.model))
+        self.add(Delta(completion.text))
+        if completion.usage is not None:
+            self.add(completion.usage)
+
+    def charge(self, prices: Prices) -> int:
+        """Set `cost` to the microcents of what was used; all that was held, where nobody knows the model's price."""
+        try:
+            self.cost = prices.of(self.answered_by).cost(self.usage)
+        except UnknownModel:
+            self.cost = max(self.amount, prices.of(self.request.model).cost(self.usage))
+            log.warning("the model that answered has no price: charging all that was held", model=self.answered_by)
+        self.outcome = "charged"
+        return self.cost
 
     def granted_by(self, answer: CyclesResponse | None, caps: Caps | None) -> None:
         """Take over what the engine's answer to the reserve allows and tells."""
@@ -92,16 +123,14 @@ class Hold:
         self.request = capped(self.request, caps)
         self.remaining = _least_remaining([answer])
 
-    def settle(self, usage: StreamUsage, price: Price) -> None:
+    def settle(self, usage: StreamUsage, prices: Prices) -> None:
         """Tell the SDK what to commit. Raises NothingUsed, which makes its context manager release instead."""
         if not self.used:
             raise NothingUsed
-        self.cost = price.cost(self.usage)
-        self.outcome = "charged"
         usage.tokens_input = self.usage.input_tokens
         usage.tokens_output = self.usage.output_tokens
-        usage.model_version = self.request.model
-        usage.set_actual_cost(self.cost)
+        usage.model_version = self.answered_by
+        usage.set_actual_cost(self.charge(prices))
 
     def settled_by(self, reserved: CyclesResponse | None, settled: CyclesResponse | None) -> None:
         """Read what was charged from the engine's answers."""
@@ -146,6 +175,15 @@ class _AwaitedHold(Hold):
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.left = asyncio.Event()
 
+    def tell(self, problem: Problem | None) -> None:
+        """Let the one that waits for `granted` go on, or fail by `problem`."""
+        if self.granted.done():  # cancelled: nobody waits any more
+            return
+        if problem is None:
+            self.granted.set_result(None)
+        else:
+            self.granted.set_exception(problem)
+
 
 class Guard:
     """Guards calls of a model. Shared by all requests of a process."""
@@ -170,7 +208,7 @@ class Guard:
         """
         if self.draining:
             raise Problem("shutting_down")
-        hold = _AwaitedHold(work, self.upper_bound(work.request))
+        hold = _AwaitedHold(work, self._prices.hold_for(work.request))
         keeper = self._start(self._keep(hold))
         try:
             await hold.granted
@@ -178,7 +216,7 @@ class Guard:
         except ProviderError as error:
             if error.usage is not None:
                 hold.add(error.usage)
-            raise provider_problem(error, work) from error
+            raise provider_problem(error, hold) from error
         finally:
             hold.left.set()
             if hold.granted.done() and not hold.granted.cancelled():
@@ -198,37 +236,50 @@ class Guard:
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
-    def upper_bound(self, request: Request) -> int:
-        """Microcents that `request` can cost at most."""
-        return self._prices.of(request.model).upper_bound(request.messages, request.max_tokens).microcents
-
     def book(self, hold: Hold, client: TenantClient, started: float) -> None:
         """Read what was charged from the engine's answers, and note the call. `started` is monotonic seconds."""
         reserved = client.reserved
         hold.settled_by(reserved, client.settled)
-        if hold.uncharged:
-            self._clients.note_uncharged(hold.work.caller.tenant, hold.uncharged)
-        self.note(hold, started, reserved.get_body_attribute("reservation_id") if reserved else None)
+        self._note(hold, started, reserved.get_body_attribute("reservation_id") if reserved else None)
 
-    def note(self, hold: Hold, started: float, reservation_id: str | None = None) -> None:
-        """Write the call into the record."""
-        self._calls.add(hold.record(started, reservation_id))
+    def refused(self, hold: Hold, client: TenantClient, started: float) -> Problem | None:
+        """A hold was not granted: the problem to raise. None: serve the call all the same, then `book_unguarded`."""
+        problem = refusal_of(client.reserved, self._members(hold))
+        if problem.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
+            return None
+        return self._refuse(hold, problem, started)
 
-    def refusal(self, client: TenantClient, work: Work, amount: int) -> Problem:
-        """The problem for a hold that was not granted, told from the engine's own answer."""
-        return refusal_of(client.reserved, self._members(work, amount))
+    def book_unguarded(self, hold: Hold, client: TenantClient, started: float) -> None:
+        """Cycles is out of reach and the settings said to serve all the same: what was used is booked afterwards."""
+        if hold.used:
+            hold.charge(self._prices)
+        hold.outcome = "unguarded"
+        work = hold.work
+        booking = self._fail_open.book(
+            client.config, self.subject(work), work.request.model, held=hold.amount, cost=hold.cost
+        )
+        self._note(hold, started, booking)
 
     def subject(self, work: Work) -> Subject:
         """Whom and what the call is booked under."""
         return subject_of(work.caller.tenant, self._app, work.end_user, work.agent)
 
-    def _members(self, work: Work, amount: int) -> dict[str, Any]:
-        members: dict[str, Any] = {"tenant": work.caller.tenant, "unit": UNIT}
-        known = self._clients.balances.known(work.caller.tenant)
-        for ledger in known.along(scopes_of(self.subject(work))) if known else []:
-            if ledger.remaining < amount:
+    def _members(self, hold: Hold) -> dict[str, Any]:
+        tenant = hold.work.caller.tenant
+        members: dict[str, Any] = {"tenant": tenant, "unit": UNIT}
+        known = self._clients.balances.known(tenant)
+        for ledger in known.along(scopes_of(self.subject(hold.work))) if known else []:
+            if ledger.blocked or ledger.remaining < hold.amount:
                 return members | {"scope": ledger.scope, "remaining": ledger.remaining}
         return members
+
+    def _note(self, hold: Hold, started: float, reservation_id: str | None = None) -> None:
+        self._calls.add(hold.record(started, reservation_id))
+
+    def _refuse(self, hold: Hold, problem: Problem, started: float) -> Problem:
+        hold.outcome, hold.amount = problem.code, 0
+        self._note(hold, started)
+        return problem
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -243,58 +294,32 @@ class Guard:
             client = await self._clients.of(hold.work.caller.tenant)
             await self._reserve_and_settle(hold, client, started)
         except Problem as problem:
-            self._refuse(hold, problem, started)
+            hold.tell(self._refuse(hold, problem, started))
         except Exception:
             log.exception("guard failed", tenant=hold.work.caller.tenant)
-            self._refuse(hold, Problem("internal_error"), started)
+            hold.tell(self._refuse(hold, Problem("internal_error"), started))
 
     async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
             async with self._reservation(client, hold) as reservation:
                 self._fail_open.outage_is_over()
-                self._grant(hold, reservation.caps, client)
+                hold.granted_by(client.reserved, reservation.caps)
+                hold.tell(None)
                 await hold.left.wait()
-                hold.settle(reservation.usage, self._prices.of(hold.request.model))
+                hold.settle(reservation.usage, self._prices)
         except NothingUsed:
             pass
         except CyclesProtocolError:
-            await self._refused(hold, client, started)
+            problem = self.refused(hold, client, started)
+            hold.tell(problem)
+            if problem is None:
+                await hold.left.wait()
+                self.book_unguarded(hold, client, started)
             return
         self.book(hold, client, started)
 
     def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:
         return client.stream_reservation(**reservation_of(hold, self.subject(hold.work)))
-
-    def _grant(self, hold: _AwaitedHold, caps: Caps | None, client: TenantClient) -> None:
-        hold.granted_by(client.reserved, caps)
-        if not hold.granted.done():
-            hold.granted.set_result(None)
-
-    async def _refused(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
-        refusal = self.refusal(client, hold.work, hold.amount)
-        if refusal.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
-            await self._serve_unguarded(hold, client, started)
-        else:
-            self._refuse(hold, refusal, started)
-
-    def _refuse(self, hold: _AwaitedHold, problem: Problem, started: float) -> None:
-        hold.outcome = problem.code
-        hold.amount = 0
-        self.note(hold, started)
-        if not hold.granted.done():
-            hold.granted.set_exception(problem)
-
-    async def _serve_unguarded(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
-        """Cycles is out of reach and the settings say to serve all the same: the spend is booked afterwards."""
-        if not hold.granted.done():
-            hold.granted.set_result(None)
-        await hold.left.wait()
-        if hold.used:
-            hold.cost = self._prices.of(hold.request.model).cost(hold.usage)
-        hold.outcome = "unguarded"
-        work = hold.work
-        self._fail_open.book(client.config, self.subject(work), work.request.model, held=hold.amount, cost=hold.cost)
-        self.note(hold, started)
 
 
 def reservation_of(hold: Hold, subject: Subject) -> dict[str, Any]:
@@ -342,7 +367,14 @@ def capped(request: Request, caps: Caps | None) -> Request:
     return replace(request, max_tokens=caps.max_tokens)
 
 
-def provider_problem(error: ProviderError, work: Work) -> Problem:
+def provider_problem(error: ProviderError, hold: Hold) -> Problem:
     """502 provider_error; the cause is logged, the client does not learn it."""
-    log.warning("model provider failed", kind=error.kind, cause=str(error), model=work.request.model)
+    in_doubt = not hold.used and error.kind in ("timeout", "failed")
+    log.warning(
+        "model provider failed",
+        kind=error.kind,
+        cause=str(error),
+        model=hold.request.model,
+        may_be_billed_microcents=hold.amount if in_doubt else 0,
+    )
     return Problem("provider_error")

@@ -57,10 +57,8 @@ class Preflight:
     def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
         """Why no call can be paid, as far as is known: even with all holds given back it would not do."""
         for ledger in known.along(scopes_of(subject_of(tenant, self._app))):  # those that every call counts in
-            if ledger.is_over_limit:
-                return "overdraft_limit_exceeded", ledger
-            if ledger.debt > 0 and ledger.overdraft_limit == 0:
-                return "debt_outstanding", ledger
+            if ledger.blocked:
+                return ledger.blocked, ledger
             if ledger.remaining + ledger.reserved < self._least_cost:
                 return "budget_exceeded", ledger
         return None

@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..llm.provider import Message, Usage
+from ..llm.provider import Message, Request, Usage
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 MICROCENTS_PER_USD = 10**8
@@ -90,13 +90,17 @@ class Price(NamedTuple):
 
 
 class Prices(BaseModel):
-    """The table of prices.toml. `as_of` is the day it was last compared with the providers' own lists."""
+    """The table of prices.toml. `as_of` is the day it was last compared with the providers' own lists.
+
+    `unlisted` is the price of every model that the table does not list; None refuses them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: date
     models: Mapping[str, Rates]
     long_prompts: Mapping[str, LongPrompt] = {}
+    unlisted: Rates | None = None
 
     @classmethod
     def load(cls, path: Path = PRICES_FILE) -> "Prices":
@@ -107,12 +111,18 @@ class Prices(BaseModel):
         """The price of a model, by its exact name, else by its name without the date at its end.
 
         `gpt-4.1-mini-2025-04-14` costs what `gpt-4.1-mini` does; `gpt-4.1-mini-turbo` is unknown.
-        Raises UnknownModel.
+        Raises UnknownModel, unless `unlisted` prices all others.
         """
         for name in (model, _DATE_SUFFIX.sub("", model)):
             if name in self.models:
                 return Price(self.models[name], self.long_prompts.get(name))
+        if self.unlisted is not None:
+            return Price(self.unlisted)
         raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+
+    def hold_for(self, request: Request) -> int:
+        """Microcents that `request` can cost at most. Raises UnknownModel."""
+        return self.of(request.model).upper_bound(request.messages, request.max_tokens).microcents
 
     def least_cost(self, models: Iterable[str]) -> int:
         """Microcents of the least hold that a call of one of `models` can ask for: one letter, one token."""

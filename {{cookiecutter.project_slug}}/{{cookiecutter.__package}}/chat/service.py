@@ -4,14 +4,15 @@ import json
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from inspect import unwrap
 from typing import Any
 
-from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
+from runcycles import CyclesContext, CyclesMetrics, CyclesProtocolError, Subject, cycles, get_cycles_context
 
 from ..budget.clients import Clients
 from ..budget.guard import HOLD_TTL_MS, OVERAGE_POLICY, Guard, Hold, Work, capped, provider_problem
 from ..budget.prices import Prices
-from ..llm.provider import Delta, Message, Provider, ProviderError, Request
+from ..llm.provider import Completion, Delta, Message, Provider, ProviderError, Request
 from ..problems import Problem
 from ..settings import Settings
 from .schemas import Answer, BudgetLeft, Money, StreamEnd, TokenUsage
@@ -46,9 +47,7 @@ class Chat:
     async def _complete(self, work: Work) -> Answer:
         async with self._guard.hold(work) as hold:
             completion = await self._provider.complete(hold.request)
-            hold.add(Delta(completion.text))
-            if completion.usage is not None:
-                hold.add(completion.usage)
+            hold.add_completion(completion)
         return Answer(reply=completion.text, **end_of(hold))
 
     async def stream(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
@@ -59,7 +58,7 @@ class Chat:
         async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
             async for item in items:
                 hold.add(item)
-                if isinstance(item, Delta):
+                if isinstance(item, Delta) and not item.hidden:
                     yield ("delta", {"text": item.text}), hold
         yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold
 
@@ -70,61 +69,61 @@ class Chat:
 
     async def _summarize(self, work: Work) -> Answer:
         client = await self._clients.of(work.caller.tenant)
-        hold = Hold(work, self._guard.upper_bound(work.request))
-        subject = self._guard.subject(work)
-        price = self._prices.of(work.request.model)
+        hold = Hold(work, self._prices.hold_for(work.request))
         started = time.monotonic()
-        failure: ProviderError | None = None
-
-        def cost(_: str) -> int:
-            hold.cost = price.cost(hold.usage)
-            hold.outcome = "charged"
-            return hold.cost
 
         # Decorated here, at the call: the decorator keeps its client for ever, and this must be the caller's.
-        @cycles(
-            estimate=hold.amount,
-            actual=cost,
-            action_kind="llm.completion",
-            action_name=work.request.model,
-            ttl_ms=HOLD_TTL_MS,
-            overage_policy=OVERAGE_POLICY,
-            workflow=subject.workflow,
-            agent=subject.agent,
-            client=client,
-        )
+        @cycles(**decoration_of(hold, self._guard.subject(work), self._prices), client=client)
         async def summary() -> str:
-            nonlocal failure
             context = get_cycles_context()
-            try:
-                completion = await self._provider.complete(capped(work.request, context.caps if context else None))
-            except ProviderError as error:
-                if error.usage is None:
-                    raise
-                hold.add(error.usage)  # tokens were used: returning makes the decorator commit them
-                failure = error
-                return ""
-            hold.add(Delta(completion.text))
-            if completion.usage is not None:
-                hold.add(completion.usage)
-            if context is not None:
-                used = hold.usage
-                context.metrics = CyclesMetrics(tokens_input=used.input_tokens, tokens_output=used.output_tokens)
-            return completion.text
+            return text_of(hold, await self._provider.complete(request_within(hold, context)), context)
 
+        book = self._guard.book
         try:
-            text = await summary()
-        except ProviderError as error:
-            failure = error
-        except CyclesProtocolError as error:
-            problem = self._guard.refusal(client, work, hold.amount)
-            hold.outcome, hold.amount = problem.code, 0
-            self._guard.note(hold, started)
-            raise problem from error
-        self._guard.book(hold, client, started)
-        if failure is not None:
-            raise provider_problem(failure, work) from failure
+            try:
+                text = await summary()
+            except CyclesProtocolError as error:
+                if problem := self._guard.refused(hold, client, started):
+                    raise problem from error
+                book = self._guard.book_unguarded
+                text = await unwrap(summary)()
+        except ProviderError as error:  # of an answer in one piece nothing has come then: the hold is released
+            book(hold, client, started)
+            raise provider_problem(error, hold) from error
+        book(hold, client, started)
         return Answer(reply=text, **end_of(hold))
+
+
+def decoration_of(hold: Hold, subject: Subject, prices: Prices) -> dict[str, Any]:
+    """What the SDK's `cycles` takes but for the client."""
+    return {
+        "estimate": hold.amount,
+        "actual": lambda _: hold.charge(prices),
+        "action_kind": "llm.completion",
+        "action_name": hold.request.model,
+        "ttl_ms": HOLD_TTL_MS,
+        "overage_policy": OVERAGE_POLICY,
+        "workflow": subject.workflow,
+        "agent": subject.agent,
+    }
+
+
+def request_within(hold: Hold, context: CyclesContext | None) -> Request:
+    """The request as the engine's caps allow it; there is no context where the call is served unguarded."""
+    hold.caps = context.caps if context else None
+    hold.request = capped(hold.request, hold.caps)
+    return hold.request
+
+
+def text_of(hold: Hold, completion: Completion, context: CyclesContext | None) -> str:
+    """Note what an answer used, for the charge and for Cycles' metrics."""
+    hold.add_completion(completion)
+    if context is not None:
+        used = hold.usage
+        context.metrics = CyclesMetrics(
+            tokens_input=used.input_tokens, tokens_output=used.output_tokens, model_version=completion.model
+        )
+    return completion.text
 
 
 def request_to_model(

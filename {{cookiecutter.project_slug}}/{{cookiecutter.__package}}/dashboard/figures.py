@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .. import about
 from ..budget.balances import Ledger, Snapshot
-from ..budget.prices import Prices, format_usd
+from ..budget.prices import format_usd
 from ..calls.record import CallRecord
 from ..llm.provider import Message
 from ..problems import OUTCOMES, Problem
@@ -49,8 +48,6 @@ STATES = {
     "incomplete": "Not set up",
     "unknown": "Unknown",
 }
-
-_prices = cache(Prices.load)
 
 
 class Segment(NamedTuple):
@@ -185,7 +182,7 @@ async def tenant_page(services: Services, tenant_id: str) -> TenantPage:
 
 def usual_hold(settings: Settings) -> int:
     """Microcents that are held at least for a call that names no model and no max_tokens."""
-    bound = _prices().of(settings.models[0]).upper_bound((Message("user", "x"),), settings.llm_max_tokens)
+    bound = settings.prices.of(settings.models[0]).upper_bound((Message("user", "x"),), settings.llm_max_tokens)
     return bound.microcents
 
 

@@ -34,7 +34,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer. `usage` is None when the provider told none."""
+    """A whole answer, of the model as the vendor names it. `usage` is None when the provider told none."""
 
     text: str
     model: str
@@ -42,10 +42,18 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """A streamed answer has begun: by then its input is used. `model` is as the vendor names the one that answers."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of a streamed answer."""
+    """The next piece of a streamed answer. What is `hidden`, the model's thinking, is billed and not shown."""
 
     text: str
+    hidden: bool = False
 
 
 class ProviderError(Exception):
@@ -81,7 +89,7 @@ _KIND_OF_STATUS: dict[int, ErrorKind] = {
 
 
 # A streamed answer. Whoever may leave it early closes it (contextlib.aclosing): that hangs up on the vendor.
-Stream = AsyncGenerator[Delta | Usage]
+Stream = AsyncGenerator[AnsweredBy | Delta | Usage]
 
 
 class Provider(Protocol):

@@ -26,14 +26,11 @@ from ..tenants.models import TenantRow
 from ..tenants.vault import Vault
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
-from .clients import plain
+from .clients import CAPPED, plain
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
-from .prices import Prices
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
-
-prices = cache(Prices.load)
 
 
 @contextmanager
@@ -42,7 +39,8 @@ def hold(work: Work) -> Iterator[Hold]:
 
     Raises Problem if the hold is refused, before the body runs. After the body `cost` and `remaining` are set.
     """
-    client, held, started = SyncClient(work.caller.tenant), Hold(work, upper_bound(work)), time.monotonic()
+    started = time.monotonic()
+    client, held = SyncClient(work.caller.tenant), Hold(work, settings.ENV.prices.hold_for(work.request))
     subject = subject_of(work.caller.tenant, settings.ENV.cycles_app, work.end_user, work.agent)
     failure: BaseException | None = None
     try:
@@ -54,19 +52,14 @@ def hold(work: Work) -> Iterator[Hold]:
                 failure = error
                 if isinstance(error, ProviderError) and error.usage is not None:
                     held.add(error.usage)
-            held.settle(reservation.usage, prices().of(work.request.model))
+            held.settle(reservation.usage, settings.ENV.prices)
     except CyclesProtocolError as error:
         raise refused(held, client, started) from error
     book(held, client, started)
     if isinstance(failure, ProviderError):
-        raise provider_problem(failure, work) from failure
+        raise provider_problem(failure, held) from failure
     if failure is not None:
         raise failure
-
-
-def upper_bound(work: Work) -> int:
-    """Microcents that `work` can cost at most."""
-    return prices().of(work.request.model).upper_bound(work.request.messages, work.request.max_tokens).microcents
 
 
 class SyncClient(CyclesClient):
@@ -90,7 +83,7 @@ class SyncClient(CyclesClient):
     def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
         response = super().commit_reservation(reservation_id, request)
-        if response.get_body_attribute("error") == "OVERDRAFT_LIMIT_EXCEEDED":
+        if response.get_body_attribute("error") in CAPPED:
             reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
             if reserved:
                 response = super().commit_reservation(reservation_id, {**plain(request), "actual": reserved})

@@ -4,16 +4,16 @@ import time
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
+from runcycles import CyclesProtocolError, cycles, get_cycles_context
 
 from ..budget import guard_sync
-from ..budget.guard import HOLD_TTL_MS, OVERAGE_POLICY, Hold, Work, capped, provider_problem
+from ..budget.guard import Hold, Work, provider_problem
 from ..budget.subject import subject_of
-from ..llm.provider import Completion, Delta, Message, ProviderError, Request
+from ..llm.provider import Completion, Message, ProviderError, Request
 from ..llm.providers import make_provider
 from ..tenants.records import Caller
 from .schemas import Answer
-from .service import SUMMARIZE, end_of, request_to_model
+from .service import SUMMARIZE, decoration_of, end_of, request_to_model, request_within, text_of
 
 
 def summary_of(
@@ -28,56 +28,24 @@ def summary_of(
 def summarize(work: Work) -> Answer:
     """A summary, charged to the caller's tenant. Raises Problem when the budget or the provider refuses."""
     client = guard_sync.SyncClient(work.caller.tenant)
-    hold = Hold(work, guard_sync.upper_bound(work))
+    hold = Hold(work, settings.ENV.prices.hold_for(work.request))
     subject = subject_of(work.caller.tenant, settings.ENV.cycles_app, work.end_user, work.agent)
     started = time.monotonic()
-    failure: ProviderError | None = None
-
-    def cost(_: str) -> int:
-        hold.cost = guard_sync.prices().of(work.request.model).cost(hold.usage)
-        hold.outcome = "charged"
-        return hold.cost
 
     # Decorated here, at the call: the decorator keeps its client for ever, and this must be the caller's.
-    @cycles(
-        estimate=hold.amount,
-        actual=cost,
-        action_kind="llm.completion",
-        action_name=work.request.model,
-        ttl_ms=HOLD_TTL_MS,
-        overage_policy=OVERAGE_POLICY,
-        workflow=subject.workflow,
-        agent=subject.agent,
-        client=client,
-    )
+    @cycles(**decoration_of(hold, subject, settings.ENV.prices), client=client)
     def summary() -> str:
-        nonlocal failure
         context = get_cycles_context()
-        try:
-            completion = complete(capped(work.request, context.caps if context else None))
-        except ProviderError as error:
-            if error.usage is None:
-                raise
-            hold.add(error.usage)  # tokens were used: returning makes the decorator commit them
-            failure = error
-            return ""
-        hold.add(Delta(completion.text))
-        if completion.usage is not None:
-            hold.add(completion.usage)
-        if context is not None:
-            used = hold.usage
-            context.metrics = CyclesMetrics(tokens_input=used.input_tokens, tokens_output=used.output_tokens)
-        return completion.text
+        return text_of(hold, complete(request_within(hold, context)), context)
 
     try:
         text = summary()
-    except ProviderError as error:
-        failure = error
     except CyclesProtocolError as error:
         raise guard_sync.refused(hold, client, started) from error
+    except ProviderError as error:  # of an answer in one piece nothing has come then: the hold is released
+        guard_sync.book(hold, client, started)
+        raise provider_problem(error, hold) from error
     guard_sync.book(hold, client, started)
-    if failure is not None:
-        raise provider_problem(failure, work) from failure
     return Answer(reply=text, **end_of(hold))
 
 

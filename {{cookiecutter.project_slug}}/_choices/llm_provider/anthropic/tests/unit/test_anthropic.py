@@ -14,6 +14,7 @@ from {{ cookiecutter.__package }}.llm import anthropic, demo, provider, provider
 
 KEY = "sk-ant-secret-key-1234567890"
 TOLD = {"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}
+NAMED = provider.AnsweredBy("claude-test")
 STARTED = provider.Usage(9, 1, cached_input_tokens=4, cache_write_input_tokens=3)
 ENDED = provider.Usage(9, 2, cached_input_tokens=4, cache_write_input_tokens=3)
 MESSAGES = (provider.Message("system", "Be brief"), provider.Message("user", "Hello"))
@@ -109,12 +110,13 @@ def test_a_plain_answer_brings_its_text_model_and_usage() -> None:
 
 def test_a_stream_brings_its_pieces_and_its_usage_at_both_ends() -> None:
     items = call(streaming(START, THINKING, text("Hi"), sse("ping"), text("."), TELLING, END))
-    assert items == [STARTED, provider.Delta("Hi"), provider.Delta("."), ENDED]
+    thinking = provider.Delta("Hm", hidden=True)
+    assert items == [NAMED, STARTED, thinking, provider.Delta("Hi"), provider.Delta("."), ENDED]
 
 
 def test_input_tokens_told_at_the_end_replace_those_of_the_start() -> None:
     end = sse("message_delta", delta={}, usage={"input_tokens": 20, "output_tokens": 2})
-    assert call(streaming(START, end, END)) == [STARTED, provider.Usage(20, 2)]
+    assert call(streaming(START, end, END)) == [NAMED, STARTED, provider.Usage(20, 2)]
 
 
 def test_a_system_message_goes_to_its_own_place() -> None:
@@ -171,7 +173,7 @@ BROKEN = {
 def test_a_failure_within_a_stream_keeps_what_came_and_the_usage_told(case: str) -> None:
     kind, handler = BROKEN[case]
     *items, error = call(handler)
-    assert items == [STARTED, provider.Delta("Hi")]
+    assert items == [NAMED, STARTED, provider.Delta("Hi")]
     assert isinstance(error, provider.ProviderError)
     assert (error.kind, error.usage) == (kind, STARTED)
 
@@ -195,7 +197,7 @@ def test_closing_a_stream_early_hangs_up_on_the_provider() -> None:
 
         async with serving(endless) as one:
             async with aclosing(one.stream(REQUEST)) as items:
-                assert await anext(items) == STARTED
+                assert [await anext(items), await anext(items)] == [NAMED, STARTED]
             async with asyncio.timeout(5):
                 await hung_up.wait()
 
@@ -211,7 +213,7 @@ def test_the_settings_make_the_provider() -> None:
         async with serving(streaming(START, text("Hi"), END), by_settings) as one:
             return [item async for item in one.stream(REQUEST)]
 
-    assert asyncio.run(main()) == [STARTED, provider.Delta("Hi")]
+    assert asyncio.run(main()) == [NAMED, STARTED, provider.Delta("Hi")]
 
 
 @pytest.mark.parametrize("key", [None, ""])

@@ -7,7 +7,7 @@ import httpx2
 from anthropic.types import MessageDeltaUsage, MessageParam
 from anthropic.types import Usage as MessageUsage
 
-from .provider import Completion, Delta, Message, ProviderError, Request, Stream, Usage
+from .provider import AnsweredBy, Completion, Delta, Message, ProviderError, Request, Stream, Usage
 
 # What reading a wrong answer raises: the SDK does not validate what a 200 brings, so anything may be missing.
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
@@ -37,7 +37,8 @@ class AnthropicProvider:
                 max_tokens=request.max_tokens,
             )
             text = "".join(block.text for block in answer.content if block.type == "text")
-            return Completion(text, answer.model, _usage(answer.usage) if answer.usage else None)
+            model = getattr(answer, "model", None) or request.model
+            return Completion(text, model, _usage(answer.usage) if answer.usage else None)
         except _SDK_ERRORS as error:
             raise _provider_error(error) from None
         except _UNREADABLE as error:
@@ -58,9 +59,12 @@ class AnthropicProvider:
                     match event.type:
                         case "message_start":
                             usage = _usage(event.message.usage)
+                            yield AnsweredBy(getattr(event.message, "model", None) or request.model)
                             yield usage
                         case "content_block_delta" if event.delta.type == "text_delta":
                             yield Delta(event.delta.text)
+                        case "content_block_delta" if event.delta.type == "thinking_delta":
+                            yield Delta(event.delta.thinking, hidden=True)
                         case "message_delta":
                             usage = _later_usage(event.usage, usage)
                             yield usage

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Final, Literal
 
 import structlog
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from .demo import DemoProvider, DemoSettings
 from .lazy import LazyProvider
@@ -20,6 +20,7 @@ class ProviderSettings(DemoSettings):
     llm_model: str = "claude-haiku-4-5"
     anthropic_api_key: SecretStr | None = None
     anthropic_base_url: str | None = None
+    llm_read_timeout: float = Field(default=60.0, gt=0)
 
     @property
     def provider_key_missing(self) -> bool:
@@ -38,10 +39,11 @@ def make_provider(settings: ProviderSettings) -> Provider:
         structlog.get_logger().warning("demo_provider_instead", why="ANTHROPIC_API_KEY is not set")
     if settings.llm_provider == "demo" or not settings.anthropic_api_key:
         return DemoProvider(settings.demo_delay_ms / 1000)
+    timeout = settings.llm_read_timeout
     key, base_url = settings.anthropic_api_key.get_secret_value(), settings.anthropic_base_url or None
 
     def make() -> Provider:
-        provider: Provider = import_module(".anthropic", __package__).AnthropicProvider(key, base_url)
+        provider: Provider = import_module(".anthropic", __package__).AnthropicProvider(key, base_url, timeout)
         return provider
 
     return LazyProvider(GENERATED, make)

@@ -4,7 +4,7 @@ import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
 
-from .provider import Completion, Delta, Message, ProviderError, Request, Stream, Usage
+from .provider import AnsweredBy, Completion, Delta, Message, ProviderError, Request, Stream, Usage
 
 # What reading a wrong answer raises: the SDK does not validate what a 200 brings, so anything may be missing.
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
@@ -31,14 +31,15 @@ class OpenAIProvider:
                 max_completion_tokens=request.max_tokens,
             )
             text = answer.choices[0].message.content or ""
-            return Completion(text, answer.model, _usage(answer.usage) if answer.usage else None)
+            model = getattr(answer, "model", None) or request.model
+            return Completion(text, model, _usage(answer.usage) if answer.usage else None)
         except openai.OpenAIError as error:
             raise _provider_error(error) from None
         except _UNREADABLE as error:
             raise ProviderError("failed", "the model provider's answer is not readable") from error
 
     async def stream(self, request: Request) -> Stream:
-        usage, finished = None, False
+        usage, named, finished = None, False, False
         try:
             chunks = await self._client.chat.completions.create(
                 model=request.model,
@@ -49,8 +50,14 @@ class OpenAIProvider:
             )
             async with chunks:
                 async for chunk in chunks:
+                    if not named and (model := getattr(chunk, "model", None)):
+                        named = True
+                        yield AnsweredBy(model)
                     for choice in chunk.choices:
                         finished = finished or choice.finish_reason is not None
+                        # where a compatible server streams the model's thinking, it does so by this name
+                        if thinking := getattr(choice.delta, "reasoning_content", None):
+                            yield Delta(thinking, hidden=True)
                         if choice.delta.content:
                             yield Delta(choice.delta.content)
                     if chunk.usage:
