@@ -3,7 +3,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 FRAMEWORK := fastapi
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help demo test test-long lint
+.PHONY: help demo test test-matrix test-long lint
 
 help: ## What there is to make
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,10 +17,13 @@ demo: | $(UV) ## A project with default answers in var/demo/, running (FRAMEWORK
 	@exec $(MAKE) --no-print-directory -C var/demo/acme-chat dev UV="$(abspath $(UV))"
 
 test: lint ## All that must hold
-	$(UV) run pytest -n 2 --dist loadgroup -m "not long"
+	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
 
-test-long: lint ## The same, and what takes minutes
-	$(UV) run pytest
+test-matrix: | $(UV) ## Whole projects with every pair of answers, on Python 3.11, 3.12 and 3.13
+	$(UV) run pytest -v -n 2 --dist loadgroup -m matrix
+
+test-long: lint ## All of it, with every combination of answers and hundreds of awkward ones
+	$(UV) run pytest -n 2 --dist loadgroup
 
 lint: | $(UV) ## Format, lint and types of the template's own code
 	$(UV) run ruff check

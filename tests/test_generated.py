@@ -1,21 +1,54 @@
 """The generated projects hold their own promises: each runs its own checks, as its user would.
 
-Projects share an environment for each framework and Python, so that only what differs between them is installed;
-the tests of one framework run in one worker, beside the other's.
+Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
+is installed and looked at; the projects of one framework run in one worker, beside the other's. Here each framework's
+defaults run all that `make check` has, and every way to tell tenants apart its types and the tests that it can change;
+`make test-matrix` runs all of `make check` for projects in which every pair of answers occurs.
 """
 
 import re
+import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from .conftest import CHOICES, UV, Bake, BakedProject
+from .combinations import Answers, every, pairwise
+from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX"),
     pytest.mark.timeout(1800),  # a whole project's tests, on a machine that may be busy
 ]
+
+TENANTS = ("framework", "tenancy", "tenant_auth")
+DEFAULTS = {question: answers[0] for question, answers in CHOICES.items()}
+EACH_FRAMEWORK = [DEFAULTS | {"framework": each} for each in CHOICES["framework"]]
+# behaviour that a way to tell tenants apart may change, and the tests that it brings itself
+TESTS_OF_TENANTS = {"test_identity.py", "test_isolation.py", "test_onboarding.py", "test_chat.py"} | {
+    path.name for path in (ROOT / PROJECT).rglob("_choices/tenan*/**/test_*.py")
+}
+
+
+def of_each_tenants_answers() -> list[Answers]:
+    """One project for each framework and way to tell tenants apart; the other answers vary with it."""
+    given = list(every({question: CHOICES[question] for question in TENANTS}))
+    return pairwise(CHOICES, given)[: len(given)]
+
+
+def shown(projects: list[Answers]) -> list[object]:
+    """The projects as parameters: named by their answers, those of one framework in one worker."""
+    return [
+        pytest.param(answers, id="-".join(answers.values()), marks=pytest.mark.xdist_group(answers["framework"]))
+        for answers in projects
+    ]
+
+
+def python_for(version: str) -> str:
+    """The Python that an answer asks for where this machine has it, else any that the project runs on."""
+    found = subprocess.run([UV, "python", "find", version], capture_output=True, check=False)
+    return version if found.returncode == 0 else ">=3.11"
 
 
 @pytest.fixture(scope="session")
@@ -25,49 +58,55 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def set_up(bake: Bake, environments: Path) -> Bake:
-    """As `bake`, with the project's environment as its `make setup` leaves it."""
+    """As `bake`, with the environment that the project's `make setup` leaves, on `python`."""
 
-    def bake_and_set_up(*, python_version: str, framework: str = "fastapi", **answers: str) -> BakedProject:
-        project = bake(python_version=python_version, framework=framework, **answers)
-        environment = environments / f"{framework}-{python_version}"
+    def bake_and_set_up(*, python: str = "", **answers: str) -> BakedProject:
+        project = bake(**answers)
+        python = python or answers.get("python_version", DEFAULTS["python_version"])
+        environment = environments / f"{answers['framework']}-{python}"
         (project.path / ".venv").symlink_to(environment, target_is_directory=True)
-        return project.with_environment(environment)
+        settings = {
+            "UV_PROJECT_ENVIRONMENT": str(environment),
+            "UV_PYTHON": python_for(python),
+            "MYPY_CACHE_DIR": str(environments / "types"),
+            "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
+        }
+        project = replace(project, environment=settings)
+        project.run("make", "setup", f"UV={UV}")
+        return project
 
     return bake_and_set_up
 
 
-@pytest.mark.parametrize(
-    "framework", [pytest.param(each, marks=pytest.mark.xdist_group(each)) for each in CHOICES["framework"]]
-)
-def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, framework: str) -> None:
-    project = set_up(framework=framework, python_version="3.13")
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
+    set_up(**answers).run("make", "check", f"UV={UV}")
+
+
+@pytest.mark.parametrize("answers", shown(of_each_tenants_answers()))
+def test_every_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake, answers: Answers) -> None:
+    # Django resolves to its long-term release on 3.11; on the newest Python the test above has its newest
+    project = set_up(**answers, python="3.11" if answers["framework"] == "django" else "3.12")
+    project.run(".venv/bin/python", "-m", "mypy")
+    tests = [path for path in project.files if path.name in TESTS_OF_TENANTS]
+    project.run(".venv/bin/python", "-m", "pytest", *map(str, tests))
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("answers", shown(pairwise(CHOICES)))
+def test_a_project_of_every_pair_of_answers_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    said = project.run(".venv/bin/python", "--version")
+    assert answers["python_version"] in said, f"{said.strip()}: this machine lacks Python {answers['python_version']}"
     project.run("make", "check", f"UV={UV}")
 
 
-@pytest.mark.xdist_group("django")
-def test_a_project_on_django_s_long_term_release_passes_its_types_and_unit_tests(set_up: Bake) -> None:
-    project = set_up(framework="django", llm_provider="demo", python_version="3.11")
-    project.run("make", "setup", f"UV={UV}")
-    project.run(".venv/bin/python", "-m", "mypy")
-    project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
-
-
-@pytest.mark.xdist_group("fastapi")
-@pytest.mark.parametrize(("provider", "python"), [("anthropic", "3.12"), ("demo", "3.11")])
-def test_a_project_of_another_provider_passes_its_types_and_unit_tests(
-    set_up: Bake, provider: str, python: str
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(
+    set_up: Bake, template: Path, answers: Answers
 ) -> None:
-    project = set_up(llm_provider=provider, python_version=python)
-    project.run("make", "setup", f"UV={UV}")
-    project.run(".venv/bin/python", "-m", "mypy")
-    project.run(".venv/bin/python", "-m", "pytest", "tests/unit")
-
-
-@pytest.mark.xdist_group("fastapi")
-def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(set_up: Bake, template: Path) -> None:
     """The refused names are a list in the hook; this holds it against what is really installed."""
-    project = set_up(python_version="3.13")
-    project.run("make", "setup", f"UV={UV}")
+    project = set_up(**answers)
     names = set(project.run(".venv/bin/python", "-c", LIST_INSTALLED).split())
     refused = set((template / "hooks/pre_gen_project.py").read_text().split()) | sys.stdlib_module_names
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}

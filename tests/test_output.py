@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import re
+import shutil
 import tokenize
 import tomllib
 from collections.abc import Callable
@@ -12,13 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from .combinations import every, pairwise
 from .conftest import CHOICES, Bake, BakedProject
 
-# As many projects as the longest list of answers has: together they give each answer once.
-COVERING = [
-    {question: answers[number % len(answers)] for question, answers in CHOICES.items()}
-    for number in range(max(map(len, CHOICES.values())))
-]
 MIT_AND_THE_LIKE = {
     "MIT": "MIT License",
     "Apache-2.0": "Apache License",
@@ -30,7 +27,7 @@ MIT_AND_THE_LIKE = {
 LONGEST = {"fastapi": 4_100, "django": 4_600, "emulator": 1_200}
 
 
-@pytest.fixture(params=COVERING, ids=lambda answers: "-".join(answers.values()))
+@pytest.fixture(params=pairwise(CHOICES), ids=lambda answers: "-".join(answers.values()))
 def project(request: pytest.FixtureRequest, bake_once: Bake) -> BakedProject:
     return bake_once(**request.param)
 
@@ -54,7 +51,8 @@ def test_toml_yaml_and_json_are_valid(project: BakedProject) -> None:
     loads: dict[str, Callable[[str], Any]] = {
         ".toml": tomllib.loads,
         ".json": json.loads,
-        ".yml": yaml.safe_load,
+        ".yml": lambda text: [*yaml.safe_load_all(text)],
+        ".yaml": lambda text: [*yaml.safe_load_all(text)],
     }
     for path in project.files:
         if path.suffix in loads:
@@ -124,6 +122,36 @@ def lines_of_code(source: str) -> int:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return len(lines)
+
+
+# What only the emulator's and the application's own trees decide is looked at above, in fewer projects.
+IN_EVERY_PROJECT = [
+    test_files_are_utf_8_with_unix_newlines_and_no_blanks_at_the_end,
+    test_no_choice_leaves_doubled_blank_lines,
+    test_toml_yaml_and_json_are_valid,
+    test_nothing_of_the_template_is_left,
+    test_paths_are_short_and_writable_on_windows,
+    test_no_secret_and_no_state_is_generated,
+    test_ruff_finds_nothing_and_has_nothing_to_format,
+    test_the_answers_reach_license_ci_and_types,
+]
+IN_THE_CODE = ("framework", "tenancy", "tenant_auth", "llm_provider")
+CODES = [*every({question: CHOICES[question] for question in IN_THE_CODE})]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "code",
+    [*every({question: CHOICES[question] for question in IN_THE_CODE})],
+    ids=lambda code: "-".join(code.values()),
+)
+def test_every_combination_of_answers_makes_a_clean_project(bake: Bake, code: dict[str, str]) -> None:
+    for others in every({question: CHOICES[question] for question in CHOICES if question not in code}):
+        project = bake(**code, **others)
+        for holds in IN_EVERY_PROJECT:
+            holds(project)
+        shutil.rmtree(project.path)
 
 
 def test_the_same_answers_give_the_same_bytes(bake: Bake, bake_once: Bake) -> None:
