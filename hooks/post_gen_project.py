@@ -21,12 +21,16 @@ TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")
 
 
 def lay_alternatives() -> None:
-    """Move each `_choices/<question>/<answer>/` over the root. A tree may bring some of later questions."""
+    """Move each `_choices/<question>/<answer>/` over the root. A tree may bring some of later questions.
+
+    What several answers share lies in a folder of all their names: `compose-or-kubernetes`.
+    """
     for question, answer in ANSWERS.items():
         for tree in sorted((CHOICES / question).glob("*")):
-            if tree.name not in OFFERED.get(question, [tree.name]):
+            answers = tree.name.split("-or-")
+            if not {*answers} <= {*OFFERED.get(question, answers)}:
                 sys.exit(f"{FAULT} {tree.as_posix()} is no answer to {question}")
-            if tree.name == answer:
+            if answer in answers:
                 for source in sorted(filter(Path.is_file, tree.rglob("*"))):
                     move(source, source.relative_to(tree))
         shutil.rmtree(CHOICES / question, ignore_errors=True)

@@ -40,8 +40,14 @@ def trees(answers: dict[str, str]) -> list[Path]:
     """The base and all alternatives that these answers lay, those inside of others included."""
     laid = [TREE]
     for question, answer in answers.items():
-        laid += [tree for base in list(laid) if (tree := base / "_choices" / question / answer).is_dir()]
+        found = [tree for base in laid for tree in (base / "_choices" / question).glob("*")]
+        laid += [tree for tree in found if answer in answers_of(tree)]
     return laid
+
+
+def answers_of(tree: Path) -> list[str]:
+    """The answers that lay a tree: its name, or several joined by `-or-`."""
+    return tree.name.split("-or-")
 
 
 def alternatives() -> list[Path]:
@@ -61,7 +67,7 @@ def test_every_question_and_answer_has_a_prompt_and_no_prompt_is_left_over() -> 
 
 @pytest.mark.parametrize("tree", alternatives(), ids=lambda tree: str(tree.relative_to(TREE)))
 def test_every_alternative_is_an_answer_and_brings_files(tree: Path) -> None:
-    assert tree.name in CHOICES[tree.parent.name]
+    assert set(answers_of(tree)) <= set(CHOICES[tree.parent.name])
     assert any(path.is_file() for path in tree.rglob("*"))
 
 
@@ -76,7 +82,7 @@ def test_an_alternative_brings_alternatives_of_later_questions_only() -> None:
 @pytest.mark.parametrize("question", [question for question in CHOICES if (TREE / "_choices" / question).is_dir()])
 def test_a_question_whose_answers_are_needed_everywhere_has_a_folder_for_each(question: str) -> None:
     """An answer may be without a folder only if it is `none`."""
-    laid = {tree.name for tree in alternatives() if tree.parent.name == question}
+    laid = {answer for tree in alternatives() if tree.parent.name == question for answer in answers_of(tree)}
     assert set(CHOICES[question]) - laid <= {"none"}
 
 

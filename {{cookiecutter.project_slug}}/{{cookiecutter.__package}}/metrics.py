@@ -35,7 +35,7 @@ class _State(Collector):
 
 def check_token(token: SecretStr | None, authorization: str) -> None:
     """Raises Problem: not_found where there is no METRICS_TOKEN, unauthenticated unless the header bears it."""
-    if token is None:
+    if not token:
         raise Problem("not_found")
     expected = f"Bearer {token.get_secret_value()}".encode()
     if not hmac.compare_digest(authorization.encode(), expected):

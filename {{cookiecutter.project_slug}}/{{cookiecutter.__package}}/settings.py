@@ -1,5 +1,6 @@
-"""Every setting, read from the environment and `.env` (the environment wins). `.env.example` lists them all."""
+"""Every setting, read from the environment, `.env` and files of secrets (the first that has it). See `.env.example`."""
 
+import os
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,19 @@ from .llm.providers import ProviderSettings
 from .setting_types import Names, Secrets, UsdPair, secret_faults, weakness
 from .tenants.settings import IdentitySettings
 
+SECRETS_DIR = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
+"""Where a container finds secrets, a file each, named as the setting."""
+
 
 class Settings(ProviderSettings, IdentitySettings, BaseSettings):
     """The settings of one process. A missing one is no error here: `faults` tells what serving lacks."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+    )
 
     app_env: Literal["development", "production"] = "production"
     secret_key: Secrets = []

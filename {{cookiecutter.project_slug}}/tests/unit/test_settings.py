@@ -75,3 +75,10 @@ def test_env_example_lists_every_setting_and_no_other() -> None:
     text = (Path(__file__).parents[2] / ".env.example").read_text("utf-8")
     listed = set(re.findall(r"^([A-Z_]+)=", text, re.MULTILINE))
     assert listed == {name.upper() for name in Settings.model_fields}
+
+
+def test_a_secret_may_be_a_file_named_as_the_setting(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.delenv("SECRET_KEY")
+    (tmp_path / "secret_key").write_text("new-0123456789abcdefghijklmnopqrstuv,old-0123456789abcdefghijklmnopqrstuv\n")
+    environment.setattr(Settings, "model_config", Settings.model_config | {"secrets_dir": tmp_path})
+    assert [secret.get_secret_value()[:3] for secret in Settings().secret_key] == ["new", "old"]
