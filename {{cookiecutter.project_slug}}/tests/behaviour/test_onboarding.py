@@ -3,7 +3,9 @@
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
@@ -53,22 +55,26 @@ def live_keys(emulator: Emulator, tenant: str) -> list[str]:
     return [key["key_id"] for key in answer.json()["keys"] if key["status"] == "ACTIVE"]
 
 
-def kill(app: App, emulator: Emulator, requests: int, *arguments: str) -> None:
-    """Kill a command when Cycles has done what its request after so many others asks for, before it is told."""
-    earlier, reached, killed = count(), threading.Event(), threading.Event()
+Send = Callable[[], httpx.Response]
+
+
+@contextmanager
+def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> Iterator[App]:
+    """The app with a way to Cycles' admin server on which `meddle` sends each request; None cuts the connection."""
+    url = app.environment["CYCLES_ADMIN_URL"]
 
     class Relay(BaseHTTPRequestHandler):
         def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             passed = {name: self.headers[name] for name in ("Content-Type", "X-Admin-API-Key") if name in self.headers}
-            answer = httpx.request(self.command, emulator.url + self.path, content=body, headers=passed)
-            if next(earlier) == requests:
-                reached.set()
-                killed.wait(30)
-                return
-            self.send_response(answer.status_code)
-            self.end_headers()
-            self.wfile.write(answer.content)
+
+            def send() -> httpx.Response:
+                return httpx.request(self.command, url + self.path, content=body, headers=passed)
+
+            if answer := meddle(f"{self.command} {self.path}", send):
+                self.send_response(answer.status_code)
+                self.end_headers()
+                self.wfile.write(answer.content)
 
         do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
 
@@ -77,13 +83,30 @@ def kill(app: App, emulator: Emulator, requests: int, *arguments: str) -> None:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
         threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        with process([PACKAGE, *arguments], app.folder, {**app.environment, "CYCLES_ADMIN_URL": url}) as running:
-            assert reached.wait(30)
-            running.kill()
-            assert running.wait() != 0
-            killed.set()
+        yield App(app.folder, {**app.environment, "CYCLES_ADMIN_URL": f"http://127.0.0.1:{server.server_port}"})
         server.shutdown()
+
+
+def kill(app: App, requests: int, *arguments: str) -> None:
+    """Kill a command when Cycles has done what its request after so many others asks for, before it is told."""
+    earlier, reached, killed = count(), threading.Event(), threading.Event()
+
+    def meddle(_: str, send: Send) -> httpx.Response | None:
+        answer = send()
+        if next(earlier) != requests:
+            return answer
+        reached.set()
+        killed.wait(30)
+        return None
+
+    with (
+        relayed(app, meddle) as harmed,
+        process([PACKAGE, *arguments], app.folder, harmed.environment) as running,
+    ):
+        assert reached.wait(30)
+        running.kill()
+        assert running.wait() != 0
+        killed.set()
 
 
 def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
@@ -134,11 +157,42 @@ def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_
 ) -> None:
     tenant = f"killed-{requests}"
     command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
-    kill(installed, emulator, requests, *command)
+    kill(installed, requests, *command)
     completed = installed.done(*command)
     assert completed["created"]
     assert len(live_keys(emulator, tenant)) == 1
     assert emulator.ledger(tenant)["allocated"] == 5 * USD
+
+
+@pytest.mark.parametrize("requests", range(5))
+def test_onboarding_whose_request_does_not_arrive_is_completed_by_the_same_again(
+    installed: App, emulator: Emulator, requests: int
+) -> None:
+    tenant, earlier = f"cut-{requests}", count()
+    command = ("tenants", "add", tenant, "--name", "Cut", "--budget", "5.00")
+    with relayed(installed, lambda _, send: send() if next(earlier) < requests else None) as harmed:
+        assert refusal(harmed, *command) == "admin_silent"
+    assert installed.done(*command)["created"]
+    assert len(live_keys(emulator, tenant)) == 1
+
+
+def test_two_that_onboard_a_tenant_at_the_same_moment_end_in_one_live_key(
+    app: App, api: httpx.Client, emulator: Emulator
+) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meddle(request: str, send: Send) -> httpx.Response:
+        answer = send()
+        if request == "POST /v1/admin/api-keys":
+            both.wait()  # each has a key, and none has stored it
+        return answer
+
+    command = ("tenants", "add", "twice", "--name", "Twice", "--budget", "5.00")
+    with relayed(app, meddle) as harmed, ThreadPoolExecutor() as runs:
+        answers = list(runs.map(lambda _: harmed.done(*command), range(2)))
+    (told,) = (answer["api_key"] for answer in answers if answer["created"])
+    assert len(live_keys(emulator, "twice")) == 1
+    assert status(api, {"headers": app.headers("twice", told)}) == 200
 
 
 @pytest.mark.parametrize(
@@ -182,7 +236,7 @@ def test_a_reference_is_not_used_for_another_amount_or_tenant(installed: App, em
 def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 7")
-    kill(installed, emulator, 0, *fund)
+    kill(installed, 0, *fund)
     assert installed.done(*fund)["credited"]
     assert not installed.done(*fund)["credited"]
     assert emulator.ledger(tenant)["allocated"] == 2 * USD
@@ -210,7 +264,7 @@ def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
         app.add_tenant("1.00", tenant)
     app.done("tenants", "suspend", "umbrella")
     reset = ("tenants", "reset", "--all", "--budget", "9.00", "--period", "2026-12")
-    kill(app, emulator, 1, *reset)
+    kill(app, 1, *reset)
     rest = app.done(*reset)
     assert rest == {"tenants": ["globex", "initech"], "done_before": ["acme"], "skipped": ["umbrella"]}
     assert {emulator.ledger(tenant)["allocated"] for tenant in ("acme", "globex", "initech")} == {9 * USD}

@@ -39,6 +39,29 @@ def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
     tell(story, opened)
 
 
+def test_a_tenant_is_changed_only_while_it_is_what_was_read(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        await registry.add_tenant(tenant("acme", NOON))
+        assert not await registry.update_tenant("acme", given={"retire_at": None}, cycles_key_id="k1")
+        assert await registry.update_tenant("acme", given={"cycles_key_id": "", "retire_at": NOON}, cycles_key_id="k2")
+        found = await registry.tenant("acme")
+        assert found is not None
+        assert found.cycles_key_id == "k2"
+
+    tell(story, opened)
+
+
+def test_onboarding_is_finished_once_with_one_key(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        await registry.add_tenant(tenant("acme"))
+        for key_id, is_first in (("1", True), ("2", False)):
+            key = ApiKey(id=key_id, tenant="acme", name="first", prefix="r", digest=key_id, created_at=NOON)
+            assert await registry.finish_onboarding("acme", key) is is_first
+        assert [key.id for key in await registry.api_keys("acme")] == ["1"]
+
+    tell(story, opened)
+
+
 def test_tenants_are_listed_by_id_in_pages_and_by_the_age_of_their_keys(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         for name, retire_at in (("globex", NOON), ("acme", None), ("initech", NOON + timedelta(seconds=1))):

@@ -1,11 +1,12 @@
 """Keeping tenants: what the command line's verbs do, in the registry and at Cycles.
 
-A verb may be killed between any two steps and run again: what is done is found done, and the rest follows.
+A verb may be killed between any two steps and run again: what is done is found done, and the rest follows. Two
+runs at the same moment end in one Cycles key: a key is stored only in place of the one that the run has seen.
 """
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
@@ -129,19 +130,19 @@ class Onboarding:
                 cycles_key_name=f"{self.settings.cycles_app} {token_hex(4)}",
                 created_at=datetime.now(UTC),
             )
-            if not await self.registry.add_tenant(tenant):
-                raise TenantsError("tenant_exists", f"Tenant {tenant_id} is being added by another run: try again")
+            if not await self.registry.add_tenant(tenant):  # another run was quicker
+                tenant = await self._known(tenant_id)
         _check_same(tenant, name, microcents)
         if tenant.onboarded:
             return await self._added_before(tenant, limit)
         await admin.ensure_tenant(tenant_id, name)
         if not tenant.sealed_key:
-            await self._revoke_keys(tenant, "left by an interrupted onboarding")
             await self._mint(tenant)
+        await self._retire(tenant_id, "left by an interrupted onboarding")
         note = await self._ensure_ledger(tenant)
-        api_key = await first_credential(self.registry, tenant_id)
-        await self.registry.update_tenant(tenant_id, onboarded=True)
-        return Added(tenant=tenant_id, created=True, api_key=api_key, note=note)
+        api_key, plain = first_credential(tenant_id)
+        created = await self.registry.finish_onboarding(tenant_id, api_key)
+        return Added(tenant=tenant_id, created=created, api_key=plain if created else None, note=note)
 
     async def listing(self) -> Listing:
         """All tenants, by ID. Also revokes the replaced keys whose time has come, given admin access."""
@@ -228,14 +229,14 @@ class Onboarding:
         self._control()  # refuses before anything is written
         tenant = await self._open(tenant_id)
         # first, so that the key of a run that is killed after minting it is revoked in time too
-        await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC) + RETIRE_AFTER)
-        new_key_id = await self._mint(tenant)
-        if now:
-            await self._revoke_keys(tenant, "rotated", but=new_key_id)
-            await self.registry.update_tenant(tenant.id, retire_at=None)
-            return Done(tenant=tenant.id, note="the new key is in use, the old one revoked")
         retire_at = datetime.now(UTC) + RETIRE_AFTER
         await self.registry.update_tenant(tenant.id, retire_at=retire_at)
+        if not await self._mint(replace(tenant, retire_at=retire_at)):
+            raise TenantsError("rotation_overtaken", f"Another run changes the key of {tenant_id}: try again")
+        if now:
+            await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
+            await self._retire(tenant.id, "rotated")
+            return Done(tenant=tenant.id, note="the new key is in use, the old one revoked")
         note = f"the new key is in use; `tenants list` revokes the old one after {retire_at:%H:%M} UTC"
         return Done(tenant=tenant.id, note=note)
 
@@ -245,10 +246,7 @@ class Onboarding:
             return []
         due = await self.registry.tenants_to_retire(datetime.now(UTC))
         for tenant in due:
-            # a key that another run is minting just now is younger than `retire_at`
-            current = None if tenant.status == "closed" else tenant.cycles_key_id
-            await self._revoke_keys(tenant, "rotated", but=current, older_than=tenant.retire_at)
-            await self.registry.update_tenant(tenant.id, retire_at=None)
+            await self._retire(tenant.id, "rotated")
         return [tenant.id for tenant in due]
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Done:
@@ -265,8 +263,8 @@ class Onboarding:
         if _held(await admin.ledgers(tenant.id)) and not force:
             note = "closed: callers get 401; calls in flight settle, `tenants list` revokes the keys after that"
             return Done(tenant=tenant.id, note=note)
-        await self._revoke_keys(tenant, "closed")
-        await self.registry.update_tenant(tenant.id, retire_at=None)
+        await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
+        await self._retire(tenant.id, "closed")
         note = "closed: callers get 401, the Cycles keys are revoked"
         lost = f"; {format_usd(held)} USD held by calls in flight cannot be charged" if held else ""
         return Done(tenant=tenant.id, note=note + lost)
@@ -284,10 +282,14 @@ class Onboarding:
             raise TenantsError("not_configured", f"{name} is missing: tenants are kept by the Cycles Admin API")
         return self.admin
 
-    async def _open(self, tenant_id: str) -> Tenant:
+    async def _known(self, tenant_id: str) -> Tenant:
         tenant = await self.registry.tenant(tenant_id)
         if tenant is None:
             raise TenantsError("unknown_tenant", f"There is no tenant {tenant_id!r}: see `tenants list`")
+        return tenant
+
+    async def _open(self, tenant_id: str) -> Tenant:
+        tenant = await self._known(tenant_id)
         if tenant.status == "closed":
             raise TenantsError("tenant_closed", f"Tenant {tenant_id} is closed")
         if not tenant.onboarded:
@@ -303,6 +305,7 @@ class Onboarding:
         return tenant
 
     async def _added_before(self, tenant: Tenant, limit: int | None) -> Added:
+        await self._retire(tenant.id, "left by an interrupted onboarding")
         note = "onboarded before, nothing done"
         if limit is not None and limit != tenant.overdraft:
             await self._control().set_overdraft(scope_of(tenant.id), limit)
@@ -310,27 +313,35 @@ class Onboarding:
             note = f"onboarded before; its overdraft limit is now {format_usd(limit)} USD"
         return Added(tenant=tenant.id, created=False, api_key=None, note=note)
 
-    async def _mint(self, tenant: Tenant) -> str:
-        """Make a Cycles key and use it from now on; its ID."""
+    async def _mint(self, tenant: Tenant) -> bool:
+        """Make a Cycles key and use it from now on. False if another run has changed the key meanwhile."""
         key = await self._control().mint_key(tenant.id, tenant.cycles_key_name)
         if key.key_secret is None:
             raise AdminError("admin_failed", 200, "Cycles told no secret of the key that it made")
-        await self.registry.update_tenant(
+        stored = await self.registry.update_tenant(
             tenant.id,
+            given={"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at},
             sealed_key=self.vault.seal(key.key_secret.get_secret_value()),
             cycles_key_id=key.key_id,
             cycles_key_expires_at=key.expires_at,
         )
-        return key.key_id
+        if not stored:
+            await self._control().revoke_key(key.key_id, "another run was quicker")
+        return stored
 
-    async def _revoke_keys(
-        self, tenant: Tenant, reason: str, *, but: str | None = None, older_than: datetime | None = None
-    ) -> None:
-        """Revoke the keys that this registry made for a tenant; others' keys are not touched."""
-        for key in await self._control().live_keys(tenant.id):
-            ours = key.name == tenant.cycles_key_name and key.key_id != but
-            if ours and (older_than is None or key.created_at < older_than):
+    async def _retire(self, tenant_id: str, reason: str) -> None:
+        """Revoke the keys that this registry made for a tenant, but the one in use, unless it is too early."""
+        keys = await self._control().live_keys(tenant_id)
+        # read after them: a rotation that has minted one of them has put `retire_at` off before
+        tenant = await self._known(tenant_id)
+        if tenant.retire_at and tenant.retire_at > datetime.now(UTC):
+            return
+        in_use = None if tenant.status == "closed" else tenant.cycles_key_id
+        for key in keys:
+            if key.name == tenant.cycles_key_name and key.key_id != in_use:
                 await self._control().revoke_key(key.key_id, reason)
+        if tenant.retire_at:
+            await self.registry.update_tenant(tenant_id, given={"retire_at": tenant.retire_at}, retire_at=None)
 
     async def _ensure_ledger(self, tenant: Tenant) -> str:
         scope = scope_of(tenant.id)

@@ -57,9 +57,18 @@ class Registry:
         return [Tenant(**row.values()) for row in TenantRow.objects.filter(retire_at__lte=now).order_by("id")]
 
     @in_database
-    def update_tenant(self, tenant_id: str, **changes: Any) -> None:
-        """Set members of the tenant's record."""
-        TenantRow.objects.filter(id=tenant_id).update(**changes)
+    def update_tenant(self, tenant_id: str, given: Mapping[str, Any] | None = None, **changes: Any) -> bool:
+        """Set members of the tenant's record. False, and nothing is set, unless it still has the `given` ones."""
+        return TenantRow.objects.filter(id=tenant_id, **given or {}).update(**changes) == 1
+
+    @in_database
+    def finish_onboarding(self, tenant_id: str, first_key: ApiKey | None) -> bool:
+        """Onboarded, with its callers' first key. False, and nothing is stored, if it was before."""
+        with transaction.atomic():
+            changed = TenantRow.objects.filter(id=tenant_id, onboarded=False).update(onboarded=True) == 1
+            if changed and first_key:
+                ApiKeyRow.of(first_key).save(force_insert=True)
+        return changed
 
     @in_database
     def add_api_key(self, key: ApiKey) -> None:

@@ -57,10 +57,14 @@ class Registry:
         async with self._database.session() as session:
             return [Tenant(**row.values()) for row in await session.scalars(query)]
 
-    async def update_tenant(self, tenant_id: str, **changes: Any) -> None:
-        """Set members of the tenant's record."""
-        async with self._database.begin() as session:
-            await session.execute(update(TenantRow).where(TenantRow.id == tenant_id).values(**changes))
+    async def update_tenant(self, tenant_id: str, given: Mapping[str, Any] | None = None, **changes: Any) -> bool:
+        """Set members of the tenant's record. False, and nothing is set, unless it still has the `given` ones."""
+        return await self._update(tenant_id, given or {}, changes)
+
+    async def finish_onboarding(self, tenant_id: str, first_key: ApiKey | None) -> bool:
+        """Onboarded, with its callers' first key. False, and nothing is stored, if it was before."""
+        row = ApiKeyRow(**asdict(first_key)) if first_key else None
+        return await self._update(tenant_id, {"onboarded": False}, {"onboarded": True}, row)
 
     async def add_api_key(self, key: ApiKey) -> None:
         async with self._database.begin() as session:
@@ -121,6 +125,17 @@ class Registry:
         async with self._database.session() as session:
             row = await session.get(OperatorRow, name)
         return Operator(**row.values()) if row else None
+
+    async def _update(
+        self, tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any], new: Base | None = None
+    ) -> bool:
+        still = (getattr(TenantRow, name) == value for name, value in given.items())
+        change = update(TenantRow).where(TenantRow.id == tenant_id, *still).values(**changes).returning(TenantRow.id)
+        async with self._database.begin() as session:
+            changed = await session.scalar(change) is not None
+            if changed and new:
+                session.add(new)
+        return changed
 
     async def _add(self, row: Base) -> bool:
         try:

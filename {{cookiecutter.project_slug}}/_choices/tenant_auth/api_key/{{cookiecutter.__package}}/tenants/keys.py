@@ -5,7 +5,7 @@ import re
 import secrets
 import string
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import TenantsError
 from .records import ApiKey
@@ -18,20 +18,13 @@ _ID_ALPHABET = string.ascii_letters + string.digits
 _FORM = re.compile(r"rck_[A-Za-z0-9]{8}_[A-Za-z0-9_-]{43}", re.ASCII)
 
 
-class MintedKey(NamedTuple):
-    """A new key. `plain` is shown once and never stored."""
-
-    id: str
-    plain: str
-    digest: str
-    prefix: str
-
-
-def mint_api_key() -> MintedKey:
+def mint_api_key(tenant: str, name: str) -> tuple[ApiKey, str]:
+    """A new key: what is stored of it, and itself, to be shown once."""
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     prefix = SCAN_PREFIX + key_id
     plain = f"{prefix}_{secrets.token_urlsafe(32)}"
-    return MintedKey(key_id, plain, digest_of(plain), prefix)
+    now = datetime.now(UTC)
+    return ApiKey(id=key_id, tenant=tenant, name=name, prefix=prefix, digest=digest_of(plain), created_at=now), plain
 
 
 def digest_of(plain: str) -> str:
@@ -43,16 +36,13 @@ def looks_like_a_key(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
-async def first_credential(registry: Registry, tenant: str) -> str | None:
-    """The key to show at the end of onboarding; one of an interrupted run, which nobody saw, is revoked."""
-    for unseen in await registry.api_keys(tenant):
-        if unseen.revoked_at is None:
-            await registry.revoke_api_key(unseen.id, datetime.now(UTC))
-    return (await _store(registry, tenant, "first")).plain
+def first_credential(tenant: str) -> tuple[ApiKey, str]:
+    """The key to keep, and to show, at the end of onboarding."""
+    return mint_api_key(tenant, "first")
 
 
-async def add_key(registry: Registry, tenant: str, name: str) -> MintedKey:
-    """Give a tenant one more key. Raises TenantsError."""
+async def add_key(registry: Registry, tenant: str, name: str) -> tuple[ApiKey, str]:
+    """Give a tenant one more key, as `mint_api_key` tells it. Raises TenantsError."""
     row = await registry.tenant(tenant)
     if row is None or row.status == "closed":
         raise TenantsError("unknown_tenant", f"There is no open tenant {tenant!r}: see `tenants list`")
@@ -61,7 +51,9 @@ async def add_key(registry: Registry, tenant: str, name: str) -> MintedKey:
         raise TenantsError("not_onboarded", detail)
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise TenantsError("invalid_name", "A key's name is 1 to 100 printable characters")
-    return await _store(registry, tenant, name)
+    key, plain = mint_api_key(tenant, name)
+    await registry.add_api_key(key)
+    return key, plain
 
 
 async def keys_of(registry: Registry, tenant: str) -> list[ApiKey]:
@@ -98,26 +90,11 @@ async def show_keys(registry: Registry, tenant: str) -> dict[str, Any]:
 
 async def show_new_key(registry: Registry, tenant: str, name: str) -> dict[str, Any]:
     """What `keys add` shows: the only time that the key itself is seen."""
-    minted = await add_key(registry, tenant, name)
-    return {"tenant": tenant, "key_id": minted.id, "api_key": minted.plain}
+    key, plain = await add_key(registry, tenant, name)
+    return {"tenant": tenant, "key_id": key.id, "api_key": plain}
 
 
 async def show_revoked_key(registry: Registry, tenant: str, key_id: str) -> dict[str, Any]:
     """What `keys revoke` shows."""
     await revoke_key(registry, tenant, key_id)
     return {"tenant": tenant, "key_id": key_id, "revoked": True}
-
-
-async def _store(registry: Registry, tenant: str, name: str) -> MintedKey:
-    minted = mint_api_key()
-    await registry.add_api_key(
-        ApiKey(
-            id=minted.id,
-            tenant=tenant,
-            name=name,
-            prefix=minted.prefix,
-            digest=minted.digest,
-            created_at=datetime.now(UTC),
-        )
-    )
-    return minted

@@ -50,6 +50,6 @@ def _digest(secret: bytes) -> bytes:
     return hashlib.sha256(secret).digest()
 
 
-async def first_credential(_registry: Registry, _tenant: str) -> str | None:
-    """Nothing to show at the end of onboarding: the gateway knows its callers."""
-    return None
+def first_credential(_tenant: str) -> tuple[None, None]:
+    """Nothing to keep or show at the end of onboarding: the gateway knows its callers."""
+    return None, None

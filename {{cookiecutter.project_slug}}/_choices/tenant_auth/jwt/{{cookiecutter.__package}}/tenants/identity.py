@@ -36,6 +36,6 @@ class Identity:
         return Found(tenant) if tenant and tenant.onboarded else None
 
 
-async def first_credential(_registry: Registry, _tenant: str) -> str | None:
-    """Nothing to show at the end of onboarding: the issuer makes the tokens."""
-    return None
+def first_credential(_tenant: str) -> tuple[None, None]:
+    """Nothing to keep or show at the end of onboarding: the issuer makes the tokens."""
+    return None, None
