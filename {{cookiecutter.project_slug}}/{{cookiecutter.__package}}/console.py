@@ -13,7 +13,7 @@ from .settings import Settings
 from .tenants.admin_api import AdminApi
 from .tenants.errors import TenantsError
 from .tenants.onboarding import Onboarding
-from .tenants.registry import DATABASE_ERRORS, open_registry
+from .tenants.registry import DATABASE_ERRORS, Registry, open_registry
 from .tenants.vault import Vault
 
 Work = Callable[[Onboarding], Awaitable[Any]]
@@ -38,10 +38,11 @@ def run(work: Work, as_json: bool) -> None:
 
 
 @asynccontextmanager
-async def onboarding(settings: Settings) -> AsyncIterator[Onboarding]:
+async def onboarding(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Onboarding]:
     """The verbs over this process's database, and over Cycles' control plane where the settings name it."""
     async with AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(open_registry(settings.database_url))
+        if registry is None:
+            registry = await stack.enter_async_context(open_registry(settings.database_url))
         admin = None
         if settings.cycles_admin_url and settings.cycles_admin_api_key:
             api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)

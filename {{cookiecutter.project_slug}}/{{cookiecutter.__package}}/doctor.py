@@ -12,7 +12,7 @@ from .budget.balances import UNIT
 from .settings import Settings
 from .tenants.admin_api import AdminApi, AdminError
 from .tenants.errors import TenantsError
-from .tenants.onboarding import EXPIRES_SOON, Onboarding, scope_of
+from .tenants.onboarding import EXPIRES_SOON, RETIRE_AFTER, Onboarding, scope_of
 from .tenants.records import Tenant
 
 AT_A_TIME = 16
@@ -140,6 +140,8 @@ def _own(desk: Onboarding, tenant: Tenant) -> Iterator[Finding]:
         level: Literal["fault", "warning"] = "fault" if expires_at < now else "warning"
         message = f"its Cycles key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
         yield Finding(level, check, message, f"tenants rotate {tenant.id}")
+    if tenant.retire_at and tenant.retire_at < now - RETIRE_AFTER:
+        yield Finding("warning", check, "a replaced Cycles key is live still", "tenants list")
 
 
 async def _at_cycles(admin: AdminApi, tenant: Tenant) -> list[Finding]:

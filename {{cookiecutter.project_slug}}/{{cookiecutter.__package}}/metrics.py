@@ -39,7 +39,7 @@ def check_token(token: SecretStr | None, authorization: str) -> None:
         raise Problem("not_found")
     expected = f"Bearer {token.get_secret_value()}".encode()
     if not hmac.compare_digest(authorization.encode(), expected):
-        raise Problem("unauthenticated")
+        raise Problem("unauthenticated", challenge="Bearer")
 
 
 def exposition(services: "Services") -> bytes:

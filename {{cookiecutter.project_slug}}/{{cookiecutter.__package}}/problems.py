@@ -6,6 +6,8 @@ Whatever refuses a request raises `Problem`; the framework's edge turns it into 
 from dataclasses import dataclass
 from typing import Any
 
+from .tenants.settings import CHALLENGE
+
 MEDIA_TYPE = "application/problem+json"
 
 # code -> status, title, detail as the client may read it
@@ -75,13 +77,14 @@ class Problem(Exception):
 
     `code` is a key of OUTCOMES. `detail` replaces the table's words; clients read it, so it never holds an
     internal message. `retry_after` is in seconds. `members` are added to the body where they are known:
-    tenant, scope, unit, remaining (microcents), errors.
+    tenant, scope, unit, remaining (microcents), errors. `challenge` is what a 401 asks for.
     """
 
     code: str
     detail: str | None = None
     retry_after: int | None = None
     members: dict[str, Any] | None = None
+    challenge: str = CHALLENGE
 
     def __post_init__(self) -> None:
         super().__init__(self.code)
@@ -94,10 +97,10 @@ class Problem(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Retry-After where trying again makes sense, and what a 401 must carry (RFC 9110)."""
+        """Retry-After where trying again makes sense, and the challenge that a 401 must carry (RFC 9110)."""
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
+            headers["WWW-Authenticate"] = self.challenge
         return headers
 
     def body(self, request_id: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from .budget.prices import MICROCENTS_PER_USD
 from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
+from .console import onboarding
 from .llm.providers import make_provider
 from .readiness import Readiness
 from .settings import Settings
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 DRAIN_S = 3.0
 FLUSH_S = 2.0
 STAMP_EVERY_S = 30.0
+RETIRE_EVERY_S = 60.0
 
 
 class Services:
@@ -57,7 +59,7 @@ class Services:
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        work = (self.journal.run(), self.calls.run(), self._stamp_keys())
+        work = (self.journal.run(), self.calls.run(), self._stamp_keys(), self._retire_keys())
         self._background = [asyncio.create_task(each) for each in work]
         backlog = self.journal.backlog()
         if backlog.count:
@@ -86,6 +88,16 @@ class Services:
             await self.identity.flush()
         except Exception:
             log.exception("when keys were last used is not written down")
+
+    async def _retire_keys(self) -> None:
+        """Revoke replaced Cycles keys when their time has come, given admin access: then no command needs to."""
+        while True:
+            try:
+                async with onboarding(self.settings, self.registry) as desk:
+                    await desk.retire_keys()
+            except Exception:
+                log.exception("replaced Cycles keys are not revoked yet")
+            await asyncio.sleep(RETIRE_EVERY_S)
 
     async def _flush_journal(self) -> None:
         """One more try for commits that wait to be tried again; what still fails stays for the next start."""

@@ -1,11 +1,12 @@
 """Keeping tenants from the command line, against the emulator."""
 
 import json
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
@@ -125,6 +126,13 @@ def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
     assert answer.json()["decision"] == "ALLOW"
 
 
+def make_old(app: App, table: str, column: str) -> None:
+    """Let a time that is noted in the database be long ago."""
+    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
+        long_ago = f"UPDATE {table} SET {column} = '2026-01-01 00:00:00.000000' WHERE {column} IS NOT NULL"  # noqa: S608
+        assert database.execute(long_ago).rowcount
+
+
 def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
     return api.post("/api/chat", json=HELLO, headers=tenant["headers"]).status_code
 
@@ -242,6 +250,19 @@ def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: A
     assert emulator.ledger(tenant)["allocated"] == 2 * USD
 
 
+def test_what_was_interrupted_too_long_ago_to_be_told_is_done_when_a_person_decides_so(
+    installed: App, emulator: Emulator
+) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 8")
+    kill(installed, 0, *fund)
+    make_old(installed, "adjustments", "created_at")
+    assert refusal(installed, *fund) == "outcome_unknown"
+    assert installed.done(*fund, "--again")["credited"]
+    assert not installed.done(*fund, "--again")["credited"]
+    assert emulator.ledger(tenant)["allocated"] == 3 * USD  # the person was wrong
+
+
 def test_a_reset_begins_anew_and_keeps_live_holds(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     hold(emulator, tenant, 30_000_000)
@@ -298,6 +319,19 @@ def test_calls_pass_while_the_cycles_key_is_rotated(app: App, api: httpx.Client,
     assert len(live_keys(emulator, tenant["id"])) == 1
     assert not set(live_keys(emulator, tenant["id"])) & set(old)
     assert status(api, tenant) == 200
+
+
+def test_a_replaced_key_is_revoked_in_time_by_an_app_that_has_admin_access(
+    alone: tuple[App, Emulator],
+) -> None:
+    app, emulator = alone
+    app.add_tenant("1.00", "acme")
+    app.done("tenants", "rotate", "acme")
+    assert len(live_keys(emulator, "acme")) == 2
+    make_old(app, "tenants", "retire_at")
+    with app.serving() as serving:
+        wait_until(lambda: len(live_keys(emulator, "acme")) == 1)
+        assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"]).is_success
 
 
 def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(

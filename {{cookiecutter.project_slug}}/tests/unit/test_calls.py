@@ -2,7 +2,7 @@ import asyncio
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
-from {{ cookiecutter.__package }}.calls.record import CallRecord
+from {{ cookiecutter.__package }}.calls.record import CallLog, CallRecord
 
 from .stories import Opened
 
@@ -42,5 +42,17 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
             assert await store.latest(None, 10) == calls[:2:-1]
             await store.prune(keep_newest=3, older_than=calls[5].at)
             assert await store.latest(None, 10) == [calls[5]]
+
+    asyncio.run(story())
+
+
+def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            calls = CallLog(store)
+            for number in range(5):
+                calls.add(dataclasses.replace(CALL, id=str(number), cost=2**63 if number == 2 else 1))
+            await calls.flush()
+            assert [call.id for call in await store.latest(None, 10)] == ["0", "1", "3", "4"]
 
     asyncio.run(story())

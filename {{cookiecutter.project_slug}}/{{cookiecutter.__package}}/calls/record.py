@@ -76,11 +76,9 @@ class CallLog:
         self._filled.clear()
         batch = list(self._waiting)
         try:
-            if batch:
-                await self._store.insert(batch)
+            await self._write(batch)
             if datetime.now(UTC) >= self._next_prune:
-                self._next_prune = datetime.now(UTC) + PRUNE_EVERY
-                await self._store.prune(KEPT_ROWS, datetime.now(UTC) - KEPT_FOR)
+                await self._prune()
         except Exception:
             log.exception("calls not written, trying again", waiting=len(self._waiting))
             self._filled.set()
@@ -88,3 +86,20 @@ class CallLog:
         for record in batch:
             if self._waiting and self._waiting[0] is record:
                 self._waiting.popleft()
+
+    async def _write(self, batch: list[CallRecord]) -> None:
+        """Write all rows but those that the database refuses, which are dropped: one must not keep back the rest."""
+        try:
+            await self._store.insert(batch)
+        except Exception:
+            await self._prune()  # raises where nothing can be written now: then no row is to blame
+            if len(batch) == 1:
+                log.exception("a call is not written: the database refuses it", request_id=batch[0].request_id)
+                return
+            middle = len(batch) // 2
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+
+    async def _prune(self) -> None:
+        await self._store.prune(KEPT_ROWS, datetime.now(UTC) - KEPT_FOR)
+        self._next_prune = datetime.now(UTC) + PRUNE_EVERY

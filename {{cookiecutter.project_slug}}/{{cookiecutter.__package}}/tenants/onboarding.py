@@ -159,26 +159,32 @@ class Onboarding:
                 notes.append(f"the Cycles key of {tenant.id} expires on {expiry:%Y-%m-%d}: `tenants rotate` it")
         return Listing(tenants=[_listed(tenant) for tenant in tenants], note="\n".join(notes))
 
-    async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Funded:
-        """Credit a tenant's ledger: each time, or with a reference once for ever."""
+    async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Funded:
+        """Credit a tenant's ledger: each time, or with a reference once for ever.
+
+        `again` does also what nobody can tell any more whether it was done.
+        """
         tenant = await self._active(tenant_id)
         amount = _usd("credit", credit)
         if amount == 0:
             raise TenantsError("invalid_amount", "--credit must be more than 0")
         wanted = _adjustment(f"fund:{_label('reference', reference)}", tenant, "fund", amount)
-        remaining = await (self._apply(wanted) if reference is None else self._apply_once(wanted))
+        remaining = await (self._apply(wanted) if reference is None else self._apply_once(wanted, again=again))
         if remaining is None:
             return Funded(tenant=tenant_id, credited=False, note=f"{reference} was credited before")
         note = f"credited {format_usd(amount)} USD; {format_usd(remaining)} USD remain"
         return Funded(tenant=tenant_id, credited=True, note=note)
 
-    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> WasReset:
+    async def reset(
+        self, tenant_id: str | None, budget: str, period: str | None = None, *, again: bool = False
+    ) -> WasReset:
         """Begin anew with `budget` and nothing spent, live holds and debt kept: one tenant, or all active.
 
-        With a period, once per tenant and period, for ever. If one of all fails, the others are reset all
-        the same, and TenantsError names the failed.
+        With a period, once per tenant and period, for ever; `again` as with `fund`. If one of all fails, the others
+        are reset all the same, and TenantsError names the failed.
         """
         amount = _usd("budget", budget)
+        await self.retire_keys()
         chosen = await self.registry.tenants() if tenant_id is None else [await self._active(tenant_id)]
         label = _label("period", period)
         done: list[str] = []
@@ -191,7 +197,7 @@ class Onboarding:
                 continue
             wanted = _adjustment(f"reset:{tenant.id}:{label}", tenant, "reset", amount)
             try:
-                remaining = await (self._apply(wanted) if period is None else self._apply_once(wanted))
+                remaining = await (self._apply(wanted) if period is None else self._apply_once(wanted, again=again))
             except TenantsError as error:
                 if tenant_id is not None or (isinstance(error, AdminError) and error.concerns_all):
                     raise
@@ -237,7 +243,8 @@ class Onboarding:
             await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
             await self._retire(tenant.id, "rotated")
             return Done(tenant=tenant.id, note="the new key is in use, the old one revoked")
-        note = f"the new key is in use; `tenants list` revokes the old one after {retire_at:%H:%M} UTC"
+        who = "the app, if it has admin access, or else the next `tenants list` or `reset`"
+        note = f"the new key is in use; the old one is revoked after {retire_at:%H:%M} UTC by {who}"
         return Done(tenant=tenant.id, note=note)
 
     async def retire_keys(self) -> list[str]:
@@ -363,12 +370,12 @@ class Onboarding:
             wanted.idempotency_key,
         )
 
-    async def _apply_once(self, wanted: Adjustment) -> int | None:
+    async def _apply_once(self, wanted: Adjustment, *, again: bool) -> int | None:
         """Apply what has a reference, once for ever; None if it was done before.
 
         The row is written first, with the key under which the engine knows the request for 24 h, so that a
         run that was killed can be repeated. After that time nobody knows whether it was done, and it is
-        refused: no credit is ever made twice.
+        refused: no credit is ever made twice. A ledger tells no single credits, so only a person can decide (`again`).
         """
         self._control()  # refuses before anything is written
         is_new = await self.registry.add_adjustment(wanted)
@@ -379,8 +386,11 @@ class Onboarding:
         if standing.done_at is not None:
             return None
         if datetime.now(UTC) - standing.created_at > ENGINE_REMEMBERS:
+            if again:
+                await self.registry.drop_adjustment(wanted.reference)
+                return await self._apply_once(wanted, again=False)
             begun = f"{wanted.reference} was begun on {standing.created_at:%Y-%m-%d %H:%M} UTC and interrupted"
-            advice = "look at the ledger, and if it was not done use another"
+            advice = "look at the ledger, and if it was not done say --again"
             raise TenantsError("outcome_unknown", f"{begun}; Cycles cannot tell any more whether it did it: {advice}")
         try:
             remaining = await self._apply(standing)

@@ -7,6 +7,11 @@ from typing import Literal
 Status = Literal["active", "suspended", "closed"]
 
 
+def may_be_name(text: str) -> bool:
+    """Whether a database can be asked for it: PostgreSQL refuses NUL, every driver what is no Unicode."""
+    return text.isprintable()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """A customer. `budget` and `overdraft` are what `tenants add` was asked for, in microcents.

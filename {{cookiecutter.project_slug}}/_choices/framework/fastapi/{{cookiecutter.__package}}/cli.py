@@ -22,6 +22,7 @@ app.add_typer(operators, name="operators")
 caller_commands.add_to(app)
 
 Usd = Annotated[str, typer.Option(metavar="USD", help="Like 5.00")]
+Again = Annotated[bool, typer.Option("--again", help="Even if an interrupted run may have done it, over 23 h ago.")]
 
 
 @tenants.command("add")
@@ -47,10 +48,11 @@ def fund(
     tenant_id: TenantId,
     credit: Usd,
     reference: Annotated[str | None, typer.Option(help="Credit it once, however often this runs.")] = None,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Add to a tenant's budget."""
-    run(lambda desk: desk.fund(tenant_id, credit, reference), as_json)
+    run(lambda desk: desk.fund(tenant_id, credit, reference, again=again), as_json)
 
 
 @tenants.command()
@@ -59,12 +61,13 @@ def reset(
     tenant_id: Annotated[str | None, typer.Argument(metavar="[ID]")] = None,
     every: Annotated[bool, typer.Option("--all", help="All active tenants.")] = False,
     period: Annotated[str | None, typer.Option(help="Once for each tenant and period, like 2026-12.")] = None,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Begin anew: this budget, nothing spent, live holds kept."""
     if every == (tenant_id is not None):
         raise typer.BadParameter("give either an ID or --all")
-    run(lambda desk: desk.reset(tenant_id, budget, period), as_json)
+    run(lambda desk: desk.reset(tenant_id, budget, period, again=again), as_json)
 
 
 @tenants.command()

@@ -8,6 +8,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
 from ..problems import Problem
+from ..tenants.records import may_be_name
 from . import attempts
 
 
@@ -27,7 +28,7 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     address = request.META.get("REMOTE_ADDR", "")
     attempts.begin(name, address)
     # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
-    user = await sync_to_async(authenticate)(request, username=name, password=password)
+    user = await sync_to_async(authenticate)(request, username=name, password=password) if may_be_name(name) else None
     if not isinstance(user, User) or not user.is_staff:
         raise Problem("unauthenticated", "The name or the password is wrong.")
     attempts.succeeded(name, address)

@@ -11,7 +11,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from ..database import Row, in_database
 from .models import AdjustmentRow, ApiKeyRow, TenantRow
-from .records import Adjustment, ApiKey, Operator, Tenant
+from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (Error, OSError)
 
@@ -43,6 +43,8 @@ class Registry:
 
     @in_database
     def tenant(self, tenant_id: str) -> Tenant | None:
+        if not may_be_name(tenant_id):
+            return None
         row = TenantRow.objects.filter(id=tenant_id).first()
         return Tenant(**row.values()) if row else None
 
@@ -123,6 +125,8 @@ class Registry:
     @in_database
     def operator(self, name: str) -> Operator | None:
         """A member of the staff who may sign in."""
+        if not may_be_name(name):
+            return None
         user = User.objects.filter(username=name, is_staff=True, is_active=True).first()
         return Operator(name=user.username, password_hash=user.password) if user else None
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..database import Base, Database
 from .models import AdjustmentRow, ApiKeyRow, OperatorRow, TenantRow
-from .records import Adjustment, ApiKey, Operator, Tenant
+from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 
@@ -41,6 +41,8 @@ class Registry:
         return await self._add(TenantRow(**asdict(tenant)))
 
     async def tenant(self, tenant_id: str) -> Tenant | None:
+        if not may_be_name(tenant_id):
+            return None
         async with self._database.session() as session:
             row = await session.get(TenantRow, tenant_id)
         return Tenant(**row.values()) if row else None
@@ -122,6 +124,8 @@ class Registry:
             await session.merge(OperatorRow(**asdict(operator)))
 
     async def operator(self, name: str) -> Operator | None:
+        if not may_be_name(name):
+            return None
         async with self._database.session() as session:
             row = await session.get(OperatorRow, name)
         return Operator(**row.values()) if row else None

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from ..running import App, Emulator, wait_until
+from ..running import App, wait_until
 from .test_onboarding import kill, refusal, status
 from .test_refusals import CHAT, HELLO, assert_problem
 
@@ -18,11 +18,11 @@ def test_onboarding_shows_a_key_once(installed: App) -> None:
 
 @pytest.mark.parametrize("requests", [0, 4])
 def test_onboarding_that_was_killed_shows_the_one_live_key_when_it_is_completed(
-    app: App, api: httpx.Client, emulator: Emulator, requests: int
+    app: App, api: httpx.Client, requests: int
 ) -> None:
     tenant = f"key-killed-{requests}"
     command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
-    kill(app, emulator, requests, *command)
+    kill(app, requests, *command)
     key = app.done(*command)["api_key"]
     assert status(api, {"headers": {"Authorization": f"Bearer {key}"}}) == 200
     listed = app.done("keys", "list", tenant)["keys"]

@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel
 
+CHALLENGE = "Bearer"
+"""What a 401 asks for."""
+
 
 class IdentitySettings(BaseModel):
     """API keys live in the registry and need no setting."""

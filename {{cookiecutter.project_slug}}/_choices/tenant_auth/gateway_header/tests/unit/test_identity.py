@@ -43,3 +43,7 @@ def test_before_its_onboarding_is_complete_it_is_as_unknown_as_others(
     with pytest.raises(Problem) as problem:
         identified(opened, monkeypatch, tenant, onboarded=onboarded)
     assert problem.value.code == "unauthenticated"
+
+
+def test_a_401_asks_for_no_bearer_token() -> None:
+    assert Problem("unauthenticated").headers["WWW-Authenticate"] == "Gateway"

@@ -4,6 +4,9 @@ from pydantic import BaseModel
 
 from ..setting_types import Secrets, secret_faults
 
+CHALLENGE = "Gateway"
+"""What a 401 asks for: there is no registered word for a gateway's headers, and a Bearer token would not help."""
+
 
 class IdentitySettings(BaseModel):
     """By what the gateway in front proves itself."""

@@ -13,6 +13,9 @@ ASYMMETRIC = frozenset(
 )
 """What can be verified by a public key. A shared secret (HS256) would let every verifier sign tokens too."""
 
+CHALLENGE = "Bearer"
+"""What a 401 asks for."""
+
 
 class IdentitySettings(BaseModel):
     """Who signs the callers' tokens, how, and for whom. Exactly one of `jwt_jwks_url` and `jwt_public_key` (PEM)."""

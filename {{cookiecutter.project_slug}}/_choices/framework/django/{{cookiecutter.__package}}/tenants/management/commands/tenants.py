@@ -4,6 +4,8 @@ from django.core.management.base import CommandParser
 
 from ....commands import VerbsCommand
 
+AGAIN = "Even if an interrupted run may have done it, over 23 h ago."
+
 
 class Command(VerbsCommand):
     help = "Tenants and their budgets."
@@ -25,22 +27,24 @@ class Command(VerbsCommand):
         fund = self.verb(
             "fund",
             "Add to a tenant's budget.",
-            lambda desk, given: desk.fund(given["id"], given["credit"], given["reference"]),
+            lambda desk, given: desk.fund(given["id"], given["credit"], given["reference"], again=given["again"]),
         )
         fund.add_argument("id", metavar="ID")
         fund.add_argument("--credit", required=True, metavar="USD", help="Like 5.00")
         fund.add_argument("--reference", help="Credit it once, however often this runs.")
+        fund.add_argument("--again", action="store_true", help=AGAIN)
 
         reset = self.verb(
             "reset",
             "Begin anew: this budget, nothing spent, live holds kept.",
-            lambda desk, given: desk.reset(given["id"], given["budget"], given["period"]),
+            lambda desk, given: desk.reset(given["id"], given["budget"], given["period"], again=given["again"]),
         )
         which = reset.add_mutually_exclusive_group(required=True)
         which.add_argument("id", metavar="ID", nargs="?")
         which.add_argument("--all", action="store_true", help="All active tenants.")
         reset.add_argument("--budget", required=True, metavar="USD", help="Like 5.00")
         reset.add_argument("--period", help="Once for each tenant and period, like 2026-12.")
+        reset.add_argument("--again", action="store_true", help=AGAIN)
 
         suspend = self.verb(
             "suspend",
