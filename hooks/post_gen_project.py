@@ -21,10 +21,7 @@ TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")
 
 
 def lay_alternatives() -> None:
-    """Move each `_choices/<question>/<answer>/` over the root. A tree may bring some of later questions.
-
-    What several answers share lies in a folder of all their names: `compose-or-kubernetes`.
-    """
+    """Move each `_choices/<question>/<answer>/` (`one-or-other/`) over the root; it may bring later questions'."""
     for question, answer in ANSWERS.items():
         for tree in sorted((CHOICES / question).glob("*")):
             answers = tree.name.split("-or-")

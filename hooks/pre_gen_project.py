@@ -16,13 +16,13 @@ TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
     argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs build cachetools certifi cffi click
     cryptography dev dev_identity dist distro django django_ninja docs docstring_parser dotenv emulator fastapi
     frozenlist granian greenlet h11 hatchling httpcore httpcore2 httptools httpx httpx2 idna iniconfig itsdangerous
-    jinja2 jiter jwt kubernetes librt make_secrets mako markdown_it markdown_it_py markupsafe mdurl multidict
-    multipart mypy mypy_extensions mypyc ninja openai opentelemetry opentelemetry_api packaging pathspec pip pluggy
+    jinja2 jiter jwt kubernetes librt make_secrets mako markdown_it markdown_it_py markupsafe mdurl multidict multipart
+    mypy mypy_extensions mypyc ninja openai opentelemetry opentelemetry_api packaging pathspec pip pluggy
     prometheus_client propcache psycopg pwdlib py pycparser pydantic pydantic_core pydantic_settings pygments pyjwt
-    pytest pytest_timeout python_dotenv python_multipart pyyaml rich ruff runcycles setuptools shellingham
-    sitecustomize sniffio sqlalchemy sqlparse starlette structlog test tests tqdm truststore typer types_cachetools
-    typing_extensions typing_inspection usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux
-    con nul prn com1 com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
+    pytest pytest_timeout python_dotenv python_multipart pyyaml rich ruff runcycles setuptools shellingham sitecustomize
+    sniffio sqlalchemy sqlparse starlette structlog test tests tqdm truststore typer types_cachetools typing_extensions
+    typing_inspection usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux con nul prn com1
+    com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
     """.split()
 )
 
