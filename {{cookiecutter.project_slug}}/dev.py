@@ -12,12 +12,14 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 
 import dev_identity
+import dev_tenancy
 from {{ cookiecutter.__package }}.budget.prices import format_usd
 from {{ cookiecutter.__package }}.llm.provider import Message
 from {{ cookiecutter.__package }}.settings import Settings
@@ -30,13 +32,14 @@ CYCLES_URL = f"http://127.0.0.1:{os.environ.get('CYCLES_PORT', '7878')}"
 START_S = 60
 STOP_S = 15
 
-SECRETS = ("SECRET_KEY", "TENANT_KEYS_SECRET", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
+SECRETS = ("SECRET_KEY", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
 PLACES = {
     "CYCLES_BASE_URL": CYCLES_URL,
     "CYCLES_ADMIN_URL": CYCLES_URL,
     "DATABASE_URL": "sqlite:///var/dev/app.sqlite3",
     "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal",
 }
+MADE_HERE = "  # made by dev.py"
 
 
 class Failure(Exception):
@@ -78,6 +81,7 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     running.append(start([sys.executable, "-m", "emulator"]))
     command("migrate")
     wait_for(f"{CYCLES_URL}/actuator/health/readiness", running)
+    os.environ.update(keep(dev_tenancy.account(environment())))
     state = seed(state)
     running.append(start([*CLI, "serve", "--reload"]))
     wait_for(f"{APP_URL}/readyz", running)
@@ -93,8 +97,25 @@ def write_env_file() -> None:
     path = Path(".env")
     if not path.exists():
         made_up = {name: secrets.token_urlsafe(32) for name in SECRETS}
-        values = {"APP_ENV": "development", **made_up, **dev_identity.environment(), **PLACES}
+        values = {"APP_ENV": "development", **made_up, **dev_identity.environment()}
+        values |= dev_tenancy.environment() | PLACES
         write_private(path, "".join(f"{name}={value}\n" for name, value in values.items()))
+
+
+def environment() -> dict[str, str | None]:
+    """As the app sees it: `.env`, and the environment, which wins."""
+    return {**dotenv_values(".env"), **os.environ}
+
+
+def keep(made: dict[str, str]) -> dict[str, str]:
+    """Write these settings into `.env`, in place of those of an earlier run; what anybody else has set there stays."""
+    path = Path(".env")
+    if made:
+        lines = [line for line in path.read_text("utf-8").splitlines() if not line.endswith(MADE_HERE)]
+        theirs = dotenv_values(stream=StringIO("\n".join(lines)))
+        lines += [f"{name}={value}{MADE_HERE}" for name, value in made.items() if not theirs.get(name)]
+        write_private(path, "\n".join([*lines, ""]))
+    return made
 
 
 def write_private(path: Path, text: str) -> None:
@@ -143,8 +164,7 @@ def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[st
         api_key = known["headers"].get("Authorization", "").removeprefix("Bearer ")
     else:
         api_key = command("tenants", "add", name, "--name", name.title(), "--budget", budget, "--json")["api_key"]
-    environment = {**dotenv_values(".env"), **os.environ}
-    headers = dev_identity.headers(name, api_key, environment, lambda *arguments: command(*arguments, "--json"))
+    headers = dev_identity.headers(name, api_key, environment(), lambda *arguments: command(*arguments, "--json"))
     return {"headers": headers}
 
 

@@ -126,7 +126,8 @@ class Admin(Exchange):
 
     def list_budgets(self) -> Answer:
         tenant_id = self.tenant or self.query.get("tenant_id")
-        found = self.store.find("ledgers", "tenant = coalesce(?, tenant)", tenant_id, order="scope, unit")
+        where, prefix = "tenant = coalesce(?, tenant) AND substr(scope, 1, ?) = ?", self.query.get("scope_prefix", "")
+        found = self.store.find("ledgers", where, tenant_id, len(prefix), prefix, order="scope, unit")
         return 200, {"ledgers": [shown_ledger(Ledger(**document)) for document in found], "has_more": False}
 
     def update_budget(self) -> Answer:

@@ -39,6 +39,14 @@ def api(app: App) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emulator]]:
+    """An app and an emulator that no other test uses, so that any request may be harmed."""
+    folder = tmp_path_factory.mktemp("alone")
+    with run_emulator(folder) as emulator:
+        yield installed_app(folder, emulator.url), emulator
+
+
+@pytest.fixture
 def acme(app: App) -> dict[str, str]:
     """The headers that a caller of the tenant acme sends."""
     headers: dict[str, str] = app.tenants["acme"]["headers"]

@@ -17,6 +17,9 @@ from typing import Any
 import httpx
 
 import dev_identity
+import dev_tenancy
+
+from .places import subject_of
 
 from .commands import run_module
 
@@ -72,6 +75,11 @@ def wait_ready(url: str, running: subprocess.Popen[bytes]) -> None:
     wait_until(answers, START_S, url)
 
 
+def scope_of(tenant: str) -> str:
+    """The scope of the ledger that a tenant's calls are paid from."""
+    return "/".join(f"{level}:{name}" for level, name in subject_of(tenant).items())
+
+
 @dataclass(frozen=True)
 class Emulator:
     """The running emulator and its control plane."""
@@ -93,12 +101,12 @@ class Emulator:
     def ledger(self, tenant: str) -> dict[str, Any]:
         """The tenant's own ledger: allocated, spent, reserved, remaining in microcents."""
         ledgers = self.control("snapshot", method="GET")["ledgers"]
-        found: dict[str, Any] = next(ledger for ledger in ledgers if ledger["scope"] == f"tenant:{tenant}")
+        found: dict[str, Any] = next(ledger for ledger in ledgers if ledger["scope"] == scope_of(tenant))
         return found
 
     def live_holds(self, tenant: str) -> int:
         holds = self.control("snapshot", method="GET")["holds"]
-        return sum(hold["tenant_id"] == tenant for hold in holds)
+        return sum(scope_of(tenant) in hold["scopes"] for hold in holds)
 
 
 @contextmanager
@@ -159,16 +167,16 @@ def installed_app(folder: Path, cycles_url: str) -> App:
         "LLM_PROVIDER": "demo",
         "DEMO_DELAY_MS": "5",
         "SECRET_KEY": secrets.token_urlsafe(32),
-        "TENANT_KEYS_SECRET": secrets.token_urlsafe(32),
         "METRICS_TOKEN": secrets.token_urlsafe(32),
         **dev_identity.environment(),
+        **dev_tenancy.environment(),
         "CYCLES_BASE_URL": cycles_url,
         "CYCLES_ADMIN_URL": cycles_url,
         "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
         "CYCLES_JOURNAL_DIR": str(folder / "journal"),
         "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
     }
-    app = App(folder, environment)
+    app = App(folder, environment | dev_tenancy.account(environment))
     migrated = app.cli("migrate")
     assert migrated.returncode == 0, migrated.stderr
     return app

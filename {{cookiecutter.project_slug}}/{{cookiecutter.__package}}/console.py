@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from .output import fail, faults_of, show
 from .settings import Settings
 from .tenants.admin_api import AdminApi
-from .tenants.errors import TenantsError
+from .tenants.errors import NotOffered, TenantsError
 from .tenants.onboarding import Onboarding
 from .tenants.registry import DATABASE_ERRORS, Registry, open_registry
-from .tenants.vault import Vault
 
 Work = Callable[[Onboarding], Awaitable[Any]]
 """What a command does, given the verbs: it answers a dict or a dataclass."""
@@ -25,7 +24,7 @@ def run(work: Work, as_json: bool) -> None:
     try:
         done = asyncio.run(_work(work))
     except TenantsError as error:
-        fail(error.code, str(error), as_json)
+        fail(error.code, str(error), as_json, 2 if isinstance(error, NotOffered) else 1)
     except ValidationError as error:
         fail("invalid", faults_of(error), as_json)
     except DATABASE_ERRORS as error:
@@ -47,7 +46,7 @@ async def onboarding(settings: Settings, registry: Registry | None = None) -> As
         if settings.cycles_admin_url and settings.cycles_admin_api_key:
             api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
             admin = await stack.enter_async_context(api)
-        yield Onboarding(settings, registry, Vault(settings.tenant_keys_secret), admin)
+        yield Onboarding(settings, registry, admin)
 
 
 async def _work(work: Work) -> Any:

@@ -2,31 +2,20 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import aiohttp
 
 from .budget.balances import UNIT
 from .settings import Settings
-from .tenants.admin_api import AdminApi, AdminError
-from .tenants.errors import TenantsError
-from .tenants.onboarding import EXPIRES_SOON, RETIRE_AFTER, Onboarding, scope_of
+from .tenants.admin_api import AdminApi, AdminError, AdminLedger
+from .tenants.findings import Finding
+from .tenants.onboarding import Onboarding
 from .tenants.records import Tenant
 
 AT_A_TIME = 16
 """Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line. A fault keeps something from working; a warning will, or may."""
-
-    level: Literal["ok", "warning", "fault"]
-    check: str
-    message: str
-    remedy: str = ""
 
 
 async def report(desk: Onboarding) -> dict[str, Any]:
@@ -113,60 +102,42 @@ async def _tenants(desk: Onboarding, admin: AdminApi | None) -> list[Finding]:
     places = asyncio.Semaphore(AT_A_TIME)
 
     async def examined(tenant: Tenant) -> list[Finding]:
-        findings = list(_own(desk, tenant))
-        if admin and tenant.onboarded:
-            async with places:
-                findings += await _at_cycles(admin, tenant)
-        return findings
+        async with places:
+            return await _tenant(desk, tenant, admin)
 
     found = await asyncio.gather(*map(examined, tenants))
     findings = [finding for findings in found for finding in findings]
     sound = len(tenants) - len({finding.check for finding in findings})
-    return [*findings, Finding("ok", "tenants", f"{sound} of {len(tenants)} open tenants are in order")]
+    shared = await desk.accounts.examine(admin) if admin else []
+    return [*shared, *findings, Finding("ok", "tenants", f"{sound} of {len(tenants)} open tenants are in order")]
 
 
-def _own(desk: Onboarding, tenant: Tenant) -> Iterator[Finding]:
-    """What the registry itself tells."""
+async def _tenant(desk: Onboarding, tenant: Tenant, admin: AdminApi | None) -> list[Finding]:
     check = f"tenant {tenant.id}"
     if not tenant.onboarded:
-        yield Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")
-        return
+        return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
-        desk.vault.open(tenant.sealed_key)
-    except TenantsError as error:
-        yield Finding("fault", check, "its Cycles key cannot be read", str(error))
-    expires_at, now = tenant.cycles_key_expires_at, datetime.now(UTC)
-    if expires_at and expires_at < now + EXPIRES_SOON:
-        level: Literal["fault", "warning"] = "fault" if expires_at < now else "warning"
-        message = f"its Cycles key expires at {expires_at:%Y-%m-%d %H:%M} UTC"
-        yield Finding(level, check, message, f"tenants rotate {tenant.id}")
-    if tenant.retire_at and tenant.retire_at < now - RETIRE_AFTER:
-        yield Finding("warning", check, "a replaced Cycles key is live still", "tenants list")
-
-
-async def _at_cycles(admin: AdminApi, tenant: Tenant) -> list[Finding]:
-    """What the control plane tells of its key and ledgers."""
-    check = f"tenant {tenant.id}"
-    try:
-        keys = await admin.live_keys(tenant.id)
-        ledgers = await admin.ledgers(tenant.id)
+        findings = await desk.accounts.examine_tenant(tenant, admin)
+        ledgers = await desk.accounts.ledgers(tenant.id, admin) if admin else []
     except AdminError as error:
         return [Finding("fault", check, str(error), "run doctor again")]
-    findings = []
-    if tenant.cycles_key_id not in {key.key_id for key in keys}:
-        findings.append(Finding("fault", check, "its Cycles key was revoked", f"tenants rotate {tenant.id}"))
-    if not any((ledger.scope, ledger.unit) == (scope_of(tenant.id), UNIT) for ledger in ledgers):
-        message = f"no ledger in {UNIT} at {scope_of(tenant.id)}"
-        findings.append(Finding("fault", check, message, "create it by the Cycles Admin API"))
+    if admin:
+        findings += _ledgers(tenant, desk.settings.scope_of(tenant.id), ledgers)
+    return findings
+
+
+def _ledgers(tenant: Tenant, scope: str, ledgers: list[AdminLedger]) -> Iterator[Finding]:
+    """What the control plane tells of a tenant's ledgers; `scope` must be among them."""
+    check = f"tenant {tenant.id}"
+    ledgers = [ledger for ledger in ledgers if ledger.unit == UNIT]
+    if scope not in {ledger.scope for ledger in ledgers}:
+        yield Finding("fault", check, f"no ledger in {UNIT} at {scope}", "create it by the Cycles Admin API")
     for ledger in ledgers:
-        if ledger.unit != UNIT:
-            continue
         if ledger.status == "FROZEN" and tenant.status == "active":
-            findings.append(Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}"))
+            yield Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}")
         if ledger.status == "ACTIVE" and tenant.status == "suspended":
             message = f"it is suspended, but {ledger.scope} is not frozen"
-            findings.append(Finding("fault", check, message, f"tenants suspend {tenant.id}"))
+            yield Finding("fault", check, message, f"tenants suspend {tenant.id}")
         if ledger.is_over_limit:
             remedy = f"tenants fund {tenant.id}, or reset it"
-            findings.append(Finding("warning", check, f"{ledger.scope} is over its limit", remedy))
-    return findings
+            yield Finding("warning", check, f"{ledger.scope} is over its limit", remedy)

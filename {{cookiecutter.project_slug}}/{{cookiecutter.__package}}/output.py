@@ -24,12 +24,12 @@ def show(answer: dict[str, Any], as_json: bool) -> None:
             _say(f"{name}: {' '.join(value) if isinstance(value, list) else value}")
 
 
-def fail(code: str, message: str, as_json: bool) -> NoReturn:
+def fail(code: str, message: str, as_json: bool, status: int = 1) -> NoReturn:
     """Tell why a command is refused, and end it."""
     _say(message, sys.stderr)
     if as_json:
         _say(json.dumps({"error": {"code": code, "message": message}}))
-    raise SystemExit(1)
+    raise SystemExit(status)
 
 
 def faults_of(error: ValidationError) -> str:

@@ -21,7 +21,6 @@ from .readiness import Readiness
 from .settings import Settings
 from .tenants.identity import Identity
 from .tenants.registry import Registry
-from .tenants.vault import Vault
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +43,12 @@ class Services:
         self.registry = registry
         self.store = store
         self.calls = CallLog(store)
-        self.clients = Clients(settings, registry, Vault(settings.tenant_keys_secret))
+        self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
-        self.guard = Guard(self.clients, prices, self.calls, self.fail_open, settings.cycles_app)
+        self.guard = Guard(settings, self.clients, prices, self.calls, self.fail_open)
         least_cost = prices.least_cost(settings.models)
-        self.preflight = Preflight(self.clients, self.fail_open, settings.cycles_app, least_cost)
+        self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
         self.clients.breaker.on_recovery = self.journal.wake
         self.identity = Identity(registry, settings)

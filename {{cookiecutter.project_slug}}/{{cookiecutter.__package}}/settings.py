@@ -16,12 +16,13 @@ from .budget.prices import Prices, Rates, UnknownModel
 from .llm.providers import ProviderSettings
 from .setting_types import Names, Secrets, UsdPair, secret_faults, weakness
 from .tenants.settings import IdentitySettings
+from .tenants.tenancy import TenancySettings
 
 SECRETS_DIR = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 """Where a container finds secrets, a file each, named as the setting."""
 
 
-class Settings(ProviderSettings, IdentitySettings, BaseSettings):
+class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings):
     """The settings of one process. A missing one is no error here: `faults` tells what serving lacks."""
 
     model_config = SettingsConfigDict(
@@ -33,7 +34,6 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
 
     app_env: Literal["development", "production"] = "production"
     secret_key: Secrets = []
-    tenant_keys_secret: Secrets = []
     allowed_hosts: Names = ["localhost", "127.0.0.1", "[::1]"]
     cors_allow_origins: Names = []
     forwarded_allow_ips: str = "127.0.0.1"
@@ -83,12 +83,16 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
             update={"unlisted": Rates(input=every_input, cached_input=every_input, output=output)}
         )
 
+    def scope_of(self, tenant: str) -> str:
+        """The scope of the ledger that a tenant's calls are paid from."""
+        return "/".join(f"{level}:{name}" for level, name in self.root_of(tenant).items())
+
     def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
         """The SDK's configuration of one tenant's client; time-outs and delays in seconds."""
         return CyclesConfig(
             base_url=self.cycles_base_url,
             api_key=api_key,
-            tenant=tenant,
+            tenant=self.root_of(tenant)["tenant"],
             app=self.cycles_app,
             connect_timeout=self.cycles_connect_timeout,
             read_timeout=self.cycles_read_timeout,
@@ -108,6 +112,7 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
         """The same, by what they are about."""
         return {
             "secrets": self._secret_faults(),
+            "tenancy": self.tenancy_faults(),
             "addresses": self._address_faults(),
             "hosts": self._host_faults(),
             "journal": self._journal_faults(),
@@ -118,7 +123,6 @@ class Settings(ProviderSettings, IdentitySettings, BaseSettings):
 
     def _secret_faults(self) -> list[str]:
         faults = secret_faults("SECRET_KEY", self.secret_key)
-        faults += secret_faults("TENANT_KEYS_SECRET", self.tenant_keys_secret)
         if self.metrics_token and not self.development and (fault := weakness(self.metrics_token)):
             faults.append(f"METRICS_TOKEN {fault}")
         return faults

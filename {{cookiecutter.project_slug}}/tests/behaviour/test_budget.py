@@ -6,7 +6,7 @@ from datetime import datetime
 
 import httpx
 
-from ..running import App, Emulator, wait_until
+from ..running import App, Emulator, scope_of, wait_until
 
 MEMBERS = {"scope", "allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit", "is_over_limit"}
 
@@ -22,7 +22,7 @@ def test_a_tenant_reads_its_own_budget(app: App, api: httpx.Client, emulator: Em
         assert datetime.fromisoformat(budget["as_of"]).tzinfo is not None
         (row,) = budget["balances"]
         assert set(row) == MEMBERS
-        assert row["scope"] == f"tenant:{tenant['id']}"
+        assert row["scope"] == scope_of(tenant["id"])
         assert row["allocated"] == {"unit": "USD_MICROCENTS", "amount": 100_000_000}
         assert row["spent"] == paid["cost"]
         assert row["remaining"]["amount"] == emulator.ledger(tenant["id"])["remaining"]

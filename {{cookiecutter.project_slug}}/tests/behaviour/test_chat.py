@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import App, Emulator, wait_until
+from ..running import App, Emulator, scope_of, wait_until
 
 USD = "USD_MICROCENTS"
 
@@ -97,7 +97,7 @@ def test_a_client_that_leaves_a_plain_call_pays_for_the_call(app: App, emulator:
 
 def test_caps_of_the_engine_lower_max_tokens(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
-    emulator.control("ledger", {"scope": f"tenant:{tenant['id']}", "caps": {"max_tokens": 2}})
+    emulator.control("ledger", {"scope": scope_of(tenant["id"]), "caps": {"max_tokens": 2}})
     for path, body in (("/api/chat", {"prompt": "Hello"}), ("/api/summarize", {"text": "Hello"})):
         answer = api.post(path, json=body, headers=tenant["headers"])
         assert answer.json()["usage"]["output_tokens"] <= 2

@@ -10,6 +10,10 @@ from {{ cookiecutter.__package }}.budget.breaker import Breaker
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id
 from {{ cookiecutter.__package }}.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
 
+from ..running import scope_of
+
+ACME = scope_of("acme")
+
 
 def ledger(scope: str, remaining: int, asked_at: float) -> Ledger:
     return Ledger(scope=scope, allocated=10, spent=0, reserved=0, remaining=remaining, asked_at=asked_at)
@@ -21,7 +25,7 @@ def balances_asked(answers: list[Ledger]) -> tuple[Balances, list[str]]:
     async def ask(tenant: str) -> None:
         asked.append(tenant)
         await asyncio.sleep(0)
-        balances.remember(tenant, answers, listed_at=time.monotonic())
+        balances.replace(tenant, answers, time.monotonic())
 
     balances = Balances(ask)
     return balances, asked
@@ -29,16 +33,26 @@ def balances_asked(answers: list[Ledger]) -> tuple[Balances, list[str]]:
 
 def test_an_answer_to_an_earlier_question_never_replaces_a_later_one() -> None:
     balances, _ = balances_asked([])
-    balances.remember("acme", [ledger("tenant:acme", 5, asked_at=2.0)])
-    balances.remember("acme", [ledger("tenant:acme", 9, asked_at=1.0)])
+    balances.remember([ledger(ACME, 5, asked_at=2.0)])
+    balances.remember([ledger(ACME, 9, asked_at=1.0)])
     known = balances.known("acme")
     assert known is not None
-    assert known.ledgers["tenant:acme"].remaining == 5
+    assert known.ledgers[ACME].remaining == 5
+
+
+def test_what_an_answer_tells_is_kept_for_the_tenant_of_the_scope_and_no_other() -> None:
+    balances, _ = balances_asked([])
+    balances.remember([ledger(ACME, 5, 1.0), ledger(scope_of("acme-2"), 7, 1.0)])
+    for tenant in ("acme", "acme-2"):
+        known = balances.known(tenant)
+        assert known is not None
+        assert list(known.ledgers) == [scope_of(tenant)]
+    assert balances.known("acme-3") is None
 
 
 def test_all_who_wait_for_a_balance_share_one_question() -> None:
     async def read() -> None:
-        balances, asked = balances_asked([ledger("tenant:acme", 5, time.monotonic())])
+        balances, asked = balances_asked([ledger(ACME, 5, time.monotonic())])
         await asyncio.gather(*(balances.read("acme", 15.0) for _ in range(20)))
         assert asked == ["acme"]
         await balances.read("acme", 15.0)
@@ -51,11 +65,11 @@ def test_all_who_wait_for_a_balance_share_one_question() -> None:
 
 def test_a_ledger_that_is_no_longer_listed_is_forgotten() -> None:
     balances, _ = balances_asked([])
-    balances.remember("acme", [ledger("tenant:acme", 5, 1.0), ledger("tenant:acme/app:x", 5, 3.0)])
-    balances.remember("acme", [], listed_at=2.0)
+    balances.remember([ledger(ACME, 5, 1.0), ledger(f"{ACME}/app:x", 5, 3.0)])
+    balances.replace("acme", [], 2.0)
     known = balances.known("acme")
     assert known is not None
-    assert list(known.ledgers) == ["tenant:acme/app:x"]
+    assert list(known.ledgers) == [f"{ACME}/app:x"]
 
 
 def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours() -> None:

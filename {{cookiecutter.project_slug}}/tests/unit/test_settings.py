@@ -8,13 +8,15 @@ import pytest
 import dev_identity
 from {{ cookiecutter.__package }}.settings import Settings
 
+from ..places import SETTINGS
+
 GOOD = {
     "APP_ENV": "production",
-    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
-    "TENANT_KEYS_SECRET": "new-0123456789abcdefghijklmnopqrstuv, old-0123456789abcdefghijklmnopqrstuv",
+    "SECRET_KEY": "new-0123456789abcdefghijklmnopqrstuv, old-0123456789abcdefghijklmnopqrstuv",
     "CYCLES_BASE_URL": "http://127.0.0.1:7878",
     "LLM_PROVIDER": "demo",
     **dev_identity.environment(),
+    **SETTINGS,
 }
 
 
@@ -32,7 +34,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
     environment.setenv("LLM_ALLOWED_MODELS", "")
     settings = Settings()
     assert settings.faults() == []
-    assert [secret.get_secret_value()[:3] for secret in settings.tenant_keys_secret] == ["new", "old"]
+    assert [secret.get_secret_value()[:3] for secret in settings.secret_key] == ["new", "old"]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("SECRET_KEY", ""),
         ("SECRET_KEY", "short"),
         ("SECRET_KEY", "a" * 40),
-        ("TENANT_KEYS_SECRET", "0123456789abcdefghijklmnopqrstuv,short"),
+        ("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv,short"),
         ("METRICS_TOKEN", "short"),
         ("CYCLES_BASE_URL", ""),
         ("CYCLES_BASE_URL", "cycles:7878"),
@@ -51,6 +53,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("LLM_MODEL", "gpt-0"),
         ("LLM_MAX_TOKENS", "0"),
         ("BUDGET_FAIL_OPEN", "true"),
+        *((name, "") for name in SETTINGS),
     ],
 )
 def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from ..tenants.tenancy import owner_of
+
 UNIT = "USD_MICROCENTS"
 REMEMBERED_TENANTS = 10_000
 
@@ -79,31 +81,41 @@ def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:
 
 
 class Balances:
-    """The memory, and the way to refresh it: `ask(tenant)` makes one balances call and remembers its answer."""
+    """The memory, and the way to refresh it: `ask(tenant)` lists a tenant's ledgers and has `replace` keep them."""
 
     def __init__(self, ask: Callable[[str], Awaitable[None]]) -> None:
         self._ask = ask
         self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
         self._asking: dict[str, asyncio.Task[None]] = {}
 
-    def remember(self, tenant: str, ledgers: list[Ledger], *, listed_at: float | None = None) -> None:
-        """Keep what an answer told. A figure asked for earlier never replaces one asked for later.
+    def remember(self, ledgers: Iterable[Ledger]) -> None:
+        """Keep what an answer told, each ledger for the tenant that its scope names, whoever asked.
 
-        `listed_at`: when the call went out (monotonic seconds), if it was the one that lists all ledgers.
+        A figure asked for earlier never replaces one asked for later. What lies above the tenants is nobody's.
         """
-        known = self._known.get(tenant)
-        if known is None:
-            known = self._known[tenant] = Snapshot({}, datetime.now(UTC))
-        if listed_at is not None:
-            # a scope that is no longer listed is gone, unless something newer spoke of it
-            known.ledgers = {scope: old for scope, old in known.ledgers.items() if old.asked_at > listed_at}
-            known.listed_at = listed_at
-            known.as_of = datetime.now(UTC)
         for ledger in ledgers:
+            if (tenant := owner_of(ledger.scope)) is None:
+                continue
+            known = self._snapshot(tenant)
             old = known.ledgers.get(ledger.scope)
             if old is None or old.asked_at <= ledger.asked_at:
                 known.ledgers[ledger.scope] = ledger
                 known.as_of = datetime.now(UTC)
+
+    def replace(self, tenant: str, ledgers: Iterable[Ledger], listed_at: float) -> None:
+        """Keep all of a tenant's ledgers, as listed by a call that went out at `listed_at` (monotonic seconds)."""
+        known = self._snapshot(tenant)
+        # a scope that is no longer listed is gone, unless something newer spoke of it
+        known.ledgers = {scope: old for scope, old in known.ledgers.items() if old.asked_at > listed_at}
+        known.listed_at = listed_at
+        known.as_of = datetime.now(UTC)
+        self.remember(ledgers)
+
+    def _snapshot(self, tenant: str) -> Snapshot:
+        known = self._known.get(tenant)
+        if known is None:
+            known = self._known[tenant] = Snapshot({}, datetime.now(UTC))
+        return known
 
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)

@@ -17,9 +17,9 @@ from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
 from ..tenants.registry import Registry
-from ..tenants.vault import Vault
+from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
-from .balances import Balances, ledgers_of
+from .balances import Balances, Ledger, ledgers_of
 from .breaker import Breaker
 
 log = structlog.get_logger(__name__)
@@ -47,8 +47,9 @@ class TenantClient(AsyncCyclesClient):
     exceptions drop the body, and its context managers do not tell what was charged.
     """
 
-    def __init__(self, clients: "Clients", config: CyclesConfig) -> None:
+    def __init__(self, clients: "Clients", tenant: str, config: CyclesConfig) -> None:
         # not super().__init__: it would open a pool
+        self._tenant = tenant
         self._config = config
         self._clients = clients
         self.reserved: CyclesResponse | None = None
@@ -107,7 +108,7 @@ class TenantClient(AsyncCyclesClient):
         charged = response.get_body_attribute("charged")  # events tell it only where the ledger did not take it all
         if response.is_success and charged:
             uncharged = body["actual"]["amount"] - charged["amount"]
-            self._clients.note_uncharged(self._config.tenant or "", settlement, uncharged)
+            self._clients.note_uncharged(self._tenant, settlement, uncharged)
 
     async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
@@ -125,26 +126,26 @@ class TenantClient(AsyncCyclesClient):
 
     async def _send(self, method: str, path: str, *, headers: dict[str, str], **options: Any) -> CyclesResponse:
         headers["X-Cycles-API-Key"] = self._config.api_key
-        response = await self._clients.send(self._config.tenant or "", method, path, headers=headers, **options)
+        response = await self._clients.send(method, path, headers=headers, **options)
         if response.status == 401 and await self._has_newer_key():
             headers["X-Cycles-API-Key"] = self._config.api_key
-            response = await self._clients.send(self._config.tenant or "", method, path, headers=headers, **options)
+            response = await self._clients.send(method, path, headers=headers, **options)
         return response
 
     async def _has_newer_key(self) -> bool:
         """After a 401: the key may have been rotated since it was read."""
         used = self._config.api_key
-        self._config = await self._clients.reread(self._config.tenant or "")
+        self._config = await self._clients.reread(self._tenant)
         return self._config.api_key != used
 
 
 class Clients:
     """What all tenants' clients of one process share. Open it inside the running event loop; close it at the end."""
 
-    def __init__(self, settings: Settings, registry: Registry, vault: Vault) -> None:
+    def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self._vault = vault
+        self._keys = CyclesKeys(settings)
         self._configs: LRUCache[str, tuple[float, CyclesConfig]] = LRUCache(HELD_CONFIGS)
         self._session: aiohttp.ClientSession | None = None
         self.breaker = Breaker()
@@ -158,19 +159,17 @@ class Clients:
         """A client that acts for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
         held = self._configs.get(tenant)
         if held is None or held[0] < time.monotonic():
-            return TenantClient(self, await self.reread(tenant))
-        return TenantClient(self, held[1])
+            return TenantClient(self, tenant, await self.reread(tenant))
+        return TenantClient(self, tenant, held[1])
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """The tenant's configuration with its key as it stands in the registry now."""
         row = await self._registry.tenant(tenant)
-        if row is None or not row.sealed_key:
-            raise Problem("budget_misconfigured")
-        config = self._settings.cycles_config(tenant, self._vault.open(row.sealed_key))
+        config = self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
         self._configs[tenant] = (time.monotonic() + KEY_LIFE_S, config)
         return config
 
-    async def send(self, tenant: str, method: str, path: str, **options: Any) -> CyclesResponse:
+    async def send(self, method: str, path: str, **options: Any) -> CyclesResponse:
         """One HTTP call. No answer is a CyclesResponse of status -1, as in the SDK; it raises nothing else."""
         asked_at = time.monotonic()
         self.calls += 1
@@ -189,8 +188,7 @@ class Clients:
         if status < 300:
             self.breaker.succeeded()
             if "balances" in body:
-                listed_at = asked_at if path == BALANCES else None
-                self.balances.remember(tenant, ledgers_of(body, asked_at), listed_at=listed_at)
+                self.balances.remember(ledgers_of(body, asked_at))
             return CyclesResponse.success(status, body, headers=headers)
         message = str(body.get("message") or body.get("error") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
@@ -207,7 +205,7 @@ class Clients:
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""
-        response = await self.send("", "GET", "/actuator/health/readiness")
+        response = await self.send("GET", "/actuator/health/readiness")
         return response.is_success
 
     async def aclose(self) -> None:
@@ -234,9 +232,18 @@ class Clients:
         client = await self.of(tenant)
         if self.breaker.refuses:
             raise Problem("budget_unavailable")
-        response = await client.get_balances(tenant=tenant, limit="200")
-        if not response.is_success:
-            raise Problem(code_of_response(response))
+        asked_at = time.monotonic()
+        query = {**self._settings.root_of(tenant), "limit": "200"}
+        ledgers: list[Ledger] = []
+        while True:
+            response = await client.get_balances(**query)
+            if not response.is_success:
+                raise Problem(code_of_response(response))
+            ledgers += ledgers_of(response.body, asked_at)
+            if not (cursor := response.get_body_attribute("next_cursor")):
+                break
+            query["cursor"] = cursor
+        self.balances.replace(tenant, ledgers, asked_at)
 
 
 def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:

@@ -39,14 +39,13 @@ class FailOpen:
     def outage_is_over(self) -> None:
         self._taken.clear()
 
-    def book(self, config: CyclesConfig, subject: Subject, model: str, *, held: int, cost: int) -> str | None:
-        """Journal `cost` microcents as an event, to be delivered when Cycles is back; give the rest of `held` back.
-
-        Returns the event's idempotency key.
-        """
-        tenant = config.tenant or ""
+    def give_back(self, tenant: str, amount: int) -> None:
+        """Return `amount` microcents of what was taken, for they were not needed."""
         if tenant in self._taken:
-            self._taken[tenant] -= held - cost
+            self._taken[tenant] -= amount
+
+    def book(self, config: CyclesConfig, subject: Subject, model: str, cost: int) -> str | None:
+        """Journal `cost` microcents as an event, to be delivered when Cycles is back. Returns its idempotency key."""
         if not cost or config.journal_dir is None:
             return None
         key = f"unguarded-{uuid.uuid4()}"
@@ -57,7 +56,7 @@ class FailOpen:
             "actual": {"unit": UNIT, "amount": cost},
             "overage_policy": "ALLOW_IF_AVAILABLE",
         }
-        folder = Path(config.journal_dir) / journal_folder(config.base_url, tenant)
+        folder = Path(config.journal_dir) / journal_folder(config.base_url, config.tenant or "")
         CommitJournal(folder).record(
             PendingCommitRecord(reservation_id=key, base_url=config.base_url, mode="event", event_fallback_body=event)
         )

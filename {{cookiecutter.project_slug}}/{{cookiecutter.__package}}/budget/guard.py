@@ -40,7 +40,9 @@ from ..calls.record import CallLog, CallRecord
 from ..llm.provider import AnsweredBy, Completion, Delta, ProviderError, Request, Tally, Usage
 from ..metrics import CALLS, CHARGED
 from ..problems import Problem
+from ..settings import Settings
 from ..tenants.records import Caller
+from ..tenants.tenancy import owner_of
 from .balances import UNIT, ledgers_of
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
@@ -121,7 +123,7 @@ class Hold:
         """Take over what the engine's answer to the reserve allows and tells."""
         self.caps = caps
         self.request = capped(self.request, caps)
-        self.remaining = _least_remaining([answer])
+        self.remaining = self._least_remaining([answer])
 
     def settle(self, usage: StreamUsage, prices: Prices) -> None:
         """Tell the SDK what to commit. Raises NothingUsed, which makes its context manager release instead."""
@@ -137,7 +139,7 @@ class Hold:
         if settled is not None and settled.is_success and (charged := settled.get_body_attribute("charged")):
             self.uncharged = max(0, self.cost - charged["amount"])
             self.cost = charged["amount"]
-        self.remaining = _least_remaining([settled, reserved])
+        self.remaining = self._least_remaining([settled, reserved])
 
     def record(self, started: float, reservation_id: str | None = None) -> CallRecord:
         """Count the call, and write it down. `started` is monotonic seconds."""
@@ -161,6 +163,13 @@ class Hold:
             request_id=work.request_id,
             duration_ms=int((time.monotonic() - started) * 1000),
         )
+
+    def _least_remaining(self, answers: Iterable[CyclesResponse | None]) -> int | None:
+        """Microcents that the tenant's tightest ledger has left, by the first of the answers that tells."""
+        bodies = (answer.body for answer in answers if answer is not None and answer.is_success)
+        ledgers = next((found for body in bodies if (found := ledgers_of(body, 0.0))), [])
+        tenant = self.work.caller.tenant
+        return min((ledger.remaining for ledger in ledgers if owner_of(ledger.scope) == tenant), default=None)
 
 
 class NothingUsed(Exception):
@@ -188,12 +197,14 @@ class _AwaitedHold(Hold):
 class Guard:
     """Guards calls of a model. Shared by all requests of a process."""
 
-    def __init__(self, clients: Clients, prices: Prices, calls: CallLog, fail_open: FailOpen, app: str) -> None:
+    def __init__(
+        self, settings: Settings, clients: Clients, prices: Prices, calls: CallLog, fail_open: FailOpen
+    ) -> None:
+        self._settings = settings
         self._clients = clients
         self._prices = prices
         self._calls = calls
         self._fail_open = fail_open
-        self._app = app
         self._running: set[asyncio.Task[Any]] = set()
         self.draining = False
         """Set when the process is stopping: nothing new is held."""
@@ -255,14 +266,13 @@ class Guard:
             hold.charge(self._prices)
         hold.outcome = "unguarded"
         work = hold.work
-        booking = self._fail_open.book(
-            client.config, self.subject(work), work.request.model, held=hold.amount, cost=hold.cost
-        )
+        self._fail_open.give_back(work.caller.tenant, hold.amount - hold.cost)
+        booking = self._fail_open.book(client.config, self.subject(work), work.request.model, hold.cost)
         self._note(hold, started, booking)
 
     def subject(self, work: Work) -> Subject:
         """Whom and what the call is booked under."""
-        return subject_of(work.caller.tenant, self._app, work.end_user, work.agent)
+        return subject_of(self._settings, work.caller.tenant, work.end_user, work.agent)
 
     def _members(self, hold: Hold) -> dict[str, Any]:
         tenant = hold.work.caller.tenant
@@ -351,13 +361,6 @@ def refusal_of(answer: CyclesResponse | None, members: dict[str, Any]) -> Proble
         )
     retry_after = answer.retry_after_ms_header
     return Problem(code, retry_after=None if retry_after is None else retry_after // 1000, members=members)
-
-
-def _least_remaining(answers: Iterable[CyclesResponse | None]) -> int | None:
-    """Microcents that the tightest ledger has left, by the first of the answers that tells."""
-    bodies = (answer.body for answer in answers if answer is not None and answer.is_success)
-    ledgers = next((found for body in bodies if (found := ledgers_of(body, 0.0))), [])
-    return min((ledger.remaining for ledger in ledgers), default=None)
 
 
 def capped(request: Request, caps: Caps | None) -> Request:

@@ -7,6 +7,7 @@ from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
 
 from ..problems import Problem, code_of_cycles
+from ..settings import Settings
 from .balances import REMEMBERED_TENANTS, UNIT, Ledger, Snapshot
 from .clients import Clients, code_of_response
 from .fail_open import FailOpen
@@ -25,10 +26,10 @@ class Preflight:
     `least_cost` is the microcents of the cheapest call there is.
     """
 
-    def __init__(self, clients: Clients, fail_open: FailOpen, app: str, least_cost: int) -> None:
+    def __init__(self, settings: Settings, clients: Clients, fail_open: FailOpen, least_cost: int) -> None:
+        self._settings = settings
         self._clients = clients
         self._fail_open = fail_open
-        self._app = app
         self._least_cost = least_cost
         self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
         self._denied: TTLCache[str, str] = TTLCache(REMEMBERED_TENANTS, FRESH_S)
@@ -56,7 +57,7 @@ class Preflight:
 
     def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
         """Why no call can be paid, as far as is known: even with all holds given back it would not do."""
-        for ledger in known.along(scopes_of(subject_of(tenant, self._app))):  # those that every call counts in
+        for ledger in known.along(scopes_of(subject_of(self._settings, tenant))):  # those that every call counts in
             if ledger.blocked:
                 return ledger.blocked, ledger
             if ledger.remaining + ledger.reserved < self._least_cost:
@@ -76,7 +77,7 @@ class Preflight:
         response = await client.decide(
             DecisionRequest(
                 idempotency_key=str(uuid.uuid4()),
-                subject=subject_of(tenant, self._app),
+                subject=subject_of(self._settings, tenant),
                 action=Action(kind="llm.completion", name="preflight"),
                 estimate=Amount(unit=Unit.USD_MICROCENTS, amount=self._least_cost),
             )

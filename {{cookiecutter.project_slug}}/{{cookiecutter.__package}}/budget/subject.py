@@ -5,19 +5,21 @@ import re
 
 from runcycles import Subject
 
+from ..settings import Settings
+
 _PLAIN = re.compile(r"[a-z0-9.-]")
 LONGEST = 128
 
 
-def subject_of(tenant: str, app: str, end_user: str | None = None, agent: str | None = None) -> Subject:
+def subject_of(settings: Settings, tenant: str, end_user: str | None = None, agent: str | None = None) -> Subject:
     """The Cycles subject of a call: tenant and app, and where they are named the end user and the agent.
 
     Cycles orders the levels tenant, workspace, app, workflow, agent, toolset; a level that has no ledger is
     not enforced, so an end user or agent is limited as soon as somebody gives it a ledger of its own.
     """
     return Subject(
-        tenant=tenant,
-        app=scope_id(app),
+        **settings.root_of(tenant),
+        app=scope_id(settings.cycles_app),
         workflow=scope_id(end_user) if end_user else None,
         agent=scope_id(agent) if agent else None,
     )

@@ -103,8 +103,7 @@ def decoration_of(hold: Hold, subject: Subject, prices: Prices) -> dict[str, Any
         "action_name": hold.request.model,
         "ttl_ms": HOLD_TTL_MS,
         "overage_policy": OVERAGE_POLICY,
-        "workflow": subject.workflow,
-        "agent": subject.agent,
+        **subject.model_dump(exclude_none=True),
     }
 
 

@@ -46,6 +46,7 @@ class CyclesKey(BaseModel):
 
     key_id: str
     name: str = ""
+    key_prefix: str = ""
     status: str = "ACTIVE"
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
@@ -117,10 +118,10 @@ class AdminApi:
             if error.code != "key_revoked":
                 raise
 
-    async def create_ledger(self, tenant: str, scope: str, *, allocated: int, overdraft: int) -> bool:
+    async def create_ledger(self, scope: str, *, allocated: int, overdraft: int) -> bool:
         """Create a ledger. False, and nothing is changed, when the scope has one."""
         body = {
-            "tenant_id": tenant,
+            "tenant_id": _tenant_of(scope),
             "scope": scope,
             "unit": UNIT,
             "allocated": _amount(allocated),
@@ -134,17 +135,18 @@ class AdminApi:
             return False
         return True
 
-    async def ledgers(self, tenant: str) -> list[AdminLedger]:
-        """All ledgers of a tenant, in every unit."""
-        rows = await self._list("/v1/admin/budgets", "ledgers", {"tenant_id": tenant})
+    async def ledgers(self, tenant: str, scope: str = "") -> list[AdminLedger]:
+        """All ledgers of a Cycles tenant, in every unit, whose scope begins with `scope`, as text does."""
+        query = {"tenant_id": tenant, "scope_prefix": scope or f"tenant:{tenant}"}
+        rows = await self._list("/v1/admin/budgets", "ledgers", query)
         return [AdminLedger.model_validate(row) for row in rows]
 
-    async def fund(self, tenant: str, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
+    async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
         """CREDIT, or RESET_SPENT, a ledger; microcents that remain.
 
         The engine keeps idempotency keys for 24 h, in one space for all tenants. A frozen ledger refuses.
         """
-        query = {"scope": scope, "unit": UNIT, "tenant_id": tenant}
+        query = {"scope": scope, "unit": UNIT, "tenant_id": _tenant_of(scope)}
         body = {"operation": operation, "amount": _amount(amount), "idempotency_key": idempotency_key}
         answer = await self._send("POST", "/v1/admin/budgets/fund", query=query, body=body)
         return int(answer["new_remaining"]["amount"])
@@ -201,6 +203,11 @@ class AdminApi:
             code = str(answer.get("error", status)).lower()
             raise AdminError(code, status, f"Cycles refuses: {answer.get('message') or code}")
         return answer
+
+
+def _tenant_of(scope: str) -> str:
+    """The Cycles tenant that a scope lies in."""
+    return scope.partition("/")[0].removeprefix("tenant:")
 
 
 def _place(ledger: AdminLedger) -> dict[str, str]:

@@ -10,3 +10,7 @@ class TenantsError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotOffered(TenantsError):
+    """What is asked for makes no sense for the way in which this project is set up."""

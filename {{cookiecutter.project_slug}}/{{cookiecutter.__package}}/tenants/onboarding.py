@@ -6,7 +6,7 @@ runs at the same moment end in one Cycles key: a key is stored only in place of 
 
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
@@ -14,22 +14,12 @@ from typing import Literal
 from ..budget.balances import UNIT
 from ..budget.prices import format_usd, parse_usd
 from ..settings import Settings
+from .accounts import Accounts
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import TenantsError
 from .identity import first_credential
 from .records import Adjustment, Tenant
 from .registry import Registry
-from .vault import Vault
-
-RETIRE_AFTER = timedelta(minutes=15)
-"""When no hold made with a replaced Cycles key can live any more.
-
-A hold of 60 s with the engine's ten extensions lives 11 minutes, and has 60 s of grace for its commit; the
-rest is for the serving processes to learn of the new key (clients.KEY_LIFE_S).
-"""
-
-EXPIRES_SOON = timedelta(days=30)
-"""A Cycles key that has no longer than this to live is worth a warning."""
 
 ENGINE_REMEMBERS = timedelta(hours=23)
 """How long a request may be repeated under its idempotency key: the engine's 24 h, less for wrong clocks."""
@@ -97,16 +87,16 @@ class Listing:
 
 
 class Onboarding:
-    """The verbs. Each raises TenantsError (AdminError, VaultError) in an operator's words.
+    """The verbs. Each raises TenantsError (AdminError) in an operator's words.
 
     `admin` is None without CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY: what needs it is refused then. Amounts
     come in as USD text.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, vault: Vault, admin: AdminApi | None) -> None:
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi | None) -> None:
         self.settings = settings
         self.registry = registry
-        self.vault = vault
+        self.accounts = Accounts(settings, registry)
         self.admin = admin
 
     async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Added:
@@ -134,11 +124,8 @@ class Onboarding:
                 tenant = await self._known(tenant_id)
         _check_same(tenant, name, microcents)
         if tenant.onboarded:
-            return await self._added_before(tenant, limit)
-        await admin.ensure_tenant(tenant_id, name)
-        if not tenant.sealed_key:
-            await self._mint(tenant)
-        await self._retire(tenant_id, "left by an interrupted onboarding")
+            return await self._added_before(tenant, admin, limit)
+        await self.accounts.begin(tenant, admin)
         note = await self._ensure_ledger(tenant)
         api_key, plain = first_credential(tenant_id)
         created = await self.registry.finish_onboarding(tenant_id, api_key)
@@ -146,17 +133,8 @@ class Onboarding:
 
     async def listing(self) -> Listing:
         """All tenants, by ID. Also revokes the replaced keys whose time has come, given admin access."""
-        notes = []
-        try:
-            await self.retire_keys()
-        except AdminError as error:
-            notes.append(f"replaced keys are not revoked yet: {error}")
         tenants = await self.registry.tenants()
-        soon = datetime.now(UTC) + EXPIRES_SOON
-        for tenant in tenants:
-            expiry = tenant.cycles_key_expires_at
-            if tenant.status != "closed" and expiry and expiry < soon:
-                notes.append(f"the Cycles key of {tenant.id} expires on {expiry:%Y-%m-%d}: `tenants rotate` it")
+        notes = await self.accounts.look_after(tenants, self.admin)
         return Listing(tenants=[_listed(tenant) for tenant in tenants], note="\n".join(notes))
 
     async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Funded:
@@ -214,17 +192,17 @@ class Onboarding:
 
         The ledgers are frozen. The Cycles tenant is left as it is: suspended, it would refuse their commits.
         """
-        admin = self._control()
+        self._control()  # refuses before anything is written
         tenant = await self._open(tenant_id)
         await self.registry.update_tenant(tenant.id, status="suspended")
-        await _freeze(admin, tenant)
+        await self._freeze(tenant)
         return Done(tenant=tenant.id, note="suspended: callers get 403 within seconds; calls in flight still settle")
 
     async def resume(self, tenant_id: str) -> Done:
         """Serve a suspended tenant again."""
         admin = self._control()
         tenant = await self._open(tenant_id)
-        for ledger in await admin.ledgers(tenant.id):
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
             if ledger.status == "FROZEN":
                 await admin.unfreeze(ledger)
         await self.registry.update_tenant(tenant.id, status="active")
@@ -232,56 +210,34 @@ class Onboarding:
 
     async def rotate(self, tenant_id: str, *, now: bool = False) -> Done:
         """Replace the Cycles key. The old one is revoked when its last hold is over, or at once (`now`)."""
-        self._control()  # refuses before anything is written
-        tenant = await self._open(tenant_id)
-        # first, so that the key of a run that is killed after minting it is revoked in time too
-        retire_at = datetime.now(UTC) + RETIRE_AFTER
-        await self.registry.update_tenant(tenant.id, retire_at=retire_at)
-        if not await self._mint(replace(tenant, retire_at=retire_at)):
-            raise TenantsError("rotation_overtaken", f"Another run changes the key of {tenant_id}: try again")
-        if now:
-            await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
-            await self._retire(tenant.id, "rotated")
-            return Done(tenant=tenant.id, note="the new key is in use, the old one revoked")
-        who = "the app, if it has admin access, or else the next `tenants list` or `reset`"
-        note = f"the new key is in use; the old one is revoked after {retire_at:%H:%M} UTC by {who}"
-        return Done(tenant=tenant.id, note=note)
-
-    async def retire_keys(self) -> list[str]:
-        """Revoke the replaced keys whose time has come, given admin access; the IDs of their tenants."""
-        if self.admin is None:
-            return []
-        due = await self.registry.tenants_to_retire(datetime.now(UTC))
-        for tenant in due:
-            await self._retire(tenant.id, "rotated")
-        return [tenant.id for tenant in due]
-
-    async def close(self, tenant_id: str, *, force: bool = False) -> Done:
-        """Refuse the tenant's callers for good, revoke its Cycles keys; not while holds live unless forced."""
         admin = self._control()
         tenant = await self._open(tenant_id)
-        held = _held(await admin.ledgers(tenant.id))
+        return Done(tenant=tenant.id, note=await self.accounts.rotate(tenant, admin, now=now))
+
+    async def retire_keys(self) -> None:
+        """Revoke, given admin access, the replaced keys whose time has come."""
+        if self.admin is not None:
+            await self.accounts.retire_keys(self.admin)
+
+    async def close(self, tenant_id: str, *, force: bool = False) -> Done:
+        """Refuse the tenant's callers and new holds for good; not while holds live unless forced."""
+        admin = self._control()
+        tenant = await self._open(tenant_id)
+        held = _held(await self.accounts.ledgers(tenant.id, admin))
         if held and not force:
             what = f"Calls of {tenant.id} in flight hold {format_usd(held)} USD"
             raise TenantsError("holds_live", f"{what}: suspend it and wait, or lose their settlement by --force")
-        await self.registry.update_tenant(tenant.id, status="closed", retire_at=datetime.now(UTC) + RETIRE_AFTER)
-        await _freeze(admin, tenant)
+        await self.accounts.before_close(tenant)
+        await self.registry.update_tenant(tenant.id, status="closed")
+        await self._freeze(tenant)
         # a call may have come in between; now that the ledgers are frozen, no other can
-        if _held(await admin.ledgers(tenant.id)) and not force:
-            note = "closed: callers get 401; calls in flight settle, `tenants list` revokes the keys after that"
-            return Done(tenant=tenant.id, note=note)
-        await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
-        await self._retire(tenant.id, "closed")
-        note = "closed: callers get 401, the Cycles keys are revoked"
-        lost = f"; {format_usd(held)} USD held by calls in flight cannot be charged" if held else ""
-        return Done(tenant=tenant.id, note=note + lost)
+        held = _held(await self.accounts.ledgers(tenant.id, admin))
+        note = await self.accounts.after_close(tenant, admin, held, force=force)
+        return Done(tenant=tenant.id, note=f"closed: callers get 401; {note}")
 
     async def rewrap(self) -> Rewrapped:
         """Seal every Cycles key anew with the newest of TENANT_KEYS_SECRET."""
-        sealed = [tenant for tenant in await self.registry.tenants() if tenant.sealed_key]
-        for tenant in sealed:
-            await self.registry.update_tenant(tenant.id, sealed_key=self.vault.rewrap(tenant.sealed_key))
-        return Rewrapped(tenants=[tenant.id for tenant in sealed])
+        return Rewrapped(tenants=await self.accounts.rewrap())
 
     def _control(self) -> AdminApi:
         if self.admin is None:
@@ -311,50 +267,26 @@ class Onboarding:
             raise TenantsError("tenant_suspended", f"Tenant {tenant_id} is suspended: `tenants resume` it first")
         return tenant
 
-    async def _added_before(self, tenant: Tenant, limit: int | None) -> Added:
-        await self._retire(tenant.id, "left by an interrupted onboarding")
+    async def _added_before(self, tenant: Tenant, admin: AdminApi, limit: int | None) -> Added:
+        await self.accounts.begin(tenant, admin)
         note = "onboarded before, nothing done"
         if limit is not None and limit != tenant.overdraft:
-            await self._control().set_overdraft(scope_of(tenant.id), limit)
+            await admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
             await self.registry.update_tenant(tenant.id, overdraft=limit)
             note = f"onboarded before; its overdraft limit is now {format_usd(limit)} USD"
         return Added(tenant=tenant.id, created=False, api_key=None, note=note)
 
-    async def _mint(self, tenant: Tenant) -> bool:
-        """Make a Cycles key and use it from now on. False if another run has changed the key meanwhile."""
-        key = await self._control().mint_key(tenant.id, tenant.cycles_key_name)
-        if key.key_secret is None:
-            raise AdminError("admin_failed", 200, "Cycles told no secret of the key that it made")
-        stored = await self.registry.update_tenant(
-            tenant.id,
-            given={"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at},
-            sealed_key=self.vault.seal(key.key_secret.get_secret_value()),
-            cycles_key_id=key.key_id,
-            cycles_key_expires_at=key.expires_at,
-        )
-        if not stored:
-            await self._control().revoke_key(key.key_id, "another run was quicker")
-        return stored
-
-    async def _retire(self, tenant_id: str, reason: str) -> None:
-        """Revoke the keys that this registry made for a tenant, but the one in use, unless it is too early."""
-        keys = await self._control().live_keys(tenant_id)
-        # read after them: a rotation that has minted one of them has put `retire_at` off before
-        tenant = await self._known(tenant_id)
-        if tenant.retire_at and tenant.retire_at > datetime.now(UTC):
-            return
-        in_use = None if tenant.status == "closed" else tenant.cycles_key_id
-        for key in keys:
-            if key.name == tenant.cycles_key_name and key.key_id != in_use:
-                await self._control().revoke_key(key.key_id, reason)
-        if tenant.retire_at:
-            await self.registry.update_tenant(tenant_id, given={"retire_at": tenant.retire_at}, retire_at=None)
+    async def _freeze(self, tenant: Tenant) -> None:
+        admin = self._control()
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
+            if ledger.status == "ACTIVE":
+                await admin.freeze(ledger)
 
     async def _ensure_ledger(self, tenant: Tenant) -> str:
-        scope = scope_of(tenant.id)
+        scope = self.settings.scope_of(tenant.id)
         admin = self._control()
-        await admin.create_ledger(tenant.id, scope, allocated=tenant.budget, overdraft=tenant.overdraft)
-        for ledger in await admin.ledgers(tenant.id):
+        await admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
             if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated != tenant.budget:
                 had = f"Cycles had a ledger of {format_usd(ledger.allocated)} USD for {tenant.id}"
                 return f"onboarded; {had}, which was left as it is: see `tenants reset`"
@@ -363,8 +295,7 @@ class Onboarding:
     async def _apply(self, wanted: Adjustment) -> int:
         """Ask the engine for it; microcents that remain."""
         return await self._control().fund(
-            wanted.tenant,
-            scope_of(wanted.tenant),
+            self.settings.scope_of(wanted.tenant),
             "CREDIT" if wanted.kind == "fund" else "RESET_SPENT",
             wanted.amount,
             wanted.idempotency_key,
@@ -402,11 +333,6 @@ class Onboarding:
         return remaining
 
 
-def scope_of(tenant_id: str) -> str:
-    """The scope of the ledger that a tenant's calls are paid from."""
-    return f"tenant:{tenant_id}"
-
-
 def _listed(tenant: Tenant) -> Listed:
     expires_at = tenant.cycles_key_expires_at
     return Listed(
@@ -417,12 +343,6 @@ def _listed(tenant: Tenant) -> Listed:
         onboarded=tenant.onboarded,
         key_expires_at=expires_at.isoformat() if expires_at else None,
     )
-
-
-async def _freeze(admin: AdminApi, tenant: Tenant) -> None:
-    for ledger in await admin.ledgers(tenant.id):
-        if ledger.status == "ACTIVE":
-            await admin.freeze(ledger)
 
 
 def check_id(tenant_id: str) -> None:

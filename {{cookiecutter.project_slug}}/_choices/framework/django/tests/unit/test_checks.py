@@ -4,14 +4,15 @@ import pytest
 
 import dev_identity
 
+from ..places import SETTINGS
 from ..running import App
 
 PRODUCTION = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuv",
-    "TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv",
     "CYCLES_BASE_URL": "http://127.0.0.1:7878",
     "LLM_PROVIDER": "demo",
     **dev_identity.environment(),
+    **SETTINGS,
 }
 
 
@@ -32,11 +33,11 @@ def test_a_deployment_with_all_settings_is_clean(tmp_path: Path) -> None:
     ("name", "value", "check"),
     [
         ("SECRET_KEY", "short", "budget.E001"),
-        ("TENANT_KEYS_SECRET", "", "budget.E001"),
         ("ALLOWED_HOSTS", "*", "budget.E003"),
         ("CYCLES_JOURNAL_DIR", "/dev/null/journal", "budget.E004"),
         ("CYCLES_BASE_URL", "", "budget.E005"),
         ("LLM_MODEL", "gpt-0", "budget.E006"),
+        *((name, "", "budget.E008") for name in SETTINGS),
     ],
 )
 def test_each_fault_of_a_deployment_has_its_id(tmp_path: Path, name: str, value: str, check: str) -> None:

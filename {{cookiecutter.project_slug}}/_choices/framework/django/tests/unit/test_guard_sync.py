@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import ROOT, App, Emulator
+from ..running import ROOT, App, Emulator, scope_of
 
 HELLO = {"text": "Hello"}
 
@@ -93,7 +93,7 @@ def test_the_synchronous_view_answers_as_the_asynchronous_one(app: App, api: htt
 
 def test_caps_and_refusals_reach_the_synchronous_view(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
-    emulator.control("ledger", {"scope": f"tenant:{tenant['id']}", "caps": {"max_tokens": 2}})
+    emulator.control("ledger", {"scope": scope_of(tenant["id"]), "caps": {"max_tokens": 2}})
     answer = api.post("/api/sync/summarize", json=HELLO, headers=tenant["headers"])
     assert answer.json()["usage"]["output_tokens"] <= 2
     assert api.post("/api/sync/summarize", json=HELLO).status_code == 401

@@ -13,6 +13,7 @@ IDS = {
     "addresses": "budget.E005",
     "models": "budget.E006",
     "provider": "budget.E007",
+    "tenancy": "budget.E008",
 }
 """What the faults of `Settings.faults_by_concern` are called."""
 

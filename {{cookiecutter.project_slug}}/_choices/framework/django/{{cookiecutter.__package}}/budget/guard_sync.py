@@ -23,7 +23,7 @@ from ..calls.models import CallRow
 from ..llm.provider import ProviderError
 from ..problems import Problem
 from ..tenants.models import TenantRow
-from ..tenants.vault import Vault
+from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
 from .clients import CAPPED, plain
@@ -41,7 +41,7 @@ def hold(work: Work) -> Iterator[Hold]:
     """
     started = time.monotonic()
     client, held = SyncClient(work.caller.tenant), Hold(work, settings.ENV.prices.hold_for(work.request))
-    subject = subject_of(work.caller.tenant, settings.ENV.cycles_app, work.end_user, work.agent)
+    subject = subject_of(settings.ENV, work.caller.tenant, work.end_user, work.agent)
     failure: BaseException | None = None
     try:
         with suppress(NothingUsed), client.stream_reservation(**reservation_of(held, subject)) as reservation:
@@ -145,9 +145,7 @@ def _note(held: Hold, started: float, reservation_id: str | None = None) -> None
 
 def _config_of(tenant: str) -> CyclesConfig:
     row = TenantRow.objects.filter(id=tenant).first()
-    if row is None or not row.sealed_key:
-        raise Problem("budget_misconfigured")
-    return settings.ENV.cycles_config(tenant, Vault(settings.ENV.tenant_keys_secret).open(row.sealed_key))
+    return settings.ENV.cycles_config(tenant, CyclesKeys(settings.ENV).open(row.sealed_key if row else ""))
 
 
 @cache

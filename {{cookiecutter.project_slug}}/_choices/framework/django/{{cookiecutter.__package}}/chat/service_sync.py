@@ -29,7 +29,7 @@ def summarize(work: Work) -> Answer:
     """A summary, charged to the caller's tenant. Raises Problem when the budget or the provider refuses."""
     client = guard_sync.SyncClient(work.caller.tenant)
     hold = Hold(work, settings.ENV.prices.hold_for(work.request))
-    subject = subject_of(work.caller.tenant, settings.ENV.cycles_app, work.end_user, work.agent)
+    subject = subject_of(settings.ENV, work.caller.tenant, work.end_user, work.agent)
     started = time.monotonic()
 
     # Decorated here, at the call: the decorator keeps its client for ever, and this must be the caller's.

@@ -1,0 +1,92 @@
+"""Each tenant has a Cycles tenant and a key of its own: how they are kept, and what becomes of callers without."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from ..running import App, Emulator, wait_until
+from .test_onboarding import Send, live_keys, make_old, refusal, relayed, status
+from .test_refusals import CHAT, HELLO, admin, assert_problem
+
+
+def test_two_that_onboard_a_tenant_at_the_same_moment_end_in_one_live_key(
+    app: App, api: httpx.Client, emulator: Emulator
+) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def meddle(request: str, send: Send) -> httpx.Response:
+        answer = send()
+        if request == "POST /v1/admin/api-keys":
+            both.wait()  # each has a key, and none has stored it
+        return answer
+
+    command = ("tenants", "add", "twice", "--name", "Twice", "--budget", "5.00")
+    with relayed(app, meddle) as harmed, ThreadPoolExecutor() as runs:
+        answers = list(runs.map(lambda _: harmed.done(*command), range(2)))
+    (told,) = (answer["api_key"] for answer in answers if answer["created"])
+    assert len(live_keys(emulator, "twice")) == 1
+    assert status(api, {"headers": app.headers("twice", told)}) == 200
+
+
+def test_calls_pass_while_the_cycles_key_is_rotated(app: App, api: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant()
+    assert status(api, tenant) == 200
+    old = live_keys(emulator, tenant["id"])
+    app.done("tenants", "rotate", tenant["id"])
+    assert status(api, tenant) == 200
+    assert set(live_keys(emulator, tenant["id"])) > set(old)
+    app.done("tenants", "rotate", tenant["id"], "--now")
+    assert len(live_keys(emulator, tenant["id"])) == 1
+    assert not set(live_keys(emulator, tenant["id"])) & set(old)
+    assert status(api, tenant) == 200
+
+
+def test_a_replaced_key_is_revoked_in_time_by_an_app_that_has_admin_access(alone: tuple[App, Emulator]) -> None:
+    app, emulator = alone
+    app.add_tenant("1.00", "acme")
+    app.done("tenants", "rotate", "acme")
+    assert len(live_keys(emulator, "acme")) == 2
+    make_old(app, "tenants", "retire_at")
+    with app.serving() as serving:
+        wait_until(lambda: len(live_keys(emulator, "acme")) == 1)
+        assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"]).is_success
+
+
+def test_the_keys_of_a_closed_tenant_are_revoked(app: App, emulator: Emulator) -> None:
+    tenant = app.add_tenant()["id"]
+    app.done("tenants", "close", tenant)
+    assert live_keys(emulator, tenant) == []
+
+
+def test_a_tenant_that_is_closed_in_cycles_is_refused_and_told_no_internals(app: App, api: httpx.Client) -> None:
+    tenant = app.add_tenant("1.00")
+    admin(app, "PATCH", f"/v1/admin/tenants/{tenant['id']}", {"status": "SUSPENDED"})
+    assert_problem(api.post(CHAT, json=HELLO, headers=tenant["headers"]), 403, "tenant_suspended")
+    admin(app, "PATCH", f"/v1/admin/tenants/{tenant['id']}", {"status": "CLOSED"})
+    answer = api.post(CHAT, json=HELLO, headers=tenant["headers"])
+    assert answer.status_code in (403, 500)
+    assert "KEY_REVOKED" not in answer.text
+
+
+def test_the_encryption_secret_can_be_rotated(alone: tuple[App, Emulator]) -> None:
+    app, _ = alone
+    app.add_tenant("1.00", "acme")
+    old = app.environment["TENANT_KEYS_SECRET"]
+    new = "another-secret-of-more-than-32-characters"
+    app.environment["TENANT_KEYS_SECRET"] = new
+    assert refusal(app, "doctor") == "faults"
+    app.environment["TENANT_KEYS_SECRET"] = f"{new},{old}"
+    app.done("tenants", "rewrap")
+    app.environment["TENANT_KEYS_SECRET"] = new
+    app.done("doctor")
+
+
+def test_the_doctor_finds_a_revoked_key(alone: tuple[App, Emulator]) -> None:
+    app, emulator = alone
+    app.add_tenant("1.00", "acme")
+    (key,) = live_keys(emulator, "acme")
+    admin(app, "DELETE", f"/v1/admin/api-keys/{key}")
+    sick = app.cli("doctor")
+    assert sick.returncode == 1
+    assert "tenants rotate acme" in sick.stdout

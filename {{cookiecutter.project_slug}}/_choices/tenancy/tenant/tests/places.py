@@ -1,0 +1,11 @@
+"""What a tenant is to Cycles, for the tests: a Cycles tenant of the same ID."""
+
+SETTINGS = {"TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv"}
+"""Those of the tenancy as production takes them."""
+
+ONBOARDING = 5
+"""How many requests to the admin server it makes."""
+
+
+def subject_of(tenant: str) -> dict[str, str]:
+    return {"tenant": tenant}

@@ -1,0 +1,39 @@
+"""What a tenant of ours is to Cycles: a Cycles tenant of the same ID, with a key of its own."""
+
+from pydantic import BaseModel
+
+from ..problems import Problem
+from ..setting_types import Secrets, secret_faults
+from .vault import Vault
+
+
+class TenancySettings(BaseModel):
+    """The tenants' Cycles keys lie encrypted in the registry."""
+
+    tenant_keys_secret: Secrets = []
+
+    def tenancy_faults(self) -> list[str]:
+        """Why serving must not start, one line for each fault."""
+        return secret_faults("TENANT_KEYS_SECRET", self.tenant_keys_secret)
+
+    def root_of(self, tenant: str) -> dict[str, str]:
+        """The levels of Cycles, by name, below which all of a tenant's calls are booked."""
+        return {"tenant": tenant}
+
+
+def owner_of(scope: str) -> str:
+    """The tenant that the ledger at this scope path belongs to."""
+    return scope.partition("/")[0].removeprefix("tenant:")
+
+
+class CyclesKeys:
+    """Where the key comes from that a tenant's calls are made with."""
+
+    def __init__(self, settings: TenancySettings) -> None:
+        self._vault = Vault(settings.tenant_keys_secret)
+
+    def open(self, sealed_key: str) -> str:
+        """The tenant's own, sealed in its row. Raises Problem budget_misconfigured where it has none, VaultError."""
+        if not sealed_key:
+            raise Problem("budget_misconfigured")
+        return self._vault.open(sealed_key)

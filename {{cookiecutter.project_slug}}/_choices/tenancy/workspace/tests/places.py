@@ -1,0 +1,12 @@
+"""What a tenant is to Cycles, for the tests: a workspace in the one Cycles tenant."""
+
+CYCLES_TENANT = "{{ cookiecutter.project_slug }}-dev"
+SETTINGS = {"CYCLES_TENANT": CYCLES_TENANT, "CYCLES_API_KEY": "cyc_live_0123456789"}
+"""Those of the tenancy as production takes them."""
+
+ONBOARDING = 2
+"""How many requests to the admin server it makes."""
+
+
+def subject_of(tenant: str) -> dict[str, str]:
+    return {"tenant": CYCLES_TENANT, "workspace": tenant}
