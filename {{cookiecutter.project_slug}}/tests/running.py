@@ -19,9 +19,8 @@ import httpx
 import dev_identity
 import dev_tenancy
 
-from .places import subject_of
-
 from .commands import run_module
+from .places import subject_of
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "{{ cookiecutter.__package }}"
