@@ -159,8 +159,8 @@ class App:
             yield App(self.folder, self.environment, url, running, self.tenants, self.operator)
 
 
-def installed_app(folder: Path, cycles_url: str) -> App:
-    """The app with a database of its own, migrated, and no tenant yet."""
+def installed_app(folder: Path, cycles_url: str, **more: str) -> App:
+    """The app with a database of its own, migrated, and no tenant yet; `more` are settings on top."""
     environment = {
         "APP_ENV": "development",
         "LLM_PROVIDER": "demo",
@@ -174,6 +174,7 @@ def installed_app(folder: Path, cycles_url: str) -> App:
         "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
         "CYCLES_JOURNAL_DIR": str(folder / "journal"),
         "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
+        **more,
     }
     app = App(folder, environment | dev_tenancy.account(environment))
     migrated = app.cli("migrate")

@@ -255,11 +255,13 @@ def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
     for tenant in ("acme", "globex", "initech", "umbrella"):
         app.add_tenant("1.00", tenant)
     app.done("tenants", "suspend", "umbrella")
+    hold(emulator, "globex", 1_000)
     reset = ("tenants", "reset", "--all", "--budget", "9.00", "--period", "2026-12")
     kill(app, 1, *reset)
     rest = app.done(*reset)
     assert rest == {"tenants": ["globex", "initech"], "done_before": ["acme"], "skipped": ["umbrella"]}
     assert {emulator.ledger(tenant)["allocated"] for tenant in ("acme", "globex", "initech")} == {9 * USD}
+    assert emulator.ledger("globex")["reserved"] == 1_000
 
 
 def test_a_reset_needs_one_tenant_or_all(installed: App) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import httpx
 
@@ -29,17 +30,32 @@ def test_two_that_onboard_a_tenant_at_the_same_moment_end_in_one_live_key(
     assert status(api, {"headers": app.headers("twice", told)}) == 200
 
 
-def test_calls_pass_while_the_cycles_key_is_rotated(app: App, api: httpx.Client, emulator: Emulator) -> None:
-    tenant = app.add_tenant()
-    assert status(api, tenant) == 200
-    old = live_keys(emulator, tenant["id"])
-    app.done("tenants", "rotate", tenant["id"])
-    assert status(api, tenant) == 200
-    assert set(live_keys(emulator, tenant["id"])) > set(old)
-    app.done("tenants", "rotate", tenant["id"], "--now")
-    assert len(live_keys(emulator, tenant["id"])) == 1
-    assert not set(live_keys(emulator, tenant["id"])) & set(old)
-    assert status(api, tenant) == 200
+def test_no_call_fails_and_no_settlement_is_lost_while_the_cycles_key_is_rotated(
+    app: App, api: httpx.Client, emulator: Emulator
+) -> None:
+    tenant = app.add_tenant("1000.00")
+    old, rotated = live_keys(emulator, tenant["id"]), threading.Event()
+
+    def call(_: int) -> list[httpx.Response]:
+        answers = []
+        while not rotated.is_set():
+            answers.append(api.post(CHAT, json=HELLO, headers=tenant["headers"]))
+        return [*answers, api.post(CHAT, json=HELLO, headers=tenant["headers"])]
+
+    with ThreadPoolExecutor() as callers:
+        calls = callers.map(call, range(4))
+        try:
+            app.done("tenants", "rotate", tenant["id"])
+            assert set(live_keys(emulator, tenant["id"])) > set(old)
+            app.done("tenants", "rotate", tenant["id"], "--now")
+        finally:
+            rotated.set()
+    answers = list(chain.from_iterable(calls))
+    assert {answer.status_code for answer in answers} == {200}
+    charged = sum(answer.json()["cost"]["amount"] for answer in answers)
+    assert (emulator.ledger(tenant["id"])["spent"], emulator.live_holds(tenant["id"])) == (charged, 0)
+    (new,) = live_keys(emulator, tenant["id"])
+    assert new not in old
 
 
 def test_a_replaced_key_is_revoked_in_time_by_an_app_that_has_admin_access(alone: tuple[App, Emulator]) -> None:

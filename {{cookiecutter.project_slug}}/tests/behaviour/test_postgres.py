@@ -1,0 +1,75 @@
+"""The same app on PostgreSQL: a private server made of the machine's own binaries, gone after the tests."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ..running import App, Emulator, installed_app, wait_until
+from .test_dashboard import browser, sign_in
+from .test_onboarding import HELLO, USD, refusal
+
+DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
+INITDB = shutil.which("initdb", path=os.pathsep.join([os.environ["PATH"], *DEBIAN]))
+
+pytestmark = pytest.mark.skipif(INITDB is None, reason="no PostgreSQL on this machine: no initdb on PATH")
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    """A server that listens on a Unix socket only. PostgreSQL does not run as root: there, it is nobody's."""
+    account = "nobody" if os.geteuid() == 0 else None
+    # not pytest's folder, which only its owner may enter; and a socket's path is short
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        if account:
+            shutil.chown(folder, account)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(Path(str(INITDB)).resolve().with_name(program)), "-D", f"{folder}/data", *arguments]
+            subprocess.run(command, check=True, user=account, cwd=folder, stdout=subprocess.DEVNULL)
+
+        run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-k {folder} -c listen_addresses= -c fsync=off"
+        run("pg_ctl", "start", "-w", "-l", f"{folder}/log", "-o", options)
+        try:
+            yield f"postgresql://postgres@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "stop", "-w", "-m", "immediate")
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator, database_url: str) -> App:
+    return installed_app(tmp_path_factory.mktemp("app"), emulator.url, DATABASE_URL=database_url)
+
+
+def test_tenants_are_kept_and_served_from_postgresql(migrated: App, emulator: Emulator) -> None:
+    tenant = migrated.add_tenant("2.00")
+    fund = ("tenants", "fund", tenant["id"], "--credit", "1.00", "--reference", "invoice 7")
+    assert [migrated.done(*fund)["credited"] for _ in range(2)] == [True, False]
+    assert emulator.ledger(tenant["id"])["allocated"] == 3 * USD
+    for verb in ("suspend", "resume"):
+        migrated.done("tenants", verb, tenant["id"])
+    password = "correct horse"
+    migrated.done("operators", "add", "olga", "--password-stdin", stdin=password)
+    assert migrated.done("doctor")["checks"]
+    with migrated.serving() as app, browser(app) as operator:
+        answer = httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"])
+        assert answer.status_code == 200
+        assert sign_in(operator, "olga", password).status_code == 303
+        page = f"/dashboard/tenants/{tenant['id']}"
+        wait_until(lambda: "charged" in operator.get(page).text, what="the call on the tenant's page")
+        for status, path in ((404, "/api/budget/%00"), (404, "/dashboard/tenants/%00"), (200, "/dashboard/?q=%00")):
+            assert operator.get(path).status_code == status
+        with browser(app) as stranger:
+            assert sign_in(stranger, "olga\0", password).status_code == 401
+
+
+def test_names_that_postgresql_does_not_take_are_refused_in_words(migrated: App) -> None:
+    for name in ("a\u0007", "x" * 201):
+        assert refusal(migrated, "tenants", "add", "named", "--name", name, "--budget", "1") == "invalid_name"
+    assert refusal(migrated, "tenants", "suspend", "\udcff") == "unknown_tenant"
