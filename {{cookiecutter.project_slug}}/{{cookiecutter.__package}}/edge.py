@@ -1,12 +1,17 @@
-"""What every request passes first, whatever the framework: plain ASGI, which buffers nothing."""
+"""What every request passes first, whatever the framework: plain ASGI, which holds no answer back."""
 
 import json
+import re
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
+from itertools import count
 from typing import Any
 
+from cachetools import TTLCache
+
 from .problems import MEDIA_TYPE, Problem
-from .tenants.headers import without_secret
+from .settings import Settings
+from .tenants.headers import Headers, values_of, without_secret
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -16,24 +21,35 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BODY_BYTES = 1024 * 1024
 
+MOST_FAILURES = 240
+"""How many refused identities an address may send in FAILURES_COUNT_FOR_S: guessing is hopeless, but not for nothing."""
+FAILURES_COUNT_FOR_S = 60
+
 SECURITY_HEADERS = {
     b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
     b"referrer-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
 }
+HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # Swagger UI comes from a CDN with an inline script; it exists in development only
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
 
 
 class Edge:
-    """Names the request, turns away foreign hosts and too large bodies, adds the headers that every answer has.
+    """Names the request, turns away foreign hosts, too large bodies and who guesses, adds what every answer has.
 
     `scope["state"]["request_id"]` is the name, a UUID; `scope["state"]["sent_headers"]` are the headers with the
     gateway's secret, for the identity alone.
     """
 
-    def __init__(self, app: App, allowed_hosts: list[str]) -> None:
+    def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
-        self._hosts = frozenset(host.lower() for host in allowed_hosts)
+        self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._https_headers = {} if settings.development else HTTPS_ONLY
+        self._failures: TTLCache[str, count[int]] = TTLCache(10_000, FAILURES_COUNT_FOR_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,46 +59,70 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
         scope["headers"] = without_secret(scope["headers"])
-        headers = {b"x-request-id": request_id.encode()} | (SECURITY_HEADERS if scope["path"] != DOCS else {})
-        received = 0
-        started = False
+        headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)
+        guesses = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal started
+            nonlocal guesses
             if message["type"] == "http.response.start":
-                started = True
+                guesses = message["status"] == 401 and self._fails_too_often(scope)
                 theirs = [(name, value) for name, value in message["headers"] if name.lower() not in headers]
                 message = {**message, "headers": [*theirs, *headers.items()]}
-            await send(message)
+            if not guesses:
+                await send(message)
 
-        async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            # to the application it looks as if the client had left; the client gets its answer below
-            return {"type": "http.disconnect"} if received > MOST_BODY_BYTES else message
+        try:
+            self._check_host(scope["headers"])
+            await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
+            if guesses:
+                raise Problem("too_many_attempts")
+        except Problem as problem:
+            await _answer(problem, request_id, send_with_headers)
 
-        async def send_unless_too_large(message: Message) -> None:
-            if started or received <= MOST_BODY_BYTES:
-                await send_with_headers(message)
+    def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
+        path: str = scope["path"]
+        headers = {} if path == DOCS else SECURITY_HEADERS
+        if path.startswith("/api/"):
+            headers = headers | {b"cache-control": b"no-store"}
+        return headers | self._https_headers if scope["scheme"] == "https" else headers
 
-        refusal = self._refusal(dict(scope["headers"]))
-        if refusal is None:
-            await self._app(scope, receive_bounded, send_unless_too_large)
-            if received > MOST_BODY_BYTES and not started:
-                refusal = Problem("too_large")
-        if refusal is not None:
-            await _answer(refusal, request_id, send_with_headers)
+    def _check_host(self, headers: Headers) -> None:
+        """Raises Problem invalid_host unless one host is named, and is ours."""
+        if "*" not in self._hosts:
+            sent = b",".join(values_of(headers, b"host")).decode("latin-1").lower()
+            host = _HOST.fullmatch(sent)
+            if host is None or host[1] not in self._hosts:
+                raise Problem("invalid_host")
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> Problem | None:
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        if "*" not in self._hosts and name not in self._hosts:
-            return Problem("invalid_host")
-        length = headers.get(b"content-length", b"").decode("latin-1")
-        if length.isdecimal() and int(length[:20]) > MOST_BODY_BYTES:
-            return Problem("too_large")
-        return None
+    def _fails_too_often(self, scope: Scope) -> bool:
+        """Count a refused identity. The address is the client's own: the server sees through FORWARDED_ALLOW_IPS."""
+        address = scope["client"][0] if scope.get("client") else ""
+        return next(self._failures.setdefault(address, count(1))) > MOST_FAILURES
+
+
+async def _bounded(headers: Headers, receive: Receive) -> Receive:
+    """A `receive` that gives MOST_BODY_BYTES at most: a body of untold length (chunked) is read here already.
+
+    Raises Problem too_large. The server holds a body to the length that it was told.
+    """
+    length = b"".join(values_of(headers, b"content-length"))
+    if length.isdigit() and not values_of(headers, b"transfer-encoding"):
+        if int(length[:20]) > MOST_BODY_BYTES:
+            raise Problem("too_large")
+        return receive
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            raise Problem("too_large")
+        more = message.get("more_body", False)  # not if the client has left
+    read = [{**message, "body": bytes(body)}]
+
+    async def receive_after() -> Message:
+        return read.pop() if read else await receive()
+
+    return receive_after
 
 
 async def _answer(problem: Problem, request_id: str, send: Send) -> None:

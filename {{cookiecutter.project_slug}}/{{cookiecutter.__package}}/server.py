@@ -31,6 +31,7 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
         timeout_graceful_shutdown=GRACEFUL_S,
         access_log=settings.development,
         server_header=False,
+        ws="none",
         log_level="info" if settings.development else "warning",
     )
     return 0

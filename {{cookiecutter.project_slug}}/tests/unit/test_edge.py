@@ -2,6 +2,7 @@ import asyncio
 from typing import Any
 
 from {{ cookiecutter.__package }}.edge import Edge, Message, Receive, Scope, Send
+from {{ cookiecutter.__package }}.settings import Settings
 
 
 def test_the_gateways_secret_is_for_the_identity_alone() -> None:
@@ -17,7 +18,7 @@ def test_the_gateways_secret_is_for_the_identity_alone() -> None:
     async def send(_: Message) -> None:
         """Nothing comes."""
 
-    scope = {"type": "http", "path": "/", "headers": headers}
-    asyncio.run(Edge(app, ["localhost"])(scope, receive, send))
+    scope = {"type": "http", "path": "/", "scheme": "http", "headers": headers}
+    asyncio.run(Edge(app, Settings())(scope, receive, send))
     assert seen["headers"] == [(b"host", b"localhost"), (b"x-tenant-id", b"acme")]
     assert seen["state"]["sent_headers"] == headers

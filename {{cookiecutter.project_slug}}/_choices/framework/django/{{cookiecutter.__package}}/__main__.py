@@ -3,16 +3,26 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+from django.core.management import BaseCommand, ManagementUtility
 from pydantic import ValidationError
 
 from .output import fail, faults_of
 
 
+class Commands(ManagementUtility):
+    """Django's commands. One that there is not is a mistake in usage, like a wrong option: exit 2."""
+
+    def fetch_command(self, subcommand: str) -> BaseCommand:
+        try:
+            return super().fetch_command(subcommand)
+        except SystemExit:
+            raise SystemExit(2) from None
+
+
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
     try:
-        execute_from_command_line([f"python -m {__package__}", *sys.argv[1:]])
+        Commands([f"python -m {__package__}", *sys.argv[1:]]).execute()
     except ValidationError as error:  # a setting that cannot be read
         fail("invalid", faults_of(error), "--json" in sys.argv)
 

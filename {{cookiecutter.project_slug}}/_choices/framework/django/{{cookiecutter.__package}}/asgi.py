@@ -12,7 +12,7 @@ django = get_asgi_application()  # first: what follows imports models
 from . import lifespan  # noqa: E402
 from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
 
-_served = Edge(cast(App, django), settings.ALLOWED_HOSTS)
+_served = Edge(cast(App, django), settings.ENV)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

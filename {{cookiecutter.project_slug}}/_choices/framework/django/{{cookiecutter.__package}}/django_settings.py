@@ -102,7 +102,8 @@ PASSWORD_HASHERS = [
 
 CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ("GET", "POST")
-CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "x-tenant-id")
+CORS_ALLOW_HEADERS = ("accept", "accept-language", "content-language", "authorization", "content-type", "x-tenant-id")
+CORS_PREFLIGHT_MAX_AGE = 600
 CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "Retry-After")
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 

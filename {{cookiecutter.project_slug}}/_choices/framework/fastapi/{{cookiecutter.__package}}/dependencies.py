@@ -49,6 +49,6 @@ class GuardedRoute(APIRoute):
 
 
 def _require_json(request: Request) -> None:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
+    content_type = ",".join(request.headers.getlist("content-type"))
+    if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Problem("unsupported_media_type")

@@ -64,10 +64,10 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_allow_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["*"],
+            allow_headers=["Authorization", "Content-Type", "X-Tenant-ID"],
             expose_headers=["X-Request-Id", "X-Budget-Remaining", "Retry-After"],
         )
-    app.add_middleware(Edge, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Edge, settings=settings)
     return app
 
 

@@ -76,7 +76,7 @@ class EventStream(StreamingHttpResponse):
     def __init__(self, events: AsyncGenerator[bytes], streams: set[asyncio.Task[Any]], headers: dict[str, str]) -> None:
         self._events = events
         self._streams = streams
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", **headers}
+        headers = {"X-Accel-Buffering": "no", **headers}
         super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

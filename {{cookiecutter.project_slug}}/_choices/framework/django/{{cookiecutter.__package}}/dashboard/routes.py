@@ -9,6 +9,7 @@ from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.backends.utils import csrf_input
 from django.templatetags.static import static
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from ..dependencies import services_of
@@ -43,10 +44,11 @@ def page(view: View[P]) -> View[P]:
         response["Cache-Control"] = "no-store"
         return response
 
-    return shown
+    return csrf_exempt(csrf_protect(shown))  # here, not in the middleware: a wrong method is 405 before that
 
 
 @require_GET
+@page
 async def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     return SeeOther("/dashboard/")
 

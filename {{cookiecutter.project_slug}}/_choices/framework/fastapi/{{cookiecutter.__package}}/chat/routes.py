@@ -62,7 +62,7 @@ class EventStream(StreamingResponse):
 
     def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
         self._events = events
-        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"} | headers)
+        super().__init__(events, headers={"X-Accel-Buffering": "no"} | headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
