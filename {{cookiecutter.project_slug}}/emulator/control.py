@@ -34,11 +34,12 @@ class Control(Exchange):
         return 200, {"faults": [fault.model_dump() for fault in self.emulator.faults]}
 
     def change_ledger(self) -> Answer:
-        """Set both: caps (the deepest ledger's make ALLOW an ALLOW_WITH_CAPS; null for none) and is_over_limit."""
+        """Set all: caps (the deepest ledger's make ALLOW an ALLOW_WITH_CAPS; null for none), is_over_limit, status."""
         request = self.parse(schemas.LedgerChange)
         caps = request.caps and request.caps.model_dump(exclude_none=True)
         for ledger in self.store.path([request.scope.lower()], request.unit):
-            self.store.save_path([replace(ledger, is_over_limit=request.is_over_limit, caps=caps)])
+            changed = replace(ledger, is_over_limit=request.is_over_limit, caps=caps, status=request.status)
+            self.store.save_path([changed])
             return 200, {}
         raise Refused("NOT_FOUND", f"No ledger {request.scope} in {request.unit}", 404)
 

@@ -7,6 +7,13 @@ from pydantic import Field
 from .schemas import Body
 
 
+REFUSALS = {
+    "error": ("INTERNAL_ERROR", "Internal error", 500),
+    "limited": ("LIMIT_EXCEEDED", "Too many requests", 429),
+    "unauthorized": ("UNAUTHORIZED", "INTERNAL_ERROR", 401),
+}
+
+
 class Fault(Body):
     """What goes wrong with the next `times` calls of `operation`.
 
@@ -14,11 +21,12 @@ class Fault(Body):
     drop_after    the call takes effect, then the connection is cut
     delay         the call takes effect, the answer comes delay_ms later
     error         500 INTERNAL_ERROR, no effect
+    limited       429 LIMIT_EXCEEDED with Retry-After: 7, no effect
     unauthorized  401 INTERNAL_ERROR, no effect: an outage of Redis; readiness is 503 as long as this waits
     malformed     the call takes effect, the answer has its status but half a body
     """
 
-    kind: Literal["drop_before", "drop_after", "delay", "error", "unauthorized", "malformed"]
+    kind: Literal["drop_before", "drop_after", "delay", "error", "limited", "unauthorized", "malformed"]
     operation: Literal["any", "reserve", "commit", "release", "extend", "decide", "event", "balances"] = "any"
     times: int = Field(default=1, ge=1)
     delay_ms: int = Field(default=1000, ge=0, le=600_000)

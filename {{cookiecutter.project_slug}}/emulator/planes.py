@@ -14,7 +14,7 @@ from . import VERSION
 from .admin import Admin
 from .control import Control
 from .exchange import INTERNAL, Answer, Emulator
-from .faults import take
+from .faults import REFUSALS, take
 from .ledger import Refused
 from .runtime import Runtime
 
@@ -89,9 +89,9 @@ class Planes:
         try:
             with self.emulator.store.transaction():
                 self.authorize(call, access)
-                if fault == "unauthorized":
-                    raise Refused("UNAUTHORIZED", "INTERNAL_ERROR", 401)
-                if handler is None or fault == "error":
+                if fault in REFUSALS:
+                    raise Refused(*REFUSALS[fault])
+                if handler is None:
                     raise Refused(*INTERNAL)  # unknown paths and methods are 500 (sic)
                 status, body = handler(call, *ids)
         except Exception as error:  # noqa: BLE001 - the servers answer every surprise with a 500
@@ -108,6 +108,7 @@ class Planes:
             headers |= {"X-Cycles-Tenant": call.tenant} if call.tenant else {}
         if status == 401:  # the servers write these by other code, and it shows
             content_type += ";charset=ISO-8859-1" if call.plane == "admin" else ";charset=UTF-8"
+        headers |= {"Retry-After": "7"} if status == 429 else {}
         headers |= {"Content-Type": content_type, "X-Cycles-Emulator": VERSION}
         return web.Response(status=status, body=text.encode(), headers=headers)
 

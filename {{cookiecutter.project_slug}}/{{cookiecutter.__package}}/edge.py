@@ -22,7 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MOST_BODY_BYTES = 1024 * 1024
 
 MOST_FAILURES = 240
-"""How many refused identities an address may send in FAILURES_COUNT_FOR_S: guessing is hopeless, but not for nothing."""
+"""Refused identities that an address may send in FAILURES_COUNT_FOR_S before it is told to wait."""
 FAILURES_COUNT_FOR_S = 60
 
 SECURITY_HEADERS = {

@@ -266,6 +266,7 @@ def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
 
 def test_a_reset_needs_one_tenant_or_all(installed: App) -> None:
     assert installed.cli("tenants", "reset", "--budget", "1").returncode == 2
+    assert installed.cli("tenants", "nonsense").returncode == installed.cli("nonsense").returncode == 2
     assert installed.cli("tenants", "reset", "acme", "--all", "--budget", "1").returncode == 2
 
 

@@ -360,7 +360,7 @@ def refusal_of(answer: CyclesResponse | None, members: dict[str, Any]) -> Proble
             message=answer.error_message,
         )
     retry_after = answer.retry_after_ms_header
-    return Problem(code, retry_after=None if retry_after is None else retry_after // 1000, members=members)
+    return Problem(code, retry_after=None if retry_after is None else max(1, retry_after // 1000), members=members)
 
 
 def capped(request: Request, caps: Caps | None) -> Request:

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import httpx
+import pytest
 
-from ..running import App, Emulator, wait_until
+from ..running import App, Emulator, run_emulator, wait_until
 from .test_onboarding import Send, live_keys, make_old, refusal, relayed, status
-from .test_refusals import CHAT, HELLO, admin, assert_problem
+from .test_refusals import CHAT, HELLO, PAID, admin, assert_problem
 
 
 def test_two_that_onboard_a_tenant_at_the_same_moment_end_in_one_live_key(
@@ -83,6 +84,32 @@ def test_a_tenant_that_is_closed_in_cycles_is_refused_and_told_no_internals(app:
     answer = api.post(CHAT, json=HELLO, headers=tenant["headers"])
     assert answer.status_code in (403, 500)
     assert "KEY_REVOKED" not in answer.text
+
+
+def test_a_budget_that_was_never_set_up_is_our_fault_and_told_without_internals(
+    installed: App, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    with run_emulator(tmp_path_factory.mktemp("other")) as other:
+        places = {"CYCLES_BASE_URL": other.url, "CYCLES_ADMIN_URL": other.url}
+        elsewhere = App(installed.folder, installed.environment | places)
+        with installed.serving(CYCLES_BASE_URL=other.url) as serving:
+
+            def assert_misconfigured(*internals: str) -> None:
+                for path, body in PAID:
+                    headers = installed.tenants[tenant]["headers"]
+                    answer = httpx.post(serving.url + path, json=body, headers=headers, timeout=30)
+                    assert_problem(answer, 500, "budget_misconfigured")
+                    assert not any(word in answer.text for word in internals)
+
+            assert_misconfigured("KEY_NOT_FOUND", "UNAUTHORIZED")  # this engine has never seen the key
+            admin(elsewhere, "POST", "/v1/admin/tenants", {"tenant_id": tenant, "name": tenant})
+            elsewhere.done("tenants", "rotate", tenant)
+            assert_misconfigured("BUDGET_NOT_FOUND", "NOT_FOUND")
+            ledger = {"tenant_id": tenant, "scope": f"tenant:{tenant}", "unit": "TOKENS"}
+            admin(elsewhere, "POST", "/v1/admin/budgets", ledger | {"allocated": {"unit": "TOKENS", "amount": 1000}})
+            assert_misconfigured("UNIT_MISMATCH", "TOKENS")
+        assert other.live_holds(tenant) == 0
 
 
 def test_the_encryption_secret_can_be_rotated(alone: tuple[App, Emulator]) -> None:
