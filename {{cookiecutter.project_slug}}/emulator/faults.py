@@ -6,7 +6,6 @@ from pydantic import Field
 
 from .schemas import Body
 
-
 REFUSALS = {
     "error": ("INTERNAL_ERROR", "Internal error", 500),
     "limited": ("LIMIT_EXCEEDED", "Too many requests", 429),

@@ -80,6 +80,7 @@ BudgetFund = row("BudgetFund", operation=Operation, amount=Amount, spent=maybe(A
 
 CAPS = {"max_tokens": COUNT, "max_steps_remaining": COUNT, "cooldown_ms": COUNT}
 Caps = row("Caps", **CAPS, tool_allowlist=maybe(list[str]), tool_denylist=maybe(list[str]))
-CHANGE = {"is_over_limit": (bool, False), "caps": maybe(Caps), "status": (Literal["ACTIVE", "FROZEN", "CLOSED"], "ACTIVE")}
+CHANGE = {"is_over_limit": (bool, False), "caps": maybe(Caps)}
+CHANGE |= {"status": (Literal["ACTIVE", "FROZEN", "CLOSED"], "ACTIVE")}
 LedgerChange = row("LedgerChange", scope=str, unit=(Unit, "USD_MICROCENTS"), **CHANGE)
 ClockChange = row("ClockChange", advance_ms=number(0, 10 * 366 * 24 * 3600 * 1000))

@@ -67,10 +67,10 @@ NOT_FOUND = """
     /api/budget /api/budget/ /api/budget/me/ /api/budget/.. /api/budget/../me /api/budget/%2e%2e /api/budget/a%2fb
     /api/budget/%00 /api/budget/acme%00 /api/budget/%ff /api/budget/% /api/budget/acme%20x /api/budget/%C3%A4
     /api/budget/ACME /api/budget/me;x=1 /dashboard/../api/budget/me /%2e%2e/etc/passwd /nothing *
-""".split() + [f"/api/budget/{'a' * 129}"]
+"""
 NO_HOST = """
     evil.example 127.0.0.1@evil.example evil.example:127.0.0.1 127.0.0.1:evil 127.0.0.1,evil 127.0.0.1. [::1
-""".split()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +123,9 @@ def test_two_tenant_headers_are_422(api: httpx.Client, acme: dict[str, str]) -> 
 
 def test_a_tenant_header_that_names_no_tenant_serves_nobody(api: httpx.Client, acme: dict[str, str]) -> None:
     for name in ("acme x", "acme,acme", "../acme", "a" * 129, "\u00e4", ""):
-        answer = api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": name.encode("latin-1")})  # type: ignore[dict-item]
-        assert answer.status_code in (401, 403), name  # 401 where it is the identity
+        claim = [*httpx.Headers(acme).raw, (b"X-Tenant-ID", name.encode("latin-1"))]
+        answer = api.post(CHAT, json=HELLO, headers=claim)
+        assert answer.status_code in (403, 422), name  # two, where the identity is itself an X-Tenant-ID
 
 
 def test_a_body_that_is_not_json_is_415(api: httpx.Client, acme: dict[str, str]) -> None:
@@ -148,7 +149,7 @@ def test_a_body_over_one_mebibyte_is_413_whoever_sends_it_wherever(
 
 
 def test_an_address_that_is_none_is_404_however_it_is_written(api: httpx.Client, acme: dict[str, str]) -> None:
-    for path in NOT_FOUND:
+    for path in (*NOT_FOUND.split(), f"/api/budget/{'a' * 129}"):
         answer = api.get("/", headers=acme, extensions={"target": path.encode()})
         assert_problem(answer, 404, "not_found")
 
@@ -163,7 +164,7 @@ def test_a_method_that_an_address_does_not_take_is_405(api: httpx.Client, acme: 
 
 
 def test_a_host_that_is_not_served_is_400(app: App) -> None:
-    for host in NO_HOST:
+    for host in NO_HOST.split():
         status, _, body = raw(app, b"GET /healthz HTTP/1.1\r\n" + lines(app, {"Host": host}) + b"\r\n")
         assert (status, json.loads(body)["code"]) == (400, "invalid_host"), host
     two = lines(app, {}) + b"Host: evil.example\r\n"

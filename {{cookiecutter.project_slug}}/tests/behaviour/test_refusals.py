@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import App, Emulator, scope_of, subject_of
+from ..places import subject_of
+from ..running import App, Emulator, scope_of
 
 CHAT = "/api/chat"
 HELLO = {"prompt": "Hello"}
