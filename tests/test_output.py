@@ -7,7 +7,9 @@ import re
 import shutil
 import tokenize
 import tomllib
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,6 +85,68 @@ def test_no_secret_and_no_state_is_generated(project: BakedProject) -> None:
 def test_ruff_finds_nothing_and_has_nothing_to_format(project: BakedProject) -> None:
     project.run("ruff", "check", "--no-cache")
     project.run("ruff", "format", "--check", "--diff", "--no-cache")
+
+
+# Found by its place by a framework, a tool or the server ("main:app"). lazy.py waits for a demo project's first vendor.
+FOUND_BY_PLACE = re.compile(
+    r"(?:\.|tests/|docs/|deploy/).*|.*/(?:management/commands|migrations)/.*|.*/(?:apps|admin|main|models|llm/lazy)\.py"
+    r"|.*__(?:init|main)__\.py|.*/py\.typed|(?:\w+/)?[^/]*\.(?:md|toml|ya?ml)|LICENSE|Makefile|Dockerfile|dev\.py|manage\.py"
+)
+
+
+def test_every_file_is_used(project: BakedProject) -> None:
+    """Modules are imported, or a string has their dotted name; other files are named by a file."""
+    texts = {path: project.read(path) for path in project.files}
+    imported = set().union(*(imports(path, text) for path, text in texts.items() if path.suffix == ".py"))
+
+    def is_used(path: Path) -> bool:
+        module = path.with_suffix("").parts
+        name = f".{'.'.join(module[1:])}" if path.suffix == ".py" else path.name
+        return ".".join(module) in imported or any(name in text for other, text in texts.items() if other != path)
+
+    assert [path for path in texts if not FOUND_BY_PLACE.fullmatch(path.as_posix()) and not is_used(path)] == []
+
+
+def imports(path: Path, source: str) -> set[str]:
+    """The dotted names that this file imports: modules, and what it takes from them."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = path.parts[: len(path.parts) - node.level] if node.level else ()
+            module = ".".join([*base, *filter(None, [node.module])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+# Read by Django, Alembic or SQLAlchemy, by their place and name.
+READ_BY_A_FRAMEWORK = re.compile(
+    r".*/(?:migrations/.*|apps|admin|urls|django_settings|migrate|models|lazy)\.py|tests/.*"
+)
+NAMED_BY_ONE_FRAMEWORK = {"STATIC"}  # Django finds the folder by its app
+
+
+def test_every_function_class_and_constant_is_used(project: BakedProject) -> None:
+    """Named twice: where it is made and where it is used. What is decorated, its decorator uses."""
+    words = Counter(word for path in project.files for word in re.findall(r"\w+", project.read(path)))
+    unused = []
+    for path in project.files:
+        if path.suffix == ".py" and not READ_BY_A_FRAMEWORK.fullmatch(path.as_posix()):
+            made = [name for node in ast.parse(project.read(path)).body for name in names_made(node)]
+            unused += [
+                f"{path.as_posix()}: {name}" for name in made if words[name] < 2 and name not in NAMED_BY_ONE_FRAMEWORK
+            ]
+    assert unused == []
+
+
+def names_made(node: ast.stmt) -> list[str]:
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return [] if node.decorator_list else [node.name]
+        case ast.Assign():
+            return [target.id for target in node.targets if isinstance(target, ast.Name) and target.id != "__all__"]
+    return []
 
 
 def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
