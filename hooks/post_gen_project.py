@@ -10,12 +10,11 @@ from pathlib import Path
 CONTEXT = json.loads({{cookiecutter.items() | list | tojson | tojson}})  # pairs: tojson sorts the keys of a dict
 # Answers are compared with folder names, never joined to a path. Private values (`_template`) are none.
 ANSWERS = {question: answer for question, answer in CONTEXT if not question.startswith("_")}
-# cookiecutter also hands over what could have been answered; cruft does not.
-OFFERED = json.loads({{_cookiecutter | default({}) | tojson | tojson}})
+OFFERED = json.loads({{_cookiecutter | default({}) | tojson | tojson}})  # what could be answered; not with cruft
 CHOICES = Path("_choices")
 FAULT = "ERROR: the template is at fault:"
-NEW = Path(".new")  # left by the pre hook, unless the folder held something before
-FOREIGN_IMPORTS = {"django": "alembic|fastapi|sqlalchemy|starlette|typer", "fastapi": "django|ninja"}
+NEW = Path("UNFINISHED.txt")  # left by the pre hook, unless the folder held something before
+FOREIGN = {"django": "alembic|fastapi|sqlalchemy|starlette|typer", "fastapi": "django|ninja"}
 # Jinja of the project's own pages is fine, the template's is not. (Jinja reads this file too: no tag in it.)
 TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")
 
@@ -44,11 +43,9 @@ def move(source: Path, target: Path) -> None:
 
 def check(path: Path) -> None:
     """Fail unless this file or folder may stand in the project."""
-    if path.is_dir():
-        if not any(path.iterdir()):
-            sys.exit(f"{FAULT} {path.as_posix()} is an empty folder")
-        return
-    source = path.read_text(encoding="utf-8", errors="replace")
+    if path.is_dir() and not any(path.iterdir()):
+        sys.exit(f"{FAULT} {path.as_posix()} is an empty folder")
+    source = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
     if tag := TAG.search(source):
         sys.exit(f"{FAULT} {path.as_posix()} still has the tag {tag[0]!a}")
     if path.suffix != ".py":
@@ -57,21 +54,23 @@ def check(path: Path) -> None:
         ast.parse(source)
     except (SyntaxError, ValueError) as error:
         sys.exit(f"{FAULT} {path.as_posix()} is no Python: {error}")
-    foreign = FOREIGN_IMPORTS[ANSWERS["framework"]]
-    if found := re.search(rf"^ *(?:from|import) +({foreign})\b", source, re.MULTILINE):
+    if found := re.search(rf"^ *(?:from|import) +({FOREIGN[ANSWERS['framework']]})\b", source, re.MULTILINE):
         sys.exit(f"{FAULT} {path.as_posix()} imports {found[1]}, the framework is {ANSWERS['framework']}")
 
 
 try:
     lay_alternatives()
     if NEW.exists():  # else there may be files that are not ours to judge
-        NEW.unlink()
         shutil.rmtree(CHOICES, ignore_errors=True)
         for path in sorted(Path().rglob("*")):
             check(path)
     else:
         print("NOTE: baked over a folder that was there; it may hold files of earlier answers.")
     print(f"\nReady. Next:\n\n    cd {ANSWERS['project_slug']}\n    make dev\n")
+except KeyboardInterrupt:  # cookiecutter itself cleans up after failures only
+    if NEW.exists():
+        shutil.rmtree(Path.cwd(), ignore_errors=True)
+    sys.exit("ERROR: interrupted")
 finally:
     shutil.rmtree(CHOICES, ignore_errors=True)
     NEW.unlink(missing_ok=True)

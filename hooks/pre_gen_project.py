@@ -21,10 +21,10 @@ TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
     prometheus_client propcache psycopg pwdlib py pycparser pydantic pydantic_core pydantic_settings pygments pyjwt
     pytest pytest_timeout python_dotenv python_multipart pyyaml rich ruff runcycles setuptools shellingham sitecustomize
     sniffio sqlalchemy sqlparse starlette structlog test tests tqdm truststore typer types_cachetools typing_extensions
-    typing_inspection usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux con nul prn com1
-    com2 com3 com4 com5 com6 com7 com8 com9 lpt1 lpt2 lpt3 lpt4 lpt5 lpt6 lpt7 lpt8 lpt9
+    typing_inspection usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux con nul prn
     """.split()
 )
+TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 
 
 def text(value: str) -> None:
@@ -70,4 +70,4 @@ for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", fr
         remove_folders(ANSWERS["project_slug"])
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
 if not any(Path().iterdir()):
-    Path(".new").touch()  # tells the post hook that all it finds comes from the template
+    Path("UNFINISHED.txt").write_text("The making of this project was interrupted: remove the folder, begin again.\n")

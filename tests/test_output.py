@@ -65,7 +65,7 @@ def test_nothing_of_the_template_is_left(project: BakedProject) -> None:
     for path in project.files:
         assert "_choices" not in path.parts
         assert not re.search(r"\{[{%][^{}\n]*cookiecutter", project.read(path)), path
-    assert not (project.path / ".new").exists()
+    assert not (project.path / "UNFINISHED.txt").exists()
     assert all(any(path.iterdir()) for path in project.path.rglob("*") if path.is_dir()), "an empty folder"
 
 
@@ -87,9 +87,9 @@ def test_ruff_finds_nothing_and_has_nothing_to_format(project: BakedProject) -> 
     project.run("ruff", "format", "--check", "--diff", "--no-cache")
 
 
-# Found by its place by a framework, a tool or the server ("main:app"). lazy.py waits for a demo project's first vendor.
+# Found by its place by a framework, a tool or the server ("main:app").
 FOUND_BY_PLACE = re.compile(
-    r"(?:\.|tests/|docs/|deploy/).*|.*/(?:management/commands|migrations)/.*|.*/(?:apps|admin|main|models|llm/lazy)\.py"
+    r"(?:\.|tests/|docs/|deploy/).*|.*/(?:management/commands|migrations)/.*|.*/(?:apps|admin|main|models)\.py"
     r"|.*__(?:init|main)__\.py|.*/py\.typed|(?:\w+/)?[^/]*\.(?:md|toml|ya?ml)|LICENSE|Makefile|Dockerfile|dev\.py|manage\.py"
 )
 
@@ -121,9 +121,7 @@ def imports(path: Path, source: str) -> set[str]:
 
 
 # Read by Django, Alembic or SQLAlchemy, by their place and name.
-READ_BY_A_FRAMEWORK = re.compile(
-    r".*/(?:migrations/.*|apps|admin|urls|django_settings|migrate|models|lazy)\.py|tests/.*"
-)
+READ_BY_A_FRAMEWORK = re.compile(r".*/(?:migrations/.*|apps|admin|urls|django_settings|migrate|models)\.py|tests/.*")
 NAMED_BY_ONE_FRAMEWORK = {"STATIC"}  # Django finds the folder by its app
 
 

@@ -8,33 +8,13 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-LIBRARIES = [
-    "aiohttp",
-    "cryptography.fernet",
-    "httpx",
-    "jinja2",
-    "prometheus_client",
-    "pydantic_settings",
-    "pytest",  # multiprocessing imports what runs the tests
-    "runcycles",
-    "structlog",
-{%- if cookiecutter.framework == "django" %}
-    "django.contrib.admin",
-    "django.core.management.commands.migrate",
-    "django.db.backends.sqlite3.base",
-{%- else %}
-    "aiosqlite",
-    "alembic.command",
-    "fastapi",
-    "sqlalchemy.ext.asyncio",
-    "typer.rich_utils",
-    "uvicorn",
-{%- endif %}
-]
+from .libraries import LIBRARIES
+
+SHARED = ["aiohttp", "cryptography.fernet", "httpx", "jinja2", "pydantic_settings", "pytest", "runcycles", "structlog"]
 FORK = "forkserver" in multiprocessing.get_all_start_methods()  # not on Windows: there each is a start
 PROCESSES = multiprocessing.get_context("forkserver") if FORK else multiprocessing.get_context("spawn")
 if FORK:
-    PROCESSES.set_forkserver_preload(LIBRARIES)
+    PROCESSES.set_forkserver_preload([*LIBRARIES, *SHARED])
 
 
 def run_module(
