@@ -16,6 +16,10 @@ from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
 from .console import onboarding
+from .dashboard.memo import Memo
+from .dashboard.sampler import Sampler
+from .dashboard.store import DashboardStore
+from .dashboard.watch import Watch
 from .llm.providers import make_provider
 from .readiness import Readiness
 from .settings import Settings
@@ -36,15 +40,19 @@ class Services:
     Nothing here needs the network at start: clients are made on first use, the journal is replayed behind.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
+    def __init__(self, settings: Settings, registry: Registry, store: CallStore, dashboard: DashboardStore) -> None:
         prices = settings.prices
         limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry
         self.store = store
+        self.dashboard = dashboard
+        self.memo = Memo()
         self.calls = CallLog(store)
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
+        self.sampler = Sampler(self.balances, dashboard)
+        self.watch = Watch(self.balances, settings.dashboard_interval)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
         self.guard = Guard(settings, self.clients, prices, self.calls, self.fail_open)
         least_cost = prices.least_cost(settings.models)
@@ -58,7 +66,8 @@ class Services:
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        work = (self.journal.run(), self.calls.run(), self._stamp_keys(), self._retire_keys())
+        writers = (self.journal.run(), self.calls.run(), self.sampler.run())
+        work = (*writers, self._stamp_keys(), self._retire_keys())
         self._background = [asyncio.create_task(each) for each in work]
         backlog = self.journal.backlog()
         if backlog.count:

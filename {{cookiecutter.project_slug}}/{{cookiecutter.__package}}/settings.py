@@ -57,6 +57,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_retry_multiplier: float = 2.0
     cycles_retry_max_delay: float = 30.0
 
+    dashboard_interval: float = 15.0
+
     llm_allowed_models: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: int = 1024

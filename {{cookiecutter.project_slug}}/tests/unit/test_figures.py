@@ -1,7 +1,8 @@
 import pytest
 
 from {{ cookiecutter.__package }}.budget.balances import Ledger
-from {{ cookiecutter.__package }}.dashboard.figures import LedgerRow, usd
+from {{ cookiecutter.__package }}.dashboard.figures import LedgerRow
+from {{ cookiecutter.__package }}.dashboard.pages import usd
 
 USD = 10**8
 
@@ -46,7 +47,7 @@ def test_a_ledgers_state_says_what_blocks_or_how_near_the_end_is(shown: LedgerRo
 
 def test_a_bar_shows_the_parts_side_by_side() -> None:
     assert row(spent=25, reserved=10).bar == [("spent", 0.0, 25.0), ("reserved", 25.0, 10.0), ("free", 35.0, 65.0)]
-    assert row(spent=100, debt=100).bar == [("spent", 0.0, 50.0), ("debt", 50.0, 50.0)]
+    assert row(spent=100, debt=100).bar == [("spent", 0.0, 50.0), ("overdraft", 50.0, 50.0)]
     assert row(allocated=0).bar == []
 
 

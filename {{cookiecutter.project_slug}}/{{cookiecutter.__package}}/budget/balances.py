@@ -53,6 +53,15 @@ class Snapshot:
     """Monotonic seconds of the last balances call. It lists all ledgers; other answers tell of their own scopes."""
 
     @property
+    def widest(self) -> Ledger:
+        """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`. There must be one."""
+        return self.widest_first[0]
+
+    @property
+    def widest_first(self) -> list[Ledger]:
+        return sorted(self.ledgers.values(), key=lambda ledger: (ledger.scope.count("/"), ledger.scope))
+
+    @property
     def age(self) -> float:
         """Seconds since the oldest of the figures was asked for."""
         listed_at = float("-inf") if self.listed_at is None else self.listed_at
@@ -87,6 +96,8 @@ class Balances:
         self._ask = ask
         self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
         self._asking: dict[str, asyncio.Task[None]] = {}
+        self.changed: set[str] = set()
+        """Tenants of which something was heard since the dashboard's sampler last took it up."""
 
     def remember(self, ledgers: Iterable[Ledger]) -> None:
         """Keep what an answer told, each ledger for the tenant that its scope names, whoever asked.
@@ -112,6 +123,8 @@ class Balances:
         self.remember(ledgers)
 
     def _snapshot(self, tenant: str) -> Snapshot:
+        """What is known of a tenant, to be changed."""
+        self.changed.add(tenant)
         known = self._known.get(tenant)
         if known is None:
             known = self._known[tenant] = Snapshot({}, datetime.now(UTC))

@@ -206,6 +206,8 @@ class Guard:
         self._calls = calls
         self._fail_open = fail_open
         self._running: set[asyncio.Task[Any]] = set()
+        self.held: dict[Hold, float] = {}
+        """The holds that live now, and since when (monotonic seconds)."""
         self.draining = False
         """Set when the process is stopping: nothing new is held."""
 
@@ -308,6 +310,8 @@ class Guard:
         except Exception:
             log.exception("guard failed", tenant=hold.work.caller.tenant)
             hold.tell(self._refuse(hold, Problem("internal_error"), started))
+        finally:
+            self.held.pop(hold, None)
 
     async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
@@ -315,6 +319,7 @@ class Guard:
                 self._fail_open.outage_is_over()
                 hold.granted_by(client.reserved, reservation.caps)
                 hold.tell(None)
+                self.held[hold] = started
                 await hold.left.wait()
                 hold.settle(reservation.usage, self._prices)
         except NothingUsed:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -13,6 +13,8 @@ log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
 BATCH_EVERY_S = 0.5
+SERVED = ("charged", "released", "unguarded")
+"""The outcomes of calls that were not refused."""
 KEPT_ROWS = 1_000_000
 KEPT_FOR = timedelta(days=90)
 PRUNE_EVERY = timedelta(hours=1)
@@ -41,6 +43,22 @@ class CallRecord:
     reservation_id: str | None
     request_id: str
     duration_ms: int
+
+
+class Refusals(NamedTuple):
+    """How many calls were refused in an hour (`hour` counts from 1970) for the same reason, a problem's code."""
+
+    hour: int
+    outcome: str
+    calls: int
+
+
+class Share(NamedTuple):
+    """What one model, route or end user (`name`) took; `cost` in microcents."""
+
+    name: str | None
+    cost: int
+    calls: int
 
 
 class Store(Protocol):

@@ -1,49 +1,48 @@
-"""What the pages show, and the templates that show it: the same for every framework.
+"""What the pages show: the same for every framework.
 
-Figures come from memory (`balances`); only what is older than MAX_AGE_S is asked for again, once for all viewers.
+Figures come from the database, where every process writes what it hears, and from this process's memory where that is
+newer; only what is older than the setting DASHBOARD_INTERVAL is asked for again, once for all viewers (watch.py).
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from pathlib import Path
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from .. import about
-from ..budget.balances import Ledger, Snapshot
-from ..budget.prices import format_usd
-from ..calls.record import CallRecord
+from ..budget.balances import Ledger
+from ..budget.journal import Backlog
+from ..calls.record import CallRecord, Share
 from ..llm.provider import Message
 from ..problems import OUTCOMES, Problem
 from ..services import Services
 from ..settings import Settings
+from ..tenants.onboarding import EXPIRES_SOON
 from ..tenants.records import Tenant
+from .charts import Burndown, RefusalBars, burndown, month_of, refusal_bars
+from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Totals, Wanted
+from .sampler import burn_of
 
-STATIC = Path(__file__).with_name("static")
-TEMPLATES = Path(__file__).with_name("templates")
-
-MAX_AGE_S = 15.0
-"""At most one balances call per tenant in this time, however many look."""
-AT_ONCE = 8
-PATIENCE_S = 3.0
-"""What Cycles has not told by then is shown as unknown."""
 TENANTS_PER_PAGE = 50
 LATEST_CALLS = 50
+LATEST_ACTIONS = 5
+LARGEST_SHARES = 6
+AUDIT_PER_PAGE = 100
+SHORT_LISTS = 5
+OLD_HOLD_S = 60.0
+"""A hold that lives longer than this is worth a look: most calls are over in seconds."""
+REFUSALS_OF_H = 24
 
 STATES = {
     "ok": "OK",
     "low": "Below 20%",
     "critical": "Below 5%",
-    "short": "Too little left",
-    "used_up": "Used up",
-    "in_debt": "In debt",
-    "over_limit": "Over limit",
-    "suspended": "Suspended",
+    "short": "Blocked: too little left",
+    "used_up": "Blocked: used up",
+    "in_debt": "Blocked: in debt",
+    "over_limit": "Blocked: over limit",
+    "suspended": "Blocked: suspended",
     "closed": "Closed",
     "incomplete": "Not set up",
     "unknown": "Unknown",
@@ -88,10 +87,10 @@ class LedgerRow:
 
     @property
     def bar(self) -> list[Segment]:
-        """Spent, debt, reserved and free, side by side; empty for a ledger that has nothing of them."""
+        """Spent, overdraft, reserved and free, side by side; empty for a ledger that has nothing of them."""
         ledger = self.ledger
         free = max(0, ledger.remaining)
-        parts = {"spent": ledger.spent, "debt": ledger.debt, "reserved": ledger.reserved, "free": free}
+        parts = {"spent": ledger.spent, "overdraft": ledger.debt, "reserved": ledger.reserved, "free": free}
         whole = sum(parts.values())
         segments, start = [], 0
         for kind, amount in parts.items():
@@ -105,79 +104,136 @@ class LedgerRow:
 class TenantRow:
     """A tenant and what is known of its budget: its widest ledger, which bounds all its others.
 
-    `state` is a key of STATES. `trouble` says why the figures, if there are any, could not be brought up to date.
+    `state` is a key of STATES; `burn` microcents per hour; `runs_out` when nothing is left at that rate. `trouble`
+    says why the figures, if there are any, could not be brought up to date.
     """
 
     id: str
     name: str
     state: str
     budget: LedgerRow | None
+    burn: int
+    runs_out: datetime | None
     as_of: datetime | None
     trouble: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """How many tenants match; sums in microcents over those not closed, but for `unknown`, which have no figures."""
+class OldHold(NamedTuple):
+    tenant: str
+    route: str
+    amount: int
+    age_s: int
 
-    tenants: int
-    unknown: int
-    attention: int
-    allocated: int
-    spent: int
-    reserved: int
-    remaining: int
-    debt: int
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """What may be stuck, over all tenants. `old_holds` and `is_cut_off` are this process's, the rest everybody's.
+
+    `is_cut_off`: Cycles is out of reach, so that calls are refused without asking it. `uncharged`: microcents that no
+    ledger took in the last 24 hours. `expiring`: the tenants whose Cycles keys expire first.
+    """
+
+    is_cut_off: bool
+    backlog: Backlog
+    old_holds: list[OldHold]
+    uncharged: int
+    expiring: list[Tenant]
+    refusals: RefusalBars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """A page of the tenants that match `query`, and the totals of all that match."""
+    """A page of the tenants that match what is `wanted`, and the totals of all that match."""
 
-    query: str
-    page: int
+    wanted: Wanted
     pages: int
     rows: list[TenantRow]
     totals: Totals
+    operations: Operations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantPage:
-    """One tenant: all its ledgers, widest first, and its latest calls, newest first."""
+    """One tenant: all its ledgers, widest first, its latest calls, newest first, and what took its money this month.
+
+    `actions` are what operators did to it lately; none for the tenant itself to see.
+    """
 
     row: TenantRow
     ledgers: list[LedgerRow]
     calls: list[CallRecord]
+    chart: Burndown | None
+    shares: dict[str, list[Share]]
+    actions: list[AuditEntry]
 
 
-async def overview(services: Services, query: str, page: int) -> Overview:
-    """The tenants whose ID or name contains `query`, by ID. A `page` (from 1) past the end is the last one."""
-    wanted = query.strip().casefold()
-    matching = [
-        tenant
-        for tenant in await services.registry.tenants()
-        if wanted in tenant.id.casefold() or wanted in tenant.name.casefold()
-    ]
-    pages = max(1, -(-len(matching) // TENANTS_PER_PAGE))
-    page = min(max(1, page), pages)
-    shown = slice((page - 1) * TENANTS_PER_PAGE, page * TENANTS_PER_PAGE)
-    troubles = await _refresh(services, matching[shown])
-    call = usual_hold(services.settings)
-    rows = [_row(tenant, services.balances.known(tenant.id), troubles.get(tenant.id), call) for tenant in matching]
-    return Overview(query=query.strip(), page=page, pages=pages, rows=rows[shown], totals=_totals(rows))
+def wanted_of(query: Mapping[str, str]) -> Wanted:
+    """What the address asks of the table. Raises Problem invalid_request."""
+    wish, page = query.get("sort", FIRST_SORT), query.get("page", "1")
+    sort = next((sort for sort in SORTS if sort == wish), None)
+    text = query.get("q", "").strip()
+    if sort is None or not (page.isdecimal() and page.isascii()) or len(page) > 6:
+        raise Problem("invalid_request")
+    if len(text) > 200 or not text.isprintable():
+        raise Problem("invalid_request")
+    return Wanted(
+        query=text,
+        sort=sort,
+        descending=query.get("order") == "desc",
+        attention=query.get("show") == "attention",
+        page=max(1, int(page)),
+    )
 
 
-async def tenant_page(services: Services, tenant_id: str) -> TenantPage:
+async def overview(services: Services, wanted: Wanted) -> Overview:
+    """A page past the end is the last one."""
+    by = Reckoning(now=int(time.time()), call=usual_hold(services.settings))
+    found = await services.dashboard.page(wanted, by, TENANTS_PER_PAGE)
+    troubles = await services.watch.refresh(
+        {
+            tenant.id: standing.at if standing else None
+            for tenant, standing in found
+            if tenant.onboarded and tenant.status != "closed"
+        }
+    )
+    await services.sampler.flush()
+    same_for_all_pages = replace(wanted, page=1)
+    totals = await services.memo.get(same_for_all_pages, lambda: services.dashboard.totals(same_for_all_pages, by))
+    pages = max(1, -(-totals.tenants // TENANTS_PER_PAGE))
+    if wanted.page > pages:
+        return await overview(services, replace(wanted, page=pages))
+    rows = [_row(services, each, troubles.get(each.tenant.id), by) for each in found]
+    operations = await services.memo.get("operations", lambda: _operations(services))
+    return Overview(wanted=wanted, pages=pages, rows=rows, totals=totals, operations=operations)
+
+
+async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool) -> TenantPage:
     """Raises Problem not_found."""
     tenant = await services.registry.tenant(tenant_id)
     if tenant is None:
         raise Problem("not_found", "There is no such tenant.")
-    troubles, calls = await asyncio.gather(_refresh(services, [tenant]), services.store.latest(tenant.id, LATEST_CALLS))
-    known = services.balances.known(tenant.id)
-    ledgers = sorted(known.ledgers.values(), key=_width) if known else []
-    call = usual_hold(services.settings)
-    row = _row(tenant, known, troubles.get(tenant.id), call)
-    return TenantPage(row=row, ledgers=[LedgerRow(ledger, call) for ledger in ledgers], calls=calls)
+    by = Reckoning(now=int(time.time()), call=usual_hold(services.settings))
+    standing = (await services.dashboard.standings([tenant_id])).get(tenant_id)
+    asked = {tenant_id: standing.at if standing else None} if tenant.onboarded and tenant.status != "closed" else {}
+    troubles = await services.watch.refresh(asked)
+    calls = await services.store.latest(tenant_id, LATEST_CALLS)
+    actions = await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else []
+    row = _row(services, TenantStanding(tenant, standing), troubles.get(tenant_id), by)
+    known = services.balances.known(tenant_id)
+    chart, shares = await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row))
+    return TenantPage(
+        row=row,
+        ledgers=[LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
+        calls=calls,
+        chart=chart,
+        shares=shares,
+        actions=actions,
+    )
+
+
+async def audit(services: Services, page: int) -> list[AuditEntry]:
+    """A page of what operators did, newest first; pages count from 1."""
+    return await services.dashboard.audit(None, AUDIT_PER_PAGE, (page - 1) * AUDIT_PER_PAGE)
 
 
 def usual_hold(settings: Settings) -> int:
@@ -186,47 +242,74 @@ def usual_hold(settings: Settings) -> int:
     return bound.microcents
 
 
-async def _refresh(services: Services, tenants: Sequence[Tenant]) -> dict[str, str]:
-    """Bring the memory of these tenants up to date; by tenant ID, the problem's code where that failed."""
-    troubles: dict[str, str] = {}
-    turn = asyncio.Semaphore(AT_ONCE)
+async def _operations(services: Services) -> Operations:
+    now = datetime.now(UTC)
+    since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=REFUSALS_OF_H - 1)
+    refusals, uncharged, expiring = await asyncio.gather(
+        services.store.refusals(since),
+        services.store.uncharged(now - timedelta(hours=24)),
+        services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
+    )
+    held = [
+        OldHold(hold.work.caller.tenant, hold.work.route, hold.amount, int(time.monotonic() - since_then))
+        for hold, since_then in services.guard.held.items()
+        if time.monotonic() - since_then > OLD_HOLD_S
+    ]
+    return Operations(
+        is_cut_off=services.clients.breaker.is_open,
+        backlog=services.journal.backlog(),
+        old_holds=sorted(held, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
+        uncharged=uncharged,
+        expiring=expiring,
+        refusals=refusal_bars(refusals, since, REFUSALS_OF_H),
+    )
 
-    async def ask(tenant: str) -> None:
-        troubles[tenant] = "budget_unavailable"  # unless it tells in time
-        async with turn:
-            try:
-                await services.balances.read(tenant, MAX_AGE_S)
-            except Problem as problem:
-                troubles[tenant] = problem.code
-            else:
-                del troubles[tenant]
 
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(ask(row.id) for row in tenants if row.onboarded and row.status != "closed"))
-    return troubles
+async def _month(services: Services, tenant: Tenant, row: TenantRow) -> tuple[Burndown | None, dict[str, list[Share]]]:
+    begin, _ = month_of(datetime.now(UTC))
+    hours = await services.dashboard.hours(tenant.id, int(begin.timestamp()) // 3600)
+    kinds = ("model", "route", "end_user")
+    shares = await asyncio.gather(*(services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds))
+    chart = None
+    if row.budget and row.budget.ledger.allocated > 0:
+        chart = burndown(row.budget.ledger, hours, row.burn, begun_at=tenant.created_at, now=datetime.now(UTC))
+    return chart, dict(zip(kinds, shares, strict=True))
 
 
-def _row(tenant: Tenant, known: Snapshot | None, trouble: str | None, call: int) -> TenantRow:
-    widest = min(known.ledgers.values(), key=_width) if known and known.ledgers else None
-    budget = None if widest is None else LedgerRow(widest, call)
+def _row(services: Services, found: TenantStanding, trouble: str | None, by: Reckoning) -> TenantRow:
+    tenant, standing = found
+    ledger, as_of = _newest(services, tenant.id, standing)
+    budget = None if ledger is None else LedgerRow(ledger, by.call)
+    burn = burn_of(standing, ledger.spent + ledger.debt, by.now) if ledger else 0
+    runs_out = None
+    if ledger and burn and ledger.remaining > 0 and (hours := ledger.remaining / burn) < 24 * 365:
+        runs_out = datetime.fromtimestamp(by.now, UTC) + timedelta(hours=hours)
     return TenantRow(
         id=tenant.id,
         name=tenant.name,
-        state=_state(tenant, budget, known, trouble),
+        state=_state(tenant, budget, told=as_of is not None and trouble is None),
         budget=budget,
-        as_of=known.as_of if known else None,
+        burn=burn,
+        runs_out=runs_out,
+        as_of=as_of,
         trouble=_words(trouble),
     )
 
 
-def _state(tenant: Tenant, budget: LedgerRow | None, known: Snapshot | None, trouble: str | None) -> str:
+def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple[Ledger | None, datetime | None]:
+    """The widest ledger as it was last heard of, by this process or another, and when."""
+    known = services.balances.known(tenant)
+    if known and (standing is None or known.as_of >= standing.at):
+        return (known.widest if known.ledgers else None), known.as_of
+    return (standing.ledger, standing.at) if standing else (None, None)
+
+
+def _state(tenant: Tenant, budget: LedgerRow | None, *, told: bool) -> str:
     if tenant.status != "active":
         return tenant.status
     if budget is not None:
         return budget.state
-    told_none = known is not None and trouble is None
-    return "incomplete" if told_none or not tenant.onboarded else "unknown"
+    return "incomplete" if told or not tenant.onboarded else "unknown"
 
 
 def _words(trouble: str | None) -> str | None:
@@ -234,52 +317,3 @@ def _words(trouble: str | None) -> str | None:
     if trouble == "budget_unavailable":
         return "Cycles does not answer"
     return trouble and OUTCOMES[trouble][1]
-
-
-def _width(ledger: Ledger) -> tuple[int, str]:
-    """Sorts a scope before those below it: `tenant:acme` before `tenant:acme/app:chat`."""
-    return ledger.scope.count("/"), ledger.scope
-
-
-def _totals(rows: Sequence[TenantRow]) -> Totals:
-    open_rows = [row for row in rows if row.state != "closed"]
-    ledgers = [row.budget.ledger for row in open_rows if row.budget]
-    return Totals(
-        tenants=len(rows),
-        unknown=sum(row.budget is None and row.state != "incomplete" for row in open_rows),
-        attention=sum(row.state not in ("ok", "unknown") for row in open_rows),
-        allocated=sum(ledger.allocated for ledger in ledgers),
-        spent=sum(ledger.spent for ledger in ledgers),
-        reserved=sum(ledger.reserved for ledger in ledgers),
-        remaining=sum(ledger.remaining for ledger in ledgers),
-        debt=sum(ledger.debt for ledger in ledgers),
-    )
-
-
-def usd(microcents: int, places: int | None = None) -> str:
-    """An amount for people: `$1,234.50`, `-$0.00013`. Without `places`, small ones keep two significant digits."""
-    amount = abs(Decimal(microcents)).scaleb(-8)
-    if places is None or not amount:
-        places = 2 if amount >= 1 or not amount else min(8, max(2, 1 - amount.adjusted()))
-    return f"{'-' if microcents < 0 else ''}${amount:,.{places}f}"
-
-
-def moment(at: datetime) -> str:
-    """A time in UTC, as people read it: `2026-11-21 21:35:10`."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-_templates = Environment(
-    loader=FileSystemLoader(TEMPLATES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format}
-_templates.filters |= {"usd": usd, "exact_usd": format_usd, "moment": moment}
-
-
-def render(template: str, **context: object) -> str:
-    """A page's HTML. `base.html` says which of `context` every page needs; a `static` in it names static files."""
-    return _templates.get_template(template).render(context)

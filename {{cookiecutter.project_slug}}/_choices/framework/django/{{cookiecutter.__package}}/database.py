@@ -3,7 +3,7 @@
 import asyncio
 import atexit
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -34,6 +34,13 @@ class Row(models.Model):
     def of(cls, record: object) -> Self:
         """The row, not saved yet."""
         return cls(**{field.attname: getattr(record, field.name) for field in cls._meta.concrete_fields})
+
+    @classmethod
+    def upsert(cls, records: Iterable[object], *key: str) -> None:
+        """Put these in the place of the rows with the same key."""
+        others = [field.name for field in cls._meta.concrete_fields if field.name not in key]
+        rows = [cls.of(record) for record in records]
+        cls._default_manager.bulk_create(rows, update_conflicts=True, unique_fields=key, update_fields=others)
 
     def values(self) -> dict[str, Any]:
         """The row by column, to make the plain record of it."""

@@ -108,6 +108,7 @@ CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "Retry-After")
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
 SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_HTTPONLY = True  # its token is in the forms
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 SECURE_HSTS_SECONDS = 0 if ENV.development else 365 * 24 * 3600
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypedDict
 
 from .calls.store import CallStore
+from .dashboard.store import DashboardStore
 from .edge import Receive, Scope, Send
 from .services import Services
 from .settings import Settings
@@ -26,7 +27,7 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
     if faults := settings.faults():
         raise RuntimeError("refusing to start:\n" + "\n".join(faults))
-    async with Services(settings, Registry(), CallStore()) as services:
+    async with Services(settings, Registry(), CallStore(), DashboardStore()) as services:
         streams: set[asyncio.Task[Any]] = set()
         yield {"services": services, "streams": streams}
         # a server that gives up on a request cancels Django, which leaves the task that answers it behind

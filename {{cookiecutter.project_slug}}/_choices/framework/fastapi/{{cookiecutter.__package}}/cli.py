@@ -13,6 +13,7 @@ from .console import run
 from .operators import add_operator
 from .output import fail
 from .settings import Settings
+from .tenants.links import show_link
 
 app = typer.Typer(help=TITLE, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(help="Tenants and their budgets.", no_args_is_help=True)
@@ -100,6 +101,12 @@ def close(
 ) -> None:
     """Refuse a tenant's callers for good."""
     run(lambda desk: desk.close(tenant_id, force=force), as_json)
+
+
+@tenants.command()
+def link(tenant_id: TenantId, as_json: Json = False) -> None:
+    """A link by which a tenant's people sign in to its page: good once, for 15 minutes."""
+    run(lambda desk: show_link(desk.settings, desk.registry, tenant_id), as_json)
 
 
 @tenants.command()

@@ -78,8 +78,18 @@ class Database:
 
     def insert_absent(self, table: type[Base]) -> Insert:
         """An INSERT that passes over the rows whose key is there."""
+        return self._insert(table).on_conflict_do_nothing()
+
+    def upsert(self, table: type[Base]) -> Insert:
+        """An INSERT that replaces the rows whose key is there."""
+        insert, columns = self._insert(table), table.__table__.columns
+        keys = [column.key for column in columns if column.primary_key]
+        others = {column.key: insert.excluded[column.key] for column in columns if not column.primary_key}
+        return insert.on_conflict_do_update(index_elements=keys, set_=others)
+
+    def _insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        return insert(table).on_conflict_do_nothing()
+        return insert(table)
 
     async def ready(self) -> None:
         """Raise what keeps the database from answering (SQLAlchemyError, OSError)."""

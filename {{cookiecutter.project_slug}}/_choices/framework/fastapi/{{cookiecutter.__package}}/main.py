@@ -7,6 +7,7 @@ from typing import TypedDict
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from . import about, health
@@ -14,7 +15,8 @@ from .budget import routes as budget_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
 from .dashboard import routes as dashboard_routes
-from .dashboard.figures import STATIC
+from .dashboard.pages import STATIC
+from .dashboard.store import DashboardStore
 from .database import Database
 from .edge import Edge
 from .handlers import add_exception_handlers
@@ -41,7 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
             raise RuntimeError("refusing to start:\n" + "\n".join(faults))
         async with (
             Database(settings.database_url) as database,
-            Services(settings, Registry(database), CallStore(database)) as services,
+            Services(settings, Registry(database), CallStore(database), DashboardStore(database)) as services,
         ):
             yield {"services": services}
 
@@ -57,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     add_exception_handlers(app)
     for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)), name="static")
     app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
     if settings.cors_allow_origins:
         app.add_middleware(

@@ -12,11 +12,12 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from .calls.models import CallRow
+from .dashboard.models import StandingRow
 from .database import MIGRATIONS, Base, Database, UtcDateTime
 from .settings import Settings
 from .tenants.models import TenantRow
 
-TABLES = (CallRow, TenantRow)
+TABLES = (CallRow, StandingRow, TenantRow)
 """Imported here, so that Base knows all tables."""
 
 

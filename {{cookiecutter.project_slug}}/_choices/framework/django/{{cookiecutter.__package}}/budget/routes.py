@@ -4,7 +4,7 @@ from django.http import HttpRequest
 from ninja import Router
 
 from ..chat.schemas import BudgetAnswer
-from ..dashboard.login import operator_of
+from ..dashboard.login import viewer_of
 from ..dependencies import ApiRequest, headers_of, identified, services_of
 from ..openapi import BUDGET
 from ..problems import Problem
@@ -22,7 +22,8 @@ async def my_budget(request: ApiRequest) -> BudgetAnswer:
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
     services = services_of(request)
-    if not carry_credentials(headers_of(request)) and await operator_of(request):
+    if not carry_credentials(headers_of(request)) and (viewer := await viewer_of(request)):
+        viewer.check(tenant)
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await identified(request)).tenant != tenant:

@@ -1,23 +1,28 @@
-"""The pages for operators."""
+"""The pages for operators and tenants."""
 
+import uuid
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
 from django.contrib.auth import alogout
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.template.backends.utils import csrf_input
 from django.templatetags.static import static
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from markupsafe import Markup
 
+from ..calls.export import calls_as_csv
 from ..dependencies import services_of
 from ..handlers import ProblemResponse
 from ..problems import OUTCOMES, Problem
-from . import figures
-from .attempts import local_path
-from .login import operator_of, sign_in
+from ..tenants.errors import TenantsError
+from . import actions, figures, pages
+from .login import address_of, sign_in, sign_in_tenant, signed_in, viewer_of
+from .viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
 
 CLI = "python manage.py"
 """What the pages tell operators to type."""
@@ -25,7 +30,7 @@ CLI = "python manage.py"
 LOGIN = "/dashboard/login"
 
 P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponse]]
+View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
 
 
 class SeeOther(HttpResponseRedirect):
@@ -36,11 +41,13 @@ def page(view: View[P]) -> View[P]:
     """A view whose refusals browsers see as a page; other clients get problem details. Nothing of it is cached."""
 
     @wraps(view)
-    async def shown(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    async def shown(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
             response = await view(request, *args, **kwargs)
+        except SignInFirst:
+            response = to_login(request)
         except Problem as problem:
-            response = refusal(request, problem, await operator_of(request))
+            response = refusal(request, problem, await viewer_of(request))
         response["Cache-Control"] = "no-store"
         return response
 
@@ -56,36 +63,86 @@ async def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
 @require_GET
 @page
 async def overview(request: HttpRequest) -> HttpResponse:
-    if (operator := await operator_of(request)) is None:
-        return to_login(request)
-    query, number = request.GET.get("q", ""), request.GET.get("page", "1")
-    if len(query) > 200 or not number.isdecimal():
+    viewer = await signed_in(request)
+    if viewer.tenant is not None:
+        return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
+    shown = await figures.overview(services_of(request), figures.wanted_of(request.GET.dict()))
+    return live(request, "overview.html", viewer=viewer, overview=shown)
+
+
+@require_GET
+@page
+async def audit(request: HttpRequest) -> HttpResponse:
+    viewer, number = await signed_in(request), request.GET.get("page", "1")
+    viewer.check()
+    if not number.isdecimal() or not 1 <= int(number[:9]) <= 100_000:
         raise Problem("invalid_request")
-    shown = await figures.overview(services_of(request), query, int(number[:9]))
-    return html(request, "overview.html", operator=operator, overview=shown)
+    entries = await figures.audit(services_of(request), int(number))
+    return html(request, "audit.html", viewer=viewer, entries=entries, page=int(number))
 
 
 @require_GET
 @page
 async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
-    if (operator := await operator_of(request)) is None:
-        return to_login(request)
-    shown = await figures.tenant_page(services_of(request), tenant)
-    return html(request, "tenant.html", operator=operator, page=shown)
+    viewer = await signed_in(request)
+    viewer.check(tenant)
+    shown = await figures.tenant_page(services_of(request), tenant, for_operator=viewer.is_operator)
+    return live(request, "tenant.html", viewer=viewer, page=shown, actions=actions.ACTIONS)
+
+
+@require_GET
+@page
+async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
+    (await signed_in(request)).check(tenant)
+    services = services_of(request)
+    if await services.registry.tenant(tenant) is None:
+        raise Problem("not_found")
+    headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
+    return StreamingHttpResponse(calls_as_csv(services.store, tenant), content_type="text/csv", headers=headers)
+
+
+@require_http_methods(["GET", "POST"])
+@page
+async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
+    viewer = await signed_in(request)
+    viewer.check()
+    action = actions.action_of(verb)
+    if request.method == "GET":
+        return await action_page(request, viewer, tenant, action)
+    amount, reference = (request.POST.get(name, "").strip()[:1000] for name in ("amount", "reference"))
+    try:
+        came_of_it = await actions.act(services_of(request), viewer.name, tenant, action, amount, reference)
+    except TenantsError as error:
+        return await action_page(request, viewer, tenant, action, amount, str(error))
+    if verb == "link":
+        link = request.build_absolute_uri(came_of_it)
+        return html(request, "link_made.html", viewer=viewer, tenant=tenant, link=link)
+    return SeeOther(f"/dashboard/tenants/{tenant}")
+
+
+@require_http_methods(["GET", "POST"])
+@page
+async def link(request: HttpRequest, token: str) -> HttpResponse:
+    if request.method == "GET":
+        return html(request, "link.html", viewer=None)
+    await sign_in_tenant(request, await ticket_by_link(services_of(request), token, address_of(request)))
+    return SeeOther("/dashboard/")
 
 
 @require_http_methods(["GET", "POST"])
 @page
 async def login(request: HttpRequest) -> HttpResponse:
     form = request.POST if request.method == "POST" else request.GET
-    path, username, password = (form.get(name, "")[:1000] for name in ("next", "username", "password"))
+    path, username, password, key = (form.get(name, "")[:1000] for name in ("next", "username", "password", "api_key"))
     path = local_path(path)
     if request.method == "GET":
-        if await operator_of(request) is not None:
-            return SeeOther(path)
-        return login_form(request, path)
+        return login_form(request, path) if await viewer_of(request) is None else SeeOther(path)
     try:
-        await sign_in(request, username, password)
+        if key:
+            ticket = await ticket_by_key(services_of(request), key.strip(), address_of(request))
+            await sign_in_tenant(request, ticket)
+        else:
+            await sign_in(request, username, password)
     except Problem as problem:
         if not for_a_browser(request):
             raise
@@ -109,32 +166,69 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     return refusal(request, problem, None)
 
 
+def login_form(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
+    by_key = services_of(request).identity.signs_in
+    context: dict[str, Any] = {"next": path, "username": username, "problem": problem, "by_key": by_key}
+    status, headers = (problem.status, problem.headers) if problem else (200, {})
+    return html(request, "login.html", status, headers, viewer=None, **context)
+
+
+async def action_page(
+    request: HttpRequest, viewer: Viewer, tenant: str, action: actions.Action, amount: str = "", fault: str = ""
+) -> HttpResponse:
+    """What is to be confirmed, again with the `fault` if it was refused."""
+    services = services_of(request)
+    row = await services.registry.tenant(tenant)
+    if row is None:
+        raise Problem("not_found", "There is no such tenant.")
+    context: dict[str, Any] = {"viewer": viewer, "tenant": row, "action": action, "amount": amount, "fault": fault}
+    context |= {"can": actions.can(action, services.settings), "reference": str(uuid.uuid4())}
+    return html(request, "action.html", 409 if fault else 200, **context)
+
+
 def for_a_browser(request: HttpRequest) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def login_form(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
-    context: dict[str, Any] = {"operator": None, "next": path, "username": username, "problem": problem}
-    status, headers = (problem.status, problem.headers) if problem else (200, {})
-    return html(request, "login.html", status, headers, **context)
+def is_polling(request: HttpRequest) -> bool:
+    """Whether htmx asks, for the part of a page that changes."""
+    return "hx-request" in request.headers
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
+    if is_polling(request):
+        return HttpResponse(status=401, headers={"HX-Redirect": LOGIN})
     wanted = request.get_full_path()
-    back = "" if wanted == "/dashboard/" else f"?next={quote(wanted)}"
+    back = "" if wanted == "/dashboard/" or request.method != "GET" else f"?next={quote(wanted)}"
     return SeeOther(LOGIN + back)
 
 
-def refusal(request: HttpRequest, problem: Problem, operator: str | None) -> HttpResponse:
+def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None) -> HttpResponse:
     if not for_a_browser(request):
         return ProblemResponse(problem, request)
     _, words, detail = OUTCOMES[problem.code]
-    context = {"operator": operator, "words": words, "detail": problem.detail or detail}
+    context = {"viewer": viewer, "words": words, "detail": problem.detail or detail}
     return html(request, "error.html", problem.status, problem.headers, **context)
 
 
 def html(
     request: HttpRequest, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: object
 ) -> HttpResponse:
-    page = figures.render(template, csrf=csrf_input(request), static=static, cli=CLI, **context)
+    page = pages.render(template, csrf=csrf_input(request), static=static, cli=CLI, **context)
     return HttpResponse(page, status=status, headers=headers)
+
+
+def live(request: HttpRequest, template: str, **context: object) -> HttpResponse:
+    """A page that is asked for again every two seconds: 304 when nothing has changed."""
+    rendered = pages.render_live(
+        template,
+        known=request.headers.get("if-none-match", ""),
+        fragment=is_polling(request),
+        csrf=Markup(csrf_input(request)),  # noqa: S704  (it comes escaped)
+        static=static,
+        cli=CLI,
+        here=request.get_full_path(),
+        **context,
+    )
+    status = 304 if rendered.html is None else 200
+    return HttpResponse(rendered.html or "", status=status, headers={"ETag": rendered.etag})

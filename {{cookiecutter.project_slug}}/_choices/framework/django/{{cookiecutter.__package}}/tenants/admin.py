@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from ..budget.balances import Ledger
 from ..console import onboarding
 from ..dashboard.admin import ReadOnlyAdmin
-from ..dashboard.figures import usd
+from ..dashboard.pages import usd
 from ..dependencies import state_of
 from ..services import Services
 from .errors import TenantsError

@@ -62,3 +62,15 @@ class AdjustmentRow(Row):
 
     def __str__(self) -> str:
         return self.reference
+
+
+class SignInLinkRow(Row):
+    digest = models.CharField(max_length=64, primary_key=True)
+    tenant = models.ForeignKey(TenantRow, models.CASCADE, db_column="tenant")
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "sign_in_links"
+
+    def __str__(self) -> str:
+        return f"for {self.tenant_id}"

@@ -10,7 +10,7 @@ from django.db import Error, IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from ..database import Row, in_database
-from .models import AdjustmentRow, ApiKeyRow, TenantRow
+from .models import AdjustmentRow, ApiKeyRow, SignInLinkRow, TenantRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (Error, OSError)
@@ -115,6 +115,26 @@ class Registry:
     @in_database
     def drop_adjustment(self, reference: str) -> None:
         AdjustmentRow.objects.filter(reference=reference).delete()
+
+    @in_database
+    def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
+        """Open tenants whose Cycles key expires before a time, the next first."""
+        rows = TenantRow.objects.filter(cycles_key_expires_at__lt=before).exclude(status="closed")
+        return [Tenant(**row.values()) for row in rows.order_by("cycles_key_expires_at")[:limit]]
+
+    @in_database
+    def add_link(self, digest: str, tenant: str, expires_at: datetime, now: datetime) -> None:
+        """Keep a link to sign in by; those that have expired go."""
+        SignInLinkRow.objects.filter(expires_at__lt=now).delete()
+        SignInLinkRow.objects.create(digest=digest, tenant_id=tenant, expires_at=expires_at)
+
+    @in_database
+    def spend_link(self, digest: str, now: datetime) -> str | None:
+        """Whose link it is, told once; None for one that is unknown, spent or expired."""
+        link = SignInLinkRow.objects.filter(digest=digest, expires_at__gt=now).first()
+        if link is None or not SignInLinkRow.objects.filter(digest=digest).delete()[0]:
+            return None  # or somebody else was quicker
+        return link.tenant_id
 
     @in_database
     def save_operator(self, operator: Operator) -> None:

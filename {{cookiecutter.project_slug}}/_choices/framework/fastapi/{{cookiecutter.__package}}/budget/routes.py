@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 
 from ..chat.schemas import BudgetAnswer
-from ..dashboard.login import current_operator
+from ..dashboard.login import viewer_of
 from ..dependencies import CurrentCaller, SharedServices, caller_of
 from ..openapi import BUDGET
 from ..problems import Problem
@@ -20,7 +20,8 @@ async def my_budget(caller: CurrentCaller, services: SharedServices) -> BudgetAn
 
 @router.get("/{tenant}")
 async def budget(tenant: str, request: Request, services: SharedServices) -> BudgetAnswer:
-    if not carry_credentials(request.state.sent_headers) and await current_operator(request):
+    if not carry_credentials(request.state.sent_headers) and (viewer := await viewer_of(request)):
+        viewer.check(tenant)
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await caller_of(request)).tenant != tenant:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import BigInteger, cast, delete, extract, func, or_, select, tuple_
 
 from ..database import Database
 from .models import CallRow
-from .record import CallRecord
+from .record import SERVED, CallRecord, Refusals, Share
 
 
 class CallStore:
@@ -23,13 +23,36 @@ class CallStore:
             async with self._database.begin() as session:
                 await session.execute(self._database.insert_absent(CallRow), [asdict(record) for record in records])
 
-    async def latest(self, tenant: str | None, limit: int) -> list[CallRecord]:
-        """The newest calls of a tenant, or of all (None), newest first."""
-        query = select(CallRow).order_by(CallRow.at.desc(), CallRow.id).limit(limit)
+    async def latest(self, tenant: str | None, limit: int, before: CallRecord | None = None) -> list[CallRecord]:
+        """The newest calls of a tenant, or of all (None), newest first; `before` is the last one of the page before."""
+        query = select(CallRow).order_by(CallRow.at.desc(), CallRow.id.desc()).limit(limit)
         if tenant is not None:
             query = query.where(CallRow.tenant == tenant)
+        if before is not None:
+            query = query.where(tuple_(CallRow.at, CallRow.id) < (before.at, before.id))
         async with self._database.session() as session:
             return [CallRecord(**row.values()) for row in await session.scalars(query)]
+
+    async def refusals(self, since: datetime) -> list[Refusals]:
+        """By hour and reason."""
+        hour = cast(extract("epoch", CallRow.at), BigInteger) // 3600
+        refused = select(hour, CallRow.outcome, func.count()).where(CallRow.at >= since, CallRow.outcome.not_in(SERVED))
+        async with self._database.session() as session:
+            return [Refusals(*row) for row in await session.execute(refused.group_by(hour, CallRow.outcome))]
+
+    async def uncharged(self, since: datetime) -> int:
+        """Microcents that no ledger took."""
+        query = select(func.sum(CallRow.uncharged)).where(CallRow.at >= since, CallRow.uncharged > 0)
+        async with self._database.session() as session:
+            return int(await session.scalar(query) or 0)
+
+    async def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[Share]:
+        """What took most of a tenant's spend, by `model`, `route` or `end_user`, the largest first."""
+        name, cost = getattr(CallRow, kind), func.sum(CallRow.cost)
+        query = select(name, cost, func.count()).where(CallRow.tenant == tenant, CallRow.at >= since, CallRow.cost > 0)
+        async with self._database.session() as session:
+            rows = await session.execute(query.group_by(name).order_by(cost.desc()).limit(limit))
+            return [Share(name, int(cost), count) for name, cost, count in rows]
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None:
         """Delete what is older than a time, and all but the newest `keep_newest` rows."""

@@ -1,8 +1,9 @@
-"""Operators sign in with name and password; from then on their session names them. No session pays for a call."""
+"""Operators sign in with name and password, tenants by an API key or a link; from then on their session names them."""
 
 import hmac
 import secrets
 import time
+from dataclasses import asdict
 
 from fastapi import Request
 from markupsafe import Markup
@@ -10,35 +11,45 @@ from markupsafe import Markup
 from ..dependencies import services_of
 from ..passwords import check_password
 from ..problems import Problem
-from . import attempts
-
-SESSION_LIFE_S = 12 * 3600
+from .viewer import SESSION_LIFE_S, SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 
 
-def operator_of(request: Request) -> str | None:
-    """The operator that the session names, if it has not run out."""
-    session = request.session
-    name: str | None = session["operator"] if session.get("until", 0) > time.time() else None
-    return name
-
-
-async def current_operator(request: Request) -> str | None:
-    """The operator that the session names, unless the registry knows that one no longer."""
-    name = operator_of(request)
-    if name is None or await services_of(request).registry.operator(name) is None:
+async def viewer_of(request: Request) -> Viewer | None:
+    """Whom the session names, if it has not run out and the registry still knows them."""
+    session, registry = request.session, services_of(request).registry
+    if session.get("until", 0) < time.time():
         return None
-    return name
+    if ticket := session.get("ticket"):
+        return await viewer_by(Ticket(**ticket), registry)
+    name: str = session.get("operator", "")
+    return Viewer(name) if await registry.operator(name) else None
+
+
+async def signed_in(request: Request) -> Viewer:
+    """Whom the session names. Raises SignInFirst."""
+    viewer = await viewer_of(request)
+    if viewer is None:
+        raise SignInFirst
+    return viewer
 
 
 async def sign_in(request: Request, name: str, password: str) -> None:
     """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
-    address = request.client.host if request.client else ""
-    attempts.begin(name, address)
+    address = address_of(request)
+    begin(name, address)
     if not await check_password(services_of(request).registry, name, password):
         raise Problem("unauthenticated", "The name or the password is wrong.")
-    attempts.succeeded(name, address)
-    request.session.clear()
-    request.session.update(operator=name, until=int(time.time()) + SESSION_LIFE_S)
+    succeeded(name, address)
+    _begin_session(request, operator=name)
+
+
+def sign_in_tenant(request: Request, ticket: Ticket) -> None:
+    """Make the session this tenant's."""
+    _begin_session(request, ticket=asdict(ticket))
+
+
+def address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def csrf_field(request: Request) -> Markup:
@@ -53,3 +64,8 @@ def check_csrf(request: Request, token: str) -> None:
     expected = request.session.get("csrf", "")
     if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
         raise Problem("forbidden")
+
+
+def _begin_session(request: Request, **whose: object) -> None:
+    request.session.clear()
+    request.session.update(until=int(time.time()) + SESSION_LIFE_S, **whose)

@@ -55,3 +55,11 @@ class OperatorRow(Base):
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     password_hash: Mapped[str]
+
+
+class SignInLinkRow(Base):
+    __tablename__ = "sign_in_links"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    expires_at: Mapped[datetime] = mapped_column(index=True)

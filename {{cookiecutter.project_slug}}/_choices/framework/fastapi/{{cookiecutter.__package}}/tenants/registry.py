@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..database import Base, Database
-from .models import AdjustmentRow, ApiKeyRow, OperatorRow, TenantRow
+from .models import AdjustmentRow, ApiKeyRow, OperatorRow, SignInLinkRow, TenantRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -117,6 +117,26 @@ class Registry:
     async def drop_adjustment(self, reference: str) -> None:
         async with self._database.begin() as session:
             await session.execute(delete(AdjustmentRow).where(AdjustmentRow.reference == reference))
+
+    async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
+        """Open tenants whose Cycles key expires before a time, the next first."""
+        expiry = TenantRow.cycles_key_expires_at
+        query = select(TenantRow).where(expiry < before, TenantRow.status != "closed").order_by(expiry).limit(limit)
+        async with self._database.session() as session:
+            return [Tenant(**row.values()) for row in await session.scalars(query)]
+
+    async def add_link(self, digest: str, tenant: str, expires_at: datetime, now: datetime) -> None:
+        """Keep a link to sign in by; those that have expired go."""
+        async with self._database.begin() as session:
+            await session.execute(delete(SignInLinkRow).where(SignInLinkRow.expires_at < now))
+            session.add(SignInLinkRow(digest=digest, tenant=tenant, expires_at=expires_at))
+
+    async def spend_link(self, digest: str, now: datetime) -> str | None:
+        """Whose link it is, told once; None for one that is unknown, spent or expired."""
+        spent = delete(SignInLinkRow).where(SignInLinkRow.digest == digest, SignInLinkRow.expires_at > now)
+        async with self._database.begin() as session:
+            tenant: str | None = await session.scalar(spent.returning(SignInLinkRow.tenant))
+        return tenant
 
     async def save_operator(self, operator: Operator) -> None:
         """Add an operator, or give one that is there another password."""

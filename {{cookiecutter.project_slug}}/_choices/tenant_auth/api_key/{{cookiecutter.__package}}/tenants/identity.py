@@ -22,6 +22,9 @@ STAMP_EVERY_S = 60.0
 class Identity:
     """The callers of one process."""
 
+    signs_in = True
+    """Whether what callers send also opens their tenant's page."""
+
     def __init__(self, registry: Registry, _settings: Settings) -> None:
         self._registry = registry
         self._owners = Lookups(self._owner_of)
@@ -40,6 +43,11 @@ class Identity:
         found = admit(await self._owners.find(digest_of(key)), headers)
         self._stamp(found.key_id)
         return Caller(found.tenant.id, found.name)
+
+    async def owner(self, key: str) -> tuple[str, str] | None:
+        """For the dashboard: the ID of the tenant whose live key this is, and the key's digest."""
+        found = await self._registry.find_api_key(digest_of(key)) if looks_like_a_key(key) else None
+        return (found[1].id, found[0].digest) if found and found[1].status != "closed" else None
 
     async def flush(self) -> None:
         """Write down when keys were last used: to be called now and then, and at the end of the process."""

@@ -14,6 +14,9 @@ from .registry import Registry
 class Identity:
     """The callers of one process."""
 
+    signs_in = False
+    """Whether what callers send also opens their tenant's page."""
+
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
         self._registry = registry
@@ -30,6 +33,10 @@ class Identity:
             raise Problem("unauthenticated")
         found = admit(await self._tenants.find(tenant.decode("latin-1")), headers)
         return Caller(found.tenant.id, "gateway")
+
+    async def owner(self, _key: str) -> tuple[str, str] | None:
+        """For the dashboard: there are no keys, so tenants sign in by links."""
+        return None
 
     async def flush(self) -> None:
         """Nothing is written down of the gateway."""

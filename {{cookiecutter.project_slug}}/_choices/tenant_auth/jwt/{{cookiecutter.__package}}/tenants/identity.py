@@ -11,6 +11,9 @@ from .tokens import Tokens
 class Identity:
     """The callers of one process."""
 
+    signs_in = False
+    """Whether what callers send also opens their tenant's page."""
+
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._tokens = Tokens(settings)
         self._registry = registry
@@ -26,6 +29,10 @@ class Identity:
         caller = await self._tokens.caller(bearer_token(headers))
         admit(await self._tenants.find(caller.tenant), headers)
         return caller
+
+    async def owner(self, _key: str) -> tuple[str, str] | None:
+        """For the dashboard: there are no keys, so tenants sign in by links."""
+        return None
 
     async def flush(self) -> None:
         """Nothing is written down of tokens."""

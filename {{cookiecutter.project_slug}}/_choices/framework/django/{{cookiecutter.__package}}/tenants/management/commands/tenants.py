@@ -3,6 +3,7 @@
 from django.core.management.base import CommandParser
 
 from ....commands import VerbsCommand
+from ...links import show_link
 
 AGAIN = "Even if an interrupted run may have done it, over 23 h ago."
 
@@ -71,6 +72,13 @@ class Command(VerbsCommand):
         )
         close.add_argument("id", metavar="ID")
         close.add_argument("--force", action="store_true", help="Even if calls in flight cannot settle.")
+
+        link = self.verb(
+            "link",
+            "A link by which a tenant's people sign in to its page: good once, for 15 minutes.",
+            lambda desk, given: show_link(desk.settings, desk.registry, given["id"]),
+        )
+        link.add_argument("id", metavar="ID")
 
         self.verb(
             "rewrap",

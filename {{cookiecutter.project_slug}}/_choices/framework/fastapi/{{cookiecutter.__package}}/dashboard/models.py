@@ -1,0 +1,48 @@
+"""The dashboard's tables. What the columns mean is told in records.py."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..database import Base
+
+
+class StandingRow(Base):
+    __tablename__ = "standings"
+
+    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    at: Mapped[datetime]
+    scope: Mapped[str]
+    allocated: Mapped[int] = mapped_column(BigInteger)
+    spent: Mapped[int] = mapped_column(BigInteger)
+    reserved: Mapped[int] = mapped_column(BigInteger)
+    remaining: Mapped[int] = mapped_column(BigInteger)
+    debt: Mapped[int] = mapped_column(BigInteger)
+    overdraft_limit: Mapped[int] = mapped_column(BigInteger)
+    is_over_limit: Mapped[bool]
+    mark_at: Mapped[int] = mapped_column(BigInteger)
+    mark_used: Mapped[int] = mapped_column(BigInteger)
+    next_at: Mapped[int] = mapped_column(BigInteger)
+    next_used: Mapped[int] = mapped_column(BigInteger)
+
+
+class HourlyBalanceRow(Base):
+    __tablename__ = "hourly_balances"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hour: Mapped[int] = mapped_column(primary_key=True, index=True)
+    allocated: Mapped[int] = mapped_column(BigInteger)
+    remaining: Mapped[int] = mapped_column(BigInteger)
+
+
+class AuditRow(Base):
+    __tablename__ = "audit"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    operator: Mapped[str]
+    action: Mapped[str] = mapped_column(String(64))
+    tenant: Mapped[str] = mapped_column(String(64), index=True)
+    before: Mapped[str] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,126 @@
+"""What operators may do on the pages: the command line's verbs, each confirmed and written down."""
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from ..budget.prices import format_usd
+from ..console import onboarding
+from ..problems import Problem
+from ..services import Services
+from ..settings import Settings
+from ..tenants.errors import TenantsError
+from ..tenants.links import make_link
+from .records import AuditEntry
+
+LONGEST_AMOUNT = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A verb of `tenants`, in words; `amount` and `option` are what it asks for and how the command line calls that."""
+
+    verb: str
+    title: str
+    words: str
+    amount: str = ""
+    option: str = ""
+
+    def command(self, tenant: str) -> str:
+        """What to type after the name of the command line."""
+        return f"tenants {self.verb} {tenant}" + (f" {self.option} 5.00" if self.option else "")
+
+
+ACTIONS = {
+    action.verb: action
+    for action in (
+        Action(
+            verb="fund",
+            title="Add credit",
+            words="Adds to the allocation. What is spent stays spent.",
+            amount="Credit in USD",
+            option="--credit",
+        ),
+        Action(
+            verb="reset",
+            title="Begin anew",
+            words="Sets the allocation and nothing spent, as at the start of a period. Live holds and debt are kept.",
+            amount="Budget in USD",
+            option="--budget",
+        ),
+        Action(
+            verb="suspend",
+            title="Suspend",
+            words="Callers get 403 within seconds. Calls that are under way still settle.",
+        ),
+        Action(verb="resume", title="Resume", words="Callers are served again, as far as the budget goes."),
+        Action(
+            verb="link",
+            title="Make a sign-in link",
+            words="Whoever opens it sees this tenant's page, and nothing else. It is good once, for 15 minutes.",
+        ),
+    )
+}
+
+
+def action_of(verb: str) -> Action:
+    """Raises Problem not_found."""
+    if verb not in ACTIONS:
+        raise Problem("not_found")
+    return ACTIONS[verb]
+
+
+def can(action: Action, settings: Settings) -> bool:
+    """Whether this process was given what the action needs; if not, the command line has to do it."""
+    return action.verb == "link" or bool(settings.cycles_admin_url and settings.cycles_admin_api_key)
+
+
+async def act(services: Services, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
+    """Do it and write it down; what came of it: a link's path, or words.
+
+    `reference` comes from the form: sent twice, it is done once. Raises TenantsError, and Problem not_found.
+    """
+    amount = amount if action.amount else ""
+    if not amount.isprintable() or len(amount) > LONGEST_AMOUNT:
+        raise TenantsError("invalid_amount", "This is not an amount in USD like 5.00")
+    entry = AuditEntry(
+        id=str(uuid.uuid4()),
+        at=datetime.now(UTC),
+        operator=operator,
+        action=f"{action.verb} {amount}".strip(),
+        tenant=tenant,
+        before=await _state_of(services, tenant),
+    )
+    await services.dashboard.add_audit(entry)
+    try:
+        came_of_it = await _do(services, tenant, action, amount, reference)
+    except TenantsError as error:
+        await services.dashboard.add_audit(replace(entry, after=f"refused: {error.code}"))
+        raise
+    await services.dashboard.add_audit(replace(entry, after=await _state_of(services, tenant)))
+    return came_of_it
+
+
+async def _do(services: Services, tenant: str, action: Action, amount: str, reference: str) -> str:
+    if action.verb == "link":
+        return (await make_link(services.registry, tenant)).path
+    async with onboarding(services.settings, services.registry) as desk:
+        if action.verb == "fund":
+            return (await desk.fund(tenant, amount, reference)).note
+        if action.verb == "reset":
+            return (await desk.reset(tenant, amount, reference)).note
+        return (await (desk.suspend(tenant) if action.verb == "suspend" else desk.resume(tenant))).note
+
+
+async def _state_of(services: Services, tenant_id: str) -> str:
+    """For the audit: the tenant's status and, if Cycles tells, its budget. Raises Problem not_found."""
+    tenant = await services.registry.tenant(tenant_id)
+    if tenant is None:
+        raise Problem("not_found", "There is no such tenant.")
+    with suppress(Problem):
+        known = await services.balances.read(tenant_id, 0.0)
+        if known and known.ledgers:
+            ledger = known.widest
+            return f"{tenant.status}, {format_usd(ledger.remaining)} of {format_usd(ledger.allocated)} USD left"
+    return tenant.status

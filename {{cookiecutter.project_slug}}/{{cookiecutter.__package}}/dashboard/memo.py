@@ -1,0 +1,34 @@
+"""Answers that are shared by all who look: found out once, believed for a moment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, TypeVar
+
+from cachetools import TTLCache
+
+T = TypeVar("T")
+BELIEVED_S = 2.0
+
+
+class Memo:
+    """What `find` told of a key within the last BELIEVED_S; it runs once for all who wait for the same."""
+
+    def __init__(self) -> None:
+        self._tasks: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1_000, BELIEVED_S)
+
+    async def get(self, key: Hashable, find: Callable[[], Awaitable[T]]) -> T:
+        """Raises what `find` raises, which is forgotten at once."""
+
+        async def run() -> T:
+            return await find()
+
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(run())
+        try:
+            found: T = await asyncio.shield(task)
+        except BaseException:
+            if self._tasks.get(key) is task:
+                del self._tasks[key]
+            raise
+        return found

@@ -1,0 +1,118 @@
+"""What the pages read from the database, as plain values: the same for every database layer. Times are aware UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple, get_args
+
+from ..budget.balances import Ledger
+from ..tenants.records import Tenant
+
+Sort = Literal["name", "left", "spent", "reserved", "remaining", "burn", "runs_out"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+FIRST_SORT: Sort = "left"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a tenant's widest ledger stood when a process last heard of it (`at`); amounts in microcents.
+
+    `mark_at` (seconds since 1970) and `mark_used` say since when, and from which spend on, its burn rate counts;
+    `next_at` and `next_used` take their place in time, so that the rate tells of the last 12 to 24 hours.
+    """
+
+    tenant: str
+    at: datetime
+    scope: str
+    allocated: int
+    spent: int
+    reserved: int
+    remaining: int
+    debt: int
+    overdraft_limit: int
+    is_over_limit: bool
+    mark_at: int
+    mark_used: int
+    next_at: int
+    next_used: int
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(
+            scope=self.scope,
+            allocated=self.allocated,
+            spent=self.spent,
+            reserved=self.reserved,
+            remaining=self.remaining,
+            debt=self.debt,
+            overdraft_limit=self.overdraft_limit,
+            is_over_limit=self.is_over_limit,
+            asked_at=0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HourlyBalance:
+    """How a tenant's widest ledger stood at the end of an hour (`hour` counts from 1970), as far as was heard."""
+
+    tenant: str
+    hour: int
+    allocated: int
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What an operator asked of the table of tenants. `query` is part of a name or an ID; pages count from 1."""
+
+    query: str = ""
+    sort: Sort = FIRST_SORT
+    descending: bool = False
+    attention: bool = False
+    page: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reckoning:
+    """What the database needs to tell who needs attention and how fast money goes.
+
+    `now` is seconds since 1970; `call` what the hold of a usual call takes, in microcents.
+    """
+
+    now: int
+    call: int
+
+
+class TenantStanding(NamedTuple):
+    tenant: Tenant
+    standing: Standing | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """How many tenants match; sums in microcents over those not closed, but for `unknown`, which have no figures.
+
+    `burn` is in microcents per hour.
+    """
+
+    tenants: int
+    attention: int
+    unknown: int
+    allocated: int
+    spent: int
+    reserved: int
+    remaining: int
+    debt: int
+    burn: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """What an operator did to a tenant. `after` is None while it is not known what became of it."""
+
+    id: str
+    at: datetime
+    operator: str
+    action: str
+    tenant: str
+    before: str
+    after: str | None = None

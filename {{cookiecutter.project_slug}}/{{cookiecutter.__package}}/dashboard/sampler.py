@@ -1,0 +1,120 @@
+"""Takes what this process hears of balances into the database, where every process's pages can sort by it."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from ..budget.balances import Balances, Ledger
+from .records import HourlyBalance, Standing
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 1.0
+AT_ONCE = 500
+MARKS_APART_S = 12 * 3600
+SHORTEST_RATE_S = 600
+"""A burn rate is told as if over this long at least: the first call of a tenant says little."""
+PRUNE_EVERY_S = 3600
+KEPT_HOURS = 62 * 24
+KEPT_ROWS = 1_000_000
+
+
+class Store(Protocol):
+    """Where it goes; the framework's `dashboard/store.py` brings it."""
+
+    async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]: ...
+
+    async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None: ...
+
+    async def prune(self, keep_newest: int, before_hour: int) -> None: ...
+
+
+class Sampler:
+    """One row per tenant of how it stands, and one per tenant and hour for the charts, kept for a bounded time."""
+
+    def __init__(self, balances: Balances, store: Store) -> None:
+        self._balances = balances
+        self._store = store
+        self._next_prune = 0.0
+
+    async def run(self) -> None:
+        """Write until cancelled. What a failing database did not take is tried again."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            try:
+                await self.flush()
+                if time.monotonic() >= self._next_prune:
+                    self._next_prune = time.monotonic() + PRUNE_EVERY_S
+                    await self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS)
+            except Exception:
+                log.exception("balances not written, trying again", waiting=len(self._balances.changed))
+
+    async def flush(self) -> None:
+        """Write what was heard since the last time."""
+        while self._balances.changed:
+            tenants = list(self._balances.changed)[:AT_ONCE]
+            self._balances.changed.difference_update(tenants)
+            try:
+                await self._write(tenants)
+            except BaseException:
+                self._balances.changed.update(tenants)
+                raise
+
+    async def _write(self, tenants: list[str]) -> None:
+        before = await self._store.standings(tenants)
+        now = int(time.time())
+        standings = []
+        for tenant in tenants:
+            known, old = self._balances.known(tenant), before.get(tenant)
+            if known and known.ledgers and (old is None or old.at <= known.as_of):
+                standings.append(standing_of(tenant, known.widest, known.as_of, old, now))
+        hours = [
+            HourlyBalance(tenant=row.tenant, hour=now // 3600, allocated=row.allocated, remaining=row.remaining)
+            for row in standings
+        ]
+        if standings:
+            await self._store.save(standings, hours)
+
+
+def standing_of(tenant: str, ledger: Ledger, at: datetime, before: Standing | None, now: int) -> Standing:
+    """How the tenant stands by this ledger. `now` is seconds since 1970."""
+    used = ledger.spent + ledger.debt
+    standing = Standing(
+        tenant=tenant,
+        at=at,
+        scope=ledger.scope,
+        allocated=ledger.allocated,
+        spent=ledger.spent,
+        reserved=ledger.reserved,
+        remaining=ledger.remaining,
+        debt=ledger.debt,
+        overdraft_limit=ledger.overdraft_limit,
+        is_over_limit=ledger.is_over_limit,
+        mark_at=now,
+        mark_used=used,
+        next_at=now,
+        next_used=used,
+    )
+    if before is None or used < before.mark_used:  # new, or reset since
+        return standing
+    if now - before.next_at >= MARKS_APART_S:
+        return replace(standing, mark_at=before.next_at, mark_used=before.next_used)
+    return replace(
+        standing,
+        mark_at=before.mark_at,
+        mark_used=before.mark_used,
+        next_at=before.next_at,
+        next_used=before.next_used,
+    )
+
+
+def burn_of(standing: Standing | None, used: int, now: int) -> int:
+    """Microcents per hour that are being spent, `used` being what is spent now."""
+    if standing is None:
+        return 0
+    return max(0, used - standing.mark_used) * 3600 // max(SHORTEST_RATE_S, now - standing.mark_at)

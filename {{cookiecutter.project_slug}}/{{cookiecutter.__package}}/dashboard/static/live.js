@@ -1,0 +1,13 @@
+// Pages ask whether they have changed only while they are seen, and the server may say that they have not (304).
+const tags = new Map();
+
+document.addEventListener("htmx:configRequest", (event) => {
+  if (document.hidden) event.preventDefault();
+  const tag = tags.get(event.detail.path);
+  if (tag) event.detail.headers["If-None-Match"] = tag;
+});
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  const tag = event.detail.xhr.getResponseHeader("ETag");
+  if (tag) tags.set(event.detail.requestConfig.path, tag);
+});

@@ -1,0 +1,54 @@
+"""Keeps what the pages show young: at most one balances call per tenant and interval, however many look."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from cachetools import TTLCache
+
+from ..budget.balances import REMEMBERED_TENANTS, Balances
+from ..problems import Problem
+
+AT_ONCE = 8
+PATIENCE_S = 2.0
+"""What Cycles has not told by then is shown as unknown."""
+
+
+class Watch:
+    """`interval` in seconds. Nothing is asked of a tenant while the answers of its own calls keep its memory fresh."""
+
+    def __init__(self, balances: Balances, interval: float) -> None:
+        self._balances = balances
+        self._interval = interval
+        self._asked: TTLCache[str, str | None] = TTLCache(REMEMBERED_TENANTS, interval)
+
+    async def refresh(self, tenants: Mapping[str, datetime | None]) -> dict[str, str]:
+        """Bring these up to date; by tenant ID, the problem's code where that failed.
+
+        The times say when the database last heard of them: another process may have asked.
+        """
+        stale = [tenant for tenant, heard in tenants.items() if not self._is_fresh(tenant, heard)]
+        turn = asyncio.Semaphore(AT_ONCE)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(self._ask(tenant, turn) for tenant in stale if tenant not in self._asked))
+        troubles = {tenant: self._asked.get(tenant) for tenant in stale if not self._is_fresh(tenant, None)}
+        return {tenant: trouble for tenant, trouble in troubles.items() if trouble}
+
+    async def _ask(self, tenant: str, turn: asyncio.Semaphore) -> None:
+        self._asked[tenant] = "budget_unavailable"  # unless it tells in time
+        async with turn:
+            try:
+                await self._balances.read(tenant, 0.0)
+            except Problem as problem:
+                self._asked[tenant] = problem.code
+            else:
+                self._asked[tenant] = None
+
+    def _is_fresh(self, tenant: str, heard: datetime | None) -> bool:
+        known = self._balances.known(tenant)
+        if known and known.ledgers and time.monotonic() - known.widest.asked_at < self._interval:
+            return True
+        return heard is not None and datetime.now(UTC) - heard < timedelta(seconds=self._interval)
