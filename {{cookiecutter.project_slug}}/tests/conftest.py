@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from .browsing import browser, sign_in
 from .running import App, Emulator, installed_app, run_emulator
 
 
@@ -51,3 +52,16 @@ def acme(app: App) -> dict[str, str]:
     """The headers that a caller of the tenant acme sends."""
     headers: dict[str, str] = app.tenants["acme"]["headers"]
     return headers
+
+
+@pytest.fixture
+def stranger(app: App) -> Iterator[httpx.Client]:
+    with browser(app) as client:
+        yield client
+
+
+@pytest.fixture
+def operator(app: App) -> Iterator[httpx.Client]:
+    with browser(app) as client:
+        assert sign_in(client, **app.operator).status_code == 303
+        yield client

@@ -1,40 +1,12 @@
 """The operator's pages, asked for as a browser does it: over HTTP, with cookies and forms."""
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from ..browsing import LOGIN, browser, hidden_fields, sign_in
 from ..running import App, Emulator, wait_until
-
-LOGIN = "/dashboard/login"
-
-
-def browser(app: App) -> httpx.Client:
-    return httpx.Client(base_url=app.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=30)
-
-
-def hidden_fields(page: httpx.Response) -> dict[str, str]:
-    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
-
-
-def sign_in(client: httpx.Client, username: str, password: str, at: str = LOGIN) -> httpx.Response:
-    fields = hidden_fields(client.get(at))
-    return client.post(LOGIN, data={**fields, "username": username, "password": password})
-
-
-@pytest.fixture
-def stranger(app: App) -> Iterator[httpx.Client]:
-    with browser(app) as client:
-        yield client
-
-
-@pytest.fixture
-def operator(app: App) -> Iterator[httpx.Client]:
-    with browser(app) as client:
-        assert sign_in(client, **app.operator).status_code == 303
-        yield client
 
 
 def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
@@ -164,7 +136,10 @@ def test_figures_that_cycles_does_not_tell_are_unknown_and_the_page_is_there(
     page = operator.get(f"/dashboard/tenants/{tenant}")
     assert page.status_code == 200
     assert "Unknown" in page.text
-    assert "$1.00" in operator.get(f"/dashboard/tenants/{tenant}").text
+    headers = app.tenants[tenant]["headers"]
+    assert httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30).status_code == 200
+    shown = f'<data value="{emulator.ledger(tenant)["remaining"]}"'
+    wait_until(lambda: shown in operator.get(f"/dashboard/tenants/{tenant}").text, what="what the call brought")
 
 
 def test_an_unknown_tenant_is_a_page_for_browsers_and_a_problem_for_others(operator: httpx.Client) -> None:

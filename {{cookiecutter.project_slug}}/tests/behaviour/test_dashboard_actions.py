@@ -1,0 +1,82 @@
+"""What operators do on the pages: confirmed, written down, done once."""
+
+import re
+
+import httpx
+
+from ..browsing import browser, do, hidden_fields, sign_in
+from ..running import App, Emulator, wait_until
+
+USD = 10**8
+
+
+def audit(operator: httpx.Client, tenant: str) -> list[list[str]]:
+    """What the audit says of a tenant, newest first: operator, action, before, after."""
+    rows = re.findall(r"<tr>(.*?)</tr>", operator.get("/dashboard/audit").text, re.DOTALL)
+    cells = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
+    return [[row[1], row[2], row[4], row[5]] for row in cells if row and row[3] == tenant]
+
+
+def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    path = f"/dashboard/tenants/{tenant}/fund"
+    form = {**hidden_fields(operator.get(path)), "amount": "2.50"}
+    assert emulator.ledger(tenant)["allocated"] == USD
+    for _ in range(2):  # a button that was pressed twice
+        assert operator.post(path, data=form).status_code == 303
+    assert emulator.ledger(tenant)["allocated"] == 350_000_000
+    assert "$3.50" in operator.get(f"/dashboard/tenants/{tenant}").text
+    who, what, before, after = audit(operator, tenant)[-1]
+    assert (who, what) == (app.operator["username"], "fund 2.50")
+    assert (before, after) == ("active, 1.00 of 1.00 USD left", "active, 3.50 of 3.50 USD left")
+
+
+def test_a_reset_begins_anew(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    assert do(operator, tenant, "reset", "4.00").status_code == 303
+    assert emulator.ledger(tenant)["allocated"] == 4 * USD
+    assert audit(operator, tenant)[0][1] == "reset 4.00"
+
+
+def test_an_amount_that_is_none_is_refused_in_words_and_written_down(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    refused = do(operator, tenant, "fund", "much")
+    assert refused.status_code == 409
+    assert 'role="alert"' in refused.text
+    assert audit(operator, tenant)[0][3] == "refused: invalid_amount"
+    assert "<i>" not in do(operator, tenant, "fund", "<i>").text
+
+
+def test_a_tenant_is_suspended_and_resumed(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("1.00")
+
+    def status() -> int:
+        return httpx.post(f"{app.url}/api/chat", headers=tenant["headers"], json={"prompt": "Hello"}).status_code
+
+    assert do(operator, tenant["id"], "suspend").status_code == 303
+    assert "Blocked: suspended" in operator.get(f"/dashboard/tenants/{tenant['id']}").text
+    wait_until(lambda: status() == 403, 5)
+    assert do(operator, tenant["id"], "resume").status_code == 303
+    wait_until(lambda: status() == 200, 5)
+    assert [row[1] for row in audit(operator, tenant["id"])] == ["resume", "suspend"]
+
+
+def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    refused = operator.post(f"/dashboard/tenants/{tenant}/fund", data={"amount": "1.00", "reference": "r"})
+    assert refused.status_code == 403
+    assert emulator.ledger(tenant)["allocated"] == USD
+    assert audit(operator, tenant) == []
+
+
+def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) -> None:
+    assert operator.get("/dashboard/tenants/acme/close").status_code == 404
+    assert operator.get("/dashboard/tenants/nobody/fund").status_code == 404
+
+
+def test_without_admin_access_the_page_gives_the_command(installed: App) -> None:
+    with installed.serving(CYCLES_ADMIN_URL="", CYCLES_ADMIN_API_KEY="") as app, browser(app) as operator:
+        sign_in(operator, **app.operator)
+        page = operator.get("/dashboard/tenants/acme/fund").text
+    assert "tenants fund acme --credit 5.00" in page
+    assert '<input id="amount"' not in page

@@ -1,0 +1,82 @@
+"""Pages that stay up to date: what polling asks, and that looking costs Cycles next to nothing."""
+
+import gzip
+import re
+
+import httpx
+
+from ..browsing import browser, follow_link
+from ..running import App, Emulator, wait_until
+
+POLL = {"HX-Request": "true"}
+
+
+def upstream_calls(app: App) -> int:
+    token = app.environment["METRICS_TOKEN"]
+    text = httpx.get(f"{app.url}/metrics", headers={"Authorization": f"Bearer {token}"}).text
+    return int(float(re.findall(r"^cycles_upstream_calls_total (\S+)$", text, re.MULTILINE)[0]))
+
+
+def chat(app: App, tenant: str) -> httpx.Response:
+    headers = app.tenants[tenant]["headers"]
+    return httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
+
+
+def test_a_poll_gets_the_part_that_changes_and_304_until_it_has(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    path = f"/dashboard/tenants/{tenant}"
+    assert f'hx-get="{path}' in operator.get(path).text
+
+    def settled() -> str:
+        first, second = (operator.get(path, headers=POLL).headers["etag"] for _ in range(2))
+        return first if first == second else ""
+
+    tag = wait_until(settled, what="two polls alike")
+    same = operator.get(path, headers={**POLL, "If-None-Match": tag})
+    assert (same.status_code, same.content) == (304, b"")
+    assert chat(app, tenant).status_code == 200
+
+    def changed() -> bool:
+        return operator.get(path, headers={**POLL, "If-None-Match": tag}).status_code == 200
+
+    wait_until(changed, 2, "the call")
+    part = operator.get(path, headers=POLL).text
+    assert "Charged" in part
+    assert "<html" not in part
+    assert "csrf" not in part
+
+
+def test_a_poll_without_a_session_leads_to_the_login(stranger: httpx.Client) -> None:
+    answer = stranger.get("/dashboard/", headers=POLL)
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/dashboard/login")
+
+
+def test_however_many_look_cycles_is_asked_once(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    link = httpx.URL(app.done("tenants", "link", tenant)["url"]).path
+    with browser(app) as viewer:
+        follow_link(viewer, link)
+        before = upstream_calls(app)
+        for client in (operator, viewer) * 5:
+            assert "$1.00" in client.get(f"/dashboard/tenants/{tenant}").text
+        operator.get("/dashboard/", params={"q": tenant})
+    assert upstream_calls(app) - before == 1
+
+
+def test_a_tenant_that_makes_calls_is_not_asked_for(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")["id"]
+    assert chat(app, tenant).status_code == 200
+    wait_until(lambda: emulator.live_holds(tenant) == 0, what="the settlement")
+    remaining = emulator.ledger(tenant)["remaining"]
+    path = f"/dashboard/tenants/{tenant}"
+    before = upstream_calls(app)
+    wait_until(lambda: f'<data value="{remaining}"' in operator.get(path).text, what="what the call brought")
+    assert upstream_calls(app) == before
+
+
+def test_the_first_paint_is_small(operator: httpx.Client) -> None:
+    page = operator.get("/dashboard/tenants/acme")
+    assets = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
+    assert {asset.rpartition(".")[2] for asset in assets} == {"css", "js", "svg"}
+    bodies = [page.content, *(operator.get(asset).content for asset in assets)]
+    assert sum(len(gzip.compress(body)) for body in bodies) < 50 * 1024

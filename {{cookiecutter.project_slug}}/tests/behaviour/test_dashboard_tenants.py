@@ -1,0 +1,142 @@
+"""A tenant's own page: how it gets in, what it sees, and that it sees nothing else."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from ..browsing import LOGIN, browser, do, follow_link, hidden_fields
+from ..running import App, wait_until
+
+
+@pytest.fixture
+def tenant(app: App) -> Iterator[httpx.Client]:
+    """The browser of somebody of the tenant acme, who came by a link."""
+    with browser(app) as client:
+        assert follow_link(client, path_of(app.done("tenants", "link", "acme")["url"])).status_code == 303
+        yield client
+
+
+def path_of(url: str) -> str:
+    return httpx.URL(url).path
+
+
+def chat(app: App, tenant: str, **body: object) -> httpx.Response:
+    headers = app.tenants[tenant]["headers"]
+    return httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello", **body}, timeout=30)
+
+
+def test_a_link_lets_in_once_and_only_by_its_button(app: App, stranger: httpx.Client) -> None:
+    link = path_of(app.done("tenants", "link", "acme")["url"])
+    with browser(app) as preview:
+        assert [preview.get(link).status_code for _ in range(2)] == [200, 200]
+    assert stranger.post(link).status_code == 403
+    entered = follow_link(stranger, link)
+    assert (entered.status_code, entered.headers["location"]) == (303, "/dashboard/")
+    assert stranger.get("/dashboard/").headers["location"] == "/dashboard/tenants/acme"
+    with browser(app) as late:
+        assert follow_link(late, link).status_code == 401
+        assert late.get("/dashboard/").headers["location"].startswith(LOGIN)
+
+
+def test_an_operator_makes_a_link_that_is_shown_once(app: App, operator: httpx.Client, stranger: httpx.Client) -> None:
+    made = do(operator, "globex", "link").text
+    link = made.partition('<code id="link">')[2].partition("</code>")[0]
+    assert link.startswith(f"{app.url}/dashboard/link/")
+    assert follow_link(stranger, link).status_code == 303
+    assert stranger.get("/dashboard/tenants/globex").status_code == 200
+
+
+def test_a_link_is_made_for_open_tenants_only(app: App) -> None:
+    assert app.cli("tenants", "link", "nobody").returncode == 1
+
+
+def test_a_tenant_sees_its_own_page_and_nothing_else(tenant: httpx.Client) -> None:
+    assert tenant.get("/dashboard/tenants/acme").status_code == 200
+    elsewhere = ("tenants/globex", "tenants/nobody", "tenants/globex/calls.csv", "tenants/acme/fund", "audit")
+    assert {tenant.get(f"/dashboard/{path}").status_code for path in elsewhere} == {404}
+    assert "globex" not in tenant.get("/dashboard/tenants/globex").text
+
+
+def test_a_tenant_does_nothing_to_any_tenant(tenant: httpx.Client) -> None:
+    token = hidden_fields(tenant.get("/dashboard/tenants/acme"))
+    for verb in ("fund", "reset", "suspend", "resume", "link"):
+        form = {**token, "amount": "1.00", "reference": "r"}
+        assert tenant.post(f"/dashboard/tenants/acme/{verb}", data=form).status_code == 404
+
+
+def test_a_tenants_session_tells_its_budget_and_pays_for_no_call(tenant: httpx.Client) -> None:
+    assert tenant.get("/api/budget/acme").json()["tenant"] == "acme"
+    assert tenant.get("/api/budget/globex").status_code == 404
+    assert tenant.get("/api/budget/me").status_code == 401
+    assert tenant.post("/api/chat", json={"prompt": "Hello"}).status_code == 401
+
+
+def test_a_closed_tenant_is_out(app: App, stranger: httpx.Client) -> None:
+    closed = app.add_tenant()["id"]
+    assert follow_link(stranger, path_of(app.done("tenants", "link", closed)["url"])).status_code == 303
+    assert stranger.get(f"/dashboard/tenants/{closed}").status_code == 200
+    app.done("tenants", "close", closed)
+    assert stranger.get(f"/dashboard/tenants/{closed}").status_code == 303
+
+
+def test_whoever_signs_in_next_takes_nothing_over(app: App, operator: httpx.Client) -> None:
+    assert follow_link(operator, path_of(app.done("tenants", "link", "acme")["url"])).status_code == 303
+    assert operator.get("/dashboard/audit").status_code == 404
+    assert operator.get("/dashboard/tenants/globex").status_code == 404
+
+
+def test_guessed_links_are_slowed_down(installed: App) -> None:
+    with installed.serving() as app, browser(app) as client:
+        tries = [follow_link(client, f"/dashboard/link/guess-{number}").status_code for number in range(6)]
+    assert tries == [401] * 5 + [429]
+
+
+def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(installed: App) -> None:
+    with installed.serving(APP_ENV="production") as app:
+        cookies = httpx.get(f"{app.url}{LOGIN}").headers.get_list("set-cookie")
+        with browser(app) as client:
+            client.headers["Cookie"] = cookies[0].partition(";")[0]
+            form = {**hidden_fields(client.get(LOGIN)), **app.operator}
+            cookies += client.post(LOGIN, data=form).headers.get_list("set-cookie")
+    assert cookies
+    for cookie in cookies:
+        assert {"secure", "httponly", "samesite=lax"} <= {part.strip().lower() for part in cookie.split(";")}
+
+
+def test_the_page_says_what_took_the_money_and_how_long_the_rest_lasts(app: App, stranger: httpx.Client) -> None:
+    spender = app.add_tenant("1.00")["id"]
+    cost = chat(app, spender, end_user="ada").json()["cost"]["amount"]
+    follow_link(stranger, path_of(app.done("tenants", "link", spender)["url"]))
+
+    def page() -> str:
+        shown = stranger.get(f"/dashboard/tenants/{spender}").text
+        return shown if "By end user" in shown else ""
+
+    shown = wait_until(page, what="the call among the shares")
+    assert "against an even pace" in shown
+    assert "At this rate" in shown
+    assert [f"{threshold}% used: not passed" in shown for threshold in (80, 95, 100)] == [True] * 3
+    assert shown.count(f'<data value="{cost}"') >= 4  # by model, by route, by end user, and the call itself
+    assert "Suspend" not in shown
+
+
+def test_calls_as_csv_hold_no_formula(app: App, stranger: httpx.Client) -> None:
+    caller = app.add_tenant("1.00")["id"]
+    names = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", 'ada, "the first"']
+    costs = [chat(app, caller, end_user=name).json()["cost"]["amount"] for name in names]
+    follow_link(stranger, path_of(app.done("tenants", "link", caller)["url"]))
+
+    def rows() -> list[dict[str, str]]:
+        answer = stranger.get(f"/dashboard/tenants/{caller}/calls.csv")
+        assert answer.headers["content-type"].startswith("text/csv")
+        assert "attachment" in answer.headers["content-disposition"]
+        found = list(csv.DictReader(io.StringIO(answer.text)))
+        return found if len(found) == len(names) else []
+
+    written = wait_until(rows, what="all calls in the CSV")
+    shown = {row["end_user"]: float(row["cost_usd"]) for row in written}
+    inert = [name if name[0] == "a" else f"'{name}" for name in names]
+    assert shown == {name: cost / 1e8 for name, cost in zip(inert, costs, strict=True)}

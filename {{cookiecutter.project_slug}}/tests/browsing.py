@@ -1,0 +1,33 @@
+"""Going through the pages as a browser does it: over HTTP, with cookies and forms."""
+
+import re
+
+import httpx
+
+from .running import App
+
+LOGIN = "/dashboard/login"
+
+
+def browser(app: App) -> httpx.Client:
+    return httpx.Client(base_url=app.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=30)
+
+
+def hidden_fields(page: httpx.Response) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+
+
+def sign_in(client: httpx.Client, username: str, password: str, at: str = LOGIN) -> httpx.Response:
+    fields = hidden_fields(client.get(at))
+    return client.post(LOGIN, data={**fields, "username": username, "password": password})
+
+
+def follow_link(client: httpx.Client, url: str) -> httpx.Response:
+    """Open a sign-in link and press its button."""
+    return client.post(url, data=hidden_fields(client.get(url)))
+
+
+def do(client: httpx.Client, tenant: str, verb: str, amount: str = "") -> httpx.Response:
+    """Confirm an action on a tenant."""
+    path = f"/dashboard/tenants/{tenant}/{verb}"
+    return client.post(path, data={**hidden_fields(client.get(path)), "amount": amount})
