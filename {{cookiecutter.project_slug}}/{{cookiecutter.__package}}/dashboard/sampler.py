@@ -100,7 +100,7 @@ def standing_of(tenant: str, ledger: Ledger, at: datetime, before: Standing | No
         next_at=now,
         next_used=used,
     )
-    if before is None or used < before.mark_used:  # new, or reset since
+    if before is None or used < before.spent + before.debt:  # new, or reset since
         return standing
     if now - before.next_at >= MARKS_APART_S:
         return replace(standing, mark_at=before.next_at, mark_used=before.next_used)
