@@ -7,8 +7,14 @@ from ..tenants.models import TenantRow
 
 
 class StandingRow(Row):
+    # no constraint: Cycles may tell of tenants that this registry does not know
     tenant = models.OneToOneField(
-        TenantRow, models.CASCADE, db_column="tenant", primary_key=True, related_name="standing"
+        TenantRow,
+        models.CASCADE,
+        db_column="tenant",
+        db_constraint=False,
+        primary_key=True,
+        related_name="standing",
     )
     at = models.DateTimeField()
     scope = models.CharField(max_length=256)

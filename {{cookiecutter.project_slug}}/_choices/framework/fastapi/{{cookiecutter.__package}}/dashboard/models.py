@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy import BigInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..database import Base
@@ -11,7 +11,8 @@ from ..database import Base
 class StandingRow(Base):
     __tablename__ = "standings"
 
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    # no foreign key: Cycles may tell of tenants that this registry does not know
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
     scope: Mapped[str]
     allocated: Mapped[int] = mapped_column(BigInteger)

@@ -26,7 +26,6 @@ def upgrade() -> None:
         sa.Column("mark_used", sa.BigInteger(), nullable=False),
         sa.Column("next_at", sa.BigInteger(), nullable=False),
         sa.Column("next_used", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_standings_tenant")),
         sa.PrimaryKeyConstraint("tenant", name=op.f("pk_standings")),
     )
     op.create_table(
