@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ..browsing import browser, sign_in
 from ..running import App, Emulator, installed_app, wait_until
-from .test_dashboard import browser, sign_in
 from .test_onboarding import HELLO, USD, refusal
 
 DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))

@@ -18,7 +18,7 @@ from ..llm.provider import Message
 from ..problems import OUTCOMES, Problem
 from ..services import Services
 from ..settings import Settings
-from ..tenants.onboarding import EXPIRES_SOON
+from ..tenants.findings import EXPIRES_SOON
 from ..tenants.records import Tenant
 from .charts import Burndown, RefusalBars, burndown, month_of, refusal_bars
 from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Totals, Wanted

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from ..browsing import browser, sign_in
 from ..running import App, Emulator, free_port, wait_until
 from ..vendor import INPUT, MODEL, OUTPUT, Reply, Vendor, run_vendor
 from .test_chat import server_sent
-from .test_dashboard import browser, sign_in
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello, vendor"}  # 13 bytes, so 4 tokens by our count
