@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +82,7 @@ class Emulator:
     def __init__(self, url: str, http: httpx.Client) -> None:
         self.url = url
         self._http = http
+        self._ahead_ms = 0
 
     def control(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
         headers = {"X-Cycles-Emulator-Control": "1"}
@@ -91,7 +92,12 @@ class Emulator:
 
     def advance(self, seconds: float) -> None:
         """Move the clock; what expires by then is swept."""
+        self._ahead_ms += int(seconds * 1000)
         self.control("clock", {"advance_ms": int(seconds * 1000)})
+
+    def settled_at(self, reservation: dict[str, Any]) -> float:
+        """The time, as time.time() tells it, at which a reservation was settled."""
+        return float(reservation["finalized_at_ms"] - self._ahead_ms) / 1000
 
     def ledger(self, tenant: str) -> dict[str, Any]:
         """allocated, spent, reserved, remaining of the tenant's own ledger, in microcents."""
@@ -181,6 +187,15 @@ class Installed:
             "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
         }
         self._cli("migrate")
+
+    def backlog(self) -> dict[str, int]:
+        """The commits in the journal: microcents by reservation."""
+        found = {}
+        for path in self.journal.glob("*/*.json"):
+            with suppress(FileNotFoundError):  # settled this moment
+                record = json.loads(path.read_text("utf-8"))
+                found[record["reservation_id"]] = record["commit_body"]["actual"]["amount"]
+        return found
 
     def add_tenant(self, budget: str = "1000.00") -> "Tenant":
         name = f"t-{secrets.token_hex(4)}"

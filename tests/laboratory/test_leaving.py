@@ -42,7 +42,7 @@ async def leave_streams(laboratory: Laboratory, served: Served, times: int) -> s
         costs = [script.cost(chunks) for chunks in range(CHUNKS + 1)]
         assert charged in costs[read : laboratory.provider.sent[script.name] + 1], (script, read, charged)
         beyond.append(costs.index(charged) - read)
-        lags.append(row["finalized_at_ms"] / 1000 - left_at)
+        lags.append(laboratory.emulator.settled_at(row) - left_at)
     assert laboratory.emulator.ledger(tenant.id)["spent"] == sum(row["committed"]["amount"] for row in booked.values())
     assert max(lags) <= 1, max(lags)
     return (

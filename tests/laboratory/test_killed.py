@@ -1,0 +1,90 @@
+"""The server is killed under load: what it was settling is settled by the next one, without traffic, once."""
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import aiohttp
+import pytest
+
+from .callers import Caller, calling
+from .conftest import Laboratory
+from .processes import Installed, Tenant, until
+from .provider import Script
+from .proxy import PASS, Proxy, Try, proxy_to
+from .test_faults import EXPIRY_S, pay
+
+CALLERS = 12
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.long)])
+def test_after_a_kill_all_that_was_being_settled_is_settled_once(
+    laboratory: Laboratory, figure: Callable[[str], None], times: int
+) -> None:
+    figure(laboratory.run(kill_under_load(laboratory, times)))
+
+
+async def kill_under_load(laboratory: Laboratory, times: int) -> str:
+    chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
+    app = laboratory.installed(f"killed-{times}")
+    tenant = app.add_tenant()
+    answered: dict[str, int] = {}
+    journalled: dict[str, int] = {}
+    slowest = 0.0
+    async with proxy_to(laboratory.emulator.url) as proxy:
+        for number in range(times):
+            proxy.choose = lambda each: faulty_commit(each, chance)
+            answered |= await load_until_killed(app, proxy, tenant, f"kill-{times}-{number}", chance)
+            left = app.backlog()
+            journalled |= left
+            proxy.choose = lambda _: PASS
+            async with app.serving(CYCLES_BASE_URL=proxy.url):
+                began = time.monotonic()
+                await until(lambda: not app.backlog(), 5, f"{len(left)} commits are settled without traffic")
+                slowest = max(slowest, time.monotonic() - began)
+    booked = laboratory.emulator.reservations(tenant.id)
+    committed = {row["reservation_id"]: row["committed"]["amount"] for row in booked.values() if "committed" in row}
+    assert journalled.items() <= committed.items()
+    assert answered.items() <= {name: row.get("committed", {}).get("amount") for name, row in booked.items()}.items()
+    ledger = laboratory.emulator.ledger(tenant.id)
+    assert ledger["spent"] == sum(committed.values())
+    cut = len(laboratory.emulator.live_holds(tenant.id))
+    laboratory.emulator.advance(EXPIRY_S)
+    assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
+    return (
+        f"{times} kills: {len(journalled)} commits were being settled and were settled once, the slowest {slowest:.1f} "
+        f"s after the start; {len(answered)} answered calls are charged; {cut} holds of calls cut short expired"
+    )
+
+
+def faulty_commit(each: Try, chance: random.Random) -> str:
+    """Commits take long, and some fail, so that a kill meets them in every state."""
+    return chance.choice(["delay", "delay", "drop", "lost", "duplicate"]) if each.operation == "commit" else PASS
+
+
+async def load_until_killed(
+    app: Installed, proxy: Proxy, tenant: Tenant, name: str, chance: random.Random
+) -> dict[str, int]:
+    """Serve callers until a random moment, then SIGKILL. The costs that callers were told, by the end user."""
+    told: dict[str, int] = {}
+
+    async def call_on(caller: Caller, who: int) -> None:
+        for number in range(1_000_000):
+            script = Script(name=f"{name}-{who}-{number}", chunks=5, pause_ms=chance.uniform(1, 20))
+            cost = await pay(caller, script, streamed=chance.random() < 0.5)
+            if cost is not None:
+                told[script.name] = cost
+
+    async with app.serving(CYCLES_BASE_URL=proxy.url) as serving, calling(serving, tenant) as caller:
+        callers = [asyncio.create_task(call_on(caller, who)) for who in range(CALLERS)]
+        seen, enough = len(proxy.tries), chance.randint(CALLERS, 10 * CALLERS)
+        await until(lambda: len(proxy.tries) >= seen + enough, 60, "Cycles has been asked often enough")
+        await asyncio.sleep(chance.uniform(0, 0.1))
+        serving.signal(signal.SIGKILL)
+        await serving.gone()
+        ends = await asyncio.gather(*callers, return_exceptions=True)
+    # the server hung up, before or within the answer
+    assert all(isinstance(end, (aiohttp.ClientError, LookupError)) for end in ends), ends
+    return told
