@@ -34,6 +34,7 @@ class Laboratory:
         self._folder = folder
         self._runner = runner
         self._stack = AsyncExitStack()
+        self._served: dict[str, Served] = {}
         self.emulator: Emulator
         self.provider: Provider
         self.app: Installed
@@ -52,10 +53,14 @@ class Laboratory:
         folder.mkdir()
         return Installed(self.project, folder, self.emulator, self.provider.url)
 
-    async def serve_on(self, server: str) -> Served:
-        tenant = self.app.add_tenant()
-        serving = await self._stack.enter_async_context(self.app.serving(server))
-        return Served(server, serving, tenant, await self._stack.enter_async_context(calling(serving, tenant)))
+    async def served_by(self, server: str) -> Served:
+        """The app on this server, for all tests that leave it as it is."""
+        if server not in self._served:
+            tenant = self.app.add_tenant()
+            serving = await self._stack.enter_async_context(self.app.serving(server))
+            caller = await self._stack.enter_async_context(calling(serving, tenant))
+            self._served[server] = Served(server, serving, tenant, caller)
+        return self._served[server]
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -88,8 +93,12 @@ def laboratory(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="session", params=["uvicorn", "granian"])
 def served(laboratory: Laboratory, request: pytest.FixtureRequest) -> Served:
-    """The app on each server, for all tests that leave it as it is."""
-    return laboratory.run(laboratory.serve_on(request.param))
+    return laboratory.run(laboratory.served_by(request.param))
+
+
+@pytest.fixture(scope="session")
+def on_uvicorn(laboratory: Laboratory) -> Served:
+    return laboratory.run(laboratory.served_by("uvicorn"))
 
 
 @pytest.fixture

@@ -161,10 +161,16 @@ class Serving:
         """The exit code, once it has ended."""
         return await asyncio.to_thread(self.process.wait, seconds)
 
+    def workers(self) -> list[int]:
+        """The process ids of the workers that a supervisor has started."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in listed if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def memory(self) -> int:
-        """Resident bytes of the process."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        """Resident bytes of the process and its workers."""
+        pids = [self.process.pid, *self.workers()]
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class Installed:
