@@ -61,7 +61,7 @@ def test_a_balance_that_the_command_line_changes_is_seen_by_both_workers(
 async def change_from_outside(laboratory: Laboratory) -> str:
     app = laboratory.app
     tenant = app.add_tenant(TOO_LITTLE)
-    async with app.serving(WORKERS="2") as serving:
+    async with app.serving(WORKERS="2", LLM_PROVIDER="demo", DEMO_DELAY_MS="0") as serving:
         refused = await statuses_for(serving, tenant, 0.5)
         assert {status for _, status in refused} == {402}
         app.done("tenants", "fund", tenant.id, "--credit", ENOUGH)
