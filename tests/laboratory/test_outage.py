@@ -33,12 +33,11 @@ def test_an_outage_is_told_at_once_probed_by_one_call_at_a_time_and_ends(
 
 
 async def go_through_outages(laboratory: Laboratory, seconds: float, read_timeout: str) -> list[str]:
-    app = laboratory.installed(f"outage-{read_timeout}")
-    tenant = app.add_tenant()
+    tenant = laboratory.app.add_tenant()
     lines = []
     async with (
         proxy_to(laboratory.emulator.url) as proxy,
-        app.serving(CYCLES_BASE_URL=proxy.url, CYCLES_READ_TIMEOUT=read_timeout) as serving,
+        laboratory.app.serving(CYCLES_BASE_URL=proxy.url, CYCLES_READ_TIMEOUT=read_timeout) as serving,
         calling(serving, tenant) as caller,
     ):
         for fault in ("refused", "hang", "outage"):
@@ -124,11 +123,10 @@ def test_no_tenant_is_blocked_by_the_faults_of_another(laboratory: Laboratory, f
 
 
 async def fail_for_one_tenant(laboratory: Laboratory) -> str:
-    app = laboratory.installed("neighbours")
-    unlucky, lucky = app.add_tenant(), app.add_tenant()
+    unlucky, lucky = laboratory.app.add_tenant(), laboratory.app.add_tenant()
     async with (
         proxy_to(laboratory.emulator.url) as proxy,
-        app.serving(CYCLES_BASE_URL=proxy.url) as serving,
+        laboratory.app.serving(CYCLES_BASE_URL=proxy.url) as serving,
         calling(serving, unlucky) as failing,
         calling(serving, lucky) as passing,
     ):
