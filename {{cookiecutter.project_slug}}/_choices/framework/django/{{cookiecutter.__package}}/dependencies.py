@@ -3,6 +3,7 @@
 A router's or route's `auth=` is its mark: ninja calls it before it looks at the body.
 """
 
+from collections import deque
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,10 @@ from .services import Services
 from .tenants.identity import Identity
 from .tenants.records import Caller
 from .tenants.registry import Registry
+
+idle_identities: deque[Identity] = deque()
+"""Where there is no lifespan each call has an event loop of its own: one at a time is lent an identity, which keeps
+what it knows (the issuer's keys) for the next."""
 
 
 class ApiRequest(ASGIRequest):
@@ -39,9 +44,18 @@ def state_of(request: HttpRequest) -> dict[str, Any]:
 async def identified(request: HttpRequest) -> Caller:
     """`auth=` of a route for tenants: the proven caller. Raises Problem (401, 403, 422)."""
     services: Services | None = state_of(request).get("services")
-    # without a lifespan: an identity for this call only, since the next one has another event loop
-    identity = services.identity if services else Identity(Registry(), settings.ENV)
-    return await identity.identify(headers_of(request))
+    if services:
+        return await services.identity.identify(headers_of(request))
+    try:
+        identity = idle_identities.pop()
+    except IndexError:
+        identity = Identity(Registry(), settings.ENV)
+    try:
+        caller = await identity.identify(headers_of(request))
+        await identity.flush()
+    finally:
+        idle_identities.append(identity)
+    return caller
 
 
 async def paid(request: HttpRequest) -> Caller:

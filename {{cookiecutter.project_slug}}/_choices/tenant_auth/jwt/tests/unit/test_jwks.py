@@ -183,3 +183,10 @@ def test_only_public_keys_for_signatures_of_the_wanted_kind_are_used() -> None:
 def test_a_document_without_a_usable_key_is_none(document: Any) -> None:
     with pytest.raises(ValueError, match="no key"):
         usable_keys(document, ["RS256"])
+
+
+def test_keys_that_were_read_in_one_event_loop_serve_the_next(issuer: Issuer) -> None:
+    jwks = Jwks(issuer.url, ["RS256"])
+    for _ in range(2):
+        assert asyncio.run(jwks.find("one", "RS256")).key_id == "one"
+    assert issuer.asked == 1
