@@ -1,13 +1,13 @@
 """Whose budget, and which part of it, a call is booked under. Edit `subject_of` to book by other levels."""
 
 import hashlib
-import re
+import string
 
 from runcycles import Subject
 
 from ..settings import Settings
 
-_PLAIN = re.compile(r"[a-z0-9.-]")
+_PLAIN = frozenset(string.ascii_lowercase + string.digits)
 LONGEST = 128
 
 
@@ -37,13 +37,20 @@ def scopes_of(subject: Subject) -> list[str]:
 
 
 def scope_id(name: str) -> str:
-    """`name` as an id that Cycles takes (1 to 128 of A-Z a-z 0-9 _ . -), different for different names.
+    """`name` as an id that Cycles takes for a call and for a ledger, different for different names.
 
-    Cycles folds case, so capitals are escaped too: each byte outside a-z 0-9 . - becomes _ and two hex digits.
+    That is 1 to 128 of a-z 0-9 _ . - (case is folded), the first and the last a letter or digit: each other byte, and a
+    . or - at an end, becomes `x_` and two hex digits. What is too long then ends in `__` and a digest.
     """
+    last = len(name) - 1
     escaped = "".join(
-        char if _PLAIN.fullmatch(char) else "".join(f"_{byte:02x}" for byte in char.encode()) for char in name
+        char if char in _PLAIN or (char in ".-" and 0 < place < last) else _escape(char)
+        for place, char in enumerate(name)
     )
     if len(escaped) <= LONGEST:
         return escaped
     return f"{escaped[:60]}__{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def _escape(char: str) -> str:
+    return "".join(f"x_{byte:02x}" for byte in char.encode())

@@ -18,6 +18,8 @@ from ..settings import Settings
 from .schemas import Answer, BudgetLeft, Money, StreamEnd, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
+SUMMARIZER = "summarizer"
+"""The agent that summaries are booked under."""
 
 Event = tuple[str, dict[str, Any]]
 """The name and the data of a server-sent event."""

@@ -17,7 +17,7 @@ from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from . import service_sync
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, Event, budget_header, server_sent
+from .service import SUMMARIZE, SUMMARIZER, Event, budget_header, server_sent
 
 router = Router(auth=paid, tags=["paid"])
 
@@ -50,6 +50,7 @@ async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse
         request=services.chat.request(messages, max_tokens=body.max_tokens),
         request_id=request_id_of(request),
         end_user=body.end_user,
+        agent=SUMMARIZER,
     )
     return answered(await services.chat.summarize(work))
 

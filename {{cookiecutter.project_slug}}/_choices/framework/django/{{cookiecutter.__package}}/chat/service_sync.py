@@ -13,7 +13,7 @@ from ..llm.provider import Completion, Message, ProviderError, Request
 from ..llm.providers import make_provider
 from ..tenants.records import Caller
 from .schemas import Answer
-from .service import SUMMARIZE, decoration_of, end_of, request_to_model, request_within, text_of
+from .service import SUMMARIZE, SUMMARIZER, decoration_of, end_of, request_to_model, request_within, text_of
 
 
 def summary_of(
@@ -22,7 +22,14 @@ def summary_of(
     """What `summarize` is to do. Raises Problem for what is not offered."""
     messages = (Message("system", SUMMARIZE), Message("user", text))
     request = request_to_model(settings.ENV, messages, max_tokens=max_tokens)
-    return Work(caller=caller, route="summarize", request=request, request_id=request_id, end_user=end_user)
+    return Work(
+        caller=caller,
+        route="summarize",
+        request=request,
+        request_id=request_id,
+        end_user=end_user,
+        agent=SUMMARIZER,
+    )
 
 
 def summarize(work: Work) -> Answer:

@@ -13,7 +13,7 @@ from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, Event, budget_header, server_sent
+from .service import SUMMARIZE, SUMMARIZER, Event, budget_header, server_sent
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -45,6 +45,7 @@ async def summarize(
         request=services.chat.request(messages, max_tokens=body.max_tokens),
         request_id=request.state.request_id,
         end_user=body.end_user,
+        agent=SUMMARIZER,
     )
     return paid(await services.chat.summarize(work))
 
