@@ -6,8 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+<<<<<<< HEAD
 from ..browsing import browser, sign_in
 from ..running import App, Emulator, free_port, wait_until
+=======
+from ..running import App, Emulator, free_port, scope_of, wait_until
+>>>>>>> a91079f (The provider's tests look for the ledger where the tenancy has it)
 from ..vendor import INPUT, MODEL, OUTPUT, Reply, Vendor, run_vendor
 from .test_chat import server_sent
 from .test_refusals import assert_problem
@@ -178,7 +182,7 @@ def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
     uncharged = 1_000 * (INPUT + OUTPUT) - 100_000
     assert metric(serving, "budget_uncharged_microcents_total") == before + uncharged
     problem = assert_problem(post(serving, poor), 402, "overdraft_limit_exceeded")
-    assert problem["scope"] == f"tenant:{poor.id}"
+    assert problem["scope"] == scope_of(poor.id)
     wait_until(lambda: page_of(serving, poor, "not taken by the budget"), 5, "shown on the dashboard")
     serving.done("tenants", "fund", poor.id, "--credit", "1.00")
     wait_until(lambda: post(serving, poor).status_code == 200, 2, "served again once it is funded")
@@ -196,7 +200,7 @@ def test_caps_of_the_engine_bound_what_the_vendor_is_asked_for(
     serving: App, vendor: Vendor, payer: Payer, emulator: Emulator
 ) -> None:
     asked: list[int] = []
-    emulator.control("ledger", {"scope": f"tenant:{payer.id}", "caps": {"max_tokens": 7}})
+    emulator.control("ledger", {"scope": scope_of(payer.id), "caps": {"max_tokens": 7}})
 
     def answers(reply: Reply) -> None:
         asked.append(reply.asked["max_completion_tokens"])
@@ -206,4 +210,4 @@ def test_caps_of_the_engine_bound_what_the_vendor_is_asked_for(
     for path, body in (("/api/chat", HELLO), ("/api/summarize", {"text": "Hello"})):
         assert post(serving, payer, path, body).status_code == 200
     assert asked == [7, 7]
-    emulator.control("ledger", {"scope": f"tenant:{payer.id}", "caps": None})
+    emulator.control("ledger", {"scope": scope_of(payer.id), "caps": None})
