@@ -6,12 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-<<<<<<< HEAD
 from ..browsing import browser, sign_in
-from ..running import App, Emulator, free_port, wait_until
-=======
 from ..running import App, Emulator, free_port, scope_of, wait_until
->>>>>>> a91079f (The provider's tests look for the ledger where the tenancy has it)
 from ..vendor import INPUT, MODEL, OUTPUT, Reply, Vendor, run_vendor
 from .test_chat import server_sent
 from .test_refusals import assert_problem
