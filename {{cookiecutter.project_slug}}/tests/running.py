@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,16 @@ def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
 
 
 @contextmanager
-def process(arguments: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that runs `python -m ...` in `folder` and is ended by SIGTERM. What it says goes to our stderr."""
+def process(
+    arguments: list[str], folder: Path, environment: dict[str, str], log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs `python -m ...` in `folder` and is ended by SIGTERM.
+
+    What it says goes to `log`, or to our stderr.
+    """
     command = [sys.executable, "-m", *arguments]
-    running = subprocess.Popen(command, cwd=folder, env=STARTED_WITH | environment)
+    with log.open("wb") if log else nullcontext() as stderr:
+        running = subprocess.Popen(command, cwd=folder, env=STARTED_WITH | environment, stderr=stderr)
     try:
         yield running
     finally:
@@ -127,6 +133,7 @@ class App:
     running: subprocess.Popen[bytes] | None = None
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
 
     def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return run_module(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
@@ -148,12 +155,18 @@ class App:
         """What a caller of the tenant sends; `api_key` is what `tenants add` told."""
         return dev_identity.headers(tenant, api_key, self.environment, self.done)
 
+    def metric(self, name: str) -> float:
+        """The value of a metric that has no labels."""
+        headers = {"Authorization": f"Bearer {self.environment['METRICS_TOKEN']}"}
+        lines = httpx.get(f"{self.url}/metrics", headers=headers).text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
     @contextmanager
     def serving(self, **environment: str) -> Iterator["App"]:
-        """The app serving, on a port of its own, with these settings on top."""
+        """The app serving, on a port of its own, with these settings on top. What it says goes to `log`, if set."""
         port = free_port()
         settings = {**self.environment, "PORT": str(port), **environment}
-        with process([PACKAGE, "serve"], self.folder, settings) as running:
+        with process([PACKAGE, "serve"], self.folder, settings, self.log) as running:
             url = f"http://127.0.0.1:{port}"
             wait_ready(f"{url}/healthz", running)
             yield App(self.folder, self.environment, url, running, self.tenants, self.operator)

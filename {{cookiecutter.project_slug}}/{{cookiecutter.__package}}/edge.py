@@ -39,7 +39,9 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
 
 
 class Edge:
-    """Names the request, turns away foreign hosts, too large bodies and who guesses, adds what every answer has.
+    """Names the request, and adds what every answer has.
+
+    Turns away foreign hosts, too large bodies, who guesses, and everybody once the process is stopping.
 
     `scope["state"]["request_id"]` is the name, a UUID; `scope["state"]["sent_headers"]` are the headers with the
     gateway's secret, for the identity alone.
@@ -71,7 +73,10 @@ class Edge:
             if not guesses:
                 await send(message)
 
+        services = state.get("services")
         try:
+            if services is not None and services.guard.draining:
+                raise Problem("shutting_down")
             self._check_host(scope["headers"])
             await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
             if guesses:

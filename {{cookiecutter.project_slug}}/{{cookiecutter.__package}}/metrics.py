@@ -30,6 +30,8 @@ class _State(Collector):
         yield CounterMetricFamily("budget_unguarded_calls", "Calls served unguarded", services.fail_open.served)
         yield GaugeMetricFamily("cycles_breaker_open", "1: out of reach", int(services.clients.breaker.is_open))
         yield GaugeMetricFamily("cycles_journal_backlog", "Commits waiting", backlog.count)
+        unreadable = len(services.journal.unreadable())
+        yield GaugeMetricFamily("cycles_journal_unreadable", "Records that need somebody to look", unreadable)
         yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
 
 

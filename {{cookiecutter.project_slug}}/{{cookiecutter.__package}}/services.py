@@ -59,6 +59,7 @@ class Services:
         self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
         self.clients.breaker.on_recovery = self.journal.wake
+        self.clients.on_uncharged = self.calls.amend
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)
@@ -68,10 +69,8 @@ class Services:
     async def __aenter__(self) -> Self:
         writers = (self.journal.run(), self.calls.run(), self.sampler.run())
         work = (*writers, self._stamp_keys(), self._retire_keys())
+        self._report_what_was_left()
         self._background = [asyncio.create_task(each) for each in work]
-        backlog = self.journal.backlog()
-        if backlog.count:
-            log.warning("commits left by an earlier process are being settled", count=backlog.count)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -85,6 +84,15 @@ class Services:
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
+
+    def _report_what_was_left(self) -> None:
+        if commits := self.journal.backlog().count:
+            log.warning("commits left by an earlier process are being settled", count=commits)
+        holds, microcents = self.clients.live.left_behind()
+        if holds:
+            log.warning("calls were cut with an earlier process: their holds expire", holds=holds, at_most=microcents)
+        for record in self.journal.unreadable():
+            log.error("a record of the journal cannot be read, its spend is not settled", file=str(record))
 
     async def _stamp_keys(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 
@@ -16,7 +16,8 @@ Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 """Newest first, so that a secret can be rotated: the first one signs, all are accepted."""
 
-UsdPair = Annotated[tuple[Decimal, Decimal], NoDecode, BeforeValidator(_split)]
+Usd = Annotated[Decimal, Field(ge=0)]
+UsdPair = Annotated[tuple[Usd, Usd], NoDecode, BeforeValidator(_split)]
 
 SHORTEST_SECRET = 32
 

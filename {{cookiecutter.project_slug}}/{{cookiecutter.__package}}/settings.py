@@ -152,7 +152,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         try:
             self.cycles_journal_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             probe = self.cycles_journal_dir / ".writable"
-            probe.touch()
+            probe.write_bytes(bytes(4096))
             probe.unlink()
         except OSError as error:
             return [f"CYCLES_JOURNAL_DIR {self.cycles_journal_dir} is not writable: {error.strerror}"]

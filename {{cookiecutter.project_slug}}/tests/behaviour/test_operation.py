@@ -1,7 +1,12 @@
 """Starting, stopping and being watched."""
 
+import hashlib
+import json
 import signal
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -57,8 +62,11 @@ def test_production_serves_without_documentation(installed: App, acme: dict[str,
         assert_problem(httpx.get(f"{serving.url}/docs"), 404, "not_found")
 
 
+@pytest.mark.parametrize(
+    ("workers", "older"), [("1", False), ("2", True)], ids=["as it was", "two workers, records of an older version"]
+)
 def test_what_was_spent_before_a_kill_is_settled_after_the_restart_without_traffic(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, workers: str, *, older: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("kill")
     with run_emulator(folder) as emulator:
@@ -73,9 +81,69 @@ def test_what_was_spent_before_a_kill_is_settled_after_the_restart_without_traff
             serving.running.wait()
         emulator.clear_faults()
         assert emulator.ledger(tenant["id"])["spent"] == cost
-        with app.serving():
+        (record,) = folder.glob("journal/*/*.json")
+        if older:
+            record.rename(record.with_name(f"{json.loads(record.read_text())['reservation_id']}.json"))
+        with app.serving(WORKERS=workers):
             wait_until(lambda: emulator.ledger(tenant["id"])["spent"] == 2 * cost, 5, "settled")
+            wait_until(lambda: not list(folder.glob("journal/*/*.json")), 5, "and done with")
             assert emulator.live_holds(tenant["id"]) == 0
+        assert emulator.ledger(tenant["id"])["spent"] == 2 * cost
+
+
+def test_a_start_tells_of_calls_that_a_kill_has_cut_and_of_records_it_cannot_read(
+    installed: App, emulator: Emulator, tmp_path: Path
+) -> None:
+    tenant, journal, log = installed.add_tenant("1.00"), tmp_path / "journal", tmp_path / "log"
+    body = {"prompt": "Hello", "stream": True}
+    settings = {"CYCLES_JOURNAL_DIR": str(journal), "DEMO_DELAY_MS": "1000"}
+    with installed.serving(**settings) as serving:
+        url = f"{serving.url}/api/chat"
+        with httpx.stream("POST", url, json=body, headers=tenant["headers"], timeout=30) as answer:
+            next(server_sent(answer))
+            assert serving.running is not None
+            serving.running.kill()
+            serving.running.wait()
+    held = emulator.ledger(tenant["id"])["reserved"]
+    for name, text in (("torn", "{"), ("of-another-version", json.dumps({"version": 0, "reservation_id": "r-1"}))):
+        folder = journal / journal_of(installed, tenant["id"])
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(text)
+    for _ in range(2):
+        with replace(installed, log=log).serving(**settings):
+            pass
+        told = log.read_text()
+        assert ("cut with an earlier process" in told) == (f"at_most={held}" in told) == ("holds=1" in told)
+        assert told.count("cannot be read") == 2
+        assert sorted(path.stem for path in journal.glob("*/*.corrupt")) == ["of-another-version", "torn"]
+    assert "cut with an earlier process" not in told, "told once"
+
+
+def journal_of(app: App, tenant: str) -> str:
+    """The folder of the tenant's journal."""
+    return f"{tenant}-{hashlib.sha256(app.environment['CYCLES_BASE_URL'].encode()).hexdigest()[:12]}"
+
+
+def test_while_a_stopping_server_ends_its_streams_it_refuses_what_else_comes_on_open_connections(
+    installed: App, emulator: Emulator
+) -> None:
+    tenant = installed.add_tenant("1.00")
+    asked: dict[str, Any] = {"json": {"prompt": "Hello", "stream": True}, "headers": tenant["headers"], "timeout": 30}
+    with installed.serving(DEMO_DELAY_MS="80") as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+        assert api.get("/healthz").status_code == 200
+        with httpx.stream("POST", f"{serving.url}/api/chat", **asked) as answer:
+            events = server_sent(answer)
+            next(events)
+            assert serving.running is not None
+            serving.running.send_signal(signal.SIGTERM)
+            wait_until(lambda: api.get("/healthz").status_code == 503, 2, "refused")
+            problem = assert_problem(api.post("/api/chat", json=HELLO, headers=tenant["headers"]), 503, "shutting_down")
+            assert problem["retry_after_seconds"] == 1
+            *_, (name, end) = events
+        assert name == "done"
+        assert serving.running.wait(5) in (0, -signal.SIGTERM)
+    ledger = emulator.ledger(tenant["id"])
+    assert (ledger["spent"], ledger["reserved"]) == (end["cost"]["amount"], 0)
 
 
 def test_a_stopping_server_settles_its_streams_and_ends(tmp_path_factory: pytest.TempPathFactory) -> None:

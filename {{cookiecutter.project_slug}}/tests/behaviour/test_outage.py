@@ -10,6 +10,7 @@ from ..running import App, Emulator, installed_app, run_emulator, wait_until
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello"}
+BOTH = (("/api/chat", HELLO), ("/api/summarize", {"text": "Hello"}))
 
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "error", "malformed"])
@@ -63,18 +64,25 @@ def test_serving_on_through_an_outage_is_bounded_and_booked_afterwards(
     folder = tmp_path_factory.mktemp("fail-open")
     with run_emulator(folder) as emulator:
         app = installed_app(folder, emulator.url)
-        tenant = app.add_tenant("1.00")
+        tenant, poor = app.add_tenant("1.00"), app.add_tenant("0.0001")
         port = int(emulator.url.rpartition(":")[2])
-    settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.002", "LLM_MAX_TOKENS": "400"}
+    settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.005", "LLM_MAX_TOKENS": "400"}
     with app.serving(**settings) as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
         answers = [api.post("/api/chat", json=HELLO, headers=tenant["headers"]) for _ in range(40)]
+        # another tenant is served all the same, and the decorator's form as well
+        owing = [api.post(path, json=body, headers=poor["headers"]).json() for path, body in BOTH]
+        owed = sum(answer["cost"]["amount"] for answer in owing)
         paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]
-        assert 0 < sum(paid) <= 200_000
+        assert 0 < sum(paid) <= 500_000
         assert_problem(answers[-1], 503, "budget_unavailable")
         with run_emulator(folder, port) as back:
             again = wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
             paid.append(again["cost"]["amount"])
             wait_until(lambda: back.ledger(tenant["id"])["spent"] == sum(paid), 5, "the spend is booked")
+            wait_until(lambda: back.ledger(poor["id"])["spent"] == 10_000, 5, "as far as the ledger goes")
+            uncharged = "budget_uncharged_microcents_total"
+            wait_until(lambda: serving.metric(uncharged) == owed - 10_000, 5, "the rest is counted")
+        assert serving.metric("budget_unguarded_calls_total") == len(paid) - 1 + len(owing)
 
 
 def chat_if_served(api: httpx.Client, headers: dict[str, str]) -> Any:

@@ -92,23 +92,29 @@ def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through() -> N
     breaker = Breaker(threshold=5, probe_s=0.0)
     breaker.on_recovery = lambda: recovered.append(True)
     for _ in range(5):
-        assert breaker.admit()
-        breaker.failed()
-    assert breaker.admit(), "the probe"
-    assert not breaker.admit(), "one at a time"
-    breaker.failed()
-    assert breaker.admit()
-    breaker.succeeded()
+        with breaker.call() as admitted:
+            assert admitted
+            breaker.failed()
+    with breaker.call() as probe:
+        breaker.failed()  # another one's, which went out before
+        with breaker.call() as second:
+            assert (probe, second) == (True, False), "one at a time"
+    with pytest.raises(asyncio.CancelledError), breaker.call():
+        raise asyncio.CancelledError
+    with breaker.call() as probe:
+        assert probe, "the one that was given up holds up nobody"
+        breaker.succeeded()
     assert recovered == [True]
-    assert breaker.admit()
-    assert breaker.admit()
+    with breaker.call() as first, breaker.call() as second:
+        assert (first, second) == (True, True)
 
 
 def test_an_open_breaker_waits_before_it_probes() -> None:
     breaker = Breaker(threshold=1, probe_s=60.0)
     breaker.failed()
     assert breaker.refuses
-    assert not breaker.admit()
+    with breaker.call() as admitted:
+        assert not admitted
 
 
 NAMES = st.one_of(st.text(max_size=200), st.text("aA_-./x2f", min_size=1, max_size=5)).filter(bool)

@@ -2,7 +2,7 @@ import asyncio
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
-from {{ cookiecutter.__package }}.calls.record import CallLog, CallRecord
+from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
 
 from .stories import Opened
 
@@ -28,7 +28,8 @@ CALL = CallRecord(
 
 def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> None:
     def call(number: int, tenant: str) -> CallRecord:
-        return dataclasses.replace(CALL, id=str(number), tenant=tenant, at=NOON + timedelta(seconds=number))
+        at = NOON + timedelta(seconds=number)
+        return dataclasses.replace(CALL, id=str(number), tenant=tenant, at=at, reservation_id=f"r-{number}")
 
     async def story() -> None:
         async with opened() as (_, store):
@@ -38,8 +39,12 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
             await store.insert(calls)  # a batch tried again
             assert await store.latest(None, 10) == calls[::-1]
             assert await store.latest("acme", 2) == [calls[5], calls[3]]
+            for _ in range(2):  # told again by a commit that was tried again
+                await store.amend(Amendment("globex", "r-4", 7))
+            costs = [(call.cost, call.uncharged) for call in await store.latest("globex", 3)]
+            assert costs == [(13, 7), (20, 0), (20, 0)]
             await store.prune(keep_newest=3, older_than=NOON)
-            assert await store.latest(None, 10) == calls[:2:-1]
+            assert [call.id for call in await store.latest(None, 10)] == ["5", "4", "3"]
             await store.prune(keep_newest=3, older_than=calls[5].at)
             assert await store.latest(None, 10) == [calls[5]]
 

@@ -1,11 +1,14 @@
 """What keeps a configuration from serving is told in the words of .env.example."""
 
 import re
+import resource
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 import dev_identity
+from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.settings import Settings
 
 from ..places import SETTINGS
@@ -61,6 +64,31 @@ def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.Monke
     (fault,) = Settings().faults()
     assert name in fault
     assert "0123456789" not in fault
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_journal_without_room_is_a_fault() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))  # as a full disk: files cannot grow
+    try:
+        (fault,) = Settings().faults()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert fault.startswith("CYCLES_JOURNAL_DIR")
+
+
+@pytest.mark.parametrize("price", ["5.00", "5.00,x", "-1,5"])
+def test_a_price_that_is_none_is_refused(environment: pytest.MonkeyPatch, price: str) -> None:
+    environment.setenv("LLM_UNLISTED_PRICE", price)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LLM_UNLISTED_PRICE", "5.00, 25.00")
+    environment.setenv("LLM_MODEL", "gpt-0")
+    assert Settings().faults() == []
+    assert Settings().prices.of("gpt-0").cost(Usage(2, 3, cached_input_tokens=1)) == 2 * 500 + 3 * 2500
 
 
 def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:

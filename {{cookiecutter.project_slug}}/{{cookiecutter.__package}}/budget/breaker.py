@@ -1,7 +1,8 @@
 """The circuit breaker in front of Cycles: while it is out of reach, nobody waits for a time-out to learn it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Breaker:
@@ -29,25 +30,23 @@ class Breaker:
         """Whether a call made now would be turned away; asking uses up no probe."""
         return self.is_open and (self._probing or time.monotonic() < self._next_probe)
 
-    def admit(self) -> bool:
-        """Whether this call may go out. While open, True makes it the one probe."""
-        if not self.is_open:
-            return True
-        if self.refuses:
-            return False
+    @contextmanager
+    def call(self) -> Iterator[bool]:
+        """Whether the call in the body may go out. While open, True makes it the one probe, until the body ends."""
+        if not self.is_open or self.refuses:
+            yield not self.is_open
+            return
         self._probing = True
-        return True
+        try:
+            yield True
+        finally:
+            self._probing = False
 
     def failed(self) -> None:
         self._failures += 1
-        self._probing = False
         self._next_probe = time.monotonic() + self._probe_s
 
     def succeeded(self) -> None:
-        was_open, self._failures, self._probing = self.is_open, 0, False
+        was_open, self._failures = self.is_open, 0
         if was_open:
             self.on_recovery()
-
-    def abandoned(self) -> None:
-        """The call was given up before it could tell: the next one may probe."""
-        self._probing = False

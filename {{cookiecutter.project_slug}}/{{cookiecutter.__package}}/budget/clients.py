@@ -6,6 +6,7 @@ client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import Balances, Ledger, ledgers_of
 from .breaker import Breaker
+from .live import LiveHolds
 
 log = structlog.get_logger(__name__)
 
@@ -54,17 +56,29 @@ class TenantClient(AsyncCyclesClient):
         self._clients = clients
         self.reserved: CyclesResponse | None = None
         self.settled: CyclesResponse | None = None
+        self._held = 0
 
     @property
     def config(self) -> CyclesConfig:
         return self._config
 
     async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        self.reserved = await self._ask(RESERVATIONS, request)
+        body = plain(request)
+        self.reserved = await self._ask(RESERVATIONS, body)
+        if self.reserved.is_success and not self._held:
+            self._held = body["estimate"]["amount"]
+            self._clients.live.change(1, self._held)
         return self.reserved
+
+    def settling(self) -> None:
+        """What is held is no longer lost if the process dies: the journal has its commit, or nothing was used of it."""
+        if self._held:
+            self._clients.live.change(-1, -self._held)
+            self._held = 0
 
     async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
+        self.settling()
         path = f"{RESERVATIONS}/{reservation_id}/commit"
         body = plain(request)
         response = await self._post(path, body)
@@ -77,6 +91,7 @@ class TenantClient(AsyncCyclesClient):
         return response
 
     async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.settling()
         self.settled = await self._post(f"{RESERVATIONS}/{reservation_id}/release", request)
         return self.settled
 
@@ -87,9 +102,14 @@ class TenantClient(AsyncCyclesClient):
         return await self._ask("/v1/decide", request)
 
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        body = plain(request)
+        """Book a spend that has no hold. The SDK drops what is refused: so what is frozen waits, the rest is noted."""
+        body = {"overage_policy": "ALLOW_IF_AVAILABLE"} | plain(request)  # the tenant's default might refuse
         response = await self._post("/v1/events", body)
-        self._note_uncharged(body["idempotency_key"], body, response)
+        error = response.get_body_attribute("error")
+        if error == "BUDGET_FROZEN":
+            return CyclesResponse.http_error(503, "the budget is frozen: tried again later")
+        refused = response.status in (400, 404, 409) and error != "IDEMPOTENCY_MISMATCH"
+        self._note_uncharged(body["idempotency_key"], body, response, {"amount": 0} if refused else None)
         return response
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
@@ -104,17 +124,21 @@ class TenantClient(AsyncCyclesClient):
     async def aclose(self) -> None:
         """Nothing: the connections belong to `Clients`."""
 
-    def _note_uncharged(self, settlement: str, body: dict[str, Any], response: CyclesResponse) -> None:
-        charged = response.get_body_attribute("charged")  # events tell it only where the ledger did not take it all
-        if response.is_success and charged:
+    def _note_uncharged(
+        self, settlement: str, body: dict[str, Any], response: CyclesResponse, charged: dict[str, Any] | None = None
+    ) -> None:
+        if response.is_success:  # events tell it only where the ledger did not take it all
+            charged = response.get_body_attribute("charged")
+        if charged:
             uncharged = body["actual"]["amount"] - charged["amount"]
             self._clients.note_uncharged(self._tenant, settlement, uncharged)
 
     async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
-        if not self._clients.breaker.admit():
-            return CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
-        return await self._post(path, request)
+        with self._clients.breaker.call() as admitted:
+            if not admitted:
+                return CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
+            return await self._post(path, request)
 
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
@@ -148,12 +172,15 @@ class Clients:
         self._keys = CyclesKeys(settings)
         self._configs: LRUCache[str, tuple[float, CyclesConfig]] = LRUCache(HELD_CONFIGS)
         self._session: aiohttp.ClientSession | None = None
+        self.live = LiveHolds(settings.cycles_journal_dir)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
         self.calls = 0
         """Upstream calls made."""
         self.uncharged = 0
         """Microcents spent that no ledger took."""
+        self.on_uncharged: Callable[[str, str, int], None] = lambda *_: None
+        """Told the tenant, the reservation (or the event's idempotency key) and the microcents."""
 
     async def of(self, tenant: str) -> TenantClient:
         """A client that acts for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
@@ -181,9 +208,6 @@ class Clients:
         except (aiohttp.ClientError, TimeoutError) as error:
             self.breaker.failed()
             return CyclesResponse.transport_error(error)
-        except BaseException:
-            self.breaker.abandoned()
-            raise
         body = _json_object(content)
         if status < 300:
             self.breaker.succeeded()
@@ -201,6 +225,7 @@ class Clients:
         """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
         if amount > 0:
             self.uncharged += amount
+            self.on_uncharged(tenant, settlement, amount)
             log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
 
     async def is_ready(self) -> bool:

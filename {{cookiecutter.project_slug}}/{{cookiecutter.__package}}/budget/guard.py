@@ -17,7 +17,7 @@ What is charged, by what is known of the vendor's bill when the call ends, howev
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -210,6 +210,7 @@ class Guard:
         """The holds that live now, and since when (monotonic seconds)."""
         self.draining = False
         """Set when the process is stopping: nothing new is held."""
+        self._when_drained: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def hold(self, work: Work) -> AsyncIterator[Hold]:
@@ -249,6 +250,13 @@ class Guard:
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back once nothing is held any more: at once, if nothing is."""
+        if self._running:
+            self._when_drained.append(callback)
+        else:
+            callback()
+
     def book(self, hold: Hold, client: TenantClient, started: float) -> None:
         """Read what was charged from the engine's answers, and note the call. `started` is monotonic seconds."""
         reserved = client.reserved
@@ -257,6 +265,7 @@ class Guard:
 
     def refused(self, hold: Hold, client: TenantClient, started: float) -> Problem | None:
         """A hold was not granted: the problem to raise. None: serve the call all the same, then `book_unguarded`."""
+        client.settling()
         problem = refusal_of(client.reserved, self._members(hold))
         if problem.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
             return None
@@ -296,8 +305,13 @@ class Guard:
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        while self._when_drained and not self._running:
+            self._when_drained.pop()()
 
     async def _keep(self, hold: _AwaitedHold) -> None:
         """See one hold through. Raises nothing: what goes wrong before the grant is told by `hold.granted`."""

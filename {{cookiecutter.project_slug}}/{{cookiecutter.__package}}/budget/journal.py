@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from runcycles.journal import PendingCommitRecord
 from runcycles.retry import AsyncCommitRetryEngine
 
 from ..problems import Problem
@@ -47,6 +48,13 @@ class Journal:
         ages = [time.time() - written for _, written in self._records()]
         return Backlog(len(ages), max(ages, default=0.0))
 
+    def unreadable(self) -> list[Path]:
+        """Records that are not settled, and never will be by themselves: corrupt, or of another version of the SDK.
+
+        The SDK sets them aside as `.corrupt` and deletes none.
+        """
+        return [*self._folder.glob("*/*.corrupt"), *(path for path, _ in self._records() if not _is_readable(path))]
+
     async def run(self) -> None:
         """Settle what was left behind, then sweep until cancelled."""
         older_than = 0.0
@@ -69,15 +77,16 @@ class Journal:
 
     async def settle(self, older_than: float) -> None:
         """Try once to settle the journals that hold a record older than `older_than` seconds."""
-        folders = {folder for folder, written in self._records() if time.time() - written >= older_than}
+        folders = {path.parent for path, written in self._records() if time.time() - written >= older_than}
         turn = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._replay(folder, turn) for folder in sorted(folders)))
 
     def _records(self) -> list[tuple[Path, float]]:
+        """The records' files, and when each was written."""
         found = []
         for path in self._folder.glob("*/*.json"):
             try:
-                found.append((path.parent, path.stat().st_mtime))
+                found.append((path, path.stat().st_mtime))
             except FileNotFoundError:
                 continue  # settled this moment
         return found
@@ -97,3 +106,11 @@ class Journal:
             allow_replay(folder)
             engine.set_client(client)  # this is what makes the SDK read the folder and start
             await engine.flush(REPLAY_TIMEOUT_S)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        PendingCommitRecord.from_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

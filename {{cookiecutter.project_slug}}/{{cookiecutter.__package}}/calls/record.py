@@ -61,10 +61,20 @@ class Share(NamedTuple):
     calls: int
 
 
+class Amendment(NamedTuple):
+    """What became known of a call after its record: the microcents that no ledger took of its cost."""
+
+    tenant: str
+    reservation_id: str
+    uncharged: int
+
+
 class Store(Protocol):
     """Where the records go; the framework's `calls/store.py` brings it."""
 
     async def insert(self, records: Sequence[CallRecord]) -> None: ...
+
+    async def amend(self, amendment: Amendment) -> None: ...
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None: ...
 
@@ -75,11 +85,17 @@ class CallLog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: deque[CallRecord] = deque(maxlen=MOST_WAITING)
+        self._amendments: deque[Amendment] = deque(maxlen=MOST_WAITING)
         self._filled = asyncio.Event()
         self._next_prune = datetime.min.replace(tzinfo=UTC)
 
     def add(self, record: CallRecord) -> None:
         self._waiting.append(record)
+        self._filled.set()
+
+    def amend(self, tenant: str, reservation_id: str, uncharged: int) -> None:
+        """A commit that was tried again, or a call booked afterwards, was not taken in full."""
+        self._amendments.append(Amendment(tenant, reservation_id, uncharged))
         self._filled.set()
 
     async def run(self) -> None:
@@ -95,6 +111,9 @@ class CallLog:
         batch = list(self._waiting)
         try:
             await self._write(batch)
+            while self._amendments:
+                await self._store.amend(self._amendments[0])
+                self._amendments.popleft()
             if datetime.now(UTC) >= self._next_prune:
                 await self._prune()
         except Exception:

@@ -28,6 +28,7 @@ from . import sdk  # noqa: F401  (its workarounds are in force wherever a client
 from .balances import UNIT
 from .clients import CAPPED, plain
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
+from .live import LiveHolds
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
@@ -75,13 +76,25 @@ class SyncClient(CyclesClient):
         self._config = _config_of(tenant)
         self.reserved: CyclesResponse | None = None
         self.settled: CyclesResponse | None = None
+        self._held = 0
 
     def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        self.reserved = super().create_reservation(request)
+        body = plain(request)
+        self.reserved = super().create_reservation(body)
+        if self.reserved.is_success and not self._held:
+            self._held = body["estimate"]["amount"]
+            _live(os.getpid()).change(1, self._held)
         return self.reserved
+
+    def settling(self) -> None:
+        """As `TenantClient.settling`."""
+        if self._held:
+            _live(os.getpid()).change(-1, -self._held)
+            self._held = 0
 
     def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
+        self.settling()
         response = super().commit_reservation(reservation_id, request)
         if response.get_body_attribute("error") in CAPPED:
             reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
@@ -91,6 +104,7 @@ class SyncClient(CyclesClient):
         return response
 
     def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        self.settling()
         self.settled = super().release_reservation(reservation_id, request)
         return self.settled
 
@@ -122,6 +136,7 @@ class SyncClient(CyclesClient):
 
 def refused(held: Hold, client: SyncClient, started: float) -> Problem:
     """Note a call whose hold was not granted: the problem to raise. `started` is monotonic seconds."""
+    client.settling()
     problem = refusal_of(client.reserved, {"tenant": held.work.caller.tenant, "unit": UNIT})
     held.outcome, held.amount = problem.code, 0
     _note(held, started)
@@ -146,6 +161,11 @@ def _note(held: Hold, started: float, reservation_id: str | None = None) -> None
 def _config_of(tenant: str) -> CyclesConfig:
     row = TenantRow.objects.filter(id=tenant).first()
     return settings.ENV.cycles_config(tenant, CyclesKeys(settings.ENV).open(row.sealed_key if row else ""))
+
+
+@cache
+def _live(_process: int) -> LiveHolds:
+    return LiveHolds(settings.ENV.cycles_journal_dir)
 
 
 @cache

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Count, Q, Subquery, Sum
+from django.db.models import Count, F, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..database import in_database
 from .models import CallRow
-from .record import SERVED, CallRecord, Refusals, Share
+from .record import SERVED, Amendment, CallRecord, Refusals, Share
 
 
 class CallStore:
@@ -48,6 +48,12 @@ class CallStore:
         rows = CallRow.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
         largest = rows.values_list(kind).annotate(taken=Sum("cost"), calls=Count("id")).order_by("-taken")
         return [Share(name, int(cost), count) for name, cost, count in largest[:limit]]
+
+    @in_database
+    def amend(self, amendment: Amendment) -> None:
+        """Write down what no ledger took of a call's cost, if its record does not tell already."""
+        theirs = CallRow.objects.filter(tenant=amendment.tenant, reservation_id=amendment.reservation_id, uncharged=0)
+        theirs.update(uncharged=amendment.uncharged, cost=F("cost") - amendment.uncharged)
 
     @in_database
     def prune(self, keep_newest: int, older_than: datetime) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import BigInteger, cast, delete, extract, func, or_, select, tuple_
+from sqlalchemy import BigInteger, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..database import Database
 from .models import CallRow
-from .record import SERVED, CallRecord, Refusals, Share
+from .record import SERVED, Amendment, CallRecord, Refusals, Share
 
 
 class CallStore:
@@ -53,6 +53,13 @@ class CallStore:
         async with self._database.session() as session:
             rows = await session.execute(query.group_by(name).order_by(cost.desc()).limit(limit))
             return [Share(name, int(cost), count) for name, cost, count in rows]
+
+    async def amend(self, amendment: Amendment) -> None:
+        """Write down what no ledger took of a call's cost, if its record does not tell already."""
+        theirs = (CallRow.tenant == amendment.tenant) & (CallRow.reservation_id == amendment.reservation_id)
+        change = {"uncharged": amendment.uncharged, "cost": CallRow.cost - amendment.uncharged}
+        async with self._database.begin() as session:
+            await session.execute(update(CallRow).where(theirs, CallRow.uncharged == 0).values(change))
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None:
         """Delete what is older than a time, and all but the newest `keep_newest` rows."""

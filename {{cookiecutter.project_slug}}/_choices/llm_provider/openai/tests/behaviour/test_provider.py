@@ -72,12 +72,6 @@ def streamed(app: App, tenant: Payer) -> list[tuple[str, Any]]:
         return list(server_sent(answer))
 
 
-def metric(app: App, name: str) -> float:
-    headers = {"Authorization": f"Bearer {app.environment['METRICS_TOKEN']}"}
-    lines = httpx.get(f"{app.url}/metrics", headers=headers).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
-
-
 def test_a_provider_that_cannot_be_reached_is_502_and_nothing_is_charged(installed: App, payer: Payer) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     settings = {"LLM_PROVIDER": "openai", "OPENAI_API_KEY": "not-a-key", "OPENAI_BASE_URL": nobody}
@@ -170,13 +164,13 @@ def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
     serving: App, vendor: Vendor, emulator: Emulator
 ) -> None:
     poor = Payer(serving.add_tenant("0.001"), emulator)
-    before = metric(serving, "budget_uncharged_microcents_total")
+    before = serving.metric("budget_uncharged_microcents_total")
     vendor.answer = lambda reply: reply.whole("Hi", (1_000, 1_000))
     answer = post(serving, poor)
     assert answer.status_code == 200, answer.text
     assert answer.json()["cost"]["amount"] == poor.spent() == 100_000
     uncharged = 1_000 * (INPUT + OUTPUT) - 100_000
-    assert metric(serving, "budget_uncharged_microcents_total") == before + uncharged
+    assert serving.metric("budget_uncharged_microcents_total") == before + uncharged
     problem = assert_problem(post(serving, poor), 402, "overdraft_limit_exceeded")
     assert problem["scope"] == scope_of(poor.id)
     wait_until(lambda: page_of(serving, poor, "not taken by the budget"), 5, "shown on the dashboard")
