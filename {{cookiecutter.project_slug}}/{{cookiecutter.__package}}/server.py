@@ -19,10 +19,7 @@ class Connection(HttpToolsProtocol):
         """Called by uvicorn (0.54), which is stopping: it closes connections that wait for a next request at once."""
         guard = self.app_state["services"].guard
         guard.draining = True
-        if self.cycle is None or self.cycle.response_complete:
-            guard.when_drained(super().shutdown)
-        else:
-            super().shutdown()
+        guard.when_drained(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:

@@ -129,11 +129,11 @@ def test_while_a_stopping_server_ends_its_streams_it_refuses_what_else_comes_on_
 ) -> None:
     tenant = installed.add_tenant("1.00")
     asked: dict[str, Any] = {"json": {"prompt": "Hello", "stream": True}, "headers": tenant["headers"], "timeout": 30}
-    with installed.serving(DEMO_DELAY_MS="80") as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
-        assert api.get("/healthz").status_code == 200
+    with installed.serving(DEMO_DELAY_MS="100") as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
         with httpx.stream("POST", f"{serving.url}/api/chat", **asked) as answer:
             events = server_sent(answer)
             next(events)
+            assert api.get("/healthz").status_code == 200
             assert serving.running is not None
             serving.running.send_signal(signal.SIGTERM)
             wait_until(lambda: api.get("/healthz").status_code == 503, 2, "refused")
