@@ -1,5 +1,6 @@
 """One emulator and one app for all behaviour tests; a test that harms them starts its own by `running`."""
 
+import os
 import secrets
 from collections.abc import Iterator
 
@@ -7,24 +8,32 @@ import httpx
 import pytest
 
 from .browsing import browser, sign_in
-from .running import App, Emulator, installed_app, run_emulator
+from .running import ACME, GLOBEX, LIVE, App, Emulator, installed_app, run_emulator
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One for all; in the live suite the Cycles that the environment names."""
+    if LIVE:
+        yield Emulator(os.environ["CYCLES_BASE_URL"].rstrip("/"), os.environ["CYCLES_ADMIN_URL"].rstrip("/"))
+        return
     with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> App:
+def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> Iterator[App]:
     """The app, set up with the tenants `acme` and `globex` and an operator, not serving."""
     app = installed_app(tmp_path_factory.mktemp("app"), emulator.url)
-    app.add_tenant("5.00", "acme")
-    app.add_tenant("5.00", "globex")
+    app.add_tenant("5.00", ACME)
+    app.add_tenant("5.00", GLOBEX)
     app.operator |= {"username": "olga", "password": secrets.token_urlsafe(12)}
     app.done("operators", "add", "olga", "--password-stdin", stdin=app.operator["password"])
-    return app
+    yield app
+    if LIVE:  # leave nothing there that could spend
+        for tenant in app.done("tenants", "list")["tenants"]:
+            if tenant["status"] != "closed":
+                app.done("tenants", "close", tenant["tenant"], "--force")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +59,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emula
 @pytest.fixture
 def acme(app: App) -> dict[str, str]:
     """The headers that a caller of the tenant acme sends."""
-    headers: dict[str, str] = app.tenants["acme"]["headers"]
+    headers: dict[str, str] = app.tenants[ACME]["headers"]
     return headers
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ..running import App, Emulator
+from ..running import ACME, GLOBEX, App, Emulator
 from .test_refusals import CHAT, HELLO, assert_problem
 
 JSON = {"Content-Type": "application/json"}
@@ -48,7 +48,7 @@ WRONG: dict[str, Any] = {
     "too many together": {"messages": [{"role": "user", "content": "x" * 60_000}] * 2},
     "no message": {"messages": []},
     "an unknown role": {"messages": [{"role": "root", "content": "b"}]},
-    "an unknown member": {**HELLO, "tenant": "globex"},
+    "an unknown member": {**HELLO, "tenant": GLOBEX},
     "an unknown member of a message": {"messages": [{"role": "user", "content": "b", "name": "x"}]},
     "no token": {**HELLO, "max_tokens": 0},
     "more tokens than allowed": {**HELLO, "max_tokens": 1_000_000},
@@ -75,10 +75,10 @@ NO_HOST = """
 
 @pytest.fixture(autouse=True)
 def _nothing_is_held_or_charged(emulator: Emulator, installed: App) -> Iterator[None]:
-    assert "acme" in installed.tenants
-    before = emulator.ledger("acme")
+    assert ACME in installed.tenants
+    before = emulator.ledger(ACME)
     yield
-    assert emulator.ledger("acme") == before
+    assert emulator.ledger(ACME) == before
 
 
 def status_and_code(answer: httpx.Response) -> tuple[int, str]:
@@ -117,12 +117,12 @@ def test_a_model_that_is_not_offered_is_422(api: httpx.Client, acme: dict[str, s
 
 
 def test_two_tenant_headers_are_422(api: httpx.Client, acme: dict[str, str]) -> None:
-    headers = [*acme.items(), ("X-Tenant-ID", "acme"), ("X-Tenant-ID", "acme")]
+    headers = [*acme.items(), ("X-Tenant-ID", ACME), ("X-Tenant-ID", ACME)]
     assert_problem(api.post(CHAT, json=HELLO, headers=headers), 422, "invalid_request")
 
 
 def test_a_tenant_header_that_names_no_tenant_serves_nobody(api: httpx.Client, acme: dict[str, str]) -> None:
-    for name in ("acme x", "acme,acme", "../acme", "a" * 129, "\u00e4", ""):
+    for name in (f"{ACME} x", f"{ACME},{ACME}", f"../{ACME}", "a" * 129, "\u00e4", ""):
         claim = [*httpx.Headers(acme).raw, (b"X-Tenant-ID", name.encode("latin-1"))]
         answer = api.post(CHAT, json=HELLO, headers=claim)
         assert answer.status_code in (403, 422), name  # two, where the identity is itself an X-Tenant-ID
@@ -158,7 +158,7 @@ def test_a_method_that_an_address_does_not_take_is_405(api: httpx.Client, acme: 
     for method in ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"):
         answer = api.request(method, CHAT, headers={**acme, **JSON})
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST"), method
-    for page in ("/", "/dashboard/", "/dashboard/tenants/acme", "/healthz", "/readyz", "/metrics", "/api/budget/me"):
+    for page in ("/", "/dashboard/", f"/dashboard/tenants/{ACME}", "/healthz", "/readyz", "/metrics", "/api/budget/me"):
         assert_problem(api.post(page), 405, "method_not_allowed")
     assert_problem(api.put("/dashboard/login"), 405, "method_not_allowed")
 
@@ -230,7 +230,7 @@ def test_who_guesses_without_end_is_told_to_wait_and_nobody_else(app: App, api: 
     # what the guesser writes in front of the address that the proxy has added changes nothing
     assert_problem([guess(f"198.51.100.{n}, 203.0.113.7") for n in range(60)][-1], 429, "too_many_attempts")
     assert guess("203.0.113.8").status_code == 401
-    same_address = {**app.tenants["acme"]["headers"], "X-Forwarded-For": "203.0.113.7"}
+    same_address = {**app.tenants[ACME]["headers"], "X-Forwarded-For": "203.0.113.7"}
     assert api.get("/api/budget/me", headers=same_address).status_code == 200
 
 

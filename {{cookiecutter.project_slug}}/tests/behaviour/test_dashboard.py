@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ..browsing import LOGIN, browser, hidden_fields, sign_in
-from ..running import App, Emulator, wait_until
+from ..running import ACME, GLOBEX, App, Emulator, wait_until
 
 
 def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
@@ -14,7 +14,7 @@ def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
 
 
-@pytest.mark.parametrize("path", ["/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/nobody"])
+@pytest.mark.parametrize("path", ["/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/tenants/nobody"])
 def test_without_a_session_every_page_leads_to_the_login(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 303
@@ -22,13 +22,13 @@ def test_without_a_session_every_page_leads_to_the_login(stranger: httpx.Client,
 
 
 def test_a_tenants_key_opens_no_page(stranger: httpx.Client, acme: dict[str, str]) -> None:
-    answers = [stranger.get(f"/dashboard/tenants/{tenant}", headers=acme) for tenant in ("acme", "globex", "nobody")]
+    answers = [stranger.get(f"/dashboard/tenants/{tenant}", headers=acme) for tenant in (ACME, GLOBEX, "nobody")]
     assert [answer.status_code for answer in answers] == [303, 303, 303]
-    assert not any("globex" in answer.text for answer in answers)
+    assert not any(GLOBEX in answer.text for answer in answers)
 
 
 def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: httpx.Client) -> None:
-    wanted = "/dashboard/?q=acme"
+    wanted = f"/dashboard/?q={ACME}"
     to_login = stranger.get(wanted).headers["location"]
     answer = sign_in(stranger, **app.operator, at=to_login)
     assert (answer.status_code, answer.headers["location"]) == (303, wanted)
@@ -92,7 +92,7 @@ def test_a_paid_call_is_on_the_tenants_page_with_its_cost(
     cost = httpx.post(f"{app.url}/api/chat", headers=acme, json=body, timeout=30).json()["cost"]["amount"]
 
     def row() -> str:
-        rows = re.findall(r"<tr>.*?</tr>", operator.get("/dashboard/tenants/acme").text, re.DOTALL)
+        rows = re.findall(r"<tr>.*?</tr>", operator.get(f"/dashboard/tenants/{ACME}").text, re.DOTALL)
         return next((row for row in rows if "somebody-to-look-for" in row), "")
 
     wait_until(row, what="the call on the page")
@@ -110,13 +110,13 @@ def test_the_overview_shows_what_the_ledger_holds(app: App, emulator: Emulator, 
 
 def test_the_search_finds_by_id_and_name_and_tells_when_nothing_matches(operator: httpx.Client) -> None:
     found = operator.get("/dashboard/", params={"q": "GLOB"}).text
-    assert "/dashboard/tenants/globex" in found
-    assert "/dashboard/tenants/acme" not in found
+    assert f"/dashboard/tenants/{GLOBEX}" in found
+    assert f"/dashboard/tenants/{ACME}" not in found
     assert "No tenant matches" in operator.get("/dashboard/", params={"q": "no-such-tenant"}).text
 
 
 def test_a_page_past_the_end_is_the_last_one(operator: httpx.Client) -> None:
-    assert "/dashboard/tenants/acme" in operator.get("/dashboard/", params={"q": "acme", "page": 99}).text
+    assert f"/dashboard/tenants/{ACME}" in operator.get("/dashboard/", params={"q": ACME, "page": 99}).text
 
 
 def test_a_budget_too_small_for_a_call_and_a_suspended_tenant_say_so(app: App, operator: httpx.Client) -> None:
@@ -158,7 +158,7 @@ def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
     assert "<script>" not in operator.get("/dashboard/", params={"q": '"><script>'}).text
 
 
-@pytest.mark.parametrize("path", [LOGIN, "/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/nobody"])
+@pytest.mark.parametrize("path", [LOGIN, "/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/tenants/nobody"])
 def test_pages_run_nothing_inline_and_are_kept_by_no_cache(app: App, operator: httpx.Client, path: str) -> None:
     with browser(app) as stranger:
         page = (stranger if path == LOGIN else operator).get(path)
@@ -175,6 +175,6 @@ def test_no_page_holds_a_secret(app: App, operator: httpx.Client) -> None:
     secrets = [value.removeprefix("Bearer ") for name, value in headers if name != "X-Tenant-ID"]
     secrets += [value for name, value in app.environment.items() if name.endswith(("SECRET", "_KEY", "TOKEN"))]
     assert len(secrets) >= 6
-    for path in ("/dashboard/", "/dashboard/tenants/acme", "/dashboard/tenants/globex"):
+    for path in ("/dashboard/", f"/dashboard/tenants/{ACME}", f"/dashboard/tenants/{GLOBEX}"):
         page = operator.get(path).text
         assert not any(secret in page for secret in [*secrets, app.operator["password"]])

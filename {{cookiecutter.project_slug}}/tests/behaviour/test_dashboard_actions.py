@@ -5,7 +5,7 @@ import re
 import httpx
 
 from ..browsing import browser, do, hidden_fields, sign_in
-from ..running import App, Emulator, wait_until
+from ..running import ACME, App, Emulator, wait_until
 
 USD = 10**8
 
@@ -70,13 +70,13 @@ def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Clien
 
 
 def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) -> None:
-    assert operator.get("/dashboard/tenants/acme/close").status_code == 404
+    assert operator.get(f"/dashboard/tenants/{ACME}/close").status_code == 404
     assert operator.get("/dashboard/tenants/nobody/fund").status_code == 404
 
 
 def test_without_admin_access_the_page_gives_the_command(installed: App) -> None:
     with installed.serving(CYCLES_ADMIN_URL="", CYCLES_ADMIN_API_KEY="") as app, browser(app) as operator:
         sign_in(operator, **app.operator)
-        page = operator.get("/dashboard/tenants/acme/fund").text
-    assert "tenants fund acme --credit 5.00" in page
+        page = operator.get(f"/dashboard/tenants/{ACME}/fund").text
+    assert f"tenants fund {ACME} --credit 5.00" in page
     assert '<input id="amount"' not in page

@@ -6,7 +6,7 @@ import re
 import httpx
 
 from ..browsing import browser, follow_link
-from ..running import App, Emulator, wait_until
+from ..running import ACME, App, Emulator, wait_until
 
 POLL = {"HX-Request": "true"}
 
@@ -74,7 +74,7 @@ def test_a_tenant_that_makes_calls_is_not_asked_for(app: App, operator: httpx.Cl
 
 
 def test_the_first_paint_is_small(operator: httpx.Client) -> None:
-    page = operator.get("/dashboard/tenants/acme")
+    page = operator.get(f"/dashboard/tenants/{ACME}")
     assets = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
     assert {asset.rpartition(".")[2] for asset in assets} == {"css", "js", "svg"}
     bodies = [page.content, *(operator.get(asset).content for asset in assets)]

@@ -8,14 +8,14 @@ import httpx
 import pytest
 
 from ..browsing import LOGIN, browser, do, follow_link, hidden_fields
-from ..running import App, wait_until
+from ..running import ACME, GLOBEX, App, wait_until
 
 
 @pytest.fixture
 def tenant(app: App) -> Iterator[httpx.Client]:
     """The browser of somebody of the tenant acme, who came by a link."""
     with browser(app) as client:
-        assert follow_link(client, path_of(app.done("tenants", "link", "acme")["url"])).status_code == 303
+        assert follow_link(client, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
         yield client
 
 
@@ -29,24 +29,24 @@ def chat(app: App, tenant: str, **body: object) -> httpx.Response:
 
 
 def test_a_link_lets_in_once_and_only_by_its_button(app: App, stranger: httpx.Client) -> None:
-    link = path_of(app.done("tenants", "link", "acme")["url"])
+    link = path_of(app.done("tenants", "link", ACME)["url"])
     with browser(app) as preview:
         assert [preview.get(link).status_code for _ in range(2)] == [200, 200]
     assert stranger.post(link).status_code == 403
     entered = follow_link(stranger, link)
     assert (entered.status_code, entered.headers["location"]) == (303, "/dashboard/")
-    assert stranger.get("/dashboard/").headers["location"] == "/dashboard/tenants/acme"
+    assert stranger.get("/dashboard/").headers["location"] == f"/dashboard/tenants/{ACME}"
     with browser(app) as late:
         assert follow_link(late, link).status_code == 401
         assert late.get("/dashboard/").headers["location"].startswith(LOGIN)
 
 
 def test_an_operator_makes_a_link_that_is_shown_once(app: App, operator: httpx.Client, stranger: httpx.Client) -> None:
-    made = do(operator, "globex", "link").text
+    made = do(operator, GLOBEX, "link").text
     link = made.partition('<code id="link">')[2].partition("</code>")[0]
     assert link.startswith(f"{app.url}/dashboard/link/")
     assert follow_link(stranger, link).status_code == 303
-    assert stranger.get("/dashboard/tenants/globex").status_code == 200
+    assert stranger.get(f"/dashboard/tenants/{GLOBEX}").status_code == 200
 
 
 def test_a_link_is_made_for_open_tenants_only(app: App) -> None:
@@ -54,22 +54,22 @@ def test_a_link_is_made_for_open_tenants_only(app: App) -> None:
 
 
 def test_a_tenant_sees_its_own_page_and_nothing_else(tenant: httpx.Client) -> None:
-    assert tenant.get("/dashboard/tenants/acme").status_code == 200
-    elsewhere = ("tenants/globex", "tenants/nobody", "tenants/globex/calls.csv", "tenants/acme/fund", "audit")
+    assert tenant.get(f"/dashboard/tenants/{ACME}").status_code == 200
+    elsewhere = (f"tenants/{GLOBEX}", "tenants/nobody", f"tenants/{GLOBEX}/calls.csv", f"tenants/{ACME}/fund", "audit")
     assert {tenant.get(f"/dashboard/{path}").status_code for path in elsewhere} == {404}
-    assert "globex" not in tenant.get("/dashboard/tenants/globex").text
+    assert GLOBEX not in tenant.get(f"/dashboard/tenants/{GLOBEX}").text
 
 
 def test_a_tenant_does_nothing_to_any_tenant(tenant: httpx.Client) -> None:
-    token = hidden_fields(tenant.get("/dashboard/tenants/acme"))
+    token = hidden_fields(tenant.get(f"/dashboard/tenants/{ACME}"))
     for verb in ("fund", "reset", "suspend", "resume", "link"):
         form = {**token, "amount": "1.00", "reference": "r"}
-        assert tenant.post(f"/dashboard/tenants/acme/{verb}", data=form).status_code == 404
+        assert tenant.post(f"/dashboard/tenants/{ACME}/{verb}", data=form).status_code == 404
 
 
 def test_a_tenants_session_tells_its_budget_and_pays_for_no_call(tenant: httpx.Client) -> None:
-    assert tenant.get("/api/budget/acme").json()["tenant"] == "acme"
-    assert tenant.get("/api/budget/globex").status_code == 404
+    assert tenant.get(f"/api/budget/{ACME}").json()["tenant"] == ACME
+    assert tenant.get(f"/api/budget/{GLOBEX}").status_code == 404
     assert tenant.get("/api/budget/me").status_code == 401
     assert tenant.post("/api/chat", json={"prompt": "Hello"}).status_code == 401
 
@@ -83,9 +83,9 @@ def test_a_closed_tenant_is_out(app: App, stranger: httpx.Client) -> None:
 
 
 def test_whoever_signs_in_next_takes_nothing_over(app: App, operator: httpx.Client) -> None:
-    assert follow_link(operator, path_of(app.done("tenants", "link", "acme")["url"])).status_code == 303
+    assert follow_link(operator, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
     assert operator.get("/dashboard/audit").status_code == 404
-    assert operator.get("/dashboard/tenants/globex").status_code == 404
+    assert operator.get(f"/dashboard/tenants/{GLOBEX}").status_code == 404
 
 
 def test_guessed_links_are_slowed_down(installed: App) -> None:

@@ -58,10 +58,11 @@ def send(api: httpx.Client, route: Route, headers: Headers | dict[str, str]) -> 
     return api.request(route.method, route.path, json=route.body, headers=headers)
 
 
-def balances(emulator: Emulator) -> Any:
-    """All ledgers, and all holds, once nothing moves."""
-    wait_until(lambda: not emulator.control("snapshot", method="GET")["holds"], 10, "no hold is live")
-    return emulator.control("snapshot", method="GET")["ledgers"]
+def balances(emulator: Emulator, cast: Cast) -> Any:
+    """The ledgers of all, once nothing moves."""
+    tenants = [tenant["id"] for tenant in cast]
+    wait_until(lambda: not any(map(emulator.live_holds, tenants)), 10, "no hold is live")
+    return [emulator.ledger(tenant) for tenant in tenants]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_the_routes_of_the_app_are_found_and_take_what_they_are_sent(api: httpx.
 def test_no_route_serves_who_proves_nothing(app: App, api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
     victim = cast.victim["id"]
     proofs = {"none": [], "only the tenant's name": [("X-Tenant-ID", victim)], **strangers(app, victim)}
-    before = balances(emulator)
+    before = balances(emulator, cast)
     served = {
         f"{route.method} {route.path}, {wrong}": answer.status_code
         for route in routes(api, victim)
@@ -89,15 +90,15 @@ def test_no_route_serves_who_proves_nothing(app: App, api: httpx.Client, emulato
         if (answer := send(api, route, headers)).status_code != 401
     }
     assert served == {}
-    assert balances(emulator) == before
+    assert balances(emulator, cast) == before
 
 
 def test_no_route_serves_a_tenant_under_the_name_of_another(api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
-    before = balances(emulator)
+    before = balances(emulator, cast)
     for route in routes(api, cast.victim["id"]):
         answer = send(api, route, [*cast.other["headers"].items(), ("X-Tenant-ID", cast.victim["id"])])
         assert answer.status_code in (403, 422), route  # 422 where the identity is itself an X-Tenant-ID
-    assert balances(emulator) == before
+    assert balances(emulator, cast) == before
 
 
 def test_no_route_tells_or_charges_a_tenant_what_is_anothers(api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
@@ -107,15 +108,15 @@ def test_no_route_tells_or_charges_a_tenant_what_is_anothers(api: httpx.Client, 
         if cast.victim["id"] in route.path:
             assert_problem(answer, 404, "not_found")
         assert cast.victim["id"] not in answer.text, route
-    balances(emulator)
+    balances(emulator, cast)
     assert emulator.ledger(cast.victim["id"]) == before
 
 
 def test_no_route_serves_a_suspended_tenant(api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
-    before = balances(emulator)
+    before = balances(emulator, cast)
     for route in routes(api, cast.suspended["id"]):
         assert_problem(send(api, route, cast.suspended["headers"]), 403, "tenant_suspended")
-    assert balances(emulator) == before
+    assert balances(emulator, cast) == before
 
 
 def test_two_tenants_side_by_side_each_pay_for_their_own_answers(

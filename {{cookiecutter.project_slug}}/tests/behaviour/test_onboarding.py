@@ -15,8 +15,10 @@ import pytest
 
 from ..places import ONBOARDING, subject_of
 from ..running import (
+    ACME,
     ADMIN_KEY,
     PACKAGE,
+    TAG,
     App,
     Emulator,
     process,
@@ -40,7 +42,7 @@ def refusal(app: App, *arguments: str) -> str:
 
 def live_keys(emulator: Emulator, tenant: str) -> list[str]:
     answer = httpx.get(
-        f"{emulator.url}/v1/admin/api-keys",
+        f"{emulator.admin_url}/v1/admin/api-keys",
         params={"tenant_id": subject_of(tenant)["tenant"]},
         headers={"X-Admin-API-Key": ADMIN_KEY},
     )
@@ -105,7 +107,7 @@ def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
     """A call of the tenant in flight."""
     admin = {"X-Admin-API-Key": ADMIN_KEY}
     asked = {"tenant_id": subject_of(tenant)["tenant"], "name": "test"}
-    key = httpx.post(f"{emulator.url}/v1/admin/api-keys", json=asked, headers=admin).json()["key_secret"]
+    key = httpx.post(f"{emulator.admin_url}/v1/admin/api-keys", json=asked, headers=admin).json()["key_secret"]
     body = {
         "idempotency_key": str(uuid.uuid4()),
         "subject": subject_of(tenant),
@@ -130,14 +132,15 @@ def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
 def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
     installed: App, emulator: Emulator
 ) -> None:
-    command = ("tenants", "add", "fresh", "--name", "Fresh", "--budget", "2.50", "--overdraft", "0.10")
+    fresh = f"fresh{TAG}"
+    command = ("tenants", "add", fresh, "--name", "Fresh", "--budget", "2.50", "--overdraft", "0.10")
     first, again = installed.done(*command), installed.done(*command)
-    assert first["tenant"] == "fresh"
+    assert first["tenant"] == fresh
     assert first["created"]
-    assert again == {"tenant": "fresh", "created": False, "api_key": None}
-    ledger = emulator.ledger("fresh")
+    assert again == {"tenant": fresh, "created": False, "api_key": None}
+    ledger = emulator.ledger(fresh)
     assert (ledger["allocated"], ledger["overdraft_limit"]) == (250_000_000, 10_000_000)
-    assert len(live_keys(emulator, "fresh")) == 1
+    assert len(live_keys(emulator, fresh)) == 1
 
 
 def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_reset(installed: App) -> None:
@@ -153,7 +156,7 @@ def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_r
 def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_key(
     installed: App, emulator: Emulator, requests: int
 ) -> None:
-    tenant = f"killed-{requests}"
+    tenant = f"killed-{requests}{TAG}"
     command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
     kill(installed, requests, *command)
     completed = installed.done(*command)
@@ -190,7 +193,7 @@ def test_without_admin_access_the_missing_setting_is_named(installed: App) -> No
     assert answer.returncode == 1
     assert "CYCLES_ADMIN_API_KEY is missing" in answer.stderr
     wrong = App(installed.folder, {**installed.environment, "CYCLES_ADMIN_API_KEY": "wrong"})
-    assert refusal(wrong, "tenants", "fund", "acme", "--credit", "1") == "admin_key_refused"
+    assert refusal(wrong, "tenants", "fund", ACME, "--credit", "1") == "admin_key_refused"
 
 
 def test_each_fund_credits_but_one_reference_only_once(installed: App, emulator: Emulator) -> None:
@@ -312,7 +315,7 @@ def test_the_doctor_finds_what_is_wrong_with_a_tenant_and_shows_no_secret(alone:
     assert {check["level"] for check in healthy["checks"]} == {"ok"}
     place = {"scope": scope_of("acme"), "unit": "USD_MICROCENTS"}
     admin = {"X-Admin-API-Key": ADMIN_KEY}
-    httpx.post(f"{emulator.url}/v1/admin/budgets/freeze", params=place, headers=admin).raise_for_status()
+    httpx.post(f"{emulator.admin_url}/v1/admin/budgets/freeze", params=place, headers=admin).raise_for_status()
     sick = app.cli("doctor")
     assert sick.returncode == 1
     assert "tenants resume acme" in sick.stdout

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from ..places import subject_of
-from ..running import App, Emulator, scope_of
+from ..running import ACME, GLOBEX, App, Emulator, scope_of
 
 CHAT = "/api/chat"
 HELLO = {"prompt": "Hello"}
@@ -30,14 +30,14 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return problem
 
 
-@pytest.mark.parametrize("path", [CHAT, "/api/summarize", "/api/budget/me", "/api/budget/acme"])
+@pytest.mark.parametrize("path", [CHAT, "/api/summarize", "/api/budget/me", f"/api/budget/{ACME}"])
 @pytest.mark.parametrize(
     "headers",
     [
         pytest.param({}, id="none"),
         pytest.param({"Authorization": "Bearer nonsense"}, id="unknown"),
         pytest.param({"Authorization": "Basic YTpi"}, id="another scheme"),
-        pytest.param({"X-Tenant-ID": "acme"}, id="only a header that anybody can write"),
+        pytest.param({"X-Tenant-ID": ACME}, id="only a header that anybody can write"),
     ],
 )
 def test_without_an_identity_it_is_401(api: httpx.Client, path: str, headers: dict[str, str]) -> None:
@@ -120,7 +120,7 @@ def test_an_engine_that_asks_for_patience_is_429_with_its_own_time(
 
 
 def test_another_tenants_budget_looks_as_if_it_did_not_exist(api: httpx.Client, acme: dict[str, str]) -> None:
-    others = assert_problem(api.get("/api/budget/globex", headers=acme), 404, "not_found")
+    others = assert_problem(api.get(f"/api/budget/{GLOBEX}", headers=acme), 404, "not_found")
     nobodys = assert_problem(api.get("/api/budget/nobody", headers=acme), 404, "not_found")
     assert {**others, "request_id": ""} == {**nobodys, "request_id": ""}
 

@@ -25,7 +25,7 @@ def house(alone: tuple[App, Emulator]) -> Iterator[tuple[App, Emulator, httpx.Cl
 
 def at_cycles(emulator: Emulator, method: str, path: str, body: Any = None, **query: str) -> Any:
     admin = {"X-Admin-API-Key": ADMIN_KEY}
-    answer = httpx.request(method, f"{emulator.url}/v1/admin/{path}", json=body, params=query, headers=admin)
+    answer = httpx.request(method, f"{emulator.admin_url}/v1/admin/{path}", json=body, params=query, headers=admin)
     answer.raise_for_status()
     return answer.json()
 

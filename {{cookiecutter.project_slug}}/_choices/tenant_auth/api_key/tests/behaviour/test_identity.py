@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from ..running import App, wait_until
+from ..running import ACME, GLOBEX, App, wait_until
 from .test_onboarding import kill, refusal, status
 from .test_refusals import CHAT, HELLO, assert_problem
 
@@ -30,10 +30,10 @@ def test_onboarding_that_was_killed_shows_the_one_live_key_when_it_is_completed(
 
 
 def test_a_tenant_header_that_disagrees_is_403(api: httpx.Client, acme: dict[str, str]) -> None:
-    for other in ("globex", "ACME", "nobody"):
+    for other in (GLOBEX, ACME.upper(), "nobody"):
         answer = api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": other})
         assert_problem(answer, 403, "tenant_mismatch")
-    assert api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": "acme"}).status_code == 200
+    assert api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": ACME}).status_code == 200
 
 
 def test_callers_keys_are_added_listed_and_revoked(app: App, api: httpx.Client) -> None:

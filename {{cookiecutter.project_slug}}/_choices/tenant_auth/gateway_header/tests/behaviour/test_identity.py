@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from ..running import App
+from ..running import ACME, App
 from .test_refusals import CHAT, HELLO, assert_problem
 
 
@@ -31,7 +31,7 @@ def test_without_a_strong_secret_it_refuses_to_start(installed: App, secret: str
 
 
 def test_the_secret_is_compared_before_the_tenants_header_is_judged(api: httpx.Client, acme: dict[str, str]) -> None:
-    twice = [("X-Tenant-ID", "acme")] * 2
+    twice = [("X-Tenant-ID", ACME)] * 2
     assert_problem(api.post(CHAT, json=HELLO, headers=twice), 401, "unauthenticated")
     answer = api.post(CHAT, json=HELLO, headers=[*twice, ("X-Gateway-Secret", acme["X-Gateway-Secret"])])
     assert_problem(answer, 422, "invalid_request")

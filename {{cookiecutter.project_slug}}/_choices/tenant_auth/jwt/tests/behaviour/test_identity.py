@@ -14,7 +14,7 @@ from jwt.algorithms import RSAAlgorithm
 
 import dev_identity
 
-from ..running import App, free_port
+from ..running import ACME, GLOBEX, App, free_port
 from .test_onboarding import status
 from .test_refusals import CHAT, HELLO, assert_problem
 
@@ -62,14 +62,14 @@ def test_onboarding_shows_no_key_and_there_are_no_commands_for_keys(installed: A
 
 
 def test_a_tenant_header_that_disagrees_is_403(api: httpx.Client, acme: dict[str, str]) -> None:
-    for other in ("globex", "ACME", "nobody"):
+    for other in (GLOBEX, ACME.upper(), "nobody"):
         answer = api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": other})
         assert_problem(answer, 403, "tenant_mismatch")
-    assert api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": "acme"}).status_code == 200
+    assert api.post(CHAT, json=HELLO, headers={**acme, "X-Tenant-ID": ACME}).status_code == 200
 
 
 def test_a_clock_that_is_a_little_ahead_does_no_harm(app: App, api: httpx.Client) -> None:
-    claims = dev_identity.claims("acme", app.environment)
+    claims = dev_identity.claims(ACME, app.environment)
     claims["iat"] = claims["nbf"] = int(datetime.now(UTC).timestamp()) + 3
     token = jwt.encode(claims, dev_identity.private_key(app.environment), "RS256")
     assert status(api, {"headers": {"Authorization": f"Bearer {token}"}}) == 200
@@ -82,14 +82,14 @@ def test_tokens_are_verified_by_the_keys_that_the_issuer_publishes(installed: Ap
         installed.serving(JWT_JWKS_URL=url, JWT_PUBLIC_KEY="") as serving,
         httpx.Client(base_url=serving.url) as api,
     ):
-        assert status(api, {"headers": published.headers("acme")}) == 200
-        assert status(api, {"headers": secret.headers("acme")}) == 401
-        assert status(api, installed.tenants["acme"]) == 401  # the key of the settings counts no more
+        assert status(api, {"headers": published.headers(ACME)}) == 200
+        assert status(api, {"headers": secret.headers(ACME)}) == 401
+        assert status(api, installed.tenants[ACME]) == 401  # the key of the settings counts no more
 
 
 def test_while_no_key_of_the_issuer_is_known_nobody_is_told_that_the_token_is_wrong(installed: App) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/jwks.json"
-    headers = Signer("one", installed).headers("acme")
+    headers = Signer("one", installed).headers(ACME)
     with installed.serving(JWT_JWKS_URL=nobody, JWT_PUBLIC_KEY="") as serving:
         answer = httpx.post(f"{serving.url}{CHAT}", json=HELLO, headers=headers)
         assert_problem(answer, 503, "identity_unavailable")
