@@ -1,0 +1,51 @@
+"""The README tells the questions as they are asked, and nothing that is not there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import CHOICES, QUESTIONS, ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMPTS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["__prompts__"]
+
+
+def rows(question: str) -> list[str]:
+    """The rows of the table that tell a question: one for each answer."""
+    if question not in CHOICES:
+        return [f"| `{question}` | {PROMPTS[question]} | text |"]
+    told = []
+    for answer in CHOICES[question]:
+        name, _, words = PROMPTS[question][answer].rpartition(": ")
+        words = words if name.casefold() in {"", answer.casefold()} else PROMPTS[question][answer]
+        told.append(f"| | | `{answer}`{'' if words.casefold() == answer.casefold() else f': {words}'} |")
+    told[0] = f"| `{question}` | {PROMPTS[question]['__prompt__']}{told[0].removeprefix('| |')}"
+    return told
+
+
+def test_the_table_of_answers_is_that_of_cookiecutter_json() -> None:
+    table = README.partition("| Question | What is asked | Answers |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [row for question in QUESTIONS for row in rows(question)]
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= 200
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_what_it_links_to_is_there(document: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / document).read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_recipe_has_a_plain_line_for_systems_without_make() -> None:
+    makefile = Path(ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `make ([a-z-]+)` \|", README, re.MULTILINE))
+    recipes = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
+    assert named == {*recipes} - {"help"}
+    lines = re.findall(r"^\t@?\$\(UV\) (run (?!--quiet).*)", makefile, re.MULTILINE)
+    assert lines
+    assert [line for line in lines if f"`uv {line}`" not in README] == []
