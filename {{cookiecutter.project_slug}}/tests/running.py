@@ -32,7 +32,7 @@ ACME, GLOBEX = f"acme{TAG}", f"globex{TAG}"
 ADMIN_KEY = os.environ["CYCLES_ADMIN_API_KEY"] if LIVE else "admin-key-of-the-tests"
 # no other setting of ours; what is imported comes from here, whatever is installed
 STARTED_WITH = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-# One for all: httpx.get makes a client, and with it a TLS context, which takes 35 ms. No connection outlives its answer.
+# One for all, for httpx.get makes a client, and with it a TLS context: 35 ms. No connection outlives its answer.
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
 START_S = 30
 STOP_S = 20
