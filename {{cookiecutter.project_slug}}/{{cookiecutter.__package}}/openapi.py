@@ -14,5 +14,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)
-BUDGET = problems(401, 403, 404, 422, 500, 503)
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+BUDGET = problems(401, 403, 404, 422, 429, 500, 503)
+EVENTS = {"description": "With stream: events `delta` as they come, then one `done` or `error`"}
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENTS}}}}

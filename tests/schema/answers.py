@@ -1,0 +1,75 @@
+"""Whatever schemathesis makes of the app's own OpenAPI, the app answers as that declares: no other status, no 5xx.
+
+test_generated.py puts this into projects, as one more file of their tests/behaviour: they need no schemathesis.
+"""
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from ..running import App, Emulator, wait_until
+
+EXAMPLES = 30
+OPERATIONS = {"POST /api/chat", "POST /api/summarize", "GET /api/budget/me", "GET /api/budget/{tenant}"}
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+@pytest.fixture(scope="module")
+def document(app: App) -> Any:
+    return schemathesis.openapi.from_url(f"{app.url}/openapi.json")
+
+
+def test_every_operation_is_tried(document: Any) -> None:
+    declared = {result.ok().label for result in document.get_all_operations()}
+    assert {label for label in declared if "/api/" in label} - {"POST /api/sync/summarize"} == OPERATIONS
+
+
+@pytest.mark.parametrize(
+    ("mode", "anonymous"),
+    [(GenerationMode.POSITIVE, False), (GenerationMode.NEGATIVE, False), (GenerationMode.POSITIVE, True)],
+    ids=["good", "bad", "good but anonymous"],
+)
+@pytest.mark.parametrize("label", sorted(OPERATIONS))
+def test_every_answer_is_one_that_openapi_declares(
+    document: Any, app: App, emulator: Emulator, label: str, mode: GenerationMode, *, anonymous: bool
+) -> None:
+    method, path = label.split()
+    if mode is GenerationMode.NEGATIVE and method == "GET":
+        pytest.skip("any text is a path")
+    tenant = app.add_tenant("1.00")
+    # an address of their own: so many strangers at ours would be told to wait
+    headers = {"X-Forwarded-For": "203.0.113.99"} if anonymous else tenant["headers"]
+    statuses: set[int] = set()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=document[path][method].as_strategy(generation_mode=mode))
+    def answers(case: Any) -> None:
+        statuses.add(case.call_and_validate(headers=headers, checks=CHECKS).status_code)
+
+    answers()
+    assert statuses <= ({401} if anonymous else {200, 402, 404, 422})
+    wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 10, "nothing is held")
+    if anonymous or mode is GenerationMode.NEGATIVE:
+        assert emulator.ledger(tenant["id"])["spent"] == 0
