@@ -58,6 +58,6 @@ def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: O
             for number in range(5):
                 calls.add(dataclasses.replace(CALL, id=str(number), cost=2**63 if number == 2 else 1))
             await calls.flush()
-            assert [call.id for call in await store.latest(None, 10)] == ["0", "1", "3", "4"]
+            assert [call.id for call in await store.latest(None, 10)] == ["4", "3", "1", "0"]
 
     asyncio.run(story())
