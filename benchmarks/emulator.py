@@ -86,7 +86,7 @@ def megabytes(pid: int) -> float:
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return float("nan")
-    found = re.search(r"VmRSS:\s+(\d+)", status.read_text())
+    found = re.search(r"VmRSS:\s+(\d+)", status.read_text(encoding="utf-8"))
     return int(found[1]) / 1024 if found else float("nan")
 
 

@@ -70,4 +70,4 @@ for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", fr
         remove_folders(ANSWERS["project_slug"])
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
 if not any(Path().iterdir()):
-    Path("UNFINISHED.txt").write_text("The making of this project was interrupted: remove the folder, begin again.\n")
+    Path("UNFINISHED.txt").write_text("The bake was interrupted: remove this folder, begin again.\n", encoding="ascii")

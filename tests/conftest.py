@@ -139,6 +139,25 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_template(tmp_path_factory.mktemp("template") / "cookiecutter-runcycles")
 
 
+def git(*arguments: str | Path, folder: Path) -> str:
+    """What git says, with nobody's own configuration."""
+    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    command = ["git", "-c", "user.name=Tester", "-c", "user.email=tester@example.com", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True, encoding="utf-8"
+    ).stdout
+
+
+@pytest.fixture(scope="session")
+def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a git repository of one commit."""
+    folder = Path(shutil.copytree(template, tmp_path_factory.mktemp("repository") / "cookiecutter-runcycles"))
+    git("init", "--quiet", "--initial-branch=main", folder=folder)
+    git("add", "--all", folder=folder)
+    git("commit", "--quiet", "--message=As it is", folder=folder)
+    return folder
+
+
 @pytest.fixture
 def changed_template(template: Path, tmp_path: Path) -> Path:
     """A copy of the template of the test's own, to plant faults in."""

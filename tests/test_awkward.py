@@ -16,7 +16,7 @@ from cookiecutter.main import cookiecutter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .conftest import BakedProject, bake_command
+from .conftest import BakedProject, bake_command, git
 
 SNIPPETS = [
     *"\"'\\\n\r\t{}%$`#<>&|*_[]()!?:;,./~@^=+- ",
@@ -156,26 +156,6 @@ def test_hundreds_of_texts_are_refused_in_one_line_or_shown_as_they_were_typed(
     check_bake(template, capfd, answers)
 
 
-def git(*arguments: str | Path, folder: Path) -> str:
-    """What git says, with nobody's own configuration."""
-    environment = os.environ | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    command = ["git", "-c", "user.name=Tester", "-c", "user.email=tester@example.com", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=folder, env=environment, check=True, capture_output=True, text=True, encoding="utf-8"
-    ).stdout
-
-
-@pytest.fixture(scope="module")
-def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a git repository."""
-    folder = tmp_path_factory.mktemp("sources") / "cookiecutter-runcycles"
-    git("init", "--quiet", "--initial-branch=main", folder, folder=template)
-    git("--work-tree", template, "--git-dir", folder / ".git", "add", "--all", folder=template)
-    git("commit", "--quiet", "--message=As it is", folder=folder)
-    git("reset", "--quiet", "--hard", folder=folder)
-    return folder
-
-
 def test_from_a_git_url_and_from_a_zip_archive_comes_the_same_project_as_from_a_folder(
     template: Path, repository: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +164,7 @@ def test_from_a_git_url_and_from_a_zip_archive_comes_the_same_project_as_from_a_
     projects = []
     for number, source in enumerate([str(template), f"git+{repository.as_uri()}", str(archive)]):
         folder = tmp_path / str(number)
-        command = [sys.executable, "-m", "cookiecutter", "--no-input", "--output-dir", folder, source]
+        command = [sys.executable, "-m", "cookiecutter", "--no-input", "--output-dir", str(folder), source]
         home = {"HOME": str(tmp_path / "home"), "USERPROFILE": str(tmp_path / "home")}
         done = subprocess.run(command, env=os.environ | home, capture_output=True, encoding="utf-8", check=False)
         assert done.returncode == 0, f"{done.stderr}\n{bake_command({})}"

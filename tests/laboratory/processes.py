@@ -170,7 +170,7 @@ class Serving:
     def memory(self) -> int:
         """Resident bytes of the process and its workers."""
         pids = [self.process.pid, *self.workers()]
-        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids)
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) for pid in pids)
         return pages * os.sysconf("SC_PAGE_SIZE")
 
 
