@@ -27,8 +27,10 @@ from .conftest import CHOICES, UV, Bake, BakedProject, user_environment
 from .emulator.server import ADMIN_KEY, Server
 
 ANSWERS = [
-    {"tenant_auth": auth, "llm_provider": provider}
-    for auth, provider in zip(CHOICES["tenant_auth"], CHOICES["llm_provider"], strict=True)
+    {"tenancy": tenancy, "tenant_auth": auth, "llm_provider": provider}
+    for tenancy, auth, provider in zip(
+        ["tenant", "workspace", "tenant"], CHOICES["tenant_auth"], CHOICES["llm_provider"], strict=True
+    )
 ]
 NOBODY = "nobody"
 
@@ -63,7 +65,7 @@ def test_the_dockerfile_has_nothing_that_hadolint_finds(composed: BakedProject) 
 
 def test_every_service_is_bounded_and_waits_for_what_it_needs_to_be_well(composed: BakedProject) -> None:
     services = stack_of(composed)["services"]
-    once = {"migrate", "bootstrap", "cli"}
+    once = {"migrate", "bootstrap", "cli", "account"}
     for name, service in services.items():
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
         for needed, wait in service.get("depends_on", {}).items():

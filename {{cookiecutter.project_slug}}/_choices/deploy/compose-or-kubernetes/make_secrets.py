@@ -11,7 +11,9 @@ from dotenv import dotenv_values
 FOLDER = Path("secrets")
 MADE_UP = (
     "secret_key",
+{%- if cookiecutter.tenancy == "tenant" %}
     "tenant_keys_secret",
+{%- endif %}
     "metrics_token",
     "cycles_admin_api_key",
     "postgres_password",
@@ -33,6 +35,9 @@ def main() -> int:
         secret(name, secrets.token_urlsafe(32))
     secret("database_url", f"postgresql://app:{read('postgres_password')}@postgres/app")
     secret("cycles.env", cycles_environment())
+{%- if cookiecutter.tenancy == "workspace" %}
+    secret("cycles_api_key", "")  # Cycles makes it
+{%- endif %}
 {%- if cookiecutter.llm_provider != "demo" %}
     secret(PROVIDER_KEY, {**dotenv_values(".env"), **os.environ}.get(PROVIDER_KEY.upper()) or "")
     if not read(PROVIDER_KEY) and os.environ.get("LLM_PROVIDER") != "demo":

@@ -3,11 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from pydantic import SecretStr
-
-from {{ cookiecutter.__package }}.tenants.admin_api import AdminApi
-
-Environment = Mapping[str, str | None]
+from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.tenants.make_account import make_account
 
 
 def environment() -> dict[str, str]:
@@ -15,17 +12,7 @@ def environment() -> dict[str, str]:
     return {"CYCLES_TENANT": "{{ cookiecutter.project_slug }}-dev"}
 
 
-def account(environment: Environment) -> dict[str, str]:
-    """The settings that only a running Cycles can tell: a key, where it does not know the one that is set."""
-    return asyncio.run(_account(environment))
-
-
-async def _account(environment: Environment) -> dict[str, str]:
-    tenant, key = environment["CYCLES_TENANT"] or "", environment.get("CYCLES_API_KEY") or ""
-    access = environment["CYCLES_ADMIN_URL"] or "", SecretStr(environment["CYCLES_ADMIN_API_KEY"] or "")
-    async with AdminApi(*access) as admin:
-        await admin.ensure_tenant(tenant, tenant)
-        if key and any(key.startswith(known.key_prefix) for known in await admin.live_keys(tenant)):
-            return {}
-        made = await admin.mint_key(tenant, "development")
-    return {"CYCLES_API_KEY": made.key_secret.get_secret_value() if made.key_secret else ""}
+def account(environment: Mapping[str, str | None]) -> dict[str, str]:
+    """The settings that only a running Cycles can tell: the key that is set where Cycles knows it, or a new one."""
+    settings = Settings.model_validate({name.lower(): value for name, value in environment.items() if value})
+    return {"CYCLES_API_KEY": asyncio.run(make_account(settings))}

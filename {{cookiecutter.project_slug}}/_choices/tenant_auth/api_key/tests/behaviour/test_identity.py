@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from ..places import ONBOARDING
 from ..running import ACME, GLOBEX, App, wait_until
 from .test_onboarding import kill, refusal, status
 from .test_refusals import CHAT, HELLO, assert_problem
@@ -16,7 +17,7 @@ def test_onboarding_shows_a_key_once(installed: App) -> None:
     assert installed.done(*command)["api_key"] is None
 
 
-@pytest.mark.parametrize("requests", [0, 4])
+@pytest.mark.parametrize("requests", [0, ONBOARDING - 1])
 def test_onboarding_that_was_killed_shows_the_one_live_key_when_it_is_completed(
     app: App, api: httpx.Client, requests: int
 ) -> None:
