@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from typing import Any
 
+import structlog
 from cachetools import TTLCache
 
 from .problems import MEDIA_TYPE, Problem
 from .settings import Settings
 from .tenants.headers import Headers, values_of, without_secret
+
+log = structlog.get_logger(__name__)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -62,15 +65,16 @@ class Edge:
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
         scope["headers"] = without_secret(scope["headers"])
         headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)
-        guesses = False
+        guesses = started = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal guesses
+            nonlocal guesses, started
             if message["type"] == "http.response.start":
                 guesses = message["status"] == 401 and self._fails_too_often(scope)
                 theirs = [(name, value) for name, value in message["headers"] if name.lower() not in headers]
                 message = {**message, "headers": [*theirs, *headers.items()]}
             if not guesses:
+                started = True
                 await send(message)
 
         services = state.get("services")
@@ -83,6 +87,10 @@ class Edge:
                 raise Problem("too_many_attempts")
         except Problem as problem:
             await _answer(problem, request_id, send_with_headers)
+        except Exception:  # not on to the server: it would close the connection under the client's next request
+            log.exception("request failed", request_id=request_id, path=scope["path"])
+            if not started:
+                await _answer(Problem("internal_error"), request_id, send_with_headers)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]

@@ -22,7 +22,9 @@ def set_up_logging(*, development: bool) -> None:
     )
     final: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if development:
-        final.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        # rich's tracebacks show local variables, and among them keys
+        plain = structlog.dev.plain_traceback
+        final.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain))
     else:
         final += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     handler = logging.StreamHandler()
