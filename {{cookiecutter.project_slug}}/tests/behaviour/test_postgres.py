@@ -67,6 +67,9 @@ def test_tenants_are_kept_and_served_from_postgresql(migrated: App, emulator: Em
             assert operator.get(path).status_code == status
         with browser(app) as stranger:
             assert sign_in(stranger, "olga\0", password).status_code == 401
+            cookie = {"Cookie": 'sessionid="\\000abcdefgh"'}
+            assert stranger.get("/dashboard/", headers=cookie).status_code == 303
+            assert stranger.get("/api/budget/acme", headers=cookie).status_code == 401
 
 
 def test_names_that_postgresql_does_not_take_are_refused_in_words(migrated: App) -> None:

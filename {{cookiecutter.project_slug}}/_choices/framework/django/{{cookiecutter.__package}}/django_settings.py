@@ -107,6 +107,7 @@ CORS_PREFLIGHT_MAX_AGE = 600
 CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "Retry-After")
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
+SESSION_ENGINE = f"{__package__}.dashboard.sessions"
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_HTTPONLY = True  # its token is in the forms
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development

@@ -6,12 +6,12 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import aget_user, alogin, authenticate
 from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest
 
 from ..dependencies import services_of
 from ..problems import Problem
 from ..tenants.records import may_be_name
+from .sessions import SessionStore
 from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 
 TICKET = "ticket"
