@@ -187,7 +187,7 @@ def wanted_of(query: Mapping[str, str]) -> Wanted:
 
 async def overview(services: Services, wanted: Wanted) -> Overview:
     """A page past the end is the last one."""
-    by = Reckoning(now=int(time.time()), call=usual_hold(services.settings))
+    by = _reckoning(services.settings)
     found = await services.dashboard.page(wanted, by, TENANTS_PER_PAGE)
     troubles = await services.watch.refresh(
         {
@@ -212,7 +212,7 @@ async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool)
     tenant = await services.registry.tenant(tenant_id)
     if tenant is None:
         raise Problem("not_found", "There is no such tenant.")
-    by = Reckoning(now=int(time.time()), call=usual_hold(services.settings))
+    by = _reckoning(services.settings)
     standing = (await services.dashboard.standings([tenant_id])).get(tenant_id)
     asked = {tenant_id: standing.at if standing else None} if tenant.onboarded and tenant.status != "closed" else {}
     troubles = await services.watch.refresh(asked)
@@ -220,7 +220,7 @@ async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool)
     actions = await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else []
     row = _row(services, TenantStanding(tenant, standing), troubles.get(tenant_id), by)
     known = services.balances.known(tenant_id)
-    chart, shares = await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row))
+    chart, shares = await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by))
     return TenantPage(
         row=row,
         ledgers=[LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
@@ -240,6 +240,11 @@ def usual_hold(settings: Settings) -> int:
     """Microcents that are held at least for a call that names no model and no max_tokens."""
     bound = settings.prices.of(settings.models[0]).upper_bound((Message("user", "x"),), settings.llm_max_tokens)
     return bound.microcents
+
+
+def _reckoning(settings: Settings) -> Reckoning:
+    """By the last full minute: what only time changes is no news for those who ask every two seconds."""
+    return Reckoning(now=int(time.time()) // 60 * 60, call=usual_hold(settings))
 
 
 async def _operations(services: Services) -> Operations:
@@ -265,14 +270,17 @@ async def _operations(services: Services) -> Operations:
     )
 
 
-async def _month(services: Services, tenant: Tenant, row: TenantRow) -> tuple[Burndown | None, dict[str, list[Share]]]:
-    begin, _ = month_of(datetime.now(UTC))
+async def _month(
+    services: Services, tenant: Tenant, row: TenantRow, by: Reckoning
+) -> tuple[Burndown | None, dict[str, list[Share]]]:
+    now = datetime.fromtimestamp(by.now, UTC)
+    begin, _ = month_of(now)
     hours = await services.dashboard.hours(tenant.id, int(begin.timestamp()) // 3600)
     kinds = ("model", "route", "end_user")
     shares = await asyncio.gather(*(services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds))
     chart = None
     if row.budget and row.budget.ledger.allocated > 0:
-        chart = burndown(row.budget.ledger, hours, row.burn, begun_at=tenant.created_at, now=datetime.now(UTC))
+        chart = burndown(row.budget.ledger, hours, row.burn, begun_at=tenant.created_at, now=now)
     return chart, dict(zip(kinds, shares, strict=True))
 
 
