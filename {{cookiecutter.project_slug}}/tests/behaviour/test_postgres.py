@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ..browsing import browser, sign_in
+from ..browsing import browser, do, follow_link, sign_in
 from ..running import App, Emulator, installed_app, wait_until
 from .test_onboarding import HELLO, USD, refusal
 
@@ -76,3 +76,24 @@ def test_names_that_postgresql_does_not_take_are_refused_in_words(migrated: App)
     for name in ("a\u0007", "x" * 201):
         assert refusal(migrated, "tenants", "add", "named", "--name", name, "--budget", "1") == "invalid_name"
     assert refusal(migrated, "tenants", "suspend", "\udcff") == "unknown_tenant"
+
+
+def test_the_dashboard_sorts_sums_and_writes_on_postgresql(migrated: App) -> None:
+    tenant = migrated.add_tenant("0.00001")["id"]
+    password = "correct horse"
+    migrated.done("operators", "add", "otto", "--password-stdin", stdin=password)
+    with migrated.serving() as app, browser(app) as operator:
+        headers = migrated.tenants[tenant]["headers"]
+        assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
+        assert sign_in(operator, "otto", password).status_code == 303
+        assert "Blocked: too little left" in operator.get(f"/dashboard/tenants/{tenant}").text
+        for sort in ("name", "left", "spent", "reserved", "remaining", "burn", "runs_out"):
+            page = operator.get("/dashboard/", params={"sort": sort, "order": "desc", "show": "attention", "q": "T-"})
+            assert tenant in page.text, sort
+        wait_until(lambda: "Budget exceeded" in operator.get("/dashboard/").text, what="the refusal in the chart")
+        assert do(operator, tenant, "fund", "1.00").status_code == 303
+        assert "fund 1.00" in operator.get("/dashboard/audit").text
+        lines = operator.get(f"/dashboard/tenants/{tenant}/calls.csv").text.splitlines()
+        assert len(lines) == 2
+        link = httpx.URL(migrated.done("tenants", "link", tenant)["url"]).path
+        assert [follow_link(operator, link).status_code for _ in range(2)] == [303, 401]

@@ -188,6 +188,7 @@ def wanted_of(query: Mapping[str, str]) -> Wanted:
 async def overview(services: Services, wanted: Wanted) -> Overview:
     """A page past the end is the last one."""
     by = _reckoning(services.settings)
+    await services.sampler.flush()
     found = await services.dashboard.page(wanted, by, TENANTS_PER_PAGE)
     troubles = await services.watch.refresh(
         {
