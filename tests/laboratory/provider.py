@@ -36,6 +36,16 @@ class Script:
             return self.told[0] * INPUT + chunks * self.told[1] * OUTPUT
         return tokens(len(self.prompt)) * INPUT + tokens(chunks * (len(WORD) + self.bulk)) * OUTPUT
 
+    def costs(self, read: int, sent: int) -> list[int]:
+        """What is right to charge when `read` chunks were read of `sent`: for each of those that may have come last.
+
+        Its figures follow a chunk: a call cut between the two is charged for that chunk by the count of its bytes.
+        """
+        whole = [self.cost(chunk) for chunk in range(read, sent + 1)]
+        if self.told is None:
+            return whole
+        return whole + [cost - self.told[1] * OUTPUT + tokens(len(WORD) + self.bulk) * OUTPUT for cost in whole]
+
 
 def tokens(size: int) -> int:
     return -(-size // 4)

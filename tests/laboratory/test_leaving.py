@@ -15,6 +15,7 @@ from .provider import Script
 
 AT_ONCE = 10
 CHUNKS = 30
+SETTLED_S = 1
 
 
 @pytest.mark.parametrize("times", [20, pytest.param(1_000, marks=pytest.mark.long)])
@@ -39,12 +40,11 @@ async def leave_streams(laboratory: Laboratory, served: Served, times: int) -> s
         row = booked[script.name]
         assert row["status"] == "COMMITTED", row
         charged = row["committed"]["amount"]
-        costs = [script.cost(chunks) for chunks in range(CHUNKS + 1)]
-        assert charged in costs[read : laboratory.provider.sent[script.name] + 1], (script, read, charged)
-        beyond.append(costs.index(charged) - read)
+        assert charged in script.costs(read, laboratory.provider.sent[script.name]), (script, read, charged)
+        beyond.append(sum(script.cost(chunks) < charged for chunks in range(read, CHUNKS)))
         lags.append(laboratory.emulator.settled_at(row) - left_at)
     assert laboratory.emulator.ledger(tenant.id)["spent"] == sum(row["committed"]["amount"] for row in booked.values())
-    assert max(lags) <= 1, max(lags)
+    assert sorted(lags)[int(len(lags) * 0.99) - 1] <= SETTLED_S, sorted(lags)[-5:]
     return (
         f"{times} left on {served.server}: all charged, "
         f"chunks beyond those read median {median(beyond)} max {max(beyond)}; "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runcycles import CyclesConfig, journal
+from runcycles import AsyncStreamReservation, CyclesConfig, journal
 from runcycles.journal import CommitJournal, PendingCommitRecord
 from runcycles.retry import AsyncCommitRetryEngine, _claim_replay
 
@@ -64,3 +64,9 @@ def test_a_journalled_commit_is_replayed_again_once_it_is_allowed(tmp_path: Path
     folder = CommitJournal(tmp_path / sdk.journal_folder("http://cycles.test", "acme"))
     folder.record(PendingCommitRecord("r-1", "http://cycles.test", commit_body={"idempotency_key": "k"}))
     assert asyncio.run(replay()) == ["r-1", "r-1"]
+
+
+def test_the_sdk_still_keeps_to_itself_that_it_has_given_up_a_hold() -> None:
+    told = {name for name in vars(AsyncStreamReservation) if not name.startswith("_")}
+    known = {"usage", "reservation_id", "caps", "decision", "settlement_error", "release_error"}
+    assert told == known, "the SDK tells more of a hold now: can when_given_up go from budget/sdk.py?"

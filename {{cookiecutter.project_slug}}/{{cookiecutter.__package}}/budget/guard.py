@@ -47,6 +47,7 @@ from .balances import UNIT, ledgers_of
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
 from .prices import Prices, UnknownModel
+from .sdk import when_given_up
 from .subject import scopes_of, subject_of
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,8 @@ class Hold:
         self.uncharged = 0
         self.remaining: int | None = None
         """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
+        self.lapsing = False
+        """The engine extends the hold no longer: what goes on without end must end now."""
         self.outcome = "released"
         self.answered_by = work.request.model
         self._tally = Tally(work.request)
@@ -118,6 +121,9 @@ class Hold:
             log.warning("the model that answered has no price: charging all that was held", model=self.answered_by)
         self.outcome = "charged"
         return self.cost
+
+    def lapse(self) -> None:
+        self.lapsing = True
 
     def granted_by(self, answer: CyclesResponse | None, caps: Caps | None) -> None:
         """Take over what the engine's answer to the reserve allows and tells."""
@@ -334,6 +340,7 @@ class Guard:
                 hold.granted_by(client.reserved, reservation.caps)
                 hold.tell(None)
                 self.held[hold] = started
+                when_given_up(reservation, hold.lapse)
                 await hold.left.wait()
                 hold.settle(reservation.usage, self._prices)
         except NothingUsed:

@@ -4,9 +4,10 @@
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
-from runcycles import journal, retry
+from runcycles import AsyncStreamReservation, journal, retry
 
 
 def journal_folder(base_url: str, tenant: str) -> str:
@@ -33,3 +34,10 @@ journal.auth_fingerprint = _fingerprint
 def allow_replay(folder: Path) -> None:
     """Let the SDK replay a journal folder again: by itself it does so once per process."""
     retry._replayed_dirs.discard(folder)  # noqa: SLF001
+
+
+def when_given_up(reservation: AsyncStreamReservation, tell: Callable[[], None]) -> None:
+    """Call `tell` when nothing extends the hold any more (refused, or settled): by itself the SDK only logs it."""
+    heartbeat = reservation._heartbeat_task  # noqa: SLF001
+    if heartbeat is not None:
+        heartbeat.add_done_callback(lambda _: tell())

@@ -55,11 +55,14 @@ class Chat:
     async def stream(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
         """The answer's events as they come, `delta` ... `done`, with the hold they are paid from.
 
-        Close it early, and what was yielded so far is charged.
+        Close it early, and what was yielded so far is charged. It ends by Problem budget_unavailable once its hold can
+        no longer be kept (after 11 minutes, or in an outage): what nobody holds might not be paid.
         """
         async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
             async for item in items:
                 hold.add(item)
+                if hold.lapsing:
+                    raise Problem("budget_unavailable")
                 if isinstance(item, Delta) and not item.hidden:
                     yield ("delta", {"text": item.text}), hold
         yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold
