@@ -9,7 +9,9 @@ from typing import Any
 
 import structlog
 from cachetools import TTLCache
+from structlog.contextvars import bound_contextvars
 
+from .metrics import REQUESTS
 from .problems import MEDIA_TYPE, Problem
 from .settings import Settings
 from .tenants.headers import Headers, values_of, without_secret
@@ -38,6 +40,7 @@ SECURITY_HEADERS = {
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # Swagger UI comes from a CDN with an inline script; it exists in development only
 
+_TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
 
 
@@ -70,6 +73,7 @@ class Edge:
         async def send_with_headers(message: Message) -> None:
             nonlocal guesses, started
             if message["type"] == "http.response.start":
+                REQUESTS.labels(message["status"]).inc()
                 guesses = message["status"] == 401 and self._fails_too_often(scope)
                 theirs = [(name, value) for name, value in message["headers"] if name.lower() not in headers]
                 message = {**message, "headers": [*theirs, *headers.items()]}
@@ -82,7 +86,8 @@ class Edge:
             if services is not None and services.guard.draining:
                 raise Problem("shutting_down")
             self._check_host(scope["headers"])
-            await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
+            with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
+                await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
             if guesses:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -111,6 +116,12 @@ class Edge:
         """Count a refused identity. The address is the client's own: the server sees through FORWARDED_ALLOW_IPS."""
         address = scope["client"][0] if scope.get("client") else ""
         return next(self._failures.setdefault(address, count(1))) > MOST_FAILURES
+
+
+def _trace(headers: Headers) -> dict[str, str]:
+    """The caller's trace context (W3C), for the log and for Cycles; nothing where it sent none that is sound."""
+    sent = b",".join(values_of(headers, b"traceparent")).decode("latin-1")
+    return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
 async def _bounded(headers: Headers, receive: Receive) -> Receive:

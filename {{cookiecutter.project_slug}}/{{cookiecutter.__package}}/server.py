@@ -1,6 +1,8 @@
 """The server process: `make serve`, as in production; `make dev` with reload."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import uvicorn
@@ -30,6 +32,8 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
     if faults := settings.faults():
         sys.stderr.write("\n".join(faults) + "\n")
         return 1
+    if settings.workers > 1:  # before the workers begin, so that each counts where all are read
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="metrics-"))
     uvicorn.run(
         f"{__package__}.{app}",
         lifespan="on",

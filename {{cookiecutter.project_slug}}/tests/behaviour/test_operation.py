@@ -3,8 +3,10 @@
 import hashlib
 import json
 import signal
+import threading
 from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,53 @@ def test_metrics_are_for_who_has_the_token(app: App, api: httpx.Client, acme: di
     assert_problem(api.get("/metrics"), 401, "unauthenticated")
     metrics = api.get("/metrics", headers={"Authorization": f"Bearer {app.environment['METRICS_TOKEN']}"})
     assert 'llm_calls_total{outcome="charged",route="chat"}' in metrics.text
+
+
+def test_whichever_worker_is_asked_tells_of_all(installed: App, acme: dict[str, str]) -> None:
+    token = {"Authorization": f"Bearer {installed.environment['METRICS_TOKEN']}"}
+    with installed.serving(WORKERS="2") as serving:
+        for number in range(1, 11):  # each on a connection of its own: the two take turns as they like
+            assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200
+            told = httpx.get(f"{serving.url}/metrics", headers=token).text
+            assert f'llm_calls_total{{outcome="charged",route="chat"}} {number}.0' in told
+        assert "budget_held_microcents 0.0" in told
+        assert "budget_settle_seconds_count 10.0" in told
+
+
+def test_each_call_is_a_line_of_json_that_names_it_and_its_trace_is_passed_on_to_cycles(
+    installed: App, acme: dict[str, str], tmp_path: Path
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    seen: list[str | None] = []
+
+    class Cycles(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append(self.headers["traceparent"])
+            decides = self.path == "/v1/decide"
+            body = b'{"decision": "ALLOW", "affected_scopes": []}' if decides else b""
+            self.send_response(200 if decides else 503)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cycles) as cycles:
+        threading.Thread(target=cycles.serve_forever).start()
+        settings = {"APP_ENV": "production", "CYCLES_BASE_URL": f"http://127.0.0.1:{cycles.server_port}"}
+        with replace(installed, log=tmp_path / "log").serving(**settings) as serving:
+            answer = httpx.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": trace})
+            assert_problem(answer, 503, "budget_unavailable")
+            httpx.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": "../nonsense"})
+        cycles.shutdown()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    assert trace in seen
+    assert set(seen) == {trace, None}
+    calls = [line for line in lines if line["event"] == "call"]
+    assert {call["outcome"] for call in calls} == {"budget_unavailable"}
+    named = {"request_id", "tenant", "reservation_id", "cost", "outcome", "route", "model", "level", "timestamp"}
+    assert all(named <= call.keys() for call in calls)
 
 
 def test_openapi_declares_every_status_that_a_route_may_answer(api: httpx.Client) -> None:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..metrics import BREAKER
+
 
 class Breaker:
     """Opens after `threshold` failures in a row; then lets one call through every `probe_s` seconds.
@@ -45,8 +47,10 @@ class Breaker:
     def failed(self) -> None:
         self._failures += 1
         self._next_probe = time.monotonic() + self._probe_s
+        BREAKER.set(int(self.is_open))
 
     def succeeded(self) -> None:
         was_open, self._failures = self.is_open, 0
         if was_open:
+            BREAKER.set(0)
             self.on_recovery()

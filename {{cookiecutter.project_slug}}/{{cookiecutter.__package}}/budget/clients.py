@@ -14,7 +14,9 @@ import structlog
 from cachetools import LRUCache
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
+from structlog.contextvars import get_contextvars
 
+from ..metrics import UNCHARGED, UPSTREAM
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
 from ..tenants.registry import Registry
@@ -175,10 +177,6 @@ class Clients:
         self.live = LiveHolds(settings.cycles_journal_dir)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
-        self.calls = 0
-        """Upstream calls made."""
-        self.uncharged = 0
-        """Microcents spent that no ledger took."""
         self.on_uncharged: Callable[[str, str, int], None] = lambda *_: None
         """Told the tenant, the reservation (or the event's idempotency key) and the microcents."""
 
@@ -199,7 +197,9 @@ class Clients:
     async def send(self, method: str, path: str, **options: Any) -> CyclesResponse:
         """One HTTP call. No answer is a CyclesResponse of status -1, as in the SDK; it raises nothing else."""
         asked_at = time.monotonic()
-        self.calls += 1
+        UPSTREAM.inc()
+        if traceparent := get_contextvars().get("traceparent"):
+            options["headers"] = {**options.get("headers", {}), "traceparent": traceparent}
         try:
             async with self._opened().request(method, path, **options) as answer:
                 content = await answer.read()
@@ -224,7 +224,7 @@ class Clients:
     def note_uncharged(self, tenant: str, settlement: str, amount: int) -> None:
         """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
         if amount > 0:
-            self.uncharged += amount
+            UNCHARGED.inc(amount)
             self.on_uncharged(tenant, settlement, amount)
             log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
 

@@ -7,6 +7,7 @@ import structlog
 from runcycles import CyclesConfig, Subject
 from runcycles.journal import CommitJournal, PendingCommitRecord
 
+from ..metrics import UNGUARDED
 from .balances import UNIT
 from .sdk import journal_folder
 
@@ -19,8 +20,6 @@ class FailOpen:
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._taken: dict[str, int] = {}
-        self.served = 0
-        """Calls served unguarded since the process started."""
 
     @property
     def enabled(self) -> bool:
@@ -32,7 +31,7 @@ class FailOpen:
         if self._limit is None or taken > self._limit:
             return False
         self._taken[tenant] = taken
-        self.served += 1
+        UNGUARDED.inc()
         log.warning("Cycles is out of reach: served unguarded", tenant=tenant, taken_microcents=taken)
         return True
 

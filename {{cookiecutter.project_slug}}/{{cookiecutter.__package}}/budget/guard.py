@@ -38,7 +38,7 @@ from runcycles import (
 
 from ..calls.record import CallLog, CallRecord
 from ..llm.provider import AnsweredBy, Completion, Delta, ProviderError, Request, Tally, Usage
-from ..metrics import CALLS, CHARGED
+from ..metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE
 from ..problems import Problem
 from ..settings import Settings
 from ..tenants.records import Caller
@@ -301,9 +301,23 @@ class Guard:
         return members
 
     def _note(self, hold: Hold, started: float, reservation_id: str | None = None) -> None:
-        self._calls.add(hold.record(started, reservation_id))
+        call = hold.record(started, reservation_id)
+        self._calls.add(call)
+        log.info(
+            "call",
+            request_id=call.request_id,
+            tenant=call.tenant,
+            route=call.route,
+            model=call.model,
+            reservation_id=call.reservation_id,
+            cost=call.cost,
+            uncharged=call.uncharged,
+            outcome=call.outcome,
+            duration_ms=call.duration_ms,
+        )
 
     def _refuse(self, hold: Hold, problem: Problem, started: float) -> Problem:
+        DENIALS.labels(problem.code).inc()
         hold.outcome, hold.amount = problem.code, 0
         self._note(hold, started)
         return problem
@@ -321,7 +335,7 @@ class Guard:
 
     async def _keep(self, hold: _AwaitedHold) -> None:
         """See one hold through. Raises nothing: what goes wrong before the grant is told by `hold.granted`."""
-        started = time.monotonic()
+        started, amount = time.monotonic(), hold.amount
         try:
             client = await self._clients.of(hold.work.caller.tenant)
             await self._reserve_and_settle(hold, client, started)
@@ -331,7 +345,8 @@ class Guard:
             log.exception("guard failed", tenant=hold.work.caller.tenant)
             hold.tell(self._refuse(hold, Problem("internal_error"), started))
         finally:
-            self.held.pop(hold, None)
+            if self.held.pop(hold, None) is not None:
+                HELD.dec(amount)
 
     async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
@@ -340,8 +355,10 @@ class Guard:
                 hold.granted_by(client.reserved, reservation.caps)
                 hold.tell(None)
                 self.held[hold] = started
+                HELD.inc(hold.amount)
                 when_given_up(reservation, hold.lapse)
                 await hold.left.wait()
+                left = time.monotonic()
                 hold.settle(reservation.usage, self._prices)
         except NothingUsed:
             pass
@@ -352,6 +369,7 @@ class Guard:
                 await hold.left.wait()
                 self.book_unguarded(hold, client, started)
             return
+        SETTLE.observe(time.monotonic() - left)
         self.book(hold, client, started)
 
     def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:

@@ -6,6 +6,7 @@ import uuid
 from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
 
+from ..metrics import DENIALS
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
 from .balances import REMEMBERED_TENANTS, UNIT, Ledger, Snapshot
@@ -53,6 +54,7 @@ class Preflight:
 
     def _out_of_reach(self) -> None:
         if not self._fail_open.enabled:
+            DENIALS.labels("budget_unavailable").inc()
             raise Problem("budget_unavailable")
 
     def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
@@ -92,5 +94,7 @@ class Preflight:
 
 
 def _refusal(tenant: str, code: str, ledger: Ledger | None = None) -> Problem:
+    """The problem to raise, counted."""
+    DENIALS.labels(code).inc()
     tightest = {"scope": ledger.scope, "remaining": ledger.remaining} if ledger else {}
     return Problem(code, members={"tenant": tenant, "unit": UNIT, **tightest})
