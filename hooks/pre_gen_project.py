@@ -1,6 +1,5 @@
 """Refuse answers that would make no working project: one line on stderr, exit 1, nothing left on disk."""
 
-import contextlib
 import json
 import keyword
 import os
@@ -14,14 +13,16 @@ TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
     """
     aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio argon2
     argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs build cachetools certifi cffi click
-    cryptography dev dev_identity dist distro django django_ninja docs docstring_parser dotenv emulator fastapi
-    frozenlist granian greenlet h11 hatchling httpcore httpcore2 httptools httpx httpx2 idna iniconfig itsdangerous
-    jinja2 jiter jwt kubernetes librt make_secrets mako markdown_it markdown_it_py markupsafe mdurl multidict multipart
-    mypy mypy_extensions mypyc ninja openai opentelemetry opentelemetry_api packaging pathspec pip pluggy
-    prometheus_client propcache psycopg pwdlib py pycparser pydantic pydantic_core pydantic_settings pygments pyjwt
-    pytest pytest_timeout python_dotenv python_multipart pyyaml rich ruff runcycles setuptools shellingham sitecustomize
-    sniffio sqlalchemy sqlparse starlette structlog test tests tqdm truststore typer types_cachetools typing_extensions
-    typing_inspection usercustomize uv uvicorn uvloop var watchfiles websockets wheel yaml yarl aux con nul prn
+    corsheaders cryptography dev dev_identity dev_tenancy dist distro django django_cors_headers django_ninja
+    django_stubs django_stubs_ext docs docstring_parser dotenv emulator fastapi frozenlist granian greenlet h11
+    hatchling httpcore httpcore2 httptools httpx httpx2 hypothesis idna iniconfig itsdangerous jinja2 jiter jwt
+    kubernetes librt make_secrets mako markdown_it markdown_it_py markupsafe mdurl multidict multipart mypy
+    mypy_django_plugin mypy_extensions mypyc ninja openai opentelemetry opentelemetry_api packaging pathspec pip pluggy
+    prometheus_client propcache psycopg psycopg_binary psycopg_pool pwdlib py pycparser pydantic pydantic_core
+    pydantic_settings pygments pyjwt pytest pytest_timeout python_dotenv python_multipart pyyaml rich ruff runcycles
+    setuptools shellingham sitecustomize sniffio sortedcontainers sqlalchemy sqlparse starlette structlog test tests
+    tqdm truststore typer types_cachetools types_pyyaml typing_extensions typing_inspection usercustomize uv uvicorn
+    uvloop var watchfiles websockets wheel whitenoise yaml yarl aux con nul prn
     """.split()
 )
 TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
@@ -56,10 +57,9 @@ def usable(slug: str) -> str:
 def remove_folders(slug: str) -> None:
     """Take `a` away with `a/b` (empty folders only): cookiecutter would remove `b` alone."""
     parts = Path(slug).parts
-    if len(parts) > 1 and ".." not in parts and not Path(slug).is_absolute():
+    if len(parts) > 1 and ".." not in parts and not Path(slug).is_absolute() and not any(Path().iterdir()):
         os.chdir(Path.cwd().parents[len(parts) - 1])
-        with contextlib.suppress(OSError):
-            os.removedirs(Path(*parts))
+        os.removedirs(Path(*parts))
 
 
 TEXTS = [(question, text) for question in ("project_name", "description", "author_name")]

@@ -105,6 +105,20 @@ def test_a_project_of_every_pair_of_answers_passes_its_own_check(set_up: Bake, a
     project.run("make", "check", f"UV={UV}")
 
 
+# Used, but not by an import: speed for the SDK, forms of FastAPI, drivers that DATABASE_URL names, a Django app.
+# Imported, but brought by what is declared: FastAPI's and Django's own halves. dev.py and the emulator never serve.
+DECLARED_OTHERWISE = (
+    "DEP002=sniffio|python-multipart|aiosqlite|asyncpg|django-cors-headers,"
+    "DEP003=anyio|starlette|markupsafe|asgiref,DEP004=dotenv"
+)
+
+
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_every_dependency_is_used_and_every_import_is_declared(set_up: Bake, answers: Answers) -> None:
+    command = ("run", "--quiet", "--with", "deptry", "deptry", ".", "--per-rule-ignores", DECLARED_OTHERWISE)
+    set_up(**answers).run(UV, *command)
+
+
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(
     set_up: Bake, template: Path, answers: Answers
