@@ -20,7 +20,7 @@ from ..metrics import UNCHARGED, UPSTREAM
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
 from ..tenants.registry import Registry
-from ..tenants.tenancy import CyclesKeys
+from ..tenants.tenancy import CyclesKeys, owner_of
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import Balances, Ledger, ledgers_of
 from .breaker import Breaker
@@ -133,7 +133,14 @@ class TenantClient(AsyncCyclesClient):
             charged = response.get_body_attribute("charged")
         if charged:
             uncharged = body["actual"]["amount"] - charged["amount"]
-            self._clients.note_uncharged(self._tenant, settlement, uncharged)
+            self._clients.note_uncharged(self._payer(body, response), settlement, uncharged)
+
+    def _payer(self, body: dict[str, Any], response: CyclesResponse) -> str:
+        """Whose spend it is: one key may serve many tenants, and the journal brings home what is any of theirs."""
+        subject = body.get("subject", {})
+        scopes = ["/".join(f"{level}:{name}" for level, name in subject.items())]
+        scopes += [ledger.scope for ledger in ledgers_of(response.body, 0.0)]
+        return next((owner for scope in scopes if (owner := owner_of(scope))), self._tenant)
 
     async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
