@@ -56,7 +56,7 @@ class Services:
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
         self.guard = Guard(settings, self.clients, prices, self.calls, self.fail_open)
         least_cost = prices.least_cost(settings.models)
-        self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost)
+        self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost, self.calls)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
         self.clients.breaker.on_recovery = self.journal.wake
         self.clients.on_uncharged = self.calls.amend

@@ -6,6 +6,7 @@ import uuid
 from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
 
+from ..calls.record import CallLog, refused_early
 from ..metrics import DENIALS
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
@@ -27,7 +28,10 @@ class Preflight:
     `least_cost` is the microcents of the cheapest call there is.
     """
 
-    def __init__(self, settings: Settings, clients: Clients, fail_open: FailOpen, least_cost: int) -> None:
+    def __init__(
+        self, settings: Settings, clients: Clients, fail_open: FailOpen, least_cost: int, calls: CallLog
+    ) -> None:
+        self._calls = calls
         self._settings = settings
         self._clients = clients
         self._fail_open = fail_open
@@ -38,6 +42,13 @@ class Preflight:
 
     async def check(self, tenant: str) -> None:
         """Raises Problem: 402 or 403 when no call can be paid, 503 when Cycles is known to be out of reach."""
+        try:
+            await self._check(tenant)
+        except Problem as problem:
+            self._calls.add(refused_early(tenant, problem.code))
+            raise
+
+    async def _check(self, tenant: str) -> None:
         if self._clients.breaker.refuses:
             self._out_of_reach()
             return

@@ -1,6 +1,7 @@
 """One row per guarded call, written in batches off the request's path: for display, never for money."""
 
 import asyncio
+import uuid
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,27 @@ class CallRecord:
     reservation_id: str | None
     request_id: str
     duration_ms: int
+
+
+def refused_early(tenant: str, code: str) -> CallRecord:
+    """A call that the preflight refused, before anything of it was read. `code` is the problem's."""
+    return CallRecord(
+        id=str(uuid.uuid4()),
+        at=datetime.now(UTC),
+        tenant=tenant,
+        end_user=None,
+        route="preflight",
+        model="",
+        input_tokens=0,
+        output_tokens=0,
+        hold=0,
+        cost=0,
+        uncharged=0,
+        outcome=code,
+        reservation_id=None,
+        request_id="",
+        duration_ms=0,
+    )
 
 
 class Refusals(NamedTuple):
