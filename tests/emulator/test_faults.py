@@ -148,6 +148,19 @@ def test_the_status_page_is_plain_text_and_needs_no_header(server: Server, app: 
     assert server.http.get("/_emulator/status", headers={"Host": "evil.example"}).status_code == 403
 
 
+def test_a_limit_is_429_with_a_time_to_wait_and_has_no_effect(server: Server, app: App) -> None:
+    server.fault("limited", operation="reserve")
+    answer = app.reserve(1)
+    assert (answer.status_code, answer.json()["error"], answer.headers["Retry-After"]) == (429, "LIMIT_EXCEEDED", "7")
+    assert app.reserve(1).status_code == 200
+
+
+@pytest.mark.parametrize("status", ["FROZEN", "CLOSED"])
+def test_a_ledger_can_be_set_to_a_state_that_takes_no_hold(server: Server, app: App, status: str) -> None:
+    server.control("POST", "ledger", {"scope": f"tenant:{app.tenant}", "status": status})
+    assert app.reserve(1).json()["error"] == f"BUDGET_{status}"
+
+
 def test_unknown_kinds_and_members_are_refused(server: Server) -> None:
     for body in ({"kind": "nope"}, {"kind": "error", "surprise": 1}, {"kind": "error", "times": 0}):
         answer = server.http.post("/_emulator/faults", json=body, headers=CONTROL)
