@@ -1,8 +1,11 @@
 """`doctor`: what would keep the service from working, with remedies. Changes nothing, prints no secret."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -14,6 +17,7 @@ from .tenants.findings import Finding
 from .tenants.onboarding import Onboarding
 from .tenants.records import Tenant
 
+MOST_SKEW_S = 5
 AT_A_TIME = 16
 """Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
 
@@ -33,7 +37,7 @@ async def examine(desk: Onboarding) -> list[Finding]:
     findings = [
         *_settings(desk.settings),
         _journal(desk.settings),
-        await _cycles(desk.settings),
+        *await _cycles(desk.settings),
         admin,
         database,
     ]
@@ -51,28 +55,46 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _journal(settings: Settings) -> Finding:
-    if backlog := sum(1 for _ in settings.cycles_journal_dir.glob("*/*.json")):
-        what = f"{backlog} settlements have not reached Cycles yet"
+    try:
+        written = [path.stat().st_mtime for path in settings.cycles_journal_dir.glob("*/*.json")]
+    except FileNotFoundError:  # one was settled this moment
+        return _journal(settings)
+    if written:
+        oldest_s = int(time.time() - min(written))
+        what = f"{len(written)} settlements have not reached Cycles yet, the oldest for {oldest_s} s"
         return Finding("warning", "journal", what, "the app replays them; if they stay, read its log")
     return Finding("ok", "journal", "no settlement waits")
 
 
-async def _cycles(settings: Settings) -> Finding:
+async def _cycles(settings: Settings) -> list[Finding]:
     url = f"{settings.cycles_base_url.rstrip('/')}/actuator/health/readiness"
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
             session.get(url) as response,
         ):
-            status, is_emulator = response.status, "X-Cycles-Emulator" in response.headers
+            status, headers = response.status, response.headers
     except (aiohttp.ClientError, TimeoutError):
-        return Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")
+        return [Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")]
     if status != 200:
-        return Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")
+        return [Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")]
+    is_emulator = "X-Cycles-Emulator" in headers
+    ready = Finding("ok", "cycles", "ready (the emulator)" if is_emulator else "ready")
     if is_emulator and not settings.development:
-        remedy = "set CYCLES_BASE_URL to the real engine"
-        return Finding("warning", "cycles", "ready, but it is the emulator", remedy)
-    return Finding("ok", "cycles", "ready (the emulator)" if is_emulator else "ready")
+        ready = Finding("warning", "cycles", "ready, but it is the emulator", "set CYCLES_BASE_URL to the real engine")
+    return [ready, *_clock(headers.get("Date"))]
+
+
+def _clock(date: str | None) -> Iterator[Finding]:
+    """How far our clock is from the engine's; HTTP tells it to the second, and not everybody tells."""
+    if date is None:
+        return
+    seconds = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
+    if seconds > MOST_SKEW_S:
+        message = f"this clock and the engine's are {seconds:.0f} s apart"
+        yield Finding("warning", "clock", message, "keep both by NTP: keys and holds expire by the engine's")
+    else:
+        yield Finding("ok", "clock", "agrees with the engine's")
 
 
 async def _admin(desk: Onboarding) -> Finding:

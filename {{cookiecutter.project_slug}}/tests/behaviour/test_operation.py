@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import signal
 import threading
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from ..browsing import browser, sign_in
 from ..places import SETTINGS
 from ..running import App, Emulator, installed_app, run_emulator, wait_until
 from .test_chat import server_sent
@@ -81,6 +83,17 @@ def test_each_call_is_a_line_of_json_that_names_it_and_its_trace_is_passed_on_to
     assert {call["outcome"] for call in calls} == {"budget_unavailable"}
     named = {"request_id", "tenant", "reservation_id", "cost", "outcome", "route", "model", "level", "timestamp"}
     assert all(named <= call.keys() for call in calls)
+
+
+def test_a_session_outlives_the_rotation_of_the_secret_that_signed_it(installed: App) -> None:
+    with installed.serving() as serving, browser(serving) as client:
+        assert sign_in(client, **installed.operator).status_code == 303
+        signed = client.cookies
+    rotated = f"{secrets.token_urlsafe(32)},{installed.environment['SECRET_KEY']}"
+    with installed.serving(SECRET_KEY=rotated) as serving, browser(serving) as client:
+        assert client.get("/dashboard/").status_code == 303
+        client.cookies = signed
+        assert client.get("/dashboard/").status_code == 200
 
 
 def test_openapi_declares_every_status_that_a_route_may_answer(api: httpx.Client) -> None:
