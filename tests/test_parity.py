@@ -19,8 +19,8 @@ ROLES = {
     "commands": ({"cli.py", "arguments.py", "caller_commands.py"}, {"commands.py", "management"}),
     "migrations": ({"migrate.py", "migrations"}, {"migrations"}),
 }
-# What Django people expect and FastAPI has no place for: admin, system checks, hashed static files, synchronous code.
-DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "guard_sync.py", "service_sync.py"}
+# What Django people expect and FastAPI has no place for: admin, checks, static files, sessions, synchronous code.
+DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "sessions.py", "guard_sync.py", "service_sync.py"}
 COMMANDS = {"tenants", "keys", "operators", "doctor", "serve", "migrate", "check"}
 
 
