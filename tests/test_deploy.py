@@ -25,6 +25,7 @@ import yaml
 
 from .conftest import CHOICES, UV, Bake, BakedProject, user_environment
 from .emulator.server import ADMIN_KEY, Server
+from .laboratory.processes import free_port
 
 ANSWERS = [
     {"tenancy": tenancy, "tenant_auth": auth, "llm_provider": provider}
@@ -326,13 +327,6 @@ def ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
         finally:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def listens(port: int) -> bool:

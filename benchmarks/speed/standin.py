@@ -8,29 +8,30 @@ import asyncio
 import json
 import sys
 import uuid
+from typing import Any
 
-FAR = {"expires_at_ms": 4_102_444_800_000, "remaining_ttl_ms": 60_000}
+FAR: dict[str, Any] = {"expires_at_ms": 4_102_444_800_000, "remaining_ttl_ms": 60_000}
 counts: dict[str, int] = {}
 
 
-def microcents(amount: int) -> dict[str, object]:
+def microcents(amount: int) -> dict[str, Any]:
     return {"unit": "USD_MICROCENTS", "amount": amount}
 
 
-def balances(tenant: str, left: int) -> list[dict[str, object]]:
+def balances(tenant: str, left: int) -> list[dict[str, Any]]:
     amounts = {"allocated": 10**14, "spent": 10**14 - left, "reserved": 0, "remaining": left}
     scope = {"scope": f"tenant:{tenant}", "scope_path": f"tenant:{tenant}"}
     return [scope | {name: microcents(amount) for name, amount in amounts.items()}]
 
 
-def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, object]]:
+def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     """Status and JSON of one call."""
     name = path.partition("?")[0].rpartition("/")[2]
     counts[name] = counts.get(name, 0) + 1
     broke = b'"broke"' in body or "tenant=broke" in path
     tenant, left = ("broke", 0) if broke else ("acme", 10**13)
-    scopes = {"affected_scopes": [f"tenant:{tenant}"], "scope_path": f"tenant:{tenant}"}
-    told = {"balances": balances(tenant, left)}
+    scopes: dict[str, Any] = {"affected_scopes": [f"tenant:{tenant}"], "scope_path": f"tenant:{tenant}"}
+    told: dict[str, Any] = {"balances": balances(tenant, left)}
     match method, name:
         case "POST", "reservations" if broke:
             return 409, {"error": "BUDGET_EXCEEDED", "message": "Budget exceeded", "request_id": "1"}

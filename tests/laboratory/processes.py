@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -45,10 +46,12 @@ class Project:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - not a secret
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 async def until(condition: Callable[[], T], seconds: float, what: str) -> T:
@@ -209,14 +212,20 @@ class Installed:
         added = self.done("tenants", "add", name, "--name", name, "--budget", budget)
         return Tenant(name, {"Authorization": f"Bearer {added['api_key']}"})
 
-    def done(self, *arguments: str) -> Any:
+    def done(self, *arguments: str, stdin: str = "") -> Any:
         """What a command prints with --json; the test fails if the command does."""
-        return json.loads(self._cli(*arguments, "--json"))
+        return json.loads(self._cli(*arguments, "--json", stdin=stdin))
 
-    def _cli(self, *arguments: str) -> str:
+    def _cli(self, *arguments: str, stdin: str = "") -> str:
         command = self._project.command(self._project.package, *arguments)
         done = subprocess.run(
-            command, cwd=self._project.path, env=self._environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self._project.path,
+            env=self._environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
