@@ -19,4 +19,4 @@ def test_the_grafana_dashboard_uses_every_metric_and_no_other(bake_once: Bake) -
     used = set(re.findall(r"\b((?:http|llm|budget|cycles)_\w+)", " ".join(expressions)))
     assert used == defined
     labels = {label for found in re.findall(r"by \(([^)]*)\)", " ".join(expressions)) for label in found.split(", ")}
-    assert labels <= {"status", "outcome", "reason", "le", "instance"}
+    assert labels <= {"status", "outcome", "reason", "per_cent", "le", "instance"}

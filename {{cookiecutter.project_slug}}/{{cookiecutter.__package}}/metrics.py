@@ -25,12 +25,13 @@ CALLS = Counter("llm_calls", "Guarded calls by outcome", ["route", "outcome"], r
 DENIALS = Counter("budget_denials", "Calls refused by the budget, before or by the hold", ["reason"], registry=None)
 CHARGED = Counter("budget_charged_microcents", "Spend that ledgers took", registry=None)
 UNCHARGED = Counter("budget_uncharged_microcents", "Spend that no ledger took", registry=None)
+CROSSINGS = Counter("budget_thresholds_crossed", "Budgets of which so much was used", ["per_cent"], registry=None)
 UNGUARDED = Counter("budget_unguarded_calls", "Calls served while Cycles was out of reach", registry=None)
 HELD = Gauge("budget_held_microcents", "Holds that live", registry=None, multiprocess_mode="livesum")
 SETTLE = Histogram("budget_settle_seconds", "From a call's end until it is settled", registry=None)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=None)
 BREAKER = Gauge("cycles_breaker_open", "1: out of reach", registry=None, multiprocess_mode="livemax")
-OURS = (REQUESTS, CALLS, DENIALS, CHARGED, UNCHARGED, UNGUARDED, HELD, SETTLE, UPSTREAM, BREAKER)
+OURS = (REQUESTS, CALLS, DENIALS, CHARGED, UNCHARGED, CROSSINGS, UNGUARDED, HELD, SETTLE, UPSTREAM, BREAKER)
 
 
 class _Journal(Collector):

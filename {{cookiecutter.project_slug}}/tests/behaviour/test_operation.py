@@ -18,7 +18,7 @@ from ..browsing import browser, sign_in
 from ..places import SETTINGS
 from ..running import App, Emulator, installed_app, run_emulator, wait_until
 from .test_chat import server_sent
-from .test_refusals import assert_problem
+from .test_refusals import assert_problem, spend_elsewhere
 
 HELLO = {"prompt": "Hello"}
 GUARDED = {"401", "402", "403", "413", "415", "422", "429", "500", "502", "503"}
@@ -236,3 +236,33 @@ def test_no_secret_is_in_what_anybody_may_read(app: App, api: httpx.Client, emul
     assert len(secrets) >= 4
     assert not any(secret in page for secret in secrets for page in pages)
     assert emulator.url not in "".join(pages)
+
+
+def test_a_threshold_of_a_budget_is_told_once_by_all_workers_and_again_when_it_was_raised_and_spent(
+    installed: App, emulator: Emulator, tmp_path: Path
+) -> None:
+    tenant, log = installed.add_tenant("1.00"), tmp_path / "log"
+
+    def told() -> list[tuple[int, int]]:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        crossed = [line for line in lines if line["event"] == "budget threshold crossed"]
+        assert {line["tenant"] for line in crossed} <= {tenant["id"]}
+        return [(line["per_cent"], line["allocated"]) for line in crossed]
+
+    with replace(installed, log=log).serving(WORKERS="2", APP_ENV="production") as serving:
+
+        def spend(microcents: int) -> None:
+            """And have both workers hear of it, by calls that each are on a connection of their own."""
+            spend_elsewhere(installed, emulator, tenant["id"], microcents)
+            for _ in range(10):
+                assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+
+        spend(80_000_000)
+        wait_until(lambda: told() == [(80, 100_000_000)], what="80%")
+        spend(15_000_000)
+        wait_until(lambda: told()[1:] == [(95, 100_000_000)], what="95%")
+        installed.done("tenants", "fund", tenant["id"], "--credit", "1.00")
+        spend(70_000_000)
+        wait_until(lambda: told()[2:] == [(80, 200_000_000)], what="80% of what it was raised to")
+        assert serving.metric('budget_thresholds_crossed_total{per_cent="80"}') == 2
+        assert serving.metric('budget_thresholds_crossed_total{per_cent="95"}') == 1

@@ -1,5 +1,6 @@
 """Every refusal: its status, its code, its body, and that nothing is held or charged for it."""
 
+import secrets
 from typing import Any
 
 import httpx
@@ -86,17 +87,8 @@ def test_a_ledger_that_takes_no_hold_says_why(
 
 def test_debt_that_no_overdraft_covers_is_402(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00", "", "--overdraft", "1.00")["id"]
-    scope, subject = {"scope": scope_of(tenant), "unit": "USD_MICROCENTS"}, subject_of(tenant)
-    asked = {"tenant_id": subject["tenant"], "name": "for the debt"}
-    key = admin(app, "POST", "/v1/admin/api-keys", asked)["key_secret"]
-    debt = {
-        "idempotency_key": tenant,
-        "subject": subject,
-        "action": {"kind": "llm.completion", "name": "debt"},
-        "actual": {"unit": "USD_MICROCENTS", "amount": 150_000_000},
-        "overage_policy": "ALLOW_WITH_OVERDRAFT",
-    }
-    httpx.post(f"{emulator.url}/v1/events", json=debt, headers={"X-Cycles-API-Key": key}).raise_for_status()
+    scope = {"scope": scope_of(tenant), "unit": "USD_MICROCENTS"}
+    spend_elsewhere(app, emulator, tenant, 150_000_000)
     none = {"overdraft_limit": {"unit": "USD_MICROCENTS", "amount": 0}}
     admin(app, "PATCH", f"/v1/admin/budgets?{httpx.QueryParams(scope)}", none)
     emulator.control("ledger", {**scope, "is_over_limit": False})
@@ -123,6 +115,20 @@ def test_another_tenants_budget_looks_as_if_it_did_not_exist(api: httpx.Client, 
     others = assert_problem(api.get(f"/api/budget/{GLOBEX}", headers=acme), 404, "not_found")
     nobodys = assert_problem(api.get("/api/budget/nobody", headers=acme), 404, "not_found")
     assert {**others, "request_id": ""} == {**nobodys, "request_id": ""}
+
+
+def spend_elsewhere(app: App, emulator: Emulator, tenant: str, microcents: int) -> None:
+    """What somebody else than the app books on the tenant's ledger, with an overdraft if need be."""
+    asked = {"tenant_id": subject_of(tenant)["tenant"], "name": f"for {secrets.token_hex(4)}"}
+    key = admin(app, "POST", "/v1/admin/api-keys", asked)["key_secret"]
+    event = {
+        "idempotency_key": asked["name"],
+        "subject": subject_of(tenant),
+        "action": {"kind": "llm.completion", "name": "elsewhere"},
+        "actual": {"unit": "USD_MICROCENTS", "amount": microcents},
+        "overage_policy": "ALLOW_WITH_OVERDRAFT",
+    }
+    httpx.post(f"{emulator.url}/v1/events", json=event, headers={"X-Cycles-API-Key": key}).raise_for_status()
 
 
 def admin(app: App, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

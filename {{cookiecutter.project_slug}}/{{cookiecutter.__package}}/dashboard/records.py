@@ -17,7 +17,8 @@ class Standing:
     """How a tenant's widest ledger stood when a process last heard of it (`at`); amounts in microcents.
 
     `mark_at` (seconds since 1970) and `mark_used` say since when, and from which spend on, its burn rate counts;
-    `next_at` and `next_used` take their place in time, so that the rate tells of the last 12 to 24 hours.
+    `next_at` and `next_used` take their place in time, so that the rate tells of the last 12 to 24 hours. `alerted` is
+    the spend of the highest threshold that an alert has told of; the store alone changes it (`move_alert`).
     """
 
     tenant: str
@@ -34,6 +35,15 @@ class Standing:
     mark_used: int
     next_at: int
     next_used: int
+    alerted: int = 0
+
+    @property
+    def used(self) -> int:
+        return self.spent + self.debt
+
+    def spend_at(self, per_cent: int) -> int:
+        """The spend that crosses a threshold."""
+        return self.allocated * per_cent // 100
 
     @property
     def ledger(self) -> Ledger:

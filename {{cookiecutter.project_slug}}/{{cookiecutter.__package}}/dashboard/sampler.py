@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from ..budget.balances import Balances, Ledger
+from ..metrics import CROSSINGS
+from .charts import THRESHOLDS
 from .records import HourlyBalance, Standing
 
 log = structlog.get_logger(__name__)
@@ -31,11 +33,16 @@ class Store(Protocol):
 
     async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None: ...
 
+    async def move_alert(self, tenant: str, was: int, to: int) -> bool: ...
+
     async def prune(self, keep_newest: int, before_hour: int) -> None: ...
 
 
 class Sampler:
-    """One row per tenant of how it stands, and one per tenant and hour for the charts, kept for a bounded time."""
+    """One row per tenant of how it stands, and one per tenant and hour for the charts, kept for a bounded time.
+
+    It tells of each threshold that a budget's spend crosses: one event in the log and one count.
+    """
 
     def __init__(self, balances: Balances, store: Store) -> None:
         self._balances = balances
@@ -79,6 +86,38 @@ class Sampler:
         ]
         if standings:
             await self._store.save(standings, hours)
+        for row in standings:
+            await self._alert(row, before.get(row.tenant))
+
+    async def _alert(self, now: Standing, before: Standing | None) -> None:
+        """Tell of each threshold that was crossed, unless another worker was first: what is told moves `alerted`."""
+        told = before.alerted if before else 0
+        passed = [per_cent for per_cent in THRESHOLDS if now.spend_at(per_cent) <= now.used]
+        if before and now.used < told:
+            if self._asked_since(before):  # reset: an answer that came late would look the same
+                await self._store.move_alert(now.tenant, told, now.spend_at(max(passed, default=0)))
+            return
+        for per_cent in passed:
+            if told < (spend := now.spend_at(per_cent)):
+                is_first = await self._store.move_alert(now.tenant, told, spend)
+                told = spend
+                # a budget that was raised by little is still above what was told of it
+                was_above = before and before.spend_at(per_cent) <= before.alerted and spend <= before.used
+                if is_first and not was_above:
+                    CROSSINGS.labels(per_cent).inc()
+                    log.warning(
+                        "budget threshold crossed",
+                        tenant=now.tenant,
+                        per_cent=per_cent,
+                        allocated=now.allocated,
+                        spent=now.spent,
+                    )
+
+    def _asked_since(self, before: Standing) -> bool:
+        """Whether what is known was asked for after that was heard."""
+        known = self._balances.known(before.tenant)
+        age = time.monotonic() - known.widest.asked_at if known and known.ledgers else 0.0
+        return before.at <= datetime.now(UTC) - timedelta(seconds=age)
 
 
 def standing_of(tenant: str, ledger: Ledger, at: datetime, before: Standing | None, now: int) -> Standing:
@@ -100,7 +139,7 @@ def standing_of(tenant: str, ledger: Ledger, at: datetime, before: Standing | No
         next_at=now,
         next_used=used,
     )
-    if before is None or used < before.spent + before.debt:  # new, or reset since
+    if before is None or used < before.used:  # new, or reset since
         return standing
     if now - before.next_at >= MARKS_APART_S:
         return replace(standing, mark_at=before.next_at, mark_used=before.next_used)

@@ -29,6 +29,7 @@ class StandingRow(Row):
     mark_used = models.BigIntegerField()
     next_at = models.BigIntegerField()
     next_used = models.BigIntegerField()
+    alerted = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "standings"

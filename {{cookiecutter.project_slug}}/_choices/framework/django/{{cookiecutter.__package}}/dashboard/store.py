@@ -54,8 +54,13 @@ class DashboardStore:
     def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
         """Put these in the place of what is there."""
         with transaction.atomic():
-            StandingRow.upsert(standings, "tenant")
+            StandingRow.upsert(standings, "tenant", keep="alerted")
             HourlyBalanceRow.upsert(hours, "tenant", "hour")
+
+    @in_database
+    def move_alert(self, tenant: str, was: int, to: int) -> bool:
+        """Change what a tenant's standing has as `alerted`; False when that is not `was` any more."""
+        return StandingRow.objects.filter(pk=tenant, alerted=was).update(alerted=to) == 1
 
     @in_database
     def hours(self, tenant: str, since: int) -> list[HourlyBalance]:

@@ -26,6 +26,7 @@ class StandingRow(Base):
     mark_used: Mapped[int] = mapped_column(BigInteger)
     next_at: Mapped[int] = mapped_column(BigInteger)
     next_used: Mapped[int] = mapped_column(BigInteger)
+    alerted: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class HourlyBalanceRow(Base):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select, update
 
 from ..database import Database
 from ..tenants.models import TenantRow
@@ -62,7 +62,15 @@ class DashboardStore:
         """Put these in the place of what is there."""
         async with self._database.begin() as session:
             for table, records in ((StandingRow, standings), (HourlyBalanceRow, hours)):
-                await session.execute(self._database.upsert(table), [asdict(record) for record in records])
+                query = self._database.upsert(table, keep="alerted")
+                await session.execute(query, [asdict(record) for record in records])
+
+    async def move_alert(self, tenant: str, was: int, to: int) -> bool:
+        """Change what a tenant's standing has as `alerted`; False when that is not `was` any more."""
+        mine = (StandingRow.tenant == tenant) & (StandingRow.alerted == was)
+        query = update(StandingRow).where(mine).values(alerted=to).returning(StandingRow.tenant)
+        async with self._database.begin() as session:
+            return await session.scalar(query) is not None
 
     async def hours(self, tenant: str, since: int) -> list[HourlyBalance]:
         """A tenant's hourly balances from the hour `since` on, oldest first."""
