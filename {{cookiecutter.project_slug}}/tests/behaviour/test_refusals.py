@@ -57,8 +57,8 @@ def test_a_spent_budget_is_402_before_the_model_is_called(app: App, api: httpx.C
 
 
 def test_a_small_budget_is_spent_and_then_402_names_the_scope(app: App, api: httpx.Client) -> None:
-    tenant = app.add_tenant("0.0025")
-    answers = [api.post(CHAT, json={**HELLO, "max_tokens": 400}, headers=tenant["headers"]) for _ in range(30)]
+    tenant = app.add_tenant("0.0030")  # one call at least, whatever the model
+    answers = [api.post(CHAT, json={**HELLO, "max_tokens": 100}, headers=tenant["headers"]) for _ in range(30)]
     assert answers[0].status_code == 200
     problem = assert_problem(answers[-1], 402, "budget_exceeded")
     assert problem["scope"] == scope_of(tenant["id"])
