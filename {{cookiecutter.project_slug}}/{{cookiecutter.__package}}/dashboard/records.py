@@ -10,6 +10,7 @@ from ..tenants.records import Tenant
 Sort = Literal["name", "left", "spent", "reserved", "remaining", "burn", "runs_out"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FIRST_SORT: Sort = "left"
+SESSION_LIFE_S = 12 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

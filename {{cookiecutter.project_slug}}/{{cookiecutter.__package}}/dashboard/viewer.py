@@ -11,7 +11,6 @@ from ..tenants.registry import Registry
 
 MOST_FAILURES = 5
 FAILURES_COUNT_FOR_S = 300
-SESSION_LIFE_S = 12 * 3600
 
 _attempts: TTLCache[tuple[str, str], int] = TTLCache(10_000, FAILURES_COUNT_FOR_S)
 """Tries of a name from an address that have not succeeded."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .dashboard.records import SESSION_LIFE_S
 from .logs import set_up_logging
 from .settings import Settings
 
@@ -108,7 +109,7 @@ CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "Retry-After")
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
 SESSION_ENGINE = f"{__package__}.dashboard.sessions"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = SESSION_LIFE_S
 CSRF_COOKIE_HTTPONLY = True  # its token is in the forms
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 SECURE_HSTS_SECONDS = 0 if ENV.development else 365 * 24 * 3600

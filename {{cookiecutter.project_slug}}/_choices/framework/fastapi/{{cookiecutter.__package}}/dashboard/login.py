@@ -11,7 +11,8 @@ from markupsafe import Markup
 from ..dependencies import services_of
 from ..passwords import check_password
 from ..problems import Problem
-from .viewer import SESSION_LIFE_S, SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
+from .records import SESSION_LIFE_S
+from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 
 
 async def viewer_of(request: Request) -> Viewer | None:
