@@ -2,7 +2,7 @@
 
 Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
 is installed and looked at; the projects of one framework run in one worker, beside the other's. Here each framework's
-defaults run all that `make check` has, and every way to tell tenants apart its types and the tests that it can change;
+defaults run all that `make check` has, every way to tell tenants apart its types and the tests of whose money it is;
 `make test-matrix` runs all of `make check` for projects in which every pair of answers occurs.
 """
 
@@ -26,8 +26,8 @@ pytestmark = [
 TENANTS = ("framework", "tenancy", "tenant_auth")
 DEFAULTS = {question: answers[0] for question, answers in CHOICES.items()}
 EACH_FRAMEWORK = [DEFAULTS | {"framework": each} for each in CHOICES["framework"]]
-# behaviour that a way to tell tenants apart may change, and the tests that it brings itself
-TESTS_OF_TENANTS = {"test_identity.py", "test_isolation.py", "test_onboarding.py", "test_chat.py"} | {
+# whose money it is, and the tests that a way to tell tenants apart brings itself
+TESTS_OF_TENANTS = {"test_isolation.py"} | {
     path.name for path in (ROOT / PROJECT).rglob("_choices/tenan*/**/test_*.py")
 }
 
@@ -38,10 +38,12 @@ def of_each_tenants_answers() -> list[Answers]:
     return pairwise(CHOICES, given)[: len(given)]
 
 
-def shown(projects: list[Answers]) -> list[object]:
+def shown(projects: list[Answers], *marks: pytest.MarkDecorator) -> list[object]:
     """The projects as parameters: named by their answers, those of one framework in one worker."""
     return [
-        pytest.param(answers, id="-".join(answers.values()), marks=pytest.mark.xdist_group(answers["framework"]))
+        pytest.param(
+            answers, id="-".join(answers.values()), marks=[pytest.mark.xdist_group(answers["framework"]), *marks]
+        )
         for answers in projects
     ]
 
@@ -90,10 +92,16 @@ def test_every_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake
     project = set_up(**answers, python="3.11" if answers["framework"] == "django" else "3.12")
     project.run(".venv/bin/python", "-m", "mypy")
     tests = [path for path in project.files if path.name in TESTS_OF_TENANTS]
-    # its OpenAPI against what it answers: here, to spare projects a dozen packages
+    project.run(".venv/bin/python", "-m", "pytest", *map(str, tests))
+
+
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(of_each_tenants_answers(), pytest.mark.matrix))
+def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -> None:
+    """By schemathesis; here, to spare projects a dozen packages."""
+    project = set_up(**answers)
     shutil.copy(ROOT / "tests/schema/answers.py", project.path / "tests/behaviour/test_schema.py")
     project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", "schemathesis>=4.32,<5")
-    project.run(".venv/bin/python", "-m", "pytest", *map(str, tests), "tests/behaviour/test_schema.py")
+    project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
 @pytest.mark.matrix
