@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -66,12 +67,12 @@ def failing(app: App, emulator: Emulator, headers: dict[str, str]) -> list[bytes
         emulator.fault("drop_before", "commit", times=1000)  # leaves commits in the journal
         call()
         call(max_tokens=0, end_user=next(iter(headers.values())))
-        with sqlite3.connect(app.folder / "app.sqlite3") as database:
+        with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
             for table in ("api_keys", "tenants"):
                 database.execute(f"ALTER TABLE {table} RENAME TO lost_{table}")
         wait_until(lambda: api.get("/api/budget/me", headers=headers).status_code == 500, 5, "the tables are missed")
         call()
-        with sqlite3.connect(app.folder / "app.sqlite3") as database:
+        with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
             for table in ("api_keys", "tenants"):
                 database.execute(f"ALTER TABLE lost_{table} RENAME TO {table}")
         answers = [api.get(path, headers=headers) for path in ("/openapi.json", "/readyz", "/api/budget/me")]
