@@ -5,8 +5,10 @@ import os
 import secrets
 import sys
 from pathlib import Path
+{%- if cookiecutter.llm_provider != "demo" %}
 
 from dotenv import dotenv_values
+{%- endif %}
 
 FOLDER = Path("secrets")
 MADE_UP = (
