@@ -1,11 +1,13 @@
 """Cycles fails in every way that it can: nothing is lost, nothing is charged twice, nobody waits long."""
 
+import re
 import time
 from typing import Any
 
 import httpx
 import pytest
 
+from ..browsing import browser, sign_in
 from ..running import App, Emulator, installed_app, run_emulator, wait_until
 from .test_refusals import assert_problem
 
@@ -58,16 +60,22 @@ def test_while_cycles_is_gone_calls_are_refused_quickly_and_pass_again_after(
             wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
 
 
-def test_serving_on_through_an_outage_is_bounded_and_booked_afterwards(
+def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_operators(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("fail-open")
     with run_emulator(folder) as emulator:
         app = installed_app(folder, emulator.url)
         tenant, poor = app.add_tenant("1.00"), app.add_tenant("0.0001")
+        app.done("operators", "add", "olga", "--password-stdin", stdin="a long password")
         port = int(emulator.url.rpartition(":")[2])
     settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.005", "LLM_MAX_TOKENS": "400"}
-    with app.serving(**settings) as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+    with (
+        app.serving(**settings) as serving,
+        httpx.Client(base_url=serving.url, timeout=30) as api,
+        browser(serving) as operator,
+    ):
+        assert sign_in(operator, "olga", "a long password").status_code == 303
         answers = [api.post("/api/chat", json=HELLO, headers=tenant["headers"]) for _ in range(40)]
         # another tenant is served all the same, and the decorator's form as well
         owing = [api.post(path, json=body, headers=poor["headers"]).json() for path, body in BOTH]
@@ -75,6 +83,8 @@ def test_serving_on_through_an_outage_is_bounded_and_booked_afterwards(
         paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]
         assert 0 < sum(paid) <= 500_000
         assert_problem(answers[-1], 503, "budget_unavailable")
+        assert "Cycles is out of reach" in operator.get("/dashboard/").text
+        assert vital(operator, "Waiting to be settled").startswith(f"{len(paid) + len(owing)}, oldest")
         with run_emulator(folder, port) as back:
             again = wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
             paid.append(again["cost"]["amount"])
@@ -83,6 +93,17 @@ def test_serving_on_through_an_outage_is_bounded_and_booked_afterwards(
             uncharged = "budget_uncharged_microcents_total"
             wait_until(lambda: serving.metric(uncharged) == owed - 10_000, 5, "the rest is counted")
         assert serving.metric("budget_unguarded_calls_total") == len(paid) - 1 + len(owing)
+        wait_until(lambda: vital(operator, "Waiting to be settled") == "None", 15, "the page tells of no backlog")
+        wait_until(lambda: vital(operator, "Uncharged, 24 hours") != "$0.00", 15, "the page tells what nobody paid")
+        assert "Cycles is out of reach" not in operator.get("/dashboard/").text
+
+
+def vital(operator: httpx.Client, name: str) -> str:
+    """What the overview says under Settlement."""
+    page = operator.get("/dashboard/").text
+    found = re.search(rf"<dt>{name}</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+    assert found, page
+    return re.sub(r"\s+|<[^>]+>", " ", found[1]).strip()
 
 
 def chat_if_served(api: httpx.Client, headers: dict[str, str]) -> Any:
