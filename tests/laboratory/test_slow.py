@@ -14,7 +14,7 @@ from .provider import Script
 STALLED = 20
 BULK = 16_000
 ENDLESS = 100_000
-MOST_GROWTH = 100 * 2**20
+MOST_GROWTH = STALLED * 8 * 2**20  # a stream that nothing held back would be 1.6 GB
 TTL_S = 60
 
 
