@@ -17,7 +17,7 @@ demo: | $(UV) ## A project with default answers in var/demo/, running (FRAMEWORK
 	@exec $(MAKE) --no-print-directory -C var/demo/acme-chat dev UV="$(abspath $(UV))"
 
 test: lint ## All that must hold
-	$(UV) run pytest -n 3 --dist loadgroup -m "not long and not matrix"
+	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
 
 test-matrix: | $(UV) ## Whole projects with every pair of answers, on Python 3.11, 3.12 and 3.13
 	$(UV) run pytest -v -n 2 --dist loadgroup -m matrix
