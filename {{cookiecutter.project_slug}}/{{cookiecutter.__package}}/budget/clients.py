@@ -131,8 +131,7 @@ class TenantClient(AsyncCyclesClient):
     ) -> None:
         if response.is_success:  # events tell it only where the ledger did not take it all
             charged = response.get_body_attribute("charged")
-        if charged:
-            uncharged = body["actual"]["amount"] - charged["amount"]
+        if charged and (uncharged := body["actual"]["amount"] - charged["amount"]) > 0:
             self._clients.note_uncharged(self._payer(body, response), settlement, uncharged)
 
     def _payer(self, body: dict[str, Any], response: CyclesResponse) -> str:
@@ -230,10 +229,9 @@ class Clients:
 
     def note_uncharged(self, tenant: str, settlement: str, amount: int) -> None:
         """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
-        if amount > 0:
-            UNCHARGED.inc(amount)
-            self.on_uncharged(tenant, settlement, amount)
-            log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
+        UNCHARGED.inc(amount)
+        self.on_uncharged(tenant, settlement, amount)
+        log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""
