@@ -3,7 +3,7 @@
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -12,6 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from {{ cookiecutter.__package }}.llm import anthropic, demo, provider, providers
 
+from .standin import Handler, answering, disconnect, hang, outcome, streaming
+
 KEY = "sk-ant-secret-key-1234567890"
 TOLD = {"input_tokens": 2, "output_tokens": 1, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}
 NAMED = provider.AnsweredBy("claude-test")
@@ -19,7 +21,6 @@ STARTED = provider.Usage(9, 1, cached_input_tokens=4, cache_write_input_tokens=3
 ENDED = provider.Usage(9, 2, cached_input_tokens=4, cache_write_input_tokens=3)
 MESSAGES = (provider.Message("system", "Be brief"), provider.Message("user", "Hello"))
 REQUEST = provider.Request("claude-test", MESSAGES, max_tokens=7)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Make = Callable[[str], provider.Provider]
 
 
@@ -37,34 +38,6 @@ TELLING = sse("message_delta", delta={"stop_reason": "end_turn"}, usage={"output
 END = sse("message_stop")
 
 
-def streaming(*events: bytes, then: Handler | None = None) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for event in events:
-            await response.write(event)
-        return await then(request) if then else response
-
-    return handler
-
-
-def answering(body: object, status: int = 200) -> Handler:
-    async def handler(_: web.Request) -> web.StreamResponse:
-        return web.json_response(body, status=status)
-
-    return handler
-
-
-async def hang(_: web.Request) -> web.StreamResponse:
-    return await asyncio.Future()
-
-
-async def disconnect(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
-    return web.Response()
-
-
 def impatient(url: str) -> provider.Provider:
     return anthropic.AnthropicProvider(KEY, url, read_timeout=0.3)
 
@@ -79,22 +52,10 @@ async def serving(handler: Handler, make: Make = impatient) -> AsyncIterator[pro
         await one.aclose()
 
 
-async def outcome(one: provider.Provider, *, stream: bool) -> AsyncIterator[object]:
-    """All that one call gives, and the ProviderError that ends it, if one does."""
-    try:
-        if not stream:
-            yield await one.complete(REQUEST)
-            return
-        async for item in one.stream(REQUEST):
-            yield item
-    except provider.ProviderError as error:
-        yield error
-
-
 def call(handler: Handler, *, stream: bool = True) -> list[object]:
     async def main() -> list[object]:
         async with serving(handler) as one:
-            return [item async for item in outcome(one, stream=stream)]
+            return [item async for item in outcome(one, REQUEST, stream=stream)]
 
     return asyncio.run(main())
 
