@@ -1,8 +1,8 @@
 from datetime import UTC, datetime
 
 from {{ cookiecutter.__package }}.budget.balances import Ledger
-from {{ cookiecutter.__package }}.dashboard.records import Standing
-from {{ cookiecutter.__package }}.dashboard.sampler import MARKS_APART_S, SHORTEST_RATE_S, burn_of, standing_of
+from {{ cookiecutter.__package }}.dashboard.records import SHORTEST_RATE_S, Standing
+from {{ cookiecutter.__package }}.dashboard.sampler import MARKS_APART_S, burn_of, standing_of
 
 BEGIN = 1_800_000_000
 HOUR = 3600

@@ -21,8 +21,8 @@ REMEMBERED_TENANTS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """One scope's ledger, amounts in microcents: remaining = allocated - spent - reserved - debt."""
+class Amounts:
+    """What one scope's ledger holds, in microcents: remaining = allocated - spent - reserved - debt."""
 
     scope: str
     allocated: int
@@ -32,6 +32,16 @@ class Ledger:
     debt: int = 0
     overdraft_limit: int = 0
     is_over_limit: bool = False
+
+    @property
+    def used(self) -> int:
+        return self.spent + self.debt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger(Amounts):
+    """A ledger as an answer told of it."""
+
     asked_at: float
     """Monotonic seconds at which the request went out that was answered with this."""
 

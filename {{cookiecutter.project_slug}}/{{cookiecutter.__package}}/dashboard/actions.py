@@ -9,9 +9,9 @@ from ..budget.prices import format_usd
 from ..console import onboarding
 from ..problems import Problem
 from ..services import Services
-from ..settings import Settings
 from ..tenants.errors import TenantsError
 from ..tenants.links import make_link
+from .figures import Context, tenant_of
 from .records import AuditEntry
 
 LONGEST_AMOUNT = 40
@@ -71,9 +71,20 @@ def action_of(verb: str) -> Action:
     return ACTIONS[verb]
 
 
-def can(action: Action, settings: Settings) -> bool:
-    """Whether this process was given what the action needs; if not, the command line has to do it."""
-    return action.verb == "link" or bool(settings.cycles_admin_url and settings.cycles_admin_api_key)
+async def confirmation(services: Services, tenant: str, action: Action, amount: str = "", fault: str = "") -> Context:
+    """For action.html: what is to be confirmed, again with the `fault` if it was refused. Raises Problem not_found.
+
+    `can`: this process was given what the action needs; if not, the command line has to do it.
+    """
+    settings = services.settings
+    return {
+        "tenant": await tenant_of(services, tenant),
+        "action": action,
+        "amount": amount,
+        "fault": fault,
+        "can": action.verb == "link" or bool(settings.cycles_admin_url and settings.cycles_admin_api_key),
+        "reference": str(uuid.uuid4()),
+    }
 
 
 async def act(services: Services, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
@@ -115,9 +126,7 @@ async def _do(services: Services, tenant: str, action: Action, amount: str, refe
 
 async def _state_of(services: Services, tenant_id: str) -> str:
     """For the audit: the tenant's status and, if Cycles tells, its budget. Raises Problem not_found."""
-    tenant = await services.registry.tenant(tenant_id)
-    if tenant is None:
-        raise Problem("not_found", "There is no such tenant.")
+    tenant = await tenant_of(services, tenant_id)
     with suppress(Problem):
         known = await services.balances.read(tenant_id, 0.0)
         if known and known.ledgers:

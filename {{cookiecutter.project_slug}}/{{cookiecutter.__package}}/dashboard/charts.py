@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ..budget.balances import Ledger
+from ..budget.balances import Amounts
 from ..calls.record import Refusals
 from .records import HourlyBalance
 
@@ -86,7 +86,7 @@ def month_of(now: datetime) -> tuple[datetime, datetime]:
 
 
 def burndown(
-    ledger: Ledger, hours: Sequence[HourlyBalance], burn: int, *, begun_at: datetime, now: datetime
+    ledger: Amounts, hours: Sequence[HourlyBalance], burn: int, *, begun_at: datetime, now: datetime
 ) -> Burndown:
     """`hours` are this month's, oldest first; `burn` in microcents per hour; the ledger has something allocated."""
     first, end = month_of(now)
@@ -154,7 +154,7 @@ def refusal_bars(refusals: Sequence[Refusals], since: datetime, hours: int) -> R
     return RefusalBars(bars, round(step * 0.8, 1), reasons, most)
 
 
-def _line(per_cent: int, ledger: Ledger, y_of: Callable[[float], float]) -> Line:
+def _line(per_cent: int, ledger: Amounts, y_of: Callable[[float], float]) -> Line:
     remaining = ledger.allocated * (100 - per_cent) // 100
     return Line(per_cent, round(y_of(remaining), 1), remaining, ledger.remaining <= remaining)
 

@@ -4,25 +4,25 @@ Figures come from the database, where every process writes what it hears, and fr
 newer; only what is older than the setting DASHBOARD_INTERVAL is asked for again, once for all viewers (watch.py).
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from ..budget.balances import Ledger
-from ..budget.journal import Backlog
-from ..calls.record import CallRecord, Share
+from ..budget.balances import Amounts
 from ..llm.provider import Message
 from ..problems import OUTCOMES, Problem
 from ..services import Services
 from ..settings import Settings
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.records import Tenant
-from .charts import Burndown, RefusalBars, burndown, month_of, refusal_bars
-from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Totals, Wanted
+from .charts import burndown, month_of, refusal_bars
+from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Wanted
 from .sampler import burn_of
+
+Context = dict[str, Any]
+"""What a template is given."""
 
 TENANTS_PER_PAGE = 50
 LATEST_CALLS = 50
@@ -61,7 +61,7 @@ class Segment(NamedTuple):
 class LedgerRow:
     """One ledger as it is shown. `call` is what the hold of a usual call takes, in microcents."""
 
-    ledger: Ledger
+    ledger: Amounts
     call: int
 
     @property
@@ -100,8 +100,7 @@ class LedgerRow:
         return segments
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantRow:
+class TenantRow(NamedTuple):
     """A tenant and what is known of its budget: its widest ledger, which bounds all its others.
 
     `state` is a key of STATES; `burn` microcents per hour; `runs_out` when nothing is left at that rate. `trouble`
@@ -120,51 +119,8 @@ class TenantRow:
 
 class OldHold(NamedTuple):
     tenant: str
-    route: str
     amount: int
     age_s: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operations:
-    """What may be stuck, over all tenants. `old_holds` and `is_cut_off` are this process's, the rest everybody's.
-
-    `is_cut_off`: Cycles is out of reach, so that calls are refused without asking it. `uncharged`: microcents that no
-    ledger took in the last 24 hours. `expiring`: the tenants whose Cycles keys expire first.
-    """
-
-    is_cut_off: bool
-    backlog: Backlog
-    old_holds: list[OldHold]
-    uncharged: int
-    expiring: list[Tenant]
-    refusals: RefusalBars
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """A page of the tenants that match what is `wanted`, and the totals of all that match."""
-
-    wanted: Wanted
-    pages: int
-    rows: list[TenantRow]
-    totals: Totals
-    operations: Operations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantPage:
-    """One tenant: all its ledgers, widest first, its latest calls, newest first, and what took its money this month.
-
-    `actions` are what operators did to it lately; none for the tenant itself to see.
-    """
-
-    row: TenantRow
-    ledgers: list[LedgerRow]
-    calls: list[CallRecord]
-    chart: Burndown | None
-    shares: dict[str, list[Share]]
-    actions: list[AuditEntry]
 
 
 def wanted_of(query: Mapping[str, str]) -> Wanted:
@@ -185,51 +141,53 @@ def wanted_of(query: Mapping[str, str]) -> Wanted:
     )
 
 
-async def overview(services: Services, wanted: Wanted) -> Overview:
-    """A page past the end is the last one."""
+async def overview(services: Services, wanted: Wanted) -> Context:
+    """For overview.html: a page of the tenants that match, the last one if there are fewer, and totals of them all."""
     by = _reckoning(services.settings)
     await services.sampler.flush()
     found = await services.dashboard.page(wanted, by, TENANTS_PER_PAGE)
-    troubles = await services.watch.refresh(
-        {
-            tenant.id: standing.at if standing else None
-            for tenant, standing in found
-            if tenant.onboarded and tenant.status != "closed"
-        }
-    )
+    troubles = await services.watch.refresh(found)
     await services.sampler.flush()
     same_for_all_pages = replace(wanted, page=1)
     totals = await services.memo.get(same_for_all_pages, lambda: services.dashboard.totals(same_for_all_pages, by))
     pages = max(1, -(-totals.tenants // TENANTS_PER_PAGE))
     if wanted.page > pages:
         return await overview(services, replace(wanted, page=pages))
-    rows = [_row(services, each, troubles.get(each.tenant.id), by) for each in found]
-    operations = await services.memo.get("operations", lambda: _operations(services))
-    return Overview(wanted=wanted, pages=pages, rows=rows, totals=totals, operations=operations)
+    return {
+        "wanted": wanted,
+        "pages": pages,
+        "rows": [_row(services, each, troubles, by) for each in found],
+        "totals": totals,
+        "operations": await services.memo.get("operations", lambda: _operations(services)),
+    }
 
 
-async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool) -> TenantPage:
+async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool) -> Context:
+    """For tenant.html: its ledgers, widest first, its latest calls, and what took its money this month.
+
+    What operators did to it is not for the tenant itself to see. Raises Problem not_found.
+    """
+    tenant = await tenant_of(services, tenant_id)
+    by = _reckoning(services.settings)
+    found = TenantStanding(tenant, (await services.dashboard.standings([tenant_id])).get(tenant_id))
+    troubles = await services.watch.refresh([found])
+    await services.sampler.flush()  # so that no other process asks too
+    row, known = _row(services, found, troubles, by), services.balances.known(tenant_id)
+    return {
+        "row": row,
+        "ledgers": [LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
+        "calls": await services.store.latest(tenant_id, LATEST_CALLS),
+        "audit": await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
+        **await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by)),
+    }
+
+
+async def tenant_of(services: Services, tenant_id: str) -> Tenant:
     """Raises Problem not_found."""
     tenant = await services.registry.tenant(tenant_id)
     if tenant is None:
         raise Problem("not_found", "There is no such tenant.")
-    by = _reckoning(services.settings)
-    standing = (await services.dashboard.standings([tenant_id])).get(tenant_id)
-    asked = {tenant_id: standing.at if standing else None} if tenant.onboarded and tenant.status != "closed" else {}
-    troubles = await services.watch.refresh(asked)
-    calls = await services.store.latest(tenant_id, LATEST_CALLS)
-    actions = await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else []
-    row = _row(services, TenantStanding(tenant, standing), troubles.get(tenant_id), by)
-    known = services.balances.known(tenant_id)
-    chart, shares = await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by))
-    return TenantPage(
-        row=row,
-        ledgers=[LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
-        calls=calls,
-        chart=chart,
-        shares=shares,
-        actions=actions,
-    )
+    return tenant
 
 
 async def audit(services: Services, page: int) -> list[AuditEntry]:
@@ -248,69 +206,60 @@ def _reckoning(settings: Settings) -> Reckoning:
     return Reckoning(now=int(time.time()) // 60 * 60, call=usual_hold(settings))
 
 
-async def _operations(services: Services) -> Operations:
+async def _operations(services: Services) -> Context:
+    """What may be stuck, over all tenants. `old_holds` and `is_cut_off` are this process's, the rest everybody's.
+
+    `is_cut_off`: Cycles is out of reach, so that calls are refused without asking it. `uncharged`: microcents that no
+    ledger took in the last 24 hours. `expiring`: the tenants whose Cycles keys expire first.
+    """
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=REFUSALS_OF_H - 1)
-    refusals, uncharged, expiring = await asyncio.gather(
-        services.store.refusals(since),
-        services.store.uncharged(now - timedelta(hours=24)),
-        services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
-    )
     held = [
-        OldHold(hold.work.caller.tenant, hold.work.route, hold.amount, int(time.monotonic() - since_then))
-        for hold, since_then in services.guard.held.items()
-        if time.monotonic() - since_then > OLD_HOLD_S
+        OldHold(hold.work.caller.tenant, hold.amount, int(time.monotonic() - begun))
+        for hold, begun in services.guard.held.items()
+        if time.monotonic() - begun > OLD_HOLD_S
     ]
-    return Operations(
-        is_cut_off=services.clients.breaker.is_open,
-        backlog=services.journal.backlog(),
-        old_holds=sorted(held, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
-        uncharged=uncharged,
-        expiring=expiring,
-        refusals=refusal_bars(refusals, since, REFUSALS_OF_H),
-    )
+    return {
+        "is_cut_off": services.clients.breaker.is_open,
+        "backlog": services.journal.backlog(),
+        "old_holds": sorted(held, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
+        "uncharged": await services.store.uncharged(now - timedelta(hours=24)),
+        "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
+        "refusals": refusal_bars(await services.store.refusals(since), since, REFUSALS_OF_H),
+    }
 
 
-async def _month(
-    services: Services, tenant: Tenant, row: TenantRow, by: Reckoning
-) -> tuple[Burndown | None, dict[str, list[Share]]]:
+async def _month(services: Services, tenant: Tenant, row: TenantRow, by: Reckoning) -> Context:
     now = datetime.fromtimestamp(by.now, UTC)
     begin, _ = month_of(now)
     hours = await services.dashboard.hours(tenant.id, int(begin.timestamp()) // 3600)
     kinds = ("model", "route", "end_user")
-    shares = await asyncio.gather(*(services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds))
+    shares = {kind: await services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds}
     chart = None
     if row.budget and row.budget.ledger.allocated > 0:
         chart = burndown(row.budget.ledger, hours, row.burn, begun_at=tenant.created_at, now=now)
-    return chart, dict(zip(kinds, shares, strict=True))
+    return {"chart": chart, "shares": shares}
 
 
-def _row(services: Services, found: TenantStanding, trouble: str | None, by: Reckoning) -> TenantRow:
+def _row(services: Services, found: TenantStanding, troubles: Mapping[str, str], by: Reckoning) -> TenantRow:
     tenant, standing = found
     ledger, as_of = _newest(services, tenant.id, standing)
-    budget = None if ledger is None else LedgerRow(ledger, by.call)
-    burn = burn_of(standing, ledger.spent + ledger.debt, by.now) if ledger else 0
+    trouble = troubles.get(tenant.id)
+    budget = LedgerRow(ledger, by.call) if ledger else None
+    burn = burn_of(standing, ledger.used, by.now) if ledger else 0
     runs_out = None
     if ledger and burn and ledger.remaining > 0 and (hours := ledger.remaining / burn) < 24 * 365:
         runs_out = datetime.fromtimestamp(by.now, UTC) + timedelta(hours=hours)
-    return TenantRow(
-        id=tenant.id,
-        name=tenant.name,
-        state=_state(tenant, budget, told=as_of is not None and trouble is None),
-        budget=budget,
-        burn=burn,
-        runs_out=runs_out,
-        as_of=as_of,
-        trouble=_words(trouble),
-    )
+    state = _state(tenant, budget, told=as_of is not None and trouble is None)
+    return TenantRow(tenant.id, tenant.name, state, budget, burn, runs_out, as_of, _words(trouble))
 
 
-def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple[Ledger | None, datetime | None]:
+def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple[Amounts | None, datetime | None]:
     """The widest ledger as it was last heard of, by this process or another, and when."""
     known = services.balances.known(tenant)
     if known and (standing is None or known.as_of >= standing.at):
         return (known.widest if known.ledgers else None), known.as_of
-    return (standing.ledger, standing.at) if standing else (None, None)
+    return standing, standing.at if standing else None
 
 
 def _state(tenant: Tenant, budget: LedgerRow | None, *, told: bool) -> str:

@@ -4,17 +4,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
-from ..budget.balances import Ledger
+from ..budget.balances import Amounts
 from ..tenants.records import Tenant
 
 Sort = Literal["name", "left", "spent", "reserved", "remaining", "burn", "runs_out"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FIRST_SORT: Sort = "left"
 SESSION_LIFE_S = 12 * 3600
+SHORTEST_RATE_S = 600
+"""A burn rate is told as if over this long at least: the first call of a tenant says little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Amounts):
     """How a tenant's widest ledger stood when a process last heard of it (`at`); amounts in microcents.
 
     `mark_at` (seconds since 1970) and `mark_used` say since when, and from which spend on, its burn rate counts;
@@ -24,41 +26,15 @@ class Standing:
 
     tenant: str
     at: datetime
-    scope: str
-    allocated: int
-    spent: int
-    reserved: int
-    remaining: int
-    debt: int
-    overdraft_limit: int
-    is_over_limit: bool
     mark_at: int
     mark_used: int
     next_at: int
     next_used: int
     alerted: int = 0
 
-    @property
-    def used(self) -> int:
-        return self.spent + self.debt
-
     def spend_at(self, per_cent: int) -> int:
         """The spend that crosses a threshold."""
         return self.allocated * per_cent // 100
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(
-            scope=self.scope,
-            allocated=self.allocated,
-            spent=self.spent,
-            reserved=self.reserved,
-            remaining=self.remaining,
-            debt=self.debt,
-            overdraft_limit=self.overdraft_limit,
-            is_over_limit=self.is_over_limit,
-            asked_at=0.0,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

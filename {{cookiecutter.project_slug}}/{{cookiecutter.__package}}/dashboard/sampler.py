@@ -2,40 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any
 
 import structlog
 
-from ..budget.balances import Balances, Ledger
+from ..budget.balances import Amounts, Balances
 from ..metrics import CROSSINGS
 from .charts import THRESHOLDS
-from .records import HourlyBalance, Standing
+from .records import SHORTEST_RATE_S, HourlyBalance, Standing
+from .store import DashboardStore
 
 log = structlog.get_logger(__name__)
 
 EVERY_S = 1.0
 AT_ONCE = 500
 MARKS_APART_S = 12 * 3600
-SHORTEST_RATE_S = 600
-"""A burn rate is told as if over this long at least: the first call of a tenant says little."""
 PRUNE_EVERY_S = 3600
 KEPT_HOURS = 62 * 24
 KEPT_ROWS = 1_000_000
-
-
-class Store(Protocol):
-    """Where it goes; the framework's `dashboard/store.py` brings it."""
-
-    async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]: ...
-
-    async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None: ...
-
-    async def move_alert(self, tenant: str, was: int, to: int) -> bool: ...
-
-    async def prune(self, keep_newest: int, before_hour: int) -> None: ...
 
 
 class Sampler:
@@ -44,7 +30,7 @@ class Sampler:
     It tells of each threshold that a budget's spend crosses: one event in the log and one count.
     """
 
-    def __init__(self, balances: Balances, store: Store) -> None:
+    def __init__(self, balances: Balances, store: DashboardStore) -> None:
         self._balances = balances
         self._store = store
         self._next_prune = 0.0
@@ -120,36 +106,16 @@ class Sampler:
         return before.at <= datetime.now(UTC) - timedelta(seconds=age)
 
 
-def standing_of(tenant: str, ledger: Ledger, at: datetime, before: Standing | None, now: int) -> Standing:
+def standing_of(tenant: str, ledger: Amounts, at: datetime, before: Standing | None, now: int) -> Standing:
     """How the tenant stands by this ledger. `now` is seconds since 1970."""
-    used = ledger.spent + ledger.debt
-    standing = Standing(
-        tenant=tenant,
-        at=at,
-        scope=ledger.scope,
-        allocated=ledger.allocated,
-        spent=ledger.spent,
-        reserved=ledger.reserved,
-        remaining=ledger.remaining,
-        debt=ledger.debt,
-        overdraft_limit=ledger.overdraft_limit,
-        is_over_limit=ledger.is_over_limit,
-        mark_at=now,
-        mark_used=used,
-        next_at=now,
-        next_used=used,
-    )
-    if before is None or used < before.used:  # new, or reset since
-        return standing
-    if now - before.next_at >= MARKS_APART_S:
-        return replace(standing, mark_at=before.next_at, mark_used=before.next_used)
-    return replace(
-        standing,
-        mark_at=before.mark_at,
-        mark_used=before.mark_used,
-        next_at=before.next_at,
-        next_used=before.next_used,
-    )
+    mark = later = (now, ledger.used)
+    if before and before.used <= ledger.used:  # else it is new, or was reset since
+        mark, later = (before.mark_at, before.mark_used), (before.next_at, before.next_used)
+        if now - before.next_at >= MARKS_APART_S:
+            mark, later = later, (now, ledger.used)
+    marks = {"mark_at": mark[0], "mark_used": mark[1], "next_at": later[0], "next_used": later[1]}
+    amounts: dict[str, Any] = {field.name: getattr(ledger, field.name) for field in fields(Amounts)}
+    return Standing(tenant=tenant, at=at, **amounts | marks)
 
 
 def burn_of(standing: Standing | None, used: int, now: int) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +10,7 @@ from cachetools import TTLCache
 
 from ..budget.balances import REMEMBERED_TENANTS, Balances
 from ..problems import Problem
+from .records import Standing, TenantStanding
 
 AT_ONCE = 8
 PATIENCE_S = 2.0
@@ -24,12 +25,13 @@ class Watch:
         self._interval = interval
         self._asked: TTLCache[str, str | None] = TTLCache(REMEMBERED_TENANTS, interval)
 
-    async def refresh(self, tenants: Mapping[str, datetime | None]) -> dict[str, str]:
+    async def refresh(self, tenants: Iterable[TenantStanding]) -> dict[str, str]:
         """Bring these up to date; by tenant ID, the problem's code where that failed.
 
-        The times say when the database last heard of them: another process may have asked.
+        Their standings say when the database last heard of them: another process may have asked.
         """
-        stale = [tenant for tenant, heard in tenants.items() if not self._is_fresh(tenant, heard)]
+        has_ledgers = (each for each in tenants if each.tenant.onboarded and each.tenant.status != "closed")
+        stale = [tenant.id for tenant, standing in has_ledgers if not self._is_fresh(tenant.id, standing)]
         turn = asyncio.Semaphore(AT_ONCE)
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
@@ -47,8 +49,8 @@ class Watch:
             else:
                 self._asked[tenant] = None
 
-    def _is_fresh(self, tenant: str, heard: datetime | None) -> bool:
+    def _is_fresh(self, tenant: str, standing: Standing | None) -> bool:
         known = self._balances.known(tenant)
         if known and known.ledgers and time.monotonic() - known.widest.asked_at < self._interval:
             return True
-        return heard is not None and datetime.now(UTC) - heard < timedelta(seconds=self._interval)
+        return standing is not None and datetime.now(UTC) - standing.at < timedelta(seconds=self._interval)

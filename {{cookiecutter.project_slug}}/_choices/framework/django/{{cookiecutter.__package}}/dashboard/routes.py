@@ -1,6 +1,5 @@
 """The pages for operators and tenants."""
 
-import uuid
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
@@ -67,7 +66,7 @@ async def overview(request: HttpRequest) -> HttpResponse:
     if viewer.tenant is not None:
         return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
     shown = await figures.overview(services_of(request), figures.wanted_of(request.GET.dict()))
-    return live(request, "overview.html", viewer=viewer, overview=shown)
+    return live(request, "overview.html", viewer=viewer, **shown)
 
 
 @require_GET
@@ -87,7 +86,7 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
     viewer = await signed_in(request)
     viewer.check(tenant)
     shown = await figures.tenant_page(services_of(request), tenant, for_operator=viewer.is_operator)
-    return live(request, "tenant.html", viewer=viewer, page=shown, actions=actions.ACTIONS)
+    return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **shown)
 
 
 @require_GET
@@ -95,8 +94,7 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
 async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
     (await signed_in(request)).check(tenant)
     services = services_of(request)
-    if await services.registry.tenant(tenant) is None:
-        raise Problem("not_found")
+    await figures.tenant_of(services, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
     return StreamingHttpResponse(calls_as_csv(services.store, tenant), content_type="text/csv", headers=headers)
 
@@ -104,16 +102,17 @@ async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 @page
 async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
-    viewer = await signed_in(request)
+    viewer, services = await signed_in(request), services_of(request)
     viewer.check()
     action = actions.action_of(verb)
     if request.method == "GET":
-        return await action_page(request, viewer, tenant, action)
+        return html(request, "action.html", viewer=viewer, **await actions.confirmation(services, tenant, action))
     amount, reference = (request.POST.get(name, "").strip()[:1000] for name in ("amount", "reference"))
     try:
-        came_of_it = await actions.act(services_of(request), viewer.name, tenant, action, amount, reference)
+        came_of_it = await actions.act(services, viewer.name, tenant, action, amount, reference)
     except TenantsError as error:
-        return await action_page(request, viewer, tenant, action, amount, str(error))
+        asked = await actions.confirmation(services, tenant, action, amount, str(error))
+        return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = request.build_absolute_uri(came_of_it)
         return html(request, "link_made.html", viewer=viewer, tenant=tenant, link=link)
@@ -136,7 +135,7 @@ async def login(request: HttpRequest) -> HttpResponse:
     path, username, password, key = (form.get(name, "")[:1000] for name in ("next", "username", "password", "api_key"))
     path = local_path(path)
     if request.method == "GET":
-        return login_form(request, path) if await viewer_of(request) is None else SeeOther(path)
+        return login_page(request, path) if await viewer_of(request) is None else SeeOther(path)
     try:
         if key:
             ticket = await ticket_by_key(services_of(request), key.strip(), address_of(request))
@@ -146,7 +145,7 @@ async def login(request: HttpRequest) -> HttpResponse:
     except Problem as problem:
         if not for_a_browser(request):
             raise
-        return login_form(request, path, username, problem)
+        return login_page(request, path, username, problem)
     return SeeOther(path)
 
 
@@ -162,28 +161,15 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     problem = Problem("forbidden")
     if request.path == LOGIN and for_a_browser(request):
         form = request.POST
-        return login_form(request, local_path(form.get("next", "")), form.get("username", ""), problem)
+        return login_page(request, local_path(form.get("next", "")), form.get("username", ""), problem)
     return refusal(request, problem, None)
 
 
-def login_form(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
+def login_page(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
     by_key = services_of(request).identity.signs_in
     context: dict[str, Any] = {"next": path, "username": username, "problem": problem, "by_key": by_key}
     status, headers = (problem.status, problem.headers) if problem else (200, {})
     return html(request, "login.html", status, headers, viewer=None, **context)
-
-
-async def action_page(
-    request: HttpRequest, viewer: Viewer, tenant: str, action: actions.Action, amount: str = "", fault: str = ""
-) -> HttpResponse:
-    """What is to be confirmed, again with the `fault` if it was refused."""
-    services = services_of(request)
-    row = await services.registry.tenant(tenant)
-    if row is None:
-        raise Problem("not_found", "There is no such tenant.")
-    context: dict[str, Any] = {"viewer": viewer, "tenant": row, "action": action, "amount": amount, "fault": fault}
-    context |= {"can": actions.can(action, services.settings), "reference": str(uuid.uuid4())}
-    return html(request, "action.html", 409 if fault else 200, **context)
 
 
 def for_a_browser(request: HttpRequest) -> bool:

@@ -12,8 +12,7 @@ from ..database import in_database
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
-from .records import AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
-from .sampler import SHORTEST_RATE_S
+from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = ExpressionWrapper(Q(status="closed"), BooleanField())

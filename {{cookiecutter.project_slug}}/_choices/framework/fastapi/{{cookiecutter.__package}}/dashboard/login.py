@@ -3,6 +3,7 @@
 import hmac
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from fastapi import Request
@@ -60,10 +61,10 @@ def csrf_field(request: Request) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(token)
 
 
-def check_csrf(request: Request, token: str) -> None:
-    """Raises Problem forbidden unless `token` is the session's."""
+def check_csrf(request: Request, form: Mapping[str, str]) -> None:
+    """Raises Problem forbidden unless the form has the session's token."""
     expected = request.session.get("csrf", "")
-    if not expected or not hmac.compare_digest(expected.encode(), token.encode()):
+    if not expected or not hmac.compare_digest(expected.encode(), form.get("csrf", "").encode()):
         raise Problem("forbidden")
 
 

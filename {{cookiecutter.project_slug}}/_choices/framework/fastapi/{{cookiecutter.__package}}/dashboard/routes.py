@@ -1,16 +1,15 @@
 """The pages for operators and tenants."""
 
-import uuid
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
-from ..dependencies import SharedServices
+from ..dependencies import SharedServices, services_of
 from ..problems import OUTCOMES, Problem
 from ..tenants.errors import TenantsError
 from . import actions, figures, login, pages
@@ -45,8 +44,21 @@ class Page(APIRoute):
 
 router = APIRouter(route_class=Page, include_in_schema=False)
 
-Text = Annotated[str, Form(max_length=1000)]
+
+async def fields_of(request: Request) -> dict[str, str]:
+    """What a form has sent, as text."""
+    return {name: text[:1000] for name, text in (await request.form()).items() if isinstance(text, str)}
+
+
+async def confirmed(request: Request) -> dict[str, str]:
+    """What one of our own forms has sent. Raises Problem forbidden."""
+    fields = await fields_of(request)
+    login.check_csrf(request, fields)
+    return fields
+
+
 SignedIn = Annotated[Viewer, Depends(login.signed_in)]
+Confirmed = Annotated[dict[str, str], Depends(confirmed)]
 
 
 @router.get("/")
@@ -60,7 +72,7 @@ async def overview(request: Request, services: SharedServices, viewer: SignedIn)
     if viewer.tenant is not None:
         return RedirectResponse(f"/dashboard/tenants/{viewer.tenant}", 303)
     shown = await figures.overview(services, figures.wanted_of(request.query_params))
-    return live(request, "overview.html", viewer=viewer, overview=shown)
+    return live(request, "overview.html", viewer=viewer, **shown)
 
 
 @router.get("/dashboard/audit")
@@ -75,14 +87,13 @@ async def audit(
 async def tenant(tenant: str, request: Request, services: SharedServices, viewer: SignedIn) -> Response:
     viewer.check(tenant)
     shown = await figures.tenant_page(services, tenant, for_operator=viewer.is_operator)
-    return live(request, "tenant.html", viewer=viewer, page=shown, actions=actions.ACTIONS)
+    return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **shown)
 
 
 @router.get("/dashboard/tenants/{tenant}/calls.csv")
 async def calls(tenant: str, services: SharedServices, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    if await services.registry.tenant(tenant) is None:
-        raise Problem("not_found")
+    await figures.tenant_of(services, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
     return StreamingResponse(calls_as_csv(services.store, tenant), media_type="text/csv", headers=headers)
 
@@ -90,27 +101,21 @@ async def calls(tenant: str, services: SharedServices, viewer: SignedIn) -> Resp
 @router.get("/dashboard/tenants/{tenant}/{verb}")
 async def confirm(tenant: str, verb: str, request: Request, services: SharedServices, viewer: SignedIn) -> Response:
     viewer.check()
-    return await action_page(request, viewer, services, tenant, actions.action_of(verb))
+    asked = await actions.confirmation(services, tenant, actions.action_of(verb))
+    return html(request, "action.html", viewer=viewer, **asked)
 
 
 @router.post("/dashboard/tenants/{tenant}/{verb}")
 async def act(
-    tenant: str,
-    verb: str,
-    request: Request,
-    services: SharedServices,
-    viewer: SignedIn,
-    csrf: Text = "",
-    amount: Text = "",
-    reference: Text = "",
+    tenant: str, verb: str, request: Request, services: SharedServices, viewer: SignedIn, form: Confirmed
 ) -> Response:
     viewer.check()
-    login.check_csrf(request, csrf)
-    action = actions.action_of(verb)
+    action, amount = actions.action_of(verb), form.get("amount", "").strip()
     try:
-        came_of_it = await actions.act(services, viewer.name, tenant, action, amount.strip(), reference)
+        came_of_it = await actions.act(services, viewer.name, tenant, action, amount, form.get("reference", ""))
     except TenantsError as error:
-        return await action_page(request, viewer, services, tenant, action, amount, str(error))
+        asked = await actions.confirmation(services, tenant, action, amount, str(error))
+        return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = f"{str(request.base_url).rstrip('/')}{came_of_it}"
         return html(request, "link_made.html", viewer=viewer, tenant=tenant, link=link)
@@ -123,73 +128,47 @@ async def link(request: Request, token: str) -> Response:  # noqa: ARG001
 
 
 @router.post("/dashboard/link/{token}")
-async def follow_link(token: str, request: Request, services: SharedServices, csrf: Text = "") -> Response:
-    login.check_csrf(request, csrf)
+async def follow_link(token: str, request: Request, services: SharedServices, _: Confirmed) -> Response:
     login.sign_in_tenant(request, await ticket_by_link(services, token, login.address_of(request)))
     return RedirectResponse("/dashboard/", 303)
 
 
-@router.get("/dashboard/login")
-async def login_form(
-    request: Request,
-    services: SharedServices,
-    next: Annotated[str, Query(max_length=1000)] = "",  # noqa: A002
-) -> Response:
-    path = local_path(next)
-    if await login.viewer_of(request) is not None:
-        return RedirectResponse(path, 303)
-    by_key = services.identity.signs_in
-    return html(request, "login.html", viewer=None, by_key=by_key, next=path, username="", problem=None)
+@router.get(LOGIN)
+async def login_form(request: Request) -> Response:
+    path = local_path(request.query_params.get("next", "")[:1000])
+    return login_page(request, path) if await login.viewer_of(request) is None else RedirectResponse(path, 303)
 
 
-@router.post("/dashboard/login")
+@router.post(LOGIN)
 async def log_in(
-    request: Request,
-    services: SharedServices,
-    username: Text = "",
-    password: Text = "",
-    api_key: Text = "",
-    csrf: Text = "",
-    next: Text = "",  # noqa: A002
+    request: Request, services: SharedServices, form: Annotated[dict[str, str], Depends(fields_of)]
 ) -> Response:
-    path = local_path(next)
+    path, username, password, key = (form.get(name, "") for name in ("next", "username", "password", "api_key"))
+    path = local_path(path)
     try:
-        login.check_csrf(request, csrf)
-        if api_key:
-            login.sign_in_tenant(request, await ticket_by_key(services, api_key.strip(), login.address_of(request)))
+        login.check_csrf(request, form)
+        if key:
+            login.sign_in_tenant(request, await ticket_by_key(services, key.strip(), login.address_of(request)))
         else:
             await login.sign_in(request, username, password)
     except Problem as problem:
         if not for_a_browser(request):
             raise
-        again: dict[str, Any] = {"viewer": None, "by_key": services.identity.signs_in, "next": path}
-        return html(request, "login.html", problem.status, problem.headers, username=username, problem=problem, **again)
+        return login_page(request, path, username, problem)
     return RedirectResponse(path, 303)
 
 
 @router.post("/dashboard/logout")
-async def log_out(request: Request, csrf: Text = "") -> Response:
-    login.check_csrf(request, csrf)
+async def log_out(request: Request, _: Confirmed) -> Response:
     request.session.clear()
     return RedirectResponse(LOGIN, 303)
 
 
-async def action_page(
-    request: Request,
-    viewer: Viewer,
-    services: SharedServices,
-    tenant: str,
-    action: actions.Action,
-    amount: str = "",
-    fault: str = "",
-) -> Response:
-    """What is to be confirmed, again with the `fault` if it was refused."""
-    row = await services.registry.tenant(tenant)
-    if row is None:
-        raise Problem("not_found", "There is no such tenant.")
-    context: dict[str, Any] = {"viewer": viewer, "tenant": row, "action": action, "amount": amount, "fault": fault}
-    context |= {"can": actions.can(action, services.settings), "reference": str(uuid.uuid4())}
-    return html(request, "action.html", 409 if fault else 200, **context)
+def login_page(request: Request, path: str, username: str = "", problem: Problem | None = None) -> Response:
+    by_key = services_of(request).identity.signs_in
+    context: dict[str, Any] = {"next": path, "username": username, "problem": problem, "by_key": by_key}
+    status, headers = (problem.status, problem.headers) if problem else (200, {})
+    return html(request, "login.html", status, headers, viewer=None, **context)
 
 
 def for_a_browser(request: Request) -> bool:

@@ -10,8 +10,7 @@ from ..database import Database
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
-from .records import AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
-from .sampler import SHORTEST_RATE_S
+from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
 
 Ts = TypeVarTuple("Ts")
 
