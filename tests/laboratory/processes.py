@@ -19,6 +19,7 @@ import aiohttp
 import httpx
 
 ADMIN_KEY = "admin-key-of-the-laboratory"
+METRICS_TOKEN = "token-of-the-laboratory-for-its-metrics"
 START_S = 60
 T = TypeVar("T")
 
@@ -164,6 +165,12 @@ class Serving:
         """The exit code, once it has ended."""
         return await asyncio.to_thread(self.process.wait, seconds)
 
+    def metric(self, name: str) -> float:
+        """The value of a metric, its labels in its name."""
+        answer = httpx.get(f"{self.url}/metrics", headers={"Authorization": f"Bearer {METRICS_TOKEN}"})
+        lines = answer.raise_for_status().text.splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
     def workers(self) -> list[int]:
         """The process ids of the workers that a supervisor has started."""
         threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -195,6 +202,7 @@ class Installed:
             "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
             "CYCLES_JOURNAL_DIR": str(self.journal),
             "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
+            "METRICS_TOKEN": METRICS_TOKEN,
         }
         self._cli("migrate")
 

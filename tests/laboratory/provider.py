@@ -21,6 +21,8 @@ class Script:
     """Pieces of WORD that the answer has."""
     pause_ms: float = 0
     """Before each chunk of a stream, or before a plain answer."""
+    first_ms: float | None = None
+    """Before the first chunk, where it is not as before the others."""
     told: tuple[int, int] | None = None
     """Input tokens, and output tokens for each chunk, that it bills; told with every chunk. None: nothing is told."""
     bulk: int = 0
@@ -90,7 +92,8 @@ class Provider:
         await answer.prepare(request)
         self.sent[script.name] = 0
         for number in range(1, script.chunks + 1):
-            await asyncio.sleep(script.pause_ms / 1000)
+            pause = script.pause_ms if number > 1 or script.first_ms is None else script.first_ms
+            await asyncio.sleep(pause / 1000)
             self.sent[script.name] = number  # before it is written: from here on it may be delivered
             choice = {"index": 0, "delta": {"content": WORD + "x" * script.bulk}, "finish_reason": None}
             await answer.write(_event(_document("chat.completion.chunk", [choice], script, number)))

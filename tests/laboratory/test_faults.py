@@ -18,7 +18,7 @@ EXPIRY_S = 66
 """The time to live of a hold and the engine's grace."""
 
 
-@pytest.mark.parametrize("times", [100, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [100, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_a_faulty_network_neither_doubles_nor_loses_a_charge(
     laboratory: Laboratory, figure: Callable[[str], None], times: int
 ) -> None:

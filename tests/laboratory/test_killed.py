@@ -19,7 +19,7 @@ from .test_faults import EXPIRY_S, pay
 CALLERS = 12
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_after_a_kill_all_that_was_being_settled_is_settled_once(
     laboratory: Laboratory, figure: Callable[[str], None], times: int
 ) -> None:

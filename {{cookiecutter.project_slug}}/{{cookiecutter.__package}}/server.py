@@ -11,7 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .settings import Settings
 
 GRACEFUL_S = 8
-"""What still runs this long after SIGTERM is cut, and charged for what was delivered."""
+"""What still runs this long after SIGTERM is cut; paid calls have been before, see guard.GRACE_S."""
 
 
 class Connection(HttpToolsProtocol):
@@ -19,9 +19,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54), which is stopping: it closes connections that wait for a next request at once."""
-        guard = self.app_state["services"].guard
-        guard.draining = True
-        guard.when_drained(super().shutdown)
+        self.app_state["services"].guard.when_drained(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:

@@ -1,7 +1,10 @@
 """Everything that the requests of one process share: opened once, closed once, whatever the framework."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from types import FrameType
 from typing import Self
 
 import structlog
@@ -28,7 +31,6 @@ from .tenants.registry import Registry
 
 log = structlog.get_logger(__name__)
 
-DRAIN_S = 3.0
 FLUSH_S = 2.0
 STAMP_EVERY_S = 30.0
 RETIRE_EVERY_S = 60.0
@@ -70,6 +72,7 @@ class Services:
         writers = (self.journal.run(), self.calls.run(), self.sampler.run())
         work = (*writers, self._stamp_keys(), self._retire_keys())
         self._report_what_was_left()
+        when_told_to_stop(self.guard.stop)
         self._background = [asyncio.create_task(each) for each in work]
         return self
 
@@ -80,7 +83,7 @@ class Services:
             closing.push_async_callback(self.calls.flush)
             closing.push_async_callback(self._stamp_once)
             closing.push_async_callback(self._flush_journal)
-            await self.guard.drain(DRAIN_S)
+            await self.guard.drain()
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
@@ -122,3 +125,28 @@ class Services:
                 await self.journal.settle(older_than=0.0)
         except TimeoutError:
             log.warning("commits are left in the journal for the next start", count=self.journal.backlog().count)
+
+
+def when_told_to_stop(tell: Callable[[], None]) -> None:
+    """Have `tell` called in this event loop on SIGTERM and SIGINT, besides what the server does then.
+
+    uvicorn cuts what runs too long, and tells the application after it; granian lets every answer end, however long it
+    takes. Nothing happens where signals are not the server's: in a thread, or under one that has no handlers.
+    """
+    loop = asyncio.get_running_loop()
+
+    def chained(number: int) -> None:
+        before = signal.getsignal(number)
+        if not callable(before):
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(tell)
+            before(number, frame)
+
+        signal.signal(number, handle)
+
+    with suppress(ValueError):  # not the main thread
+        chained(signal.SIGTERM)
+        chained(signal.SIGINT)

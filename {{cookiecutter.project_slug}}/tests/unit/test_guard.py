@@ -136,7 +136,7 @@ async def story(folder: Path, faults: list[str], pieces: int, ending: str, steps
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await guard.drain(10)
+        await guard.drain()
         async with asyncio.timeout(10):
             # a lost commit is tried again behind
             while engine.holds or list(folder.glob("*/*.json")):  # noqa: ASYNC110, ASYNC240

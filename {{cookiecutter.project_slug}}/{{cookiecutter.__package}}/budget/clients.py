@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
 from structlog.contextvars import get_contextvars
 
+from ..calls.record import Amendment
 from ..metrics import UNCHARGED, UPSTREAM
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
@@ -88,7 +89,7 @@ class TenantClient(AsyncCyclesClient):
             held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
             if held:
                 response = await self._post(path, {**body, "actual": held})
-        self._note_uncharged(reservation_id, body, response)
+        self._amend(reservation_id, body, response)
         self.settled = response
         return response
 
@@ -105,13 +106,9 @@ class TenantClient(AsyncCyclesClient):
 
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Book a spend that has no hold. The SDK drops what is refused: so what is frozen waits, the rest is noted."""
-        body = {"overage_policy": "ALLOW_IF_AVAILABLE"} | plain(request)  # the tenant's default might refuse
-        response = await self._post("/v1/events", body)
-        error = response.get_body_attribute("error")
-        if error == "BUDGET_FROZEN":
-            return CyclesResponse.http_error(503, "the budget is frozen: tried again later")
-        refused = response.status in (400, 404, 409) and error != "IDEMPOTENCY_MISMATCH"
-        self._note_uncharged(body["idempotency_key"], body, response, {"amount": 0} if refused else None)
+        body = event_of(request)
+        response = unless_frozen(await self._post("/v1/events", body))
+        self._amend(settlement_of(body), body, response)
         return response
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
@@ -126,20 +123,9 @@ class TenantClient(AsyncCyclesClient):
     async def aclose(self) -> None:
         """Nothing: the connections belong to `Clients`."""
 
-    def _note_uncharged(
-        self, settlement: str, body: dict[str, Any], response: CyclesResponse, charged: dict[str, Any] | None = None
-    ) -> None:
-        if response.is_success:  # events tell it only where the ledger did not take it all
-            charged = response.get_body_attribute("charged")
-        if charged and (uncharged := body["actual"]["amount"] - charged["amount"]) > 0:
-            self._clients.note_uncharged(self._payer(body, response), settlement, uncharged)
-
-    def _payer(self, body: dict[str, Any], response: CyclesResponse) -> str:
-        """Whose spend it is: one key may serve many tenants, and the journal brings home what is any of theirs."""
-        subject = body.get("subject", {})
-        scopes = ["/".join(f"{level}:{name}" for level, name in subject.items())]
-        scopes += [ledger.scope for ledger in ledgers_of(response.body, 0.0)]
-        return next((owner for scope in scopes if (owner := owner_of(scope))), self._tenant)
+    def _amend(self, settlement: str, body: dict[str, Any], response: CyclesResponse) -> None:
+        if amendment := note_uncharged(self._tenant, settlement, body, response):
+            self._clients.on_uncharged(amendment)
 
     async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
@@ -183,8 +169,7 @@ class Clients:
         self.live = LiveHolds(settings.cycles_journal_dir)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
-        self.on_uncharged: Callable[[str, str, int], None] = lambda *_: None
-        """Told the tenant, the reservation (or the event's idempotency key) and the microcents."""
+        self.on_uncharged: Callable[[Amendment], None] = lambda _: None
 
     async def of(self, tenant: str) -> TenantClient:
         """A client that acts for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
@@ -226,12 +211,6 @@ class Clients:
         else:
             self.breaker.succeeded()
         return CyclesResponse.http_error(status, message, body, headers=headers)
-
-    def note_uncharged(self, tenant: str, settlement: str, amount: int) -> None:
-        """Count and log `amount` microcents that were spent but that the tenant's ledger did not take."""
-        UNCHARGED.inc(amount)
-        self.on_uncharged(tenant, settlement, amount)
-        log.warning("spend not taken by the ledger", tenant=tenant, settlement=settlement, microcents=amount)
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""
@@ -279,6 +258,43 @@ class Clients:
 def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
     """The JSON of a request: the SDK hands over its models in one place and dicts in another."""
     return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
+
+
+def event_of(request: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    """An event that books what was spent already: the tenant's default policy might refuse it."""
+    return {"overage_policy": "ALLOW_IF_AVAILABLE"} | plain(request)
+
+
+def settlement_of(event: dict[str, Any]) -> str:
+    """What the call's record names as its reservation: the hold that the event stands in for, else the event itself."""
+    return str(event.get("metadata", {}).get("recovered_reservation_id", event["idempotency_key"]))
+
+
+def unless_frozen(response: CyclesResponse) -> CyclesResponse:
+    """The answer to an event. Where the budget is frozen one that lets the SDK try it again: it would drop it."""
+    if response.get_body_attribute("error") == "BUDGET_FROZEN":
+        return CyclesResponse.http_error(503, "the budget is frozen: tried again later")
+    return response
+
+
+def note_uncharged(tenant: str, settlement: str, body: dict[str, Any], response: CyclesResponse) -> Amendment | None:
+    """Count and log what no ledger took of a commit or an event (`body`) that the client of `tenant` has sent.
+
+    None if all was taken, or may yet be. `settlement` is what the call's record has as its reservation.
+    """
+    subject, error = body.get("subject"), response.get_body_attribute("error")  # commits name none
+    charged = response.get_body_attribute("charged") if response.is_success else None  # told by events only if less
+    if subject and response.status in (400, 404, 409) and error != "IDEMPOTENCY_MISMATCH":
+        charged = {"amount": 0}
+    if not charged or (uncharged := body["actual"]["amount"] - charged["amount"]) <= 0:
+        return None
+    # one key may serve many tenants, and the journal brings home what is any of theirs
+    scopes = ["/".join(f"{level}:{name}" for level, name in (subject or {}).items())]
+    scopes += [ledger.scope for ledger in ledgers_of(response.body, 0.0)]
+    payer = next((owner for scope in scopes if (owner := owner_of(scope))), tenant)
+    UNCHARGED.inc(uncharged)
+    log.warning("spend not taken by the ledger", tenant=payer, settlement=settlement, microcents=uncharged)
+    return Amendment(payer, settlement, uncharged)
 
 
 def code_of_response(response: CyclesResponse) -> str:

@@ -55,6 +55,12 @@ log = structlog.get_logger(__name__)
 HOLD_TTL_MS = 60_000
 """Shorter, and the SDK's heartbeat gives up after one extension; longer, and a crash keeps the hold that long."""
 
+GRACE_S = 7.0
+CUT_S = 0.5
+"""What runs GRACE_S after SIGTERM ends as soon as its model says more, and is cut CUT_S later, if that says nothing.
+Either is charged for what was delivered."""
+DRAIN_S = 2.0
+
 OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
 """Where a ledger has no overdraft limit this charges what is there, as ALLOW_IF_AVAILABLE does."""
 
@@ -86,8 +92,8 @@ class Hold:
         self.uncharged = 0
         self.remaining: int | None = None
         """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
-        self.lapsing = False
-        """The engine extends the hold no longer: what goes on without end must end now."""
+        self.ends_by: str | None = None
+        """The problem's code by which what goes on must end now: its hold lapses, or the process stops."""
         self.outcome = "released"
         self.answered_by = work.request.model
         self._tally = Tally(work.request)
@@ -122,8 +128,8 @@ class Hold:
         self.outcome = "charged"
         return self.cost
 
-    def lapse(self) -> None:
-        self.lapsing = True
+    def end(self, code: str) -> None:
+        self.ends_by = self.ends_by or code
 
     def granted_by(self, answer: CyclesResponse | None, caps: Caps | None) -> None:
         """Take over what the engine's answer to the reserve allows and tells."""
@@ -212,6 +218,8 @@ class Guard:
         self._calls = calls
         self._fail_open = fail_open
         self._running: set[asyncio.Task[Any]] = set()
+        self._bodies: set[asyncio.Task[Any]] = set()
+        """The tasks that make guarded calls, or wait to."""
         self.held: dict[Hold, float] = {}
         """The holds that live now, and since when (monotonic seconds)."""
         self.draining = False
@@ -229,7 +237,9 @@ class Guard:
         if self.draining:
             raise Problem("shutting_down")
         hold = _AwaitedHold(work, self._prices.hold_for(work.request))
-        keeper = self._start(self._keep(hold))
+        keeper, body = self._start(self._keep(hold)), asyncio.current_task()
+        assert body is not None  # noqa: S101  (it runs in one)
+        self._bodies.add(body)
         try:
             await hold.granted
             yield hold
@@ -238,6 +248,7 @@ class Guard:
                 hold.add(error.usage)
             raise provider_problem(error, hold) from error
         finally:
+            self._bodies.discard(body)
             hold.left.set()
             if hold.granted.done() and not hold.granted.cancelled():
                 hold.granted.exception()  # seen: we may have been cancelled before we could await it
@@ -248,13 +259,31 @@ class Guard:
         if self.draining:
             work.close()
             raise Problem("shutting_down")
-        return await asyncio.shield(self._start(work))
+        task = self._start(work)
+        self._bodies.add(task)
+        task.add_done_callback(self._bodies.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise Problem("shutting_down") from None
+            raise
 
-    async def drain(self, seconds: float) -> None:
-        """Wait until all that was held is settled, `seconds` at most."""
+    def stop(self) -> None:
+        """The process was told to stop: hold nothing new, let calls end for GRACE_S, and cut what still runs then."""
+        if self.draining:
+            return
         self.draining = True
-        if self._running:
-            await asyncio.wait(self._running, timeout=seconds)
+        loop = asyncio.get_running_loop()
+        loop.call_later(GRACE_S, self._end_calls)
+        loop.call_later(GRACE_S + CUT_S, self._cut_calls)
+
+    async def drain(self) -> None:
+        """Wait until all that was held is settled; a server that has given up on calls may have left them running."""
+        self.draining = True
+        await self._settled(DRAIN_S)
+        self._cut_calls()
+        await self._settled(CUT_S)
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call back once nothing is held any more: at once, if nothing is."""
@@ -322,6 +351,18 @@ class Guard:
         self._note(hold, started)
         return problem
 
+    async def _settled(self, seconds: float) -> None:
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+
+    def _end_calls(self) -> None:
+        for hold in self.held:
+            hold.end("shutting_down")
+
+    def _cut_calls(self) -> None:
+        for body in self._bodies:
+            body.cancel()
+
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
         self._running.add(task)
@@ -356,7 +397,7 @@ class Guard:
                 hold.tell(None)
                 self.held[hold] = started
                 HELD.inc(hold.amount)
-                when_given_up(reservation, hold.lapse)
+                when_given_up(reservation, lambda: hold.end("budget_unavailable"))
                 await hold.left.wait()
                 left = time.monotonic()
                 hold.settle(reservation.usage, self._prices)

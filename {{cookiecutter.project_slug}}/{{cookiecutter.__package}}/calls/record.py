@@ -115,9 +115,9 @@ class CallLog:
         self._waiting.append(record)
         self._filled.set()
 
-    def amend(self, tenant: str, reservation_id: str, uncharged: int) -> None:
+    def amend(self, amendment: Amendment) -> None:
         """A commit that was tried again, or a call booked afterwards, was not taken in full."""
-        self._amendments.append(Amendment(tenant, reservation_id, uncharged))
+        self._amendments.append(amendment)
         self._filled.set()
 
     async def run(self) -> None:

@@ -56,13 +56,14 @@ class Chat:
         """The answer's events as they come, `delta` ... `done`, with the hold they are paid from.
 
         Close it early, and what was yielded so far is charged. It ends by Problem budget_unavailable once its hold can
-        no longer be kept (after 11 minutes, or in an outage): what nobody holds might not be paid.
+        no longer be kept (after 11 minutes, or in an outage), for what nobody holds might not be paid, and by
+        shutting_down when the process must end.
         """
         async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
             async for item in items:
                 hold.add(item)
-                if hold.lapsing:
-                    raise Problem("budget_unavailable")
+                if hold.ends_by:
+                    raise Problem(hold.ends_by)
                 if isinstance(item, Delta) and not item.hidden:
                     yield ("delta", {"text": item.text}), hold
         yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold

@@ -1,10 +1,9 @@
 """What a serving process opens at its start and closes at its end, told to it by ASGI's lifespan protocol."""
 
-import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from .calls.store import CallStore
 from .dashboard.store import DashboardStore
@@ -18,8 +17,6 @@ class State(TypedDict):
     """What every request finds in `scope["state"]`."""
 
     services: Services
-    streams: set[asyncio.Task[Any]]
-    """The tasks that are sending a stream."""
 
 
 @asynccontextmanager
@@ -28,13 +25,7 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     if faults := settings.faults():
         raise RuntimeError("refusing to start:\n" + "\n".join(faults))
     async with Services(settings, Registry(), CallStore(), DashboardStore()) as services:
-        streams: set[asyncio.Task[Any]] = set()
-        yield {"services": services, "streams": streams}
-        # a server that gives up on a request cancels Django, which leaves the task that answers it behind
-        for stream in streams:
-            stream.cancel()
-        if streams:
-            await asyncio.wait(streams)
+        yield {"services": services}
 
 
 async def answer(opened: AbstractAsyncContextManager[State], scope: Scope, receive: Receive, send: Send) -> None:

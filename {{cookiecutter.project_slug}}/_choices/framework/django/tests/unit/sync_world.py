@@ -38,6 +38,13 @@ def settles(tenant: str) -> int:
     return hold.cost
 
 
+def overruns(tenant: str) -> int:
+    """A call that used ten times what the tenant has: its cost, as far as it is known when it ends."""
+    with guard_sync.hold(work_for(tenant)) as hold:
+        hold.add(Usage(2_000_000, 0))
+    return hold.cost
+
+
 def fails_midway(tenant: str) -> int:
     try:
         with guard_sync.hold(work_for(tenant)) as hold:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,19 @@ def test_a_commit_that_failed_is_settled_before_the_process_ends(installed: App,
     tenant = installed.add_tenant("1.00")["id"]
     emulator.fault("drop_before", "commit")
     assert outcome(installed, "settles", tenant) == settled(emulator, tenant) > 0
+
+
+def test_what_a_later_try_of_the_commit_leaves_uncharged_is_told_by_the_record_of_the_call(
+    installed: App, emulator: Emulator
+) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    emulator.fault("drop_before", "commit")
+    cost = outcome(installed, "overruns", tenant)
+    charged = settled(emulator, tenant)
+    with closing(sqlite3.connect(installed.folder / "app.sqlite3")) as database:
+        noted = database.execute("SELECT cost, uncharged FROM calls WHERE tenant = ?", [tenant]).fetchall()
+    assert noted == [(charged, cost - charged)]
+    assert cost > charged == 100_000_000
 
 
 def test_an_outage_is_told_as_one(installed: App, emulator: Emulator) -> None:

@@ -2,12 +2,13 @@
 
 It needs no event loop, and keeps nothing but a pool of connections for each process: safe in threads and after a fork.
 What Cycles did not take is tried again by the SDK in threads, which end before the process does; what is left after
-that lies in the journal and is settled by the serving app. It fails closed, whatever BUDGET_FAIL_OPEN says.
+that lies in the journal and is settled by the serving app. It fails closed, whatever BUDGET_FAIL_OPEN says: a process
+counts what it has served in an outage, and every new process of a worker would begin with the whole limit.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import structlog
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, close_old_connections
 from pydantic import BaseModel
 from runcycles import CyclesClient, CyclesConfig, CyclesProtocolError, CyclesResponse
 
@@ -26,7 +27,7 @@ from ..tenants.models import TenantRow
 from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
-from .clients import CAPPED, plain
+from .clients import CAPPED, event_of, note_uncharged, plain, settlement_of, unless_frozen
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
 from .live import LiveHolds
 from .subject import subject_of
@@ -100,13 +101,26 @@ class SyncClient(CyclesClient):
             reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
             if reserved:
                 response = super().commit_reservation(reservation_id, {**plain(request), "actual": reserved})
+        self._amend(reservation_id, plain(request), response)
         self.settled = response
+        return response
+
+    def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """As `TenantClient.create_event`."""
+        body = event_of(request)
+        response = unless_frozen(super().create_event(body))
+        self._amend(settlement_of(body), body, response)
         return response
 
     def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         self.settling()
         self.settled = super().release_reservation(reservation_id, request)
         return self.settled
+
+    def _amend(self, settlement: str, body: dict[str, Any], response: CyclesResponse) -> None:
+        """The call's own record tells it by itself, unless this is the SDK trying again in a thread."""
+        if amendment := note_uncharged(self._tenant, settlement, body, response):
+            _write(lambda: CallRow.amend(amendment))
 
     def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
@@ -146,16 +160,21 @@ def refused(held: Hold, client: SyncClient, started: float) -> Problem:
 def book(held: Hold, client: SyncClient, started: float) -> None:
     """Read what was charged from the engine's answers, and note the call."""
     held.settled_by(client.reserved, client.settled)
-    if held.uncharged:
-        log.warning("spend not taken by the ledger", tenant=held.work.caller.tenant, microcents=held.uncharged)
     _note(held, started, client.reserved.get_body_attribute("reservation_id") if client.reserved else None)
 
 
 def _note(held: Hold, started: float, reservation_id: str | None = None) -> None:
+    row = CallRow.of(held.record(started, reservation_id))
+    _write(lambda: row.save(force_insert=True))
+
+
+def _write(write: Callable[[], None]) -> None:
     try:
-        CallRow.of(held.record(started, reservation_id)).save(force_insert=True)
+        write()
     except DatabaseError:
         log.exception("call not written")  # for display only: no reason to fail
+    finally:
+        close_old_connections()  # the SDK's threads are nobody's request
 
 
 def _config_of(tenant: str) -> CyclesConfig:

@@ -3,6 +3,7 @@
 from django.db import models
 
 from ..database import Row
+from .record import Amendment
 
 
 class CallRow(Row):
@@ -30,3 +31,9 @@ class CallRow(Row):
 
     def __str__(self) -> str:
         return self.id
+
+    @classmethod
+    def amend(cls, amendment: Amendment) -> None:
+        """Write down what no ledger took of a call's cost, if its record does not tell already."""
+        theirs = cls.objects.filter(tenant=amendment.tenant, reservation_id=amendment.reservation_id, uncharged=0)
+        theirs.update(uncharged=amendment.uncharged, cost=models.F("cost") - amendment.uncharged)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db.models import Count, F, Q, Subquery, Sum
+from django.db.models import Count, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..database import in_database
@@ -51,9 +51,7 @@ class CallStore:
 
     @in_database
     def amend(self, amendment: Amendment) -> None:
-        """Write down what no ledger took of a call's cost, if its record does not tell already."""
-        theirs = CallRow.objects.filter(tenant=amendment.tenant, reservation_id=amendment.reservation_id, uncharged=0)
-        theirs.update(uncharged=amendment.uncharged, cost=F("cost") - amendment.uncharged)
+        CallRow.amend(amendment)
 
     @in_database
     def prune(self, keep_newest: int, older_than: datetime) -> None:

@@ -1,16 +1,14 @@
 """The example feature's routes. To add a guarded route of your own, add one here like `summarize`."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
 from ..budget.guard import Hold, Work
-from ..dependencies import ApiRequest, paid, services_of, state_of
+from ..dependencies import ApiRequest, paid, services_of
 from ..handlers import request_id_of
 from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
@@ -36,8 +34,7 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
         return answered(await services.chat.complete(work))
     events = services.chat.stream(work)
     first, hold = await anext(events)  # what fails before the first delta is a plain problem
-    sent = _sent(first, events, work.request_id)
-    return EventStream(sent, state_of(request)["streams"], headers=budget_header(hold.remaining))
+    return EventStream(_sent(first, events, work.request_id), headers=budget_header(hold.remaining))
 
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
@@ -69,27 +66,17 @@ def answered(answer: Answer) -> JsonResponse:
 
 
 class EventStream(StreamingHttpResponse):
-    """Server-sent events. Closes its generator however it ends: Django leaves that to the garbage collector.
+    """Server-sent events. Closes its generator however it ends: Django leaves that to the garbage collector."""
 
-    While it is being sent, the task that does it is in `streams`.
-    """
-
-    def __init__(self, events: AsyncGenerator[bytes], streams: set[asyncio.Task[Any]], headers: dict[str, str]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
         self._events = events
-        self._streams = streams
         headers = {"X-Accel-Buffering": "no", **headers}
         super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (it runs in one)
-        self._streams.add(task)
-        try:
-            async with aclosing(self._events) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._streams.discard(task)
+        async with aclosing(self._events) as events:
+            async for event in events:
+                yield event
 
 
 async def _sent(first: Event, events: AsyncGenerator[tuple[Event, Hold]], request_id: str) -> AsyncGenerator[bytes]:
