@@ -1,6 +1,8 @@
 """The model provider fails, lies or falls silent: what was used is charged, nothing used is released."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ from .test_chat import server_sent
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello, vendor"}  # 13 bytes, so 4 tokens by our count
+HELD = (13 + 8 + 16) * INPUT + 100 * OUTPUT
 CALLS = [
     pytest.param("/api/chat", HELLO, id="plain"),
     pytest.param("/api/chat", {**HELLO, "stream": True}, id="stream"),
@@ -27,9 +30,20 @@ def vendor() -> Iterator[Vendor]:
 
 
 @pytest.fixture(scope="module")
-def serving(installed: App, vendor: Vendor) -> Iterator[App]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the app says."""
+    return tmp_path_factory.mktemp("provider") / "log"
+
+
+def logged(log: Path, *words: str) -> bool:
+    return any(all(word in line for word in words) for line in log.read_text().splitlines())
+
+
+@pytest.fixture(scope="module")
+def serving(installed: App, vendor: Vendor, log: Path) -> Iterator[App]:
     settings = {"LLM_PROVIDER": "openai", "OPENAI_API_KEY": "not-a-key", "OPENAI_BASE_URL": vendor.url}
-    with installed.serving(**settings, LLM_MODEL=MODEL, LLM_READ_TIMEOUT="1", LLM_MAX_TOKENS="100") as app:
+    settings |= {"LLM_MODEL": MODEL, "LLM_READ_TIMEOUT": "1", "LLM_MAX_TOKENS": "100"}
+    with replace(installed, log=log).serving(**settings) as app:
         yield app
 
 
@@ -93,6 +107,15 @@ def test_a_provider_that_never_began_costs_nothing_and_is_asked_once(
     assert vendor.requests == asked + 1
 
 
+def test_of_a_request_that_timed_out_the_log_tells_what_the_vendor_may_bill_at_most(
+    serving: App, vendor: Vendor, payer: Payer, log: Path
+) -> None:
+    vendor.answer = Reply.hang
+    assert_problem(post(serving, payer), 502, "provider_error")
+    told = ("model provider failed", "kind=timeout", f"may_be_billed_microcents={HELD} ")
+    wait_until(lambda: logged(log, *told), 2, "told in the log")
+
+
 @pytest.mark.parametrize(
     ("usage", "tokens"), [(None, (4, 3)), ((9, 5), (9, 5))], ids=["before it told its usage", "after it told its usage"]
 )
@@ -147,8 +170,7 @@ def test_a_model_without_a_price_costs_all_that_was_held_and_never_nothing(
 
     vendor.answer = answers
     cost = streamed(serving, payer)[-1][1]["cost"] if stream else post(serving, payer).json()["cost"]
-    held = (13 + 8 + 16) * INPUT + 100 * OUTPUT
-    assert payer.spent() == cost["amount"] == held
+    assert payer.spent() == cost["amount"] == HELD
 
 
 def test_a_stated_price_holds_for_models_that_the_table_does_not_list(
@@ -161,7 +183,7 @@ def test_a_stated_price_holds_for_models_that_the_table_does_not_list(
 
 
 def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
-    serving: App, vendor: Vendor, emulator: Emulator
+    serving: App, vendor: Vendor, emulator: Emulator, log: Path
 ) -> None:
     poor = Payer(serving.add_tenant("0.001"), emulator)
     before = serving.metric("budget_uncharged_microcents_total")
@@ -171,6 +193,8 @@ def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
     assert answer.json()["cost"]["amount"] == poor.spent() == 100_000
     uncharged = 1_000 * (INPUT + OUTPUT) - 100_000
     assert serving.metric("budget_uncharged_microcents_total") == before + uncharged
+    told = ("spend not taken by the ledger", f"tenant={poor.id}", f"microcents={uncharged} ")
+    wait_until(lambda: logged(log, *told), 2, "told in the log")
     problem = assert_problem(post(serving, poor), 402, "overdraft_limit_exceeded")
     assert problem["scope"] == scope_of(poor.id)
     wait_until(lambda: page_of(serving, poor, "not taken by the budget"), 5, "shown on the dashboard")
