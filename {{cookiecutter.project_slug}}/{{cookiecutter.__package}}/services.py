@@ -1,10 +1,7 @@
 """Everything that the requests of one process share: opened once, closed once, whatever the framework."""
 
 import asyncio
-import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from types import FrameType
+from contextlib import AsyncExitStack
 from typing import Self
 
 import structlog
@@ -26,6 +23,7 @@ from .dashboard.watch import Watch
 from .llm.providers import make_provider
 from .readiness import Readiness
 from .settings import Settings
+from .stopping import uncut, when_told_to_stop
 from .tenants.identity import Identity
 from .tenants.registry import Registry
 
@@ -104,7 +102,7 @@ class Services:
 
     async def _stamp_once(self) -> None:
         try:
-            await self.identity.flush()
+            await uncut(self.identity.flush())
         except Exception:
             log.exception("when keys were last used is not written down")
 
@@ -125,28 +123,3 @@ class Services:
                 await self.journal.settle(older_than=0.0)
         except TimeoutError:
             log.warning("commits are left in the journal for the next start", count=self.journal.backlog().count)
-
-
-def when_told_to_stop(tell: Callable[[], None]) -> None:
-    """Have `tell` called in this event loop on SIGTERM and SIGINT, besides what the server does then.
-
-    uvicorn cuts what runs too long, and tells the application after it; granian lets every answer end, however long it
-    takes. Nothing happens where signals are not the server's: in a thread, or under one that has no handlers.
-    """
-    loop = asyncio.get_running_loop()
-
-    def chained(number: int) -> None:
-        before = signal.getsignal(number)
-        if not callable(before):
-            return
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell)
-            before(number, frame)
-
-        signal.signal(number, handle)
-
-    with suppress(ValueError):  # not the main thread
-        chained(signal.SIGTERM)
-        chained(signal.SIGINT)

@@ -3,6 +3,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 
 from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
+from {{ cookiecutter.__package }}.stopping import uncut
 
 from .stories import Opened
 
@@ -47,6 +48,22 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
             assert [call.id for call in await store.latest(None, 10)] == ["5", "4", "3"]
             await store.prune(keep_newest=3, older_than=calls[5].at)
             assert await store.latest(None, 10) == [calls[5]]
+
+    asyncio.run(story())
+
+
+def test_a_write_that_is_cut_anywhere_is_done_whole_and_leaves_the_database_unlocked(opened: Opened) -> None:
+    times = 40
+
+    async def story() -> None:
+        async with opened() as (_, store):
+            for number in range(times):
+                cut = asyncio.create_task(uncut(store.insert([dataclasses.replace(CALL, id=f"cut-{number}")])))
+                await asyncio.sleep(0.0002 * number)
+                cut.cancel()
+                await asyncio.wait([cut])
+                await store.insert([dataclasses.replace(CALL, id=f"next-{number}")])  # waits for no lock
+            assert len(await store.latest(None, 1_000)) == 2 * times
 
     asyncio.run(story())
 

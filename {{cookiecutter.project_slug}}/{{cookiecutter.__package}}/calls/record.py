@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from ..stopping import uncut
+
 log = structlog.get_logger(__name__)
 
 MOST_WAITING = 10_000
@@ -125,7 +127,7 @@ class CallLog:
         while True:
             await self._filled.wait()
             await asyncio.sleep(BATCH_EVERY_S)
-            await self.flush()
+            await uncut(self.flush())
 
     async def flush(self) -> None:
         """Write what waits; once an hour drop what is too old. What a failing database did not take is tried again."""

@@ -10,6 +10,7 @@ import structlog
 
 from ..budget.balances import Amounts, Balances
 from ..metrics import CROSSINGS
+from ..stopping import uncut
 from .charts import THRESHOLDS
 from .records import SHORTEST_RATE_S, HourlyBalance, Standing
 from .store import DashboardStore
@@ -40,10 +41,10 @@ class Sampler:
         while True:
             await asyncio.sleep(EVERY_S)
             try:
-                await self.flush()
+                await uncut(self.flush())
                 if time.monotonic() >= self._next_prune:
                     self._next_prune = time.monotonic() + PRUNE_EVERY_S
-                    await self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS)
+                    await uncut(self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS))
             except Exception:
                 log.exception("balances not written, trying again", waiting=len(self._balances.changed))
 
