@@ -104,6 +104,7 @@ def test_what_is_no_json_is_422(api: httpx.Client, acme: dict[str, str]) -> None
     answers = {name: api.post(CHAT, content=body, headers={**acme, **JSON}) for name, body in NOT_JSON.items()}
     for answer in answers.values():
         assert_problem(answer, 422, "invalid_request")
+    assert answers["cut short"].json()["detail"] == "The body is not JSON."
 
 
 def test_what_is_not_asked_for_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
@@ -113,7 +114,8 @@ def test_what_is_not_asked_for_is_422(api: httpx.Client, acme: dict[str, str]) -
 
 
 def test_a_model_that_is_not_offered_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
-    assert_problem(api.post(CHAT, json={**HELLO, "model": "gpt-0"}, headers=acme), 422, "unknown_model")
+    problem = assert_problem(api.post(CHAT, json={**HELLO, "model": "gpt-0"}, headers=acme), 422, "unknown_model")
+    assert problem["detail"].startswith("Offered are: ")
 
 
 def test_two_tenant_headers_are_422(api: httpx.Client, acme: dict[str, str]) -> None:

@@ -87,6 +87,7 @@ def test_the_dashboard_sorts_sums_and_writes_on_postgresql(migrated: App) -> Non
         assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
         assert sign_in(operator, "otto", password).status_code == 303
         assert "Blocked: too little left" in operator.get(f"/dashboard/tenants/{tenant}").text
+        wait_until(lambda: tenant in operator.get("/dashboard/?show=attention").text, what="the sample in the database")
         for sort in ("name", "left", "spent", "reserved", "remaining", "burn", "runs_out"):
             page = operator.get("/dashboard/", params={"sort": sort, "order": "desc", "show": "attention", "q": "T-"})
             assert tenant in page.text, sort

@@ -138,7 +138,7 @@ def request_to_model(
     model = model or settings.llm_model
     most = settings.llm_max_tokens
     if model not in settings.models:
-        raise Problem("unknown_model")
+        raise Problem("unknown_model", f"Offered are: {', '.join(settings.models)}.")
     if max_tokens is not None and max_tokens > most:
         raise Problem("invalid_request", f"max_tokens may be {most} at most.")
     return Request(model, messages, max_tokens or most)

@@ -60,7 +60,8 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return ProblemResponse(Problem(code_of_status(error.status_code)), request)
+    detail = "The body is not JSON." if error.status_code == 400 else None  # ninja's only one
+    return ProblemResponse(Problem(code_of_status(error.status_code), detail), request)
 
 
 def _unexpected(request: HttpRequest, error: BaseException | None) -> HttpResponse:
