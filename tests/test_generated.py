@@ -111,6 +111,28 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+SERVED = {"fastapi": "main", "django": "asgi"}
+IMPORTED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules)"
+
+
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_with_its_extra_a_project_traces_requests_and_nothing_of_it_is_imported_unless_asked_for(
+    set_up: Bake, answers: Answers
+) -> None:
+    project = set_up(**answers)
+    wanted = f"from {project.package.name}.tracing import wanted; print(wanted())"
+    collector = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"
+    said = project.run("env", collector, ".venv/bin/python", "-c", wanted)
+    assert "the extra `otel` is not installed" in said
+    assert said.split()[-1] == "False"
+    project.run(UV, "sync", "--quiet", "--extra", "otel")
+    served = f"{project.package.name}.{SERVED[answers['framework']]}"
+    python = ("env", "APP_ENV=development", f"SECRET_KEY={'x' * 32}", ".venv/bin/python")
+    assert "opentelemetry.sdk" not in project.run(*python, "-c", IMPORTED, served)
+    shutil.copy(ROOT / "tests/tracing/traces.py", project.path / "tests/behaviour/test_traces.py")
+    project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_traces.py")
+
+
 @pytest.mark.matrix
 @pytest.mark.parametrize("answers", shown(pairwise(CHOICES)))
 def test_a_project_of_every_pair_of_answers_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
@@ -140,6 +162,7 @@ def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(
 ) -> None:
     """The refused names are a list in the hook; this holds it against what is really installed."""
     project = set_up(**answers)
+    project.run(UV, "sync", "--quiet", "--extra", "otel")
     names = set(project.run(".venv/bin/python", "-c", LIST_INSTALLED).split())
     refused = set((template / "hooks/pre_gen_project.py").read_text().split()) | sys.stdlib_module_names
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}

@@ -8,32 +8,33 @@ import httpx
 import pytest
 
 from .browsing import browser, sign_in
-from .running import ACME, GLOBEX, LIVE, App, Emulator, installed_app, run_emulator
+from .live import LIVE, TAG
+from .running import ACME, ADDED, GLOBEX, App, Emulator, installed_app, run_emulator
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """One for all; in the live suite the Cycles that the environment names."""
     if LIVE:
-        yield Emulator(os.environ["CYCLES_BASE_URL"].rstrip("/"), os.environ["CYCLES_ADMIN_URL"].rstrip("/"))
+        cycles = Emulator(os.environ["CYCLES_BASE_URL"].rstrip("/"), os.environ["CYCLES_ADMIN_URL"].rstrip("/"))
+        yield cycles
+        for tenant in ADDED:  # leave nothing there that could spend
+            if TAG in tenant:
+                cycles.close(tenant)
         return
     with run_emulator(tmp_path_factory.mktemp("emulator")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> Iterator[App]:
+def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> App:
     """The app, set up with the tenants `acme` and `globex` and an operator, not serving."""
     app = installed_app(tmp_path_factory.mktemp("app"), emulator.url)
     app.add_tenant("5.00", ACME)
     app.add_tenant("5.00", GLOBEX)
     app.operator |= {"username": "olga", "password": secrets.token_urlsafe(12)}
     app.done("operators", "add", "olga", "--password-stdin", stdin=app.operator["password"])
-    yield app
-    if LIVE:  # leave nothing there that could spend
-        for tenant in app.done("tenants", "list")["tenants"]:
-            if tenant["status"] != "closed":
-                app.done("tenants", "close", tenant["tenant"], "--force")
+    return app
 
 
 @pytest.fixture(scope="session")

@@ -22,15 +22,15 @@ import dev_identity
 import dev_tenancy
 
 from .commands import run_module
-from .places import subject_of
+from .live import LIVE, TAG
+from .places import OWN, subject_of
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "{{ cookiecutter.__package }}"
-LIVE = os.environ.get("LIVE") == "1"
-"""The live suite: Cycles stands at CYCLES_BASE_URL, and its tenants get names that are new each time."""
-TAG = f"-{secrets.token_hex(4)}" if LIVE else ""
 ACME, GLOBEX = f"acme{TAG}", f"globex{TAG}"
 ADMIN_KEY = os.environ["CYCLES_ADMIN_API_KEY"] if LIVE else "admin-key-of-the-tests"
+ADDED: set[str] = set()
+"""The Cycles tenants of those that were added."""
 # no other setting of ours; what is imported comes from here, whatever is installed
 STARTED_WITH = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
 # One for all, for httpx.get makes a client, and with it a TLS context: 35 ms. No connection outlives its answer.
@@ -126,6 +126,11 @@ class Emulator:
     def live_holds(self, tenant: str) -> int:
         return len(self._read(f"{self.url}/v1/reservations", status="ACTIVE", **subject_of(tenant))["reservations"])
 
+    def close(self, cycles_tenant: str) -> None:
+        """For ever: its keys are revoked, its ledgers closed. Whether there is one does not matter."""
+        url = f"{self.admin_url}/v1/admin/tenants/{cycles_tenant}"
+        HTTP.patch(url, json={"status": "CLOSED"}, headers={"X-Admin-API-Key": ADMIN_KEY})
+
     def _read(self, url: str, **query: str) -> Any:
         answer = httpx.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
         answer.raise_for_status()
@@ -160,6 +165,8 @@ class App:
     log: Path | None = None
 
     def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        if arguments[:2] == ("tenants", "add"):
+            ADDED.add(subject_of(arguments[2])["tenant"])
         return run_module(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
 
     def done(self, *arguments: str, stdin: str = "") -> Any:
@@ -206,6 +213,7 @@ def installed_app(folder: Path, cycles_url: str, **more: str) -> App:
         "METRICS_TOKEN": secrets.token_urlsafe(32),
         **dev_identity.environment(),
         **dev_tenancy.environment(),
+        **OWN,
         "CYCLES_BASE_URL": cycles_url,
         "CYCLES_ADMIN_URL": os.environ["CYCLES_ADMIN_URL"] if LIVE else cycles_url,
         "CYCLES_ADMIN_API_KEY": ADMIN_KEY,

@@ -19,6 +19,7 @@ class Readiness:
         self._registry = registry
         self._clients = clients
         self._journal_dir = journal_dir
+        self._is_migrated = False
         self._checks: dict[str, str] = {}
         self._checked_at = float("-inf")
         self._turn = asyncio.Lock()
@@ -35,9 +36,10 @@ class Readiness:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._registry.ready()
+                self._is_migrated = self._is_migrated or await self._registry.is_migrated()
         except Exception as error:  # noqa: BLE001  (whatever it is, the database does not serve)
             return f"unreachable ({type(error).__name__})"
-        return "ok"
+        return "ok" if self._is_migrated else "not migrated"
 
     async def _cycles(self) -> str:
         try:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from ..browsing import LOGIN, browser, hidden_fields, sign_in
+from ..live import TAG
 from ..running import ACME, GLOBEX, App, Emulator, wait_until
 
 
@@ -151,7 +152,7 @@ def test_an_unknown_tenant_is_a_page_for_browsers_and_a_problem_for_others(opera
 
 
 def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
-    app.done("tenants", "add", "marked-up", "--name", "<b>Bold</b> & 'Sons'", "--budget", "1.00")
+    app.done("tenants", "add", f"marked-up{TAG}", "--name", "<b>Bold</b> & 'Sons'", "--budget", "1.00")
     page = operator.get("/dashboard/", params={"q": "marked-up"}).text
     assert "&lt;b&gt;Bold&lt;/b&gt; &amp; " in page
     assert "<b>" not in page

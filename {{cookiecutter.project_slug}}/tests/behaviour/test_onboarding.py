@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from ..live import TAG
 from ..places import ONBOARDING, subject_of
 from ..running import (
     ACME,
     ADMIN_KEY,
     PACKAGE,
-    TAG,
     App,
     Emulator,
     process,
@@ -169,7 +169,7 @@ def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_
 def test_onboarding_whose_request_does_not_arrive_is_completed_by_the_same_again(
     installed: App, emulator: Emulator, requests: int
 ) -> None:
-    tenant, earlier = f"cut-{requests}", count()
+    tenant, earlier = f"cut-{requests}{TAG}", count()
     command = ("tenants", "add", tenant, "--name", "Cut", "--budget", "5.00")
     with relayed(installed, lambda _, send: send() if next(earlier) < requests else None) as harmed:
         assert refusal(harmed, *command) == "admin_silent"

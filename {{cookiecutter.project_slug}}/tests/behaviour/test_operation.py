@@ -31,6 +31,15 @@ def test_it_is_alive_and_ready(api: httpx.Client) -> None:
     assert ready.json() == {"checks": {"database": "ok", "cycles": "ok", "journal": "ok"}}
 
 
+def test_it_is_not_ready_before_its_migrations_have_run_and_is_after(installed: App, tmp_path: Path) -> None:
+    fresh = {"DATABASE_URL": f"sqlite:///{tmp_path / 'fresh.sqlite3'}"}
+    with installed.serving(**fresh) as serving:
+        ready = httpx.get(f"{serving.url}/readyz")
+        assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "not migrated")
+        assert App(installed.folder, installed.environment | fresh).cli("migrate").returncode == 0
+        wait_until(lambda: httpx.get(f"{serving.url}/readyz").status_code == 200, 5)
+
+
 def test_metrics_are_for_who_has_the_token(app: App, api: httpx.Client, acme: dict[str, str]) -> None:
     api.post("/api/chat", json=HELLO, headers=acme)
     assert_problem(api.get("/metrics"), 401, "unauthenticated")

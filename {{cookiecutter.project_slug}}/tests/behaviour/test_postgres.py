@@ -49,7 +49,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator, datab
 
 def test_tenants_are_kept_and_served_from_postgresql(migrated: App, emulator: Emulator) -> None:
     tenant = migrated.add_tenant("2.00")
-    fund = ("tenants", "fund", tenant["id"], "--credit", "1.00", "--reference", "invoice 7")
+    fund = ("tenants", "fund", tenant["id"], "--credit", "1.00", "--reference", f"{tenant['id']} 7")
     assert [migrated.done(*fund)["credited"] for _ in range(2)] == [True, False]
     assert emulator.ledger(tenant["id"])["allocated"] == 3 * USD
     for verb in ("suspend", "resume"):

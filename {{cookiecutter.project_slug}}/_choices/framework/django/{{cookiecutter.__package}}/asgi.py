@@ -11,8 +11,13 @@ django = get_asgi_application()  # first: what follows imports models
 
 from . import lifespan  # noqa: E402
 from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
+from .tracing import UNTRACED, wanted  # noqa: E402
 
-_served = Edge(cast(App, django), settings.ENV)
+_served: App = Edge(cast(App, django), settings.ENV)
+if wanted():
+    from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+
+    _served = OpenTelemetryMiddleware(_served, excluded_urls=",".join(UNTRACED), exclude_spans=["receive", "send"])
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ from .edge import Receive, Scope, Send
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry
+from .tracing import tracing
 
 
 class State(TypedDict):
@@ -24,7 +25,7 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
     if faults := settings.faults():
         raise RuntimeError("refusing to start:\n" + "\n".join(faults))
-    async with Services(settings, Registry(), CallStore(), DashboardStore()) as services:
+    async with tracing(), Services(settings, Registry(), CallStore(), DashboardStore()) as services:
         yield {"services": services}
 
 

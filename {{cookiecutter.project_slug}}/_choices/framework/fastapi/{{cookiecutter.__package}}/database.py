@@ -97,10 +97,12 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     async def is_migrated(self) -> bool:
-        """Whether the tables are those of the newest migration."""
+        """Whether all migrations of this version have run; those of a later one only add to the tables."""
         async with self._engine.connect() as connection:
             current = await connection.run_sync(_heads)
-        return set(current) == set(ScriptDirectory(str(MIGRATIONS)).get_heads())
+        scripts = ScriptDirectory(str(MIGRATIONS))
+        earlier = {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
+        return bool(current) and earlier.isdisjoint(current)
 
     async def run_sync(self, work: Callable[[Connection], None]) -> None:
         """Do `work` on a plain connection: what Alembic needs."""

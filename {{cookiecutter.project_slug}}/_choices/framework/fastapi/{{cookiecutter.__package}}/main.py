@@ -25,6 +25,7 @@ from .middleware import Sessions
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry
+from .tracing import UNTRACED, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> FastAPI:
         if faults := settings.faults():
             raise RuntimeError("refusing to start:\n" + "\n".join(faults))
         async with (
+            tracing(),
             Database(settings.database_url) as database,
             Services(settings, Registry(database), CallStore(database), DashboardStore(database)) as services,
         ):
@@ -51,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lifespan,
+        telemetry={"exclude": lambda scope: scope["path"] in UNTRACED},
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,

@@ -3,6 +3,9 @@
 SETTINGS = {"TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv"}
 """Those of the tenancy as production takes them."""
 
+OWN: dict[str, str] = {}
+"""What the tests set otherwise than development: nothing."""
+
 ONBOARDING = 5
 """How many requests to the admin server it makes."""
 

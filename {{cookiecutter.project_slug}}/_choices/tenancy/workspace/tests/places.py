@@ -1,8 +1,13 @@
 """What a tenant is to Cycles, for the tests: a workspace in the one Cycles tenant."""
 
-CYCLES_TENANT = "{{ cookiecutter.project_slug }}-dev"
+from .live import TAG
+
+CYCLES_TENANT = f"{{ cookiecutter.project_slug }}-dev{TAG}"
 SETTINGS = {"CYCLES_TENANT": CYCLES_TENANT, "CYCLES_API_KEY": "cyc_live_0123456789"}
 """Those of the tenancy as production takes them."""
+
+OWN = {"CYCLES_TENANT": CYCLES_TENANT}
+"""What the tests set otherwise than development."""
 
 ONBOARDING = 2
 """How many requests to the admin server it makes."""

@@ -33,6 +33,7 @@ class Registry:
 
     @in_database
     def is_migrated(self) -> bool:
+        """Whether all migrations of this version have run; those of a later one only add to the tables."""
         executor = MigrationExecutor(connection)
         return not executor.migration_plan(executor.loader.graph.leaf_nodes())
 

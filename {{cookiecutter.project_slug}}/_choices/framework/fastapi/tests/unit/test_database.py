@@ -1,13 +1,35 @@
+import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.__package }}.database import driver_url
+from {{ cookiecutter.__package }}.database import MIGRATIONS, Database, driver_url
 from {{ cookiecutter.__package }}.migrate import drift
 
 
 def test_the_migrations_make_the_tables_that_the_models_want() -> None:
     assert drift() is None
+
+
+NEWEST = max(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+
+
+@pytest.mark.parametrize(("revision", "serves"), [(None, False), ("0001", False), (NEWEST, True), ("9999", True)])
+def test_a_version_serves_on_its_own_tables_and_on_those_of_a_later_one(
+    tmp_path: Path, revision: str | None, *, serves: bool
+) -> None:
+    path = tmp_path / "app.sqlite3"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE alembic_version (version_num)")
+        database.execute("INSERT INTO alembic_version SELECT ?1 WHERE ?1 IS NOT NULL", [revision])
+
+    async def is_migrated() -> bool:
+        async with Database(f"sqlite:///{path}") as opened:
+            return await opened.is_migrated()
+
+    assert asyncio.run(is_migrated()) is serves
 
 
 @pytest.mark.parametrize(

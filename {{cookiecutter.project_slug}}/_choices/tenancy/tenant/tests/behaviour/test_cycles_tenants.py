@@ -7,6 +7,7 @@ from itertools import chain
 import httpx
 import pytest
 
+from ..live import TAG
 from ..running import App, Emulator, run_emulator, wait_until
 from .test_onboarding import Send, live_keys, make_old, refusal, relayed, status
 from .test_refusals import CHAT, HELLO, PAID, admin, assert_problem
@@ -23,12 +24,13 @@ def test_two_that_onboard_a_tenant_at_the_same_moment_end_in_one_live_key(
             both.wait()  # each has a key, and none has stored it
         return answer
 
-    command = ("tenants", "add", "twice", "--name", "Twice", "--budget", "5.00")
+    twice = f"twice{TAG}"
+    command = ("tenants", "add", twice, "--name", "Twice", "--budget", "5.00")
     with relayed(app, meddle) as harmed, ThreadPoolExecutor() as runs:
         answers = list(runs.map(lambda _: harmed.done(*command), range(2)))
     (told,) = (answer["api_key"] for answer in answers if answer["created"])
-    assert len(live_keys(emulator, "twice")) == 1
-    assert status(api, {"headers": app.headers("twice", told)}) == 200
+    assert len(live_keys(emulator, twice)) == 1
+    assert status(api, {"headers": app.headers(twice, told)}) == 200
 
 
 def test_no_call_fails_and_no_settlement_is_lost_while_the_cycles_key_is_rotated(

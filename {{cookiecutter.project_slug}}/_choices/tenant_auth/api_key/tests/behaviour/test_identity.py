@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from ..live import TAG
 from ..places import ONBOARDING
 from ..running import ACME, GLOBEX, App, wait_until
 from .test_onboarding import kill, refusal, status
@@ -12,7 +13,7 @@ from .test_refusals import CHAT, HELLO, assert_problem
 
 
 def test_onboarding_shows_a_key_once(installed: App) -> None:
-    command = ("tenants", "add", "shown-once", "--name", "N", "--budget", "1.00")
+    command = ("tenants", "add", f"shown-once{TAG}", "--name", "N", "--budget", "1.00")
     assert installed.done(*command)["api_key"].startswith("rck_")
     assert installed.done(*command)["api_key"] is None
 
@@ -21,7 +22,7 @@ def test_onboarding_shows_a_key_once(installed: App) -> None:
 def test_onboarding_that_was_killed_shows_the_one_live_key_when_it_is_completed(
     app: App, api: httpx.Client, requests: int
 ) -> None:
-    tenant = f"key-killed-{requests}"
+    tenant = f"key-killed-{requests}{TAG}"
     command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
     kill(app, requests, *command)
     key = app.done(*command)["api_key"]

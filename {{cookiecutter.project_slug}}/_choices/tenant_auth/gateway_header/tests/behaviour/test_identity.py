@@ -3,14 +3,15 @@
 import httpx
 import pytest
 
+from ..live import TAG
 from ..running import ACME, App
 from .test_refusals import CHAT, HELLO, assert_problem
 
 
 def test_onboarding_shows_no_key_and_there_are_no_commands_for_keys(installed: App) -> None:
-    added = installed.done("tenants", "add", "no-key", "--name", "N", "--budget", "1.00")
-    assert added == {"tenant": "no-key", "created": True, "api_key": None}
-    assert installed.cli("keys", "list", "no-key").returncode != 0
+    added = installed.done("tenants", "add", f"no-key{TAG}", "--name", "N", "--budget", "1.00")
+    assert added == {"tenant": f"no-key{TAG}", "created": True, "api_key": None}
+    assert installed.cli("keys", "list", f"no-key{TAG}").returncode != 0
 
 
 def test_the_gateway_may_change_its_secret_without_a_pause(installed: App, acme: dict[str, str]) -> None:

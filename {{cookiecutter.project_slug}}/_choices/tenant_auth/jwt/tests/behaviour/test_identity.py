@@ -14,6 +14,7 @@ from jwt.algorithms import RSAAlgorithm
 
 import dev_identity
 
+from ..live import TAG
 from ..running import ACME, GLOBEX, App, free_port
 from .test_onboarding import status
 from .test_refusals import CHAT, HELLO, assert_problem
@@ -56,9 +57,9 @@ class Signer:
 
 
 def test_onboarding_shows_no_key_and_there_are_no_commands_for_keys(installed: App) -> None:
-    added = installed.done("tenants", "add", "no-key", "--name", "N", "--budget", "1.00")
-    assert added == {"tenant": "no-key", "created": True, "api_key": None}
-    assert installed.cli("keys", "list", "no-key").returncode != 0
+    added = installed.done("tenants", "add", f"no-key{TAG}", "--name", "N", "--budget", "1.00")
+    assert added == {"tenant": f"no-key{TAG}", "created": True, "api_key": None}
+    assert installed.cli("keys", "list", f"no-key{TAG}").returncode != 0
 
 
 def test_a_tenant_header_that_disagrees_is_403(api: httpx.Client, acme: dict[str, str]) -> None:

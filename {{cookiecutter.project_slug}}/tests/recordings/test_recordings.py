@@ -1,4 +1,6 @@
-"""What the real servers answered (runtime 0.1.25.59, admin 0.1.25.55), replayed on the emulator, a test a scenario.
+"""What the real servers answered (runtime 0.1.25.59, admin 0.1.25.55): so answers the emulator, a test a scenario.
+
+In the live suite it is asked of what stands at CYCLES_BASE_URL and CYCLES_ADMIN_URL: what differs there is told.
 
 A step is one call with the status, body and headers of the answer. `${T}` and `${U}` are tenants made afresh; `save`
 binds a value of an answer to a name. `<uuid>`, `<ms>`, `<ttl>`, `<time>`, `<id>`, `<key>`, `<secret>` and `<any>` stand
@@ -7,14 +9,17 @@ for values that differ from run to run; all else must be equal, absent members i
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from .server import ADMIN_KEY, Server
+from ..live import LIVE, TAG
+from ..running import ADDED, ADMIN_KEY, Emulator, run_emulator
 
 UNORDERED = {"balances", "reservations"}
 PLACEHOLDERS = {
@@ -27,7 +32,7 @@ PLACEHOLDERS = {
 
 
 def scenarios() -> Iterator[Any]:
-    for file in sorted((Path(__file__).parent / "recordings").glob("*.json")):
+    for file in sorted(Path(__file__).parent.glob("*.json")):
         for scenario in json.loads(file.read_text()):
             yield pytest.param(scenario["steps"], id=f"{file.stem}: {scenario['name']}")
 
@@ -81,23 +86,51 @@ def in_order_of(expected: list[Any], actual: list[Any]) -> list[Any]:
     return ordered + left
 
 
+@pytest.fixture(scope="module")
+def cycles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """An emulator whose clock no other test goes by, or what stands there."""
+    if LIVE:
+        yield request.getfixturevalue("emulator")
+        return
+    with run_emulator(tmp_path_factory.mktemp("recordings")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30) as client:
+        yield client
+
+
+def pause(cycles: Emulator, ms: int) -> None:
+    if LIVE:
+        time.sleep(ms / 1000)
+    else:
+        cycles.control("clock", {"advance_ms": ms})
+
+
 @pytest.mark.parametrize("steps", [*scenarios()])
-def test_the_emulator_answers_as_the_real_server_did(server: Server, steps: list[dict[str, Any]]) -> None:
+def test_cycles_answers_as_the_real_server_did(
+    cycles: Emulator, http: httpx.Client, steps: list[dict[str, Any]]
+) -> None:
     tag = uuid.uuid4().hex[:10]
-    names = {"T": f"t{tag}", "U": f"u{tag}", "TAG": tag, "ADMIN": ADMIN_KEY}
+    names = {"T": f"t{tag}{TAG}", "U": f"u{tag}{TAG}", "TAG": tag, "ADMIN": ADMIN_KEY}
+    ADDED.update((names["T"], names["U"], names["T"] + "-"))
     for number, step in enumerate(steps, 1):
         if "sleep_ms" in step:
-            server.advance(step["sleep_ms"])
+            pause(cycles, step["sleep_ms"])
             continue
         content = json.dumps(bound(step["body"], names)) if "body" in step else step.get("raw")
         headers = bound(step.get("headers", {}), names)
         if content is not None:
             headers = {"Content-Type": "application/json"} | headers
-        answer = server.http.request(step["method"], bound(step["path"], names), content=content, headers=headers)
+        path = bound(step["path"], names)
+        url = (cycles.admin_url if path.startswith("/v1/admin") else cycles.url) + path
+        answer = http.request(step["method"], url, content=content, headers=headers)
         body = answer.json() if answer.content else None
-        for name, path in step.get("save", {}).items():
+        for name, place in step.get("save", {}).items():
             value = body
-            for part in path.split("."):
+            for part in place.split("."):
                 value = value[int(part)] if isinstance(value, list) else (value or {}).get(part)
             names[name] = str(value)
         found = [*differences(bound(step["answer"], names), body)]
