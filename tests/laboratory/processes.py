@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -239,12 +239,17 @@ class Installed:
         return done.stdout
 
     @asynccontextmanager
-    async def serving(self, server: str = "uvicorn", **settings: str) -> AsyncIterator[Serving]:
-        """The app served by `server`, with these settings on top; it is stopped as by its supervisor at the end."""
+    async def serving(
+        self, server: str = "uvicorn", log: Path | None = None, **settings: str
+    ) -> AsyncIterator[Serving]:
+        """The app served by `server`, with these settings on top; it is stopped as by its supervisor at the end.
+
+        What it says goes to `log`, or to our stderr.
+        """
         port = free_port()
         environment = self._environment | {"PORT": str(port)} | settings
         command = self._project.servers(port)[server]
-        process = start(command, self._project.path, environment)
+        process = start(command, self._project.path, environment, log)
         try:
             await ready(f"http://127.0.0.1:{port}/healthz", process)
             yield Serving(f"http://127.0.0.1:{port}", process)
@@ -260,9 +265,12 @@ class Tenant:
     headers: dict[str, str]
 
 
-def start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """What it says goes to our stderr."""
-    return subprocess.Popen(command, cwd=folder, env=environment)
+def start(
+    command: list[str], folder: Path, environment: dict[str, str], log: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """What it says goes to `log`, or to our stderr."""
+    with log.open("wb") if log else nullcontext() as stderr:
+        return subprocess.Popen(command, cwd=folder, env=environment, stderr=stderr)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -67,14 +67,14 @@ class TenantClient(AsyncCyclesClient):
 
     async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         body = plain(request)
-        self.reserved = await self._ask(RESERVATIONS, body)
-        if self.reserved.is_success and not self._held:
+        if not self._held:  # counted before it is asked for: the answer may come when nobody lives to count it
             self._held = body["estimate"]["amount"]
             self._clients.live.change(1, self._held)
+        self.reserved = await self._ask(RESERVATIONS, body)
         return self.reserved
 
     def settling(self) -> None:
-        """What is held is no longer lost if the process dies: the journal has its commit, or nothing was used of it."""
+        """What is held is no longer lost if the process dies: the journal has its commit, or it is none any more."""
         if self._held:
             self._clients.live.change(-1, -self._held)
             self._held = 0
@@ -94,8 +94,8 @@ class TenantClient(AsyncCyclesClient):
         return response
 
     async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        self.settling()
         self.settled = await self._post(f"{RESERVATIONS}/{reservation_id}/release", request)
+        self.settling()
         return self.settled
 
     async def extend_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:

@@ -81,10 +81,10 @@ class SyncClient(CyclesClient):
 
     def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         body = plain(request)
-        self.reserved = super().create_reservation(body)
-        if self.reserved.is_success and not self._held:
+        if not self._held:
             self._held = body["estimate"]["amount"]
             _live(os.getpid()).change(1, self._held)
+        self.reserved = super().create_reservation(body)
         return self.reserved
 
     def settling(self) -> None:
@@ -113,8 +113,8 @@ class SyncClient(CyclesClient):
         return response
 
     def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        self.settling()
         self.settled = super().release_reservation(reservation_id, request)
+        self.settling()
         return self.settled
 
     def _amend(self, settlement: str, body: dict[str, Any], response: CyclesResponse) -> None:
