@@ -61,8 +61,8 @@ async def kill_under_load(laboratory: Laboratory, log: Path, times: int) -> str:
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     return (
         f"{times} kills: {len(journalled)} commits were being settled and were settled once, the slowest {slowest:.1f} "
-        f"s after the start; {len(answered)} answered calls are charged; {len(cut)} holds of calls cut short expired, of "
-        f"{sum(cut)} microcents: the starts told of {told[0]}, of {told[1]} at most"
+        f"s after the start; {len(answered)} answered calls are charged; {len(cut)} holds of calls cut short expired, "
+        f"of {sum(cut)} microcents: the starts told of {told[0]}, of {told[1]} at most"
     )
 
 
