@@ -1,10 +1,95 @@
-"""What the framework's conftest.py gives to tests: a fresh database."""
+"""What tests of modules share: a fresh database, and all that one process serves with, over an emulator in its loop."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+import dev_identity
+import dev_tenancy
+from {{ cookiecutter.__package }}.calls.record import CallRecord
 from {{ cookiecutter.__package }}.calls.store import CallStore
+from {{ cookiecutter.__package }}.console import onboarding
+from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
+from {{ cookiecutter.__package }}.services import Services
+from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.registry import Registry
+
+from ..running import ADMIN_KEY
+from .embedded import Cycles, running_cycles, until
 
 Opened = Callable[[], AbstractAsyncContextManager[tuple[Registry, CallStore]]]
 """Opens a database that has all tables and no row."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The services of a process that runs no background tasks, and its Cycles."""
+
+    services: Services
+    cycles: Cycles
+
+    @property
+    def records(self) -> list[Path]:
+        """What lies in the journal."""
+        return [*self.services.settings.cycles_journal_dir.glob("*/*.json")]
+
+    async def settled(self) -> None:
+        """Wait until no hold lives and no commit waits."""
+        await until(lambda: not self.cycles.state.store.holds("status = 'ACTIVE'") and not self.records)
+
+    async def calls(self) -> list[CallRecord]:
+        """All that were written down, the newest first."""
+        await self.services.calls.flush()
+        return await self.services.store.latest(None, 1_000)
+
+
+Story = Callable[[World], Coroutine[Any, Any, None]]
+Tell = Callable[[Story], None]
+"""Runs a story in the one world of the test, whose tenant acme has 1 USD."""
+
+
+@asynccontextmanager
+async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> AsyncIterator[World]:
+    async with opened() as (registry, calls), running_cycles(folder) as cycles:
+        environment = {
+            **dev_identity.environment(),
+            **dev_tenancy.environment(),
+            "LLM_PROVIDER": "demo",
+            "LLM_MODEL": "demo-1",
+            "CYCLES_BASE_URL": cycles.url,
+            "CYCLES_ADMIN_URL": cycles.url,
+            "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
+            "CYCLES_JOURNAL_DIR": str(folder / "journal"),
+            "CYCLES_RETRY_INITIAL_DELAY": "0",
+            **more,
+        }
+        environment |= await asyncio.to_thread(dev_tenancy.account, environment)
+        settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
+        services = Services(settings, registry, calls, DashboardStore(*vars(calls).values()))
+        async with onboarding(settings, registry) as desk:
+            await desk.add("acme", "Acme", "1.00")
+        yield World(services, cycles)
+        await services.clients.aclose()
+        await services.provider.aclose()
+
+
+@pytest.fixture
+def tell(opened: Opened, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tell]:
+    """A test that parametrizes it indirectly gives settings."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        world = runner.run(stack.enter_async_context(opened_world(opened, tmp_path, getattr(request, "param", {}))))
+        yield lambda story: runner.run(story(world))
+        runner.run(stack.aclose())
+
+
+def value_of(metric: MetricWrapperBase) -> float:
+    """What a metric stands at; of a histogram, how often it was told."""
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return next(sample.value for sample in samples if "le" not in sample.labels)

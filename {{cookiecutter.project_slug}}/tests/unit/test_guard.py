@@ -1,99 +1,53 @@
-"""A small model of the guard, explored: a call that is cut at any await, while Cycles loses answers."""
+"""The guard over a real emulator: a call that is cut at any await, while Cycles loses answers, and what it tells."""
 
 import asyncio
-import json
-from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runcycles import CyclesConfig
+from runcycles import Caps
+from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.budget.clients import Clients
-from {{ cookiecutter.__package }}.budget.fail_open import FailOpen
-from {{ cookiecutter.__package }}.budget.guard import Guard, Hold, Work
-from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
-from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Completion, Delta, Message, ProviderError, Request, Usage
+from {{ cookiecutter.__package }}.budget import guard
+from {{ cookiecutter.__package }}.budget.guard import Hold, Work, capped
+from {{ cookiecutter.__package }}.budget.prices import format_usd
+from {{ cookiecutter.__package }}.llm.provider import (
+    AnsweredBy,
+    Completion,
+    Delta,
+    ErrorKind,
+    Message,
+    ProviderError,
+    Request,
+    Usage,
+)
+from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
+from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.records import Caller
 
+from .embedded import USD, until
+from .stories import Tell, World, value_of
+
 REQUEST = Request("demo-1", (Message("user", "12345678"),), max_tokens=50)
 WORK = Work(caller=Caller("acme", "key"), route="chat", request=REQUEST, request_id="r")
-USD = "USD_MICROCENTS"
 
 
-class Engine:
-    """A stand-in of Cycles that keeps one ledger, and plays `faults` on reserves and commits, never two in a row."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.holds: dict[str, int] = {}
-        self.charged: dict[str, int] = {}
-        self._faults = faults
-        self._replays: dict[str, dict[str, Any]] = {}
-
-    async def reserve(self, request: web.Request) -> web.Response:
-        def effect(body: dict[str, Any]) -> dict[str, Any]:
-            name = f"r-{len(self._replays)}"
-            self.holds[name] = body["estimate"]["amount"]
-            times = {"expires_at_ms": 9**14, "remaining_ttl_ms": 60_000}
-            caps = {"max_steps_remaining": 3, "tool_allowlist": ["search"], "tool_denylist": ["shell"]}
-            granted = {"decision": "ALLOW_WITH_CAPS", "caps": caps, "reservation_id": name}
-            return granted | {"affected_scopes": ["tenant:acme"], "reserved": body["estimate"]} | times
-
-        return await self._answer(request, effect)
-
-    async def commit(self, request: web.Request) -> web.Response:
-        def effect(body: dict[str, Any]) -> dict[str, Any]:
-            del self.holds[request.match_info["id"]]
-            self.charged[request.match_info["id"]] = body["actual"]["amount"]
-            return {"status": "COMMITTED", "charged": body["actual"]}
-
-        return await self._answer(request, effect)
-
-    async def release(self, request: web.Request) -> web.Response:
-        amount = self.holds.pop(request.match_info["id"])
-        return web.json_response({"status": "RELEASED", "released": {"unit": USD, "amount": amount}})
-
-    async def _answer(self, request: web.Request, effect: Any) -> web.Response:
-        body = json.loads(await request.read())
-        fault = self._faults.pop(0) if self._faults else "none"
-        if fault == "refused":
-            self._faults.insert(0, "none")
-            return web.json_response({"error": "INTERNAL_ERROR"}, status=500)
-        key = body["idempotency_key"]
-        self._replays[key] = self._replays.get(key) or effect(body)
-        if fault == "lost":
-            self._faults.insert(0, "none")
-            assert request.transport is not None
-            request.transport.abort()
-        return web.json_response(self._replays[key])
+HOLD = 32 * 500 + 50 * 2_500
+COST = 10 * 500 + 3 * 2_500
+CHARGED_CALLS = CALLS.labels("chat", "charged")
+COMPLETION = Completion("Hi", "demo-1", Usage(10, 3))
 
 
-class Memory:
-    """A store of records."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-
-    async def insert(self, records: Sequence[CallRecord]) -> None:
-        self.records += records
-
-    async def amend(self, amendment: Amendment) -> None:
-        raise AssertionError(amendment)
-
-    async def prune(self, keep_newest: int, older_than: datetime) -> None: ...
-
-
-class OneTenant(Clients):
-    """Every tenant has the same key, so that no registry is needed."""
-
-    async def reread(self, tenant: str) -> CyclesConfig:
-        return self._settings.cycles_config(tenant, "key")
+async def charge_one(world: World) -> Hold:
+    """A call of acme that costs COST."""
+    async with world.services.guard.hold(WORK) as hold:
+        hold.add_completion(COMPLETION)
+    return hold
 
 
 def expected(pieces: int, *, told: bool) -> int:
@@ -101,14 +55,14 @@ def expected(pieces: int, *, told: bool) -> int:
     return 2 * 500 + (1 if told else 2 * pieces) * 2_500
 
 
-async def story(folder: Path, faults: list[str], pieces: int, ending: str, steps: int) -> None:
-    engine, store, delivered = Engine(list(faults)), Memory(), []
-    app = web.Application()
-    app.router.add_post("/v1/reservations", engine.reserve)
-    app.router.add_post("/v1/reservations/{id}/commit", engine.commit)
-    app.router.add_post("/v1/reservations/{id}/release", engine.release)
+async def cut_call(world: World, faults: dict[str, str], pieces: int, ending: str, steps: int) -> None:
+    guard, delivered = world.services.guard, list[str]()
+    spent, known = world.cycles.ledger().spent, len(await world.calls())
+    world.cycles.change(replace(world.cycles.ledger(), caps={"max_steps_remaining": 3, "tool_denylist": ["shell"]}))
+    for operation, kind in faults.items():
+        world.cycles.fault(kind, operation)
 
-    async def call(guard: Guard) -> None:
+    async def call() -> None:
         async with guard.hold(WORK) as hold:
             assert hold.caps is not None
             assert (hold.caps.max_steps_remaining, hold.caps.tool_denylist) == (3, ["shell"])
@@ -122,49 +76,269 @@ async def story(folder: Path, faults: list[str], pieces: int, ending: str, steps
             if ending == "the vendor fails":
                 raise ProviderError("failed", "in the middle")
 
-    async with TestServer(app) as server:
-        environment = {
-            "cycles_base_url": str(server.make_url("")).rstrip("/"),
-            "cycles_journal_dir": folder,
-            "cycles_retry_initial_delay": 0.0,
-        }
-        chosen = Settings.model_validate(environment)
-        clients, calls = OneTenant(chosen, None), CallLog(store)  # type: ignore[arg-type]
-        guard = Guard(chosen, clients, chosen.prices, calls, FailOpen(None))
-        task = asyncio.create_task(call(guard))
-        for _ in range(steps):
-            await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await guard.drain()
-        async with asyncio.timeout(10):
-            # a lost commit is tried again behind
-            while engine.holds or list(folder.glob("*/*.json")):  # noqa: ASYNC110, ASYNC240
-                await asyncio.sleep(0.005)
-        await calls.flush()
-        await clients.aclose()
-    used = delivered.count("piece")
-    assert sum(engine.charged.values()) == (expected(used, told="told" in delivered) if delivered else 0)
-    assert [record.cost for record in store.records] == ([sum(engine.charged.values())] if store.records else [])
-    assert store.records or not engine.charged
+    task = asyncio.create_task(call())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await guard.drain()
+    guard.draining = False
+    await world.settled()
+    world.cycles.state.faults.clear()
+    charged = world.cycles.ledger().spent - spent
+    assert charged == (expected(delivered.count("piece"), told="told" in delivered) if delivered else 0)
+    records = await world.calls()
+    assert sum(record.cost for record in records[: len(records) - known]) == charged
+    assert len(records) > known or not charged
+
+
+FAULTS = st.sampled_from([None, "drop_before", "drop_after", "error", "malformed"])
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    faults=st.lists(st.sampled_from(["none", "lost", "refused"]), max_size=3),
+    reserve=FAULTS,
+    commit=FAULTS,
     pieces=st.integers(0, 12),
     ending=st.sampled_from(["well", "the vendor tells", "the vendor fails"]),
     steps=st.integers(0, 45),
 )
 def test_wherever_a_call_is_cut_what_was_delivered_is_charged_once_and_no_hold_is_left(
-    tmp_path: Path, faults: list[str], pieces: int, ending: str, steps: int
+    tell: Tell, reserve: str | None, commit: str | None, pieces: int, ending: str, steps: int
 ) -> None:
-    asyncio.run(story(tmp_path, faults, pieces, ending, steps))
+    faults = {operation: kind for operation, kind in (("reserve", reserve), ("commit", commit)) if kind}
+    tell(lambda world: cut_call(world, faults, pieces, ending, steps))
 
 
-@pytest.mark.parametrize("faults", [[], ["lost"], ["none", "lost"], ["refused", "none", "refused"]])
-def test_a_call_that_nobody_cuts_is_charged_for_all_of_it(tmp_path: Path, faults: list[str]) -> None:
-    asyncio.run(story(tmp_path, faults, pieces=2, ending="well", steps=100_000))
+@pytest.mark.parametrize("faults", [{}, {"reserve": "drop_after"}, {"commit": "drop_after"}, {"commit": "error"}])
+def test_a_call_that_nobody_cuts_is_charged_for_all_of_it(tell: Tell, faults: dict[str, str]) -> None:
+    tell(lambda world: cut_call(world, faults, pieces=2, ending="well", steps=100_000))
+
+
+def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None:
+    work = replace(WORK, end_user="ada", agent="bot")
+
+    async def story(world: World) -> None:
+        guard, before = world.services.guard, [value_of(metric) for metric in (HELD, CHARGED, SETTLE, CHARGED_CALLS)]
+        with capture_logs() as logs:
+            async with guard.hold(work) as hold:
+                assert (hold.amount, hold.remaining, hold.ends_by) == (HOLD, 10**8 - HOLD, None)
+                assert (value_of(HELD) - before[0], list(guard.held)) == (HOLD, [hold])
+                hold.add_completion(COMPLETION)
+        (reservation,) = (each.body for each in world.cycles.state.store.holds("true"))
+        assert reservation["subject"].items() >= {"workflow": "ada", "agent": "bot"}.items()
+        assert reservation["action"].items() >= {"kind": "llm.completion", "name": "demo-1"}.items()
+        assert reservation["committed_metadata"] == {"route": "chat", "request_id": "r"}
+        assert reservation["committed"]["amount"] == COST
+        assert (hold.cost, hold.uncharged, hold.remaining, hold.outcome) == (COST, 0, 10**8 - COST, "charged")
+        after = [value_of(metric) for metric in (HELD, CHARGED, SETTLE, CHARGED_CALLS)]
+        assert [now - then for now, then in zip(after, before, strict=True)] == [0, COST, 1, 1]
+        assert not guard.held
+        (record,) = await world.calls()
+        told = asdict(record) | {"at": None, "id": None}
+        (line,) = (each for each in logs if each["event"] == "call")
+        assert told == {
+            "id": None,
+            "at": None,
+            "tenant": "acme",
+            "end_user": "ada",
+            "route": "chat",
+            "model": "demo-1",
+            "input_tokens": 10,
+            "output_tokens": 3,
+            "hold": HOLD,
+            "cost": COST,
+            "uncharged": 0,
+            "outcome": "charged",
+            "reservation_id": reservation["reservation_id"],
+            "request_id": "r",
+            "duration_ms": line["duration_ms"],
+        }
+        assert line.items() <= (told | {"event": "call", "log_level": "info"}).items()
+        assert len(line) == 11
+        assert abs((datetime.now(UTC) - record.at).total_seconds()) < 60
+        assert 0 < record.duration_ms < 60_000
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        pytest.param({"allocated": HOLD - 1}, "budget_exceeded", {"remaining": HOLD - 1}, id="too little"),
+        pytest.param({"debt": 5}, "debt_outstanding", {"remaining": 10**8 - 5}, id="debt"),
+        pytest.param({"status": "FROZEN"}, "budget_frozen", {}, id="frozen"),
+        pytest.param({"unit": "TOKENS"}, "budget_misconfigured", {}, id="no ledger in our unit"),
+    ],
+)
+def test_a_refused_hold_says_why_before_the_call_is_made(
+    tell: Tell, change: dict[str, Any], code: str, told: dict[str, int]
+) -> None:
+    async def story(world: World) -> None:
+        ledger, before = world.cycles.ledger(), [value_of(DENIALS.labels(code)), value_of(CALLS.labels("chat", code))]
+        world.cycles.state.store.delete("ledgers")
+        world.cycles.change(replace(ledger, **change))
+        await world.services.balances.read("acme", 0.0)
+        with capture_logs() as logs, pytest.raises(Problem, match=code) as refused:
+            await charge_one(world)
+        scope = {"scope": ledger.scope} if told else {}
+        assert refused.value.members == {"tenant": "acme", "unit": USD, **scope, **told}
+        assert [value_of(DENIALS.labels(code)), value_of(CALLS.labels("chat", code))] == [n + 1 for n in before]
+        errors = [each for each in logs if each["log_level"] == "error"]
+        assert [(each["tenant"], each["status"], each["error"]) for each in errors] == (
+            [("acme", 400, "UNIT_MISMATCH")] if code == "budget_misconfigured" else []
+        )
+        (record,) = await world.calls()
+        assert (record.outcome, record.hold, record.cost, record.reservation_id) == (code, 0, 0, None)
+
+    tell(story)
+
+
+def test_a_refusal_passes_on_how_long_to_wait(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.fault("limited", "reserve", times=2)
+        with pytest.raises(Problem, match="limit_exceeded") as refused:
+            await charge_one(world)
+        assert refused.value.retry_after == 7
+
+    tell(story)
+
+
+LIMIT = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": format_usd(HOLD)}
+
+
+@pytest.mark.parametrize("tell", [LIMIT], indirect=True, ids=[""])
+def test_what_is_served_through_an_outage_is_bounded_booked_afterwards_and_amended_by_what_was_not_taken(
+    tell: Tell,
+) -> None:
+    async def story(world: World) -> None:
+        services, before = world.services, value_of(UNGUARDED)
+        world.cycles.fault("error", "reserve", times=100)
+        async with services.guard.hold(WORK):
+            pass
+        hold = await charge_one(world)
+        assert (hold.cost, hold.outcome, services.journal.backlog().count) == (COST, "unguarded", 1)
+        with pytest.raises(Problem, match="budget_unavailable"):
+            await charge_one(world)
+        assert value_of(UNGUARDED) - before == 2
+        world.cycles.state.faults.clear()
+        world.cycles.change(replace(world.cycles.ledger(), allocated=HOLD + COST - 500))
+        assert (await charge_one(world)).outcome == "charged"
+        world.cycles.change(replace(world.cycles.ledger(), allocated=2 * COST - 500))
+        await services.journal.settle(0.0)
+        assert world.cycles.ledger().spent == 2 * COST - 500
+        records = (await world.calls())[::-1]
+        assert [(each.outcome, each.hold, each.cost, each.uncharged) for each in records] == [
+            ("unguarded", HOLD, 0, 0),
+            ("unguarded", HOLD, COST - 500, 500),
+            ("budget_unavailable", 0, 0, 0),
+            ("charged", HOLD, COST, 0),
+        ]
+        world.cycles.fault("error", "reserve", times=2)
+        assert (await charge_one(world)).outcome == "unguarded", "another outage, another allowance"
+
+    tell(story)
+
+
+def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_tells_when_all_is_settled(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "GRACE_S", 0.2)
+    monkeypatch.setattr(guard, "CUT_S", 0.2)
+
+    async def story(world: World) -> None:
+        ours, told, holds = world.services.guard, list[str](), list[Hold]()
+
+        async def call(*, listens: bool) -> str | None:
+            async with ours.hold(WORK) as hold:
+                holds.append(hold)
+                hold.add_completion(COMPLETION)
+                await until(lambda: listens and hold.ends_by)
+            return hold.ends_by
+
+        ours.when_drained(lambda: told.append("nothing is held"))
+        assert told == ["nothing is held"]
+        calls = [asyncio.create_task(ours.unbroken(call(listens=listens))) for listens in (True, False, False)]
+        direct = asyncio.create_task(call(listens=False))
+        await until(lambda: len(holds) == 4)
+        calls[1].cancel()
+        for name in ("one", "two"):
+            ours.when_drained(partial(told.append, name))
+        for _ in range(2):
+            ours.stop()
+        for refused in (charge_one(world), ours.unbroken(call(listens=True))):
+            with pytest.raises(Problem, match="shutting_down"):
+                await refused
+        assert (len(told), world.cycles.ledger().spent, calls[0].done()) == (1, 0, False)
+        ended = await asyncio.gather(*calls, direct, return_exceptions=True)
+        assert ended[0] == "shutting_down"
+        assert [type(each) for each in ended[1:]] == [asyncio.CancelledError, Problem, asyncio.CancelledError]
+        await ours.drain()
+        assert (sorted(told[1:]), world.cycles.ledger().spent) == (["one", "two"], 4 * COST)
+
+    tell(story)
+
+
+def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "DRAIN_S", 0.05)
+
+    async def story(world: World) -> None:
+        async def call() -> None:
+            async with world.services.guard.hold(WORK) as hold:
+                hold.add_completion(COMPLETION)
+                await asyncio.Event().wait()
+
+        left = asyncio.create_task(call())
+        await until(lambda: world.services.guard.held)
+        await world.services.guard.drain()
+        with pytest.raises(asyncio.CancelledError):
+            await left
+        assert world.cycles.ledger().spent == COST
+        with pytest.raises(Problem, match="shutting_down"):
+            await charge_one(world)
+
+    tell(story)
+
+
+def test_who_calls_without_end_is_told_when_the_engine_extends_no_longer(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "HOLD_TTL_MS", 1_000)
+
+    async def story(world: World) -> None:
+        store = world.cycles.state.store
+        for tenant in store.find("tenants", "true"):
+            store.save("tenants", tenant | {"max_reservation_extensions": 0})
+        async with world.services.guard.hold(WORK) as hold:
+            await until(lambda: hold.ends_by)
+        assert hold.ends_by == "budget_unavailable"
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("kind", "used", "billed"),
+    [("timeout", False, HOLD), ("failed", False, HOLD), ("refused", False, 0), ("failed", True, 0)],
+)
+def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
+    tell: Tell, kind: ErrorKind, billed: int, *, used: bool
+) -> None:
+    async def story(world: World) -> None:
+        with capture_logs() as logs, pytest.raises(Problem, match="provider_error"):
+            async with world.services.guard.hold(WORK):
+                raise ProviderError(kind, "it broke", Usage(10, 3) if used else None)
+        (line,) = (each for each in logs if each["log_level"] == "warning")
+        assert line.items() >= {"kind": kind, "cause": "it broke", "model": "demo-1"}.items()
+        assert line["may_be_billed_microcents"] == billed
+        assert world.cycles.ledger().spent == (COST if used else 0)
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(None, 50), (49, 49), (50, 50), (51, 50)])
+def test_the_engine_may_lower_the_tokens_of_an_answer_and_never_raise_them(allowed: int | None, most: int) -> None:
+    assert capped(REQUEST, Caps(max_tokens=allowed)) == replace(REQUEST, max_tokens=most)
+    assert capped(REQUEST, None) == REQUEST
 
 
 def test_an_answer_in_one_piece_counts_what_its_vendor_told() -> None:

@@ -6,7 +6,7 @@ client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -29,20 +29,12 @@ from .live import LiveHolds
 
 log = structlog.get_logger(__name__)
 
-RESERVATIONS = "/v1/reservations"
-BALANCES = "/v1/balances"
 HELD_CONFIGS = 10_000
+Call = Callable[[BaseModel | dict[str, Any]], Awaitable[CyclesResponse]]
 KEY_LIFE_S = 60
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
-_KEPT_HEADERS = (
-    "x-request-id",
-    "x-ratelimit-remaining",
-    "x-ratelimit-reset",
-    "x-cycles-tenant",
-    "retry-after",
-)
 
 
 class TenantClient(AsyncCyclesClient):
@@ -70,7 +62,7 @@ class TenantClient(AsyncCyclesClient):
         if not self._held:  # counted before it is asked for: the answer may come when nobody lives to count it
             self._held = body["estimate"]["amount"]
             self._clients.live.change(1, self._held)
-        self.reserved = await self._ask(RESERVATIONS, body)
+        self.reserved = await self._ask(super().create_reservation, body)
         return self.reserved
 
     def settling(self) -> None:
@@ -82,43 +74,30 @@ class TenantClient(AsyncCyclesClient):
     async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Commit; what an overdraft limit refuses is charged as far as the hold goes, never dropped."""
         self.settling()
-        path = f"{RESERVATIONS}/{reservation_id}/commit"
         body = plain(request)
-        response = await self._post(path, body)
+        response = await super().commit_reservation(reservation_id, body)
         if response.get_body_attribute("error") in CAPPED:
             held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
             if held:
-                response = await self._post(path, {**body, "actual": held})
+                response = await super().commit_reservation(reservation_id, {**body, "actual": held})
         self._amend(reservation_id, body, response)
         self.settled = response
         return response
 
     async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        self.settled = await self._post(f"{RESERVATIONS}/{reservation_id}/release", request)
+        self.settled = await super().release_reservation(reservation_id, request)
         self.settling()
         return self.settled
 
-    async def extend_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        return await self._post(f"{RESERVATIONS}/{reservation_id}/extend", request)
-
     async def decide(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        return await self._ask("/v1/decide", request)
+        return await self._ask(super().decide, request)
 
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """Book a spend that has no hold. The SDK drops what is refused: so what is frozen waits, the rest is noted."""
         body = event_of(request)
-        response = unless_frozen(await self._post("/v1/events", body))
+        response = unless_frozen(await super().create_event(body))
         self._amend(settlement_of(body), body, response)
         return response
-
-    async def list_reservations(self, **query_params: str) -> CyclesResponse:
-        return await self._get(RESERVATIONS, query_params)
-
-    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
-        return await self._get(f"{RESERVATIONS}/{reservation_id}")
-
-    async def get_balances(self, **query_params: str) -> CyclesResponse:
-        return await self._get(BALANCES, query_params)
 
     async def aclose(self) -> None:
         """Nothing: the connections belong to `Clients`."""
@@ -127,12 +106,12 @@ class TenantClient(AsyncCyclesClient):
         if amendment := note_uncharged(self._tenant, settlement, body, response):
             self._clients.on_uncharged(amendment)
 
-    async def _ask(self, path: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+    async def _ask(self, call: Call, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
         with self._clients.breaker.call() as admitted:
             if not admitted:
                 return CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
-            return await self._post(path, request)
+            return await call(request)
 
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
@@ -194,8 +173,7 @@ class Clients:
         try:
             async with self._opened().request(method, path, **options) as answer:
                 content = await answer.read()
-                headers = {name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers}
-                status = answer.status
+                status, retry_after = answer.status, answer.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError) as error:
             self.breaker.failed()
             return CyclesResponse.transport_error(error)
@@ -204,13 +182,14 @@ class Clients:
             self.breaker.succeeded()
             if "balances" in body:
                 self.balances.remember(ledgers_of(body, asked_at))
-            return CyclesResponse.success(status, body, headers=headers)
+            return CyclesResponse.success(status, body)
         message = str(body.get("message") or body.get("error") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
             self.breaker.failed()
         else:
             self.breaker.succeeded()
-        return CyclesResponse.http_error(status, message, body, headers=headers)
+        headers = {"retry-after": retry_after} if retry_after else None
+        return CyclesResponse.http_error(status, message, body, headers)
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""

@@ -10,7 +10,9 @@ from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.database import Base, Database
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
-from .stories import Opened
+from .stories import Opened, tell
+
+__all__ = ["opened", "tell"]
 
 
 @pytest.fixture

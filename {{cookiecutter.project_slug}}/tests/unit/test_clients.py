@@ -1,0 +1,214 @@
+"""One tenant's client over a real emulator: what an engine can answer, and what becomes of it."""
+
+import asyncio
+import struct
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from runcycles import CyclesConfig
+from structlog.contextvars import bound_contextvars
+
+from {{ cookiecutter.__package }}.budget import clients
+from {{ cookiecutter.__package }}.budget.clients import TenantClient
+from {{ cookiecutter.__package }}.calls.record import Amendment
+from {{ cookiecutter.__package }}.metrics import UNCHARGED, UPSTREAM
+from {{ cookiecutter.__package }}.problems import Problem
+
+from ..places import subject_of
+from ..running import scope_of
+from .embedded import USD
+from .stories import Tell, World, value_of
+
+ACTION = {"kind": "llm.completion", "name": "demo-1"}
+
+
+def money(amount: int) -> dict[str, Any]:
+    return {"unit": USD, "amount": amount}
+
+
+def reservation(key: str, amount: int) -> dict[str, Any]:
+    body = {"subject": subject_of("acme"), "action": ACTION, "estimate": money(amount), "ttl_ms": 60_000}
+    return {"idempotency_key": key, "overage_policy": "ALLOW_WITH_OVERDRAFT", **body}
+
+
+def live(world: World) -> tuple[int, int]:
+    """The holds, and what they hold, that would be told of if this process were killed now."""
+    files = [path.read_bytes() for path in world.services.settings.cycles_journal_dir.glob("live/*.live")]
+    return struct.unpack("qq", files[0]) if files else (0, 0)
+
+
+async def held(world: World, amount: int = 1_000) -> tuple[TenantClient, str]:
+    client = await world.services.clients.of("acme")
+    response = await client.create_reservation(reservation(f"r-{amount}", amount))
+    return client, response.get_body_attribute("reservation_id")
+
+
+@pytest.mark.parametrize(
+    ("change", "charged"),
+    [
+        pytest.param({"allocated": 10_000}, 3_000, id="the ledger has it"),
+        pytest.param({"allocated": 1_700}, 1_700, id="the ledger has a part of it"),
+        pytest.param({"allocated": 1_700, "overdraft_limit": 5_000}, 3_000, id="the tenant may owe it"),
+        pytest.param({"allocated": 1_700, "overdraft_limit": 1}, 1_000, id="the tenant may not owe so much"),
+    ],
+)
+def test_what_costs_more_than_its_hold_is_charged_as_far_as_it_goes_and_the_rest_is_noted(
+    tell: Tell, change: dict[str, Any], charged: int
+) -> None:
+    async def story(world: World) -> None:
+        noted: list[Amendment] = []
+        world.services.clients.on_uncharged = noted.append
+        before = value_of(UNCHARGED)
+        world.cycles.change(replace(world.cycles.ledger(), **change))
+        client, hold = await held(world)
+        commit = {"idempotency_key": "c", "actual": money(3_000)}
+        for _ in range(2):  # the answer to the first got lost
+            settled = await client.commit_reservation(hold, commit)
+            assert settled is client.settled
+            assert settled.get_body_attribute("charged") == money(charged)
+        ledger = world.cycles.ledger()
+        assert (ledger.spent + ledger.debt, ledger.reserved) == (charged, 0)
+        assert noted == [Amendment("acme", hold, 3_000 - charged)] * 2 * (charged < 3_000)
+        assert value_of(UNCHARGED) - before == 2 * (3_000 - charged)
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "status", "noted"),
+    [
+        pytest.param({}, "e", 201, 0, id="taken"),
+        pytest.param({"allocated": 701}, "e", 201, 300, id="taken in part"),
+        pytest.param({"unit": "TOKENS"}, "e", 400, 1_000, id="refused"),
+        pytest.param({"status": "CLOSED"}, "e", 409, 1_000, id="refused as closed"),
+        pytest.param({"status": "FROZEN"}, "e", 503, 0, id="frozen, so it is tried again"),
+        pytest.param({}, "used", 409, 0, id="booked before, by another amount"),
+    ],
+)
+def test_an_event_that_the_engine_refuses_is_noted_as_uncharged(
+    tell: Tell, change: dict[str, Any], key: str, status: int, noted: int
+) -> None:
+    async def story(world: World) -> None:
+        told: list[Amendment] = []
+        world.services.clients.on_uncharged = told.append
+        client = await world.services.clients.of("acme")
+        event = {"subject": subject_of("acme"), "action": ACTION}
+        await client.create_event({**event, "idempotency_key": "used", "actual": money(1)})
+        ledger = world.cycles.ledger()
+        world.cycles.state.store.delete("ledgers")
+        world.cycles.change(replace(ledger, **change))
+        response = await client.create_event({**event, "idempotency_key": key, "actual": money(1_000)})
+        assert (response.status, told) == (status, [Amendment("acme", key, noted)] * (noted > 0))
+
+    tell(story)
+
+
+def test_what_a_killed_process_would_have_held_is_kept_until_the_hold_is_settled(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        client, hold = await held(world, 700)
+        await client.create_reservation(reservation("r-700", 700))  # the answer to the first got lost
+        assert live(world) == (1, 700)
+        other, other_hold = await held(world, 300)
+        assert live(world) == (2, 1_000)
+        for _ in range(2):
+            await client.release_reservation(hold, {"idempotency_key": "x"})
+            assert live(world) == (1, 300)
+        await other.commit_reservation(other_hold, {"idempotency_key": "c", "actual": money(1)})
+        assert live(world) == (0, 0)
+        await client.create_reservation(reservation("too much", 10**9))
+        assert live(world) == (1, 10**9), "counted before it is known"
+        client.settling()
+        assert live(world) == (0, 0)
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("kind", "opens"),
+    [("drop_before", True), ("unauthorized", True), ("error", False), ("limited", False), ("malformed", False)],
+)
+def test_the_breaker_opens_by_what_is_everybodys_failure_only(tell: Tell, kind: str, *, opens: bool) -> None:
+    async def story(world: World) -> None:
+        shared = world.services.clients
+        client = await shared.of("acme")
+        world.cycles.fault(kind, "any", times=5)
+        for number in range(5):
+            assert not shared.breaker.is_open
+            await client.create_reservation(reservation(f"r-{number}", 1))
+        assert shared.breaker.is_open == opens
+        sent = value_of(UPSTREAM)
+        response = await client.decide(reservation("d", 1))
+        assert (response.is_transport_error, value_of(UPSTREAM) - sent) == ((True, 0) if opens else (False, 1))
+        with pytest.raises(Problem, match="budget_unavailable") if opens else nullcontext():
+            await world.services.balances.read("acme", 0.0)
+        await client.release_reservation("none", {"idempotency_key": "x"})
+        assert not shared.breaker.is_open, "a settlement goes out all the same, and its answer closes it"
+
+    tell(story)
+
+
+def test_a_tenants_key_is_read_once_a_minute(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: World) -> None:
+        async def config() -> CyclesConfig:
+            return (await world.services.clients.of("acme")).config
+
+        assert await config() is await config()
+        monkeypatch.setattr(clients, "KEY_LIFE_S", -1)
+        await world.services.clients.reread("acme")
+        assert await config() is not await config()
+
+    tell(story)
+
+
+def test_all_pages_of_a_tenants_ledgers_are_listed(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        scopes = [f"{scope_of('acme')}/app:{number}" for number in range(200)]
+        for scope in scopes:
+            world.cycles.change(replace(world.cycles.ledger(), scope=scope))
+        sent = value_of(UPSTREAM)
+        known = await world.services.balances.read("acme", 0.0)
+        assert known is not None
+        assert known.ledgers.keys() == {scope_of("acme"), *scopes}
+        assert value_of(UPSTREAM) - sent == 2
+        world.cycles.fault("limited", "balances")
+        with pytest.raises(Problem, match="limit_exceeded"):
+            await world.services.balances.read("acme", 0.0)
+
+    tell(story)
+
+
+def test_a_trace_goes_along_and_the_engines_words_and_patience_come_back(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        client = await world.services.clients.of("acme")
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        world.cycles.fault("limited", "decide")
+        with bound_contextvars(traceparent=f"00-{trace}-b7ad6b7169203331-01"):
+            limited = await client.decide(reservation("d", 1))
+        assert limited.get_body_attribute("trace_id") == trace
+        told = (limited.status, limited.error_message, limited.retry_after_ms_header)
+        assert told == (429, "Too many requests", 7_000)
+        other = await client.release_reservation("none", {"idempotency_key": "x"})
+        assert other.get_body_attribute("trace_id") != trace
+        assert (other.status, other.retry_after_ms_header) == (404, None)
+        for fault in (None, "unauthorized"):
+            if fault:
+                world.cycles.fault(fault, "decide")
+            assert await world.services.clients.is_ready() == (fault is None)
+
+    tell(story)
+
+
+def test_after_it_is_closed_connections_are_opened_anew(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        shared = world.services.clients
+        assert await shared.is_ready()
+        first = shared._session  # noqa: SLF001
+        await shared.aclose()
+        assert first is not None
+        assert first.closed
+        assert await shared.is_ready()
+        await asyncio.gather(shared.aclose(), shared.aclose())
+
+    tell(story)

@@ -1,0 +1,110 @@
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from {{ cookiecutter.__package }}.budget import journal
+from {{ cookiecutter.__package }}.budget.journal import Backlog
+from {{ cookiecutter.__package }}.budget.sdk import journal_folder
+
+from .stories import Tell, World
+from .test_guard import COST, charge_one
+
+NO_RETRIES = pytest.mark.parametrize("tell", [{"CYCLES_RETRY_ENABLED": "false"}], indirect=True, ids=[""])
+"""The SDK leaves to the journal what Cycles did not take at once."""
+
+
+async def left_behind(world: World, age_s: float) -> Path:
+    """The record of a call whose commit Cycles has not taken, written so many seconds ago."""
+    known = set(world.records)
+    world.cycles.fault("error", "commit")
+    await charge_one(world)
+    (record,) = set(world.records) - known
+    os.utime(record, (time.time() - age_s,) * 2)
+    return record
+
+
+@NO_RETRIES
+def test_what_is_younger_is_left_to_the_sdk_and_what_is_older_is_settled_once(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        ours = world.services.journal
+        assert ours.backlog() == Backlog(0, 0.0)
+        await left_behind(world, 60)
+        assert ours.backlog().count == 1
+        assert 60 <= ours.backlog().oldest_s < 70
+        for older_than, spent in ((70.0, 0), (60.0, COST), (0.0, COST)):
+            await ours.settle(older_than)
+            assert world.cycles.ledger().spent == spent
+        assert ours.backlog() == Backlog(0, 0.0)
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_what_fails_once_more_is_tried_again_the_next_time(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await left_behind(world, 0)
+        world.cycles.fault("error", "commit")
+        await world.services.journal.settle(0.0)
+        assert (world.services.journal.backlog().count, world.cycles.state.faults) == (1, [])
+        await world.services.journal.settle(0.0)
+        assert world.cycles.ledger().spent == COST
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_at_start_and_when_woken_all_is_settled_and_in_between_what_is_old(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await left_behind(world, 0)
+        sweeping = asyncio.create_task(world.services.journal.run())
+        await world.settled()
+        await left_behind(world, 0)
+        world.services.clients.breaker.on_recovery()
+        await world.settled()
+        sweeping.cancel()
+        assert world.cycles.ledger().spent == 2 * COST
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_a_sweep_settles_what_the_sdk_has_given_up(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "SWEEP_EVERY_S", 0.01)
+
+    async def story(world: World) -> None:
+        sweeping = asyncio.create_task(world.services.journal.run())
+        await left_behind(world, journal.OURS_AFTER_S)
+        await world.settled()
+        sweeping.cancel()
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_the_records_of_another_server_are_left_alone(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        record = await left_behind(world, 60)
+        elsewhere = world.services.settings.cycles_journal_dir / journal_folder("http://other.test", "acme")
+        elsewhere.mkdir()
+        (elsewhere / record.name).write_bytes(record.read_bytes())
+        await world.services.journal.settle(0.0)
+        assert world.cycles.ledger().spent == COST
+        assert world.records == [elsewhere / record.name]
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_what_cannot_be_read_is_named_and_kept(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        record = await left_behind(world, 60)
+        assert world.services.journal.unreadable() == []
+        corrupt, torn = record.with_suffix(".corrupt"), record.with_name("torn.json")
+        corrupt.write_text("{", "utf-8")
+        torn.write_text("{", "utf-8")
+        assert world.services.journal.unreadable() == [corrupt, torn]
+
+    tell(story)
