@@ -31,3 +31,11 @@ def do(client: httpx.Client, tenant: str, verb: str, amount: str = "") -> httpx.
     """Confirm an action on a tenant."""
     path = f"/dashboard/tenants/{tenant}/{verb}"
     return client.post(path, data={**hidden_fields(client.get(path)), "amount": amount})
+
+
+def vital(operator: httpx.Client, name: str) -> str:
+    """What the overview says under Settlement."""
+    page = operator.get("/dashboard/").text
+    found = re.search(rf"<dt>{name}</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+    assert found, page
+    return re.sub(r"\s+|<[^>]+>", " ", found[1]).strip()

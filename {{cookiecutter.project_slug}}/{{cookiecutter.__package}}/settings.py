@@ -58,6 +58,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_retry_max_delay: float = 30.0
 
     dashboard_interval: float = 15.0
+    dashboard_old_hold: float = 60.0
 
     llm_allowed_models: Names = []
     llm_unlisted_price: UsdPair | None = None

@@ -1,11 +1,13 @@
 """The operator's pages, asked for as a browser does it: over HTTP, with cookies and forms."""
 
 import re
+import sqlite3
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
-from ..browsing import LOGIN, browser, hidden_fields, sign_in
+from ..browsing import LOGIN, browser, hidden_fields, sign_in, vital
 from ..live import TAG
 from ..running import ACME, GLOBEX, App, Emulator, wait_until
 
@@ -127,6 +129,32 @@ def test_a_budget_too_small_for_a_call_and_a_suspended_tenant_say_so(app: App, o
     assert f"tenants fund {tenant} --credit" in operator.get(path).text
     app.done("tenants", "suspend", tenant)
     assert "Blocked: suspended" in operator.get(path).text
+
+
+def test_a_call_whose_hold_is_old_is_named_until_it_is_over(installed: App) -> None:
+    caller = installed.add_tenant("1.00")
+    body = {"prompt": "Hello", "stream": True}
+    with (
+        installed.serving(DASHBOARD_OLD_HOLD="0.1", DEMO_DELAY_MS="400") as app,
+        browser(app) as operator,
+    ):
+        assert sign_in(operator, **app.operator).status_code == 303
+        assert vital(operator, "Old holds") == "None"
+        with operator.stream("POST", "/api/chat", json=body, headers=caller["headers"]) as answer:
+            words = answer.iter_bytes()
+            next(words)
+            held = wait_until(lambda: vital(operator, "Old holds").removeprefix("None"), what="the hold on the page")
+            assert re.fullmatch(rf"{caller['id']}\s*: \$0\.0\d+ for \d+ s", held)
+        wait_until(lambda: vital(operator, "Old holds") == "None", what="the end of the call on the page")
+
+
+def test_keys_that_expire_soon_are_named(app: App, operator: httpx.Client) -> None:
+    tenant, expires_at = app.add_tenant()["id"], datetime.now(UTC) + timedelta(days=6)
+    with sqlite3.connect(app.environment["DATABASE_URL"].removeprefix("sqlite:///"), timeout=10) as database:
+        change = "UPDATE tenants SET cycles_key_expires_at = ? WHERE id = ?"
+        database.execute(change, (f"{expires_at:%Y-%m-%d %H:%M:%S.%f}", tenant))
+    named = wait_until(lambda: vital(operator, "Cycles keys that expire soon").removeprefix("None"), what="the key")
+    assert re.fullmatch(rf"{tenant}\s*: {expires_at:%Y-%m-%d}", named)
 
 
 def test_figures_that_cycles_does_not_tell_are_unknown_and_the_page_is_there(

@@ -14,13 +14,15 @@ def audit(operator: httpx.Client, tenant: str) -> list[list[str]]:
     """What the audit says of a tenant, newest first: operator, action, before, after."""
     rows = re.findall(r"<tr>(.*?)</tr>", operator.get("/dashboard/audit").text, re.DOTALL)
     cells = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
-    return [[row[1], row[2], row[4], row[5]] for row in cells if row and row[3] == tenant]
+    return [[who, what, before, after] for who, what, whom, before, after in filter(None, cells) if whom == tenant]
 
 
 def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")["id"]
     path = f"/dashboard/tenants/{tenant}/fund"
-    form = {**hidden_fields(operator.get(path)), "amount": "2.50"}
+    asked = operator.get(path)
+    assert "$1.00" in asked.text
+    form = {**hidden_fields(asked), "amount": "2.50"}
     assert emulator.ledger(tenant)["allocated"] == USD
     for _ in range(2):  # a button that was pressed twice
         assert operator.post(path, data=form).status_code == 303

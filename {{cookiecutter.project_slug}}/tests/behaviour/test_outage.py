@@ -1,13 +1,12 @@
 """Cycles fails in every way that it can: nothing is lost, nothing is charged twice, nobody waits long."""
 
-import re
 import time
 from typing import Any
 
 import httpx
 import pytest
 
-from ..browsing import browser, sign_in
+from ..browsing import browser, sign_in, vital
 from ..running import App, Emulator, installed_app, run_emulator, wait_until
 from .test_refusals import assert_problem
 
@@ -96,14 +95,6 @@ def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_
         wait_until(lambda: vital(operator, "Waiting to be settled") == "None", 15, "the page tells of no backlog")
         wait_until(lambda: vital(operator, "Uncharged, 24 hours") != "$0.00", 15, "the page tells what nobody paid")
         assert "Cycles is out of reach" not in operator.get("/dashboard/").text
-
-
-def vital(operator: httpx.Client, name: str) -> str:
-    """What the overview says under Settlement."""
-    page = operator.get("/dashboard/").text
-    found = re.search(rf"<dt>{name}</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
-    assert found, page
-    return re.sub(r"\s+|<[^>]+>", " ", found[1]).strip()
 
 
 def chat_if_served(api: httpx.Client, headers: dict[str, str]) -> Any:

@@ -31,7 +31,7 @@ def test_a_months_last_moment_is_the_next_ones_first() -> None:
 def test_what_is_left_is_held_against_an_even_pace() -> None:
     shown = chart(2_000, burn=0)
     assert (shown.pace_now, shown.left_at_end, shown.runs_out) == (1_500, 2_000, None)
-    assert shown.pace == "0.0,0.0 720.0,200.0"
+    assert shown.pace == "0.00,0.0 100.00,200.0"
     assert [day.remaining for day in shown.days] == [2_500, 2_500, 2_000]
 
 

@@ -11,7 +11,7 @@ from ..problems import Problem
 from ..services import Services
 from ..tenants.errors import TenantsError
 from ..tenants.links import make_link
-from .figures import Context, tenant_of
+from .figures import Context, row_of, tenant_of
 from .records import AuditEntry
 
 LONGEST_AMOUNT = 40
@@ -78,7 +78,7 @@ async def confirmation(services: Services, tenant: str, action: Action, amount: 
     """
     settings = services.settings
     return {
-        "tenant": await tenant_of(services, tenant),
+        "row": await row_of(services, await tenant_of(services, tenant)),
         "action": action,
         "amount": amount,
         "fault": fault,

@@ -9,8 +9,8 @@ from ..budget.balances import Amounts
 from ..calls.record import Refusals
 from .records import HourlyBalance
 
-WIDTH, HEIGHT = 720, 200
-"""Of a chart's plane, in its own units."""
+WIDTH, HEIGHT = 100, 200
+"""Of a chart's plane: per cent of the width that there is, and pixels."""
 THRESHOLDS = (80, 95, 100)
 """Per cent of the allocation whose use is worth a line, and an alert."""
 
@@ -95,7 +95,7 @@ def burndown(
     whole_s = (end - begin).total_seconds()
 
     def point(at: datetime, amount: float) -> str:
-        return f"{x_of(at):.1f},{y_of(amount):.1f}"
+        return f"{x_of(at):.2f},{y_of(amount):.1f}"
 
     def x_of(at: datetime) -> float:
         return min(1.0, max(0.0, (at - begin).total_seconds() / whole_s)) * WIDTH
@@ -120,7 +120,7 @@ def burndown(
         actual=" ".join(point(at, remaining) for at, remaining in known),
         pace=f"{point(begin, ledger.allocated)} {point(end, 0)}",
         projected=f"{point(now, ledger.remaining)} {point(runs_out or end, max(0, left_at_end))}",
-        now_x=round(x_of(now), 1),
+        now_x=round(x_of(now), 2),
         now_y=round(y_of(ledger.remaining), 1),
         lines=[_line(per_cent, ledger, y_of) for per_cent in THRESHOLDS],
         days=[Day(at, remaining, pace_at(at)) for at, remaining in last_of_day.values()],
@@ -150,8 +150,8 @@ def refusal_bars(refusals: Sequence[Refusals], since: datetime, hours: int) -> R
                 height = count / most * HEIGHT
                 y -= height
                 parts.append(Part(reason, count, round(y, 1), round(height, 1)))
-        bars.append(Bar(since + timedelta(hours=number), round(number * step + step * 0.1, 1), parts))
-    return RefusalBars(bars, round(step * 0.8, 1), reasons, most)
+        bars.append(Bar(since + timedelta(hours=number), round(number * step + step * 0.1, 2), parts))
+    return RefusalBars(bars, round(step * 0.8, 2), reasons, most)
 
 
 def _line(per_cent: int, ledger: Amounts, y_of: Callable[[float], float]) -> Line:

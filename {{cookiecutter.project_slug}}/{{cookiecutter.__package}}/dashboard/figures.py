@@ -30,8 +30,8 @@ LATEST_ACTIONS = 5
 LARGEST_SHARES = 6
 AUDIT_PER_PAGE = 100
 SHORT_LISTS = 5
-OLD_HOLD_S = 60.0
-"""A hold that lives longer than this is worth a look: most calls are over in seconds."""
+LONGEST_S = 365 * 86_400
+"""What lasts longer at its rate has no end worth telling."""
 REFUSALS_OF_H = 24
 
 STATES = {
@@ -103,8 +103,8 @@ class LedgerRow:
 class TenantRow(NamedTuple):
     """A tenant and what is known of its budget: its widest ledger, which bounds all its others.
 
-    `state` is a key of STATES; `burn` microcents per hour; `runs_out` when nothing is left at that rate. `trouble`
-    says why the figures, if there are any, could not be brought up to date.
+    `state` is a key of STATES; `burn` microcents per hour; `runs_out` when nothing is left at that rate, and `lasts`
+    how many seconds that are. `trouble` says why the figures, if there are any, could not be brought up to date.
     """
 
     id: str
@@ -112,6 +112,7 @@ class TenantRow(NamedTuple):
     state: str
     budget: LedgerRow | None
     burn: int
+    lasts: float
     runs_out: datetime | None
     as_of: datetime | None
     trouble: str | None
@@ -167,12 +168,8 @@ async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool)
 
     What operators did to it is not for the tenant itself to see. Raises Problem not_found.
     """
-    tenant = await tenant_of(services, tenant_id)
-    by = _reckoning(services.settings)
-    found = TenantStanding(tenant, (await services.dashboard.standings([tenant_id])).get(tenant_id))
-    troubles = await services.watch.refresh([found])
-    await services.sampler.flush()  # so that no other process asks too
-    row, known = _row(services, found, troubles, by), services.balances.known(tenant_id)
+    by, tenant = _reckoning(services.settings), await tenant_of(services, tenant_id)
+    row, known = await row_of(services, tenant), services.balances.known(tenant_id)
     return {
         "row": row,
         "ledgers": [LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
@@ -180,6 +177,14 @@ async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool)
         "audit": await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
         **await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by)),
     }
+
+
+async def row_of(services: Services, tenant: Tenant) -> TenantRow:
+    """The tenant as it stands now."""
+    found = TenantStanding(tenant, (await services.dashboard.standings([tenant.id])).get(tenant.id))
+    troubles = await services.watch.refresh([found])
+    await services.sampler.flush()  # so that no other process asks too
+    return _row(services, found, troubles, _reckoning(services.settings))
 
 
 async def tenant_of(services: Services, tenant_id: str) -> Tenant:
@@ -217,7 +222,7 @@ async def _operations(services: Services) -> Context:
     held = [
         OldHold(hold.work.caller.tenant, hold.amount, int(time.monotonic() - begun))
         for hold, begun in services.guard.held.items()
-        if time.monotonic() - begun > OLD_HOLD_S
+        if time.monotonic() - begun > services.settings.dashboard_old_hold
     ]
     return {
         "is_cut_off": services.clients.breaker.is_open,
@@ -247,11 +252,10 @@ def _row(services: Services, found: TenantStanding, troubles: Mapping[str, str],
     trouble = troubles.get(tenant.id)
     budget = LedgerRow(ledger, by.call) if ledger else None
     burn = burn_of(standing, ledger.used, by.now) if ledger else 0
-    runs_out = None
-    if ledger and burn and ledger.remaining > 0 and (hours := ledger.remaining / burn) < 24 * 365:
-        runs_out = datetime.fromtimestamp(by.now, UTC) + timedelta(hours=hours)
+    lasts = ledger.remaining * 3600 / burn if ledger and burn else 0.0
+    runs_out = datetime.fromtimestamp(by.now + lasts, UTC) if 0 < lasts < LONGEST_S else None
     state = _state(tenant, budget, told=as_of is not None and trouble is None)
-    return TenantRow(tenant.id, tenant.name, state, budget, burn, runs_out, as_of, _words(trouble))
+    return TenantRow(tenant.id, tenant.name, state, budget, burn, lasts, runs_out, as_of, _words(trouble))
 
 
 def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple[Amounts | None, datetime | None]:

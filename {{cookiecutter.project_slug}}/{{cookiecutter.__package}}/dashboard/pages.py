@@ -42,9 +42,14 @@ def moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
+def day(at: datetime) -> str:
+    """`24 Nov`."""
+    return f"{at.day} {at:%b}"
+
+
 def hour(at: datetime) -> str:
     """A time in UTC that is not known to the minute: `24 Nov, 14:00`."""
-    return f"{at.day} {at:%b, %H}:00"
+    return f"{day(at)}, {at:%H}:00"
 
 
 def reason(outcome: str) -> str:
@@ -81,6 +86,7 @@ _templates.filters |= {
     "usd": usd,
     "exact_usd": format_usd,
     "moment": moment,
+    "day": day,
     "hour": hour,
     "reason": reason,
     "span": span,
