@@ -6,6 +6,7 @@ Screenshots are left in var/screenshots/.
 import gzip
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -108,6 +109,33 @@ def test_a_number_changes_before_the_operators_eyes_after_a_paid_call(laboratory
     laboratory.run(watch())
 
 
+def test_a_page_asks_for_news_only_while_its_tab_is_seen(laboratory: Laboratory) -> None:
+    async def watch() -> None:
+        served = await laboratory.served_by("uvicorn")
+        async with visiting(laboratory, served) as visit:
+            page, polls = visit.page, Counter[str]()
+            await page.clock.install()  # from here on time goes by only when told to
+            await page.goto(f"{served.serving.url}/dashboard/")
+            page.on("request", lambda request: polls.update(request.headers.keys() & {"hx-request"}))
+            async with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+                await page.clock.run_for(2_100)
+            await see(page, hidden=True)
+            seen = polls.total()
+            await page.clock.run_for(60_000)
+            assert polls.total() == seen, "it asks behind the operator's back"
+            await see(page, hidden=False)
+            async with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+                await page.clock.run_for(2_100)
+
+    laboratory.run(watch())
+
+
+async def see(page: Page, *, hidden: bool) -> None:
+    """What the browser says of the tab: a headless one always says that it is seen."""
+    say = "hidden => Object.defineProperty(document, 'hidden', {value: hidden, configurable: true})"
+    await page.evaluate(say, hidden)
+
+
 def test_an_operator_funds_a_tenant_and_finds_it_in_the_audit_by_the_keyboard_alone(laboratory: Laboratory) -> None:
     async def fund() -> None:
         served = await laboratory.served_by("uvicorn")
@@ -208,6 +236,8 @@ async def judge_and_picture(page: Page, name: str) -> None:
         f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in ("serious", "critical")
     ]
     assert serious == [], name
+    unseen = "[...document.querySelectorAll('.hidden')].filter(each => each.getBoundingClientRect().height > 1).length"
+    assert await page.evaluate(unseen) == 0, f"{name}: what only screen readers tell takes room"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=SCREENSHOTS / f"{name}.png")
 

@@ -38,4 +38,4 @@ def vital(operator: httpx.Client, name: str) -> str:
     page = operator.get("/dashboard/").text
     found = re.search(rf"<dt>{name}</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
     assert found, page
-    return re.sub(r"\s+|<[^>]+>", " ", found[1]).strip()
+    return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
