@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 HOLD_TTL_MS = 60_000
 """Shorter, and the SDK's heartbeat gives up after one extension; longer, and a crash keeps the hold that long."""
 
-GRACE_S = 7.0
+GRACE_S = 6.0
 CUT_S = 0.5
 """What runs GRACE_S after SIGTERM ends as soon as its model says more, and is cut CUT_S later, if that says nothing.
 Either is charged for what was delivered."""
