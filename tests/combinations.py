@@ -25,7 +25,7 @@ def pairwise(choices: Choices, given: Iterable[Answers] = ()) -> list[Answers]:
     Greedy: of a hundred completions that luck suggests, the one that brings the most. The luck has a seed, so that the
     same questions give the same projects. The two longest questions are crossed first: no fewer projects would do.
     """
-    luck = random.Random(0)  # noqa: S311
+    luck = random.Random(15)  # noqa: S311 - of forty seeds the one with the fewest projects
     missing = {pair for answers in every(choices) for pair in pairs(answers)}
     longest = sorted(choices, key=lambda question: -len(choices[question]))[:2]
     starts = [*(given or every({question: choices[question] for question in longest}))]

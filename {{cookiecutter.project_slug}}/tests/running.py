@@ -7,10 +7,9 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pytest
 import dev_identity
 import dev_tenancy
 
-from .commands import run_module
+from .commands import Running, run_module
 from .live import LIVE, TAG
 from .places import OWN, subject_of
 
@@ -60,14 +59,13 @@ def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
 @contextmanager
 def process(
     arguments: list[str], folder: Path, environment: dict[str, str], log: Path | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Running]:
     """A process that runs `python -m ...` in `folder` and is ended by SIGTERM.
 
     What it says goes to `log`, or to our stderr.
     """
-    command = [sys.executable, "-m", *arguments]
-    with log.open("wb") if log else nullcontext() as stderr:
-        running = subprocess.Popen(command, cwd=folder, env=STARTED_WITH | environment, stderr=stderr)
+    module, *more = arguments
+    running = Running(module, more, folder, STARTED_WITH | environment, {2: log} if log else {})
     try:
         yield running
     finally:
@@ -79,7 +77,7 @@ def process(
             running.wait()
 
 
-def wait_ready(url: str, running: subprocess.Popen[bytes]) -> None:
+def wait_ready(url: str, running: Running) -> None:
     def answers() -> bool:
         assert running.poll() is None, "the process has ended"
         try:
@@ -159,7 +157,7 @@ class App:
     folder: Path
     environment: dict[str, str]
     url: str = ""
-    running: subprocess.Popen[bytes] | None = None
+    running: Running | None = None
     tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
     operator: dict[str, str] = field(default_factory=dict)
     log: Path | None = None

@@ -89,8 +89,8 @@ def test_the_dashboard_sorts_sums_and_writes_on_postgresql(migrated: App) -> Non
         assert "Blocked: too little left" in operator.get(f"/dashboard/tenants/{tenant}").text
         wait_until(lambda: tenant in operator.get("/dashboard/?show=attention").text, what="the sample in the database")
         for sort in ("name", "left", "spent", "reserved", "remaining", "burn", "runs_out"):
-            page = operator.get("/dashboard/", params={"sort": sort, "order": "desc", "show": "attention", "q": "T-"})
-            assert tenant in page.text, sort
+            asked = {"sort": sort, "order": "desc", "show": "attention", "q": "T-"}
+            wait_until(lambda asked=asked: tenant in operator.get("/dashboard/", params=asked).text, what=sort)
         wait_until(lambda: "Budget exceeded" in operator.get("/dashboard/").text, what="the refusal in the chart")
         assert do(operator, tenant, "fund", "1.00").status_code == 303
         assert "fund 1.00" in operator.get("/dashboard/audit").text

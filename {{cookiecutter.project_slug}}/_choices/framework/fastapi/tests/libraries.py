@@ -1,4 +1,4 @@
-"""What takes most of the time that a command's start takes: imported once for all commands of the tests."""
+"""What takes most of the time that a start takes: imported once for all processes of the tests."""
 
 LIBRARIES = [
     "aiosqlite",
@@ -7,4 +7,8 @@ LIBRARIES = [
     "sqlalchemy.ext.asyncio",
     "typer.rich_utils",
     "uvicorn",
+    # ours that read no setting when they are imported
+    "{{ cookiecutter.__package }}.cli",
+    "{{ cookiecutter.__package }}.dashboard.routes",
+    "{{ cookiecutter.__package }}.services",
 ]

@@ -1,10 +1,7 @@
 """The synchronous world: views, commands, and task workers that are forked."""
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,16 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import ROOT, App, Emulator, scope_of
+from ..commands import run_module
+from ..running import STARTED_WITH, App, Emulator, scope_of
 
 HELLO = {"text": "Hello"}
 
 
 def outcome(app: App, what: str, argument: str) -> Any:
     """What a function of sync_world.py comes to, in a process of its own that has ended by then."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **app.environment}
-    command = [sys.executable, "-m", "tests.unit.sync_world", what, argument]
-    done = subprocess.run(command, cwd=app.folder, env=environment, capture_output=True, text=True, check=False)
+    done = run_module("tests.unit.sync_world", [what, argument], app.folder, STARTED_WITH | app.environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
