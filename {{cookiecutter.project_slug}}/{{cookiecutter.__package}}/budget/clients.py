@@ -4,7 +4,6 @@ The plain `AsyncCyclesClient` opens an httpx pool of its own: 34 ms and 0.8 MB e
 client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out over the shared aiohttp session.
 """
 
-import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import aiohttp
 import structlog
 from cachetools import LRUCache
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
 from structlog.contextvars import get_contextvars
 
@@ -35,6 +34,7 @@ KEY_LIFE_S = 60
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
+_JSON_OBJECT = TypeAdapter(dict[str, Any])
 
 
 class TenantClient(AsyncCyclesClient):
@@ -116,7 +116,7 @@ class TenantClient(AsyncCyclesClient):
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
         headers = {"Content-Type": "application/json", "X-Idempotency-Key": data["idempotency_key"]}
-        return await self._send("POST", path, data=json.dumps(data).encode(), headers=headers)
+        return await self._send("POST", path, data=_JSON_OBJECT.dump_json(data), headers=headers)
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> CyclesResponse:
         return await self._send("GET", path, params=params, headers={})
@@ -284,7 +284,6 @@ def code_of_response(response: CyclesResponse) -> str:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content)
+        return _JSON_OBJECT.validate_json(content)
     except ValueError:
         return {}
-    return body if isinstance(body, dict) else {}

@@ -43,7 +43,7 @@ from ..problems import Problem
 from ..settings import Settings
 from ..tenants.records import Caller
 from ..tenants.tenancy import owner_of
-from .balances import UNIT, ledgers_of
+from .balances import UNIT
 from .clients import Clients, TenantClient, code_of_response
 from .fail_open import FailOpen
 from .prices import Prices, UnknownModel
@@ -178,10 +178,13 @@ class Hold:
 
     def _least_remaining(self, answers: Iterable[CyclesResponse | None]) -> int | None:
         """Microcents that the tenant's tightest ledger has left, by the first of the answers that tells."""
-        bodies = (answer.body for answer in answers if answer is not None and answer.is_success)
-        ledgers = next((found for body in bodies if (found := ledgers_of(body, 0.0))), [])
         tenant = self.work.caller.tenant
-        return min((ledger.remaining for ledger in ledgers if owner_of(ledger.scope) == tenant), default=None)
+        for answer in answers:
+            rows = answer.get_body_attribute("balances") if answer is not None and answer.is_success else None
+            told = [(row["remaining"], owner_of(row["scope_path"])) for row in rows or () if row.get("remaining")]
+            if left := [amount["amount"] for amount, owner in told if owner == tenant and amount["unit"] == UNIT]:
+                return min(left)
+        return None
 
 
 class NothingUsed(Exception):

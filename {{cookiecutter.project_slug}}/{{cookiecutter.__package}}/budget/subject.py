@@ -2,6 +2,7 @@
 
 import hashlib
 import string
+from functools import lru_cache
 
 from runcycles import Subject
 
@@ -36,6 +37,7 @@ def scopes_of(subject: Subject) -> list[str]:
     return scopes
 
 
+@lru_cache(10_000)
 def scope_id(name: str) -> str:
     """`name` as an id that Cycles takes for a call and for a ledger, different for different names.
 

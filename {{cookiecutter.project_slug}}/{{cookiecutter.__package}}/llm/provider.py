@@ -130,9 +130,9 @@ class Tally:
     @property
     def usage(self) -> Usage:
         """The provider's last figures and our count of the text since; all our count where it told none."""
-        told = self._told.output_tokens
-        counted = min(told + _tokens_of_bytes(self._untold_bytes), self._max_tokens)
-        return replace(self._told, output_tokens=max(told, counted))
+        told = self._told
+        counted = min(told.output_tokens + _tokens_of_bytes(self._untold_bytes), self._max_tokens)
+        return replace(told, output_tokens=counted) if counted > told.output_tokens else told
 
 
 def count_tokens(text: str) -> int:

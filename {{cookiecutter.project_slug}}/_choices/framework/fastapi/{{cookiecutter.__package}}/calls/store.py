@@ -1,7 +1,6 @@
 """Guarded calls in the database: written in batches, read newest first, kept for a bounded time."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import BigInteger, cast, delete, extract, func, or_, select, tuple_, update
@@ -20,8 +19,10 @@ class CallStore:
     async def insert(self, records: Sequence[CallRecord]) -> None:
         """Write a batch. Rows that an earlier try has written already are left as they are."""
         if records:
+            rows = [{name: getattr(record, name) for name in CallRecord.__slots__} for record in records]
             async with self._database.begin() as session:
-                await session.execute(self._database.insert_absent(CallRow), [asdict(record) for record in records])
+                # past the ORM, and without asdict, which copies each value: a third of the time for a row
+                await (await session.connection()).execute(self._database.insert_absent(CallRow), rows)
 
     async def latest(self, tenant: str | None, limit: int, before: CallRecord | None = None) -> list[CallRecord]:
         """The newest calls of a tenant, or of all (None), newest first; `before` is the last one of the page before."""

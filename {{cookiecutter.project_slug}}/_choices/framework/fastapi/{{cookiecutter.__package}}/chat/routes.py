@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..budget.guard import Hold, Work
-from ..dependencies import CurrentCaller, GuardedRoute, SharedServices
+from ..dependencies import GuardedRoute, services_of
 from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
 from ..problems import Problem
@@ -19,9 +19,10 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 
 
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
-async def chat(body: ChatRequest, request: Request, caller: CurrentCaller, services: SharedServices) -> Response:
+async def chat(body: ChatRequest, request: Request) -> Response:
+    services = services_of(request)
     work = Work(
-        caller=caller,
+        caller=request.state.caller,
         route="chat",
         request=services.chat.request(body.conversation, body.model, body.max_tokens),
         request_id=request.state.request_id,
@@ -35,12 +36,11 @@ async def chat(body: ChatRequest, request: Request, caller: CurrentCaller, servi
 
 
 @router.post("/summarize", response_model=Answer)
-async def summarize(
-    body: SummarizeRequest, request: Request, caller: CurrentCaller, services: SharedServices
-) -> Response:
+async def summarize(body: SummarizeRequest, request: Request) -> Response:
+    services = services_of(request)
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
     work = Work(
-        caller=caller,
+        caller=request.state.caller,
         route="summarize",
         request=services.chat.request(messages, max_tokens=body.max_tokens),
         request_id=request.state.request_id,
