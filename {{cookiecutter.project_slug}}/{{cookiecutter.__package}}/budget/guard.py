@@ -182,7 +182,8 @@ class Hold:
         for answer in answers:
             rows = answer.get_body_attribute("balances") if answer is not None and answer.is_success else None
             told = [(row["remaining"], owner_of(row["scope_path"])) for row in rows or () if row.get("remaining")]
-            if left := [amount["amount"] for amount, owner in told if owner == tenant and amount["unit"] == UNIT]:
+            left: list[int] = [amount["amount"] for amount, owner in told if owner == tenant and amount["unit"] == UNIT]
+            if left:
                 return min(left)
         return None
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
-from django.db import close_old_connections, connections, models
+from django.core.signals import request_started
+from django.db import close_old_connections, connections, models, reset_queries
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,6 +23,11 @@ def _close_pool() -> None:
 atexit.register(_close_pool)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_pool)
+
+# at a request's start there is nothing to close: its threads are new, and connections go at its end. Both being
+# synchronous, they would cost it a thread and a hop
+request_started.disconnect(reset_queries)
+request_started.disconnect(close_old_connections)
 
 
 class Row(models.Model):

@@ -35,7 +35,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "corsheaders.middleware.CorsMiddleware",
+    *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
     f"{__package__}.middleware.api_first",  # what follows is for pages only
     "django.middleware.security.SecurityMiddleware",
     f"{__package__}.dashboard.storage.StaticFiles",
