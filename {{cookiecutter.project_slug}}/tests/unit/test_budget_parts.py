@@ -3,17 +3,22 @@
 import asyncio
 import re
 import time
+from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from runcycles import Subject
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
 from {{ cookiecutter.__package }}.budget.breaker import Breaker
-from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id
+from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
+from {{ cookiecutter.__package }}.metrics import BREAKER
 from {{ cookiecutter.__package }}.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
 
 from ..running import scope_of
+from .stories import value_of
 
 ACME = scope_of("acme")
 
@@ -41,6 +46,10 @@ def test_an_answer_to_an_earlier_question_never_replaces_a_later_one() -> None:
     known = balances.known("acme")
     assert known is not None
     assert known.ledgers[ACME].remaining == 5
+    told = known.as_of
+    balances.remember([ledger(ACME, 7, asked_at=2.0)])
+    assert known.ledgers[ACME].remaining == 7
+    assert told < known.as_of <= datetime.now(UTC)
 
 
 def test_what_an_answer_tells_is_kept_for_the_tenant_of_the_scope_and_no_other() -> None:
@@ -51,6 +60,7 @@ def test_what_an_answer_tells_is_kept_for_the_tenant_of_the_scope_and_no_other()
         assert known is not None
         assert list(known.ledgers) == [scope_of(tenant)]
     assert balances.known("acme-3") is None
+    assert balances.changed == {"acme", "acme-2"}
 
 
 def test_all_who_wait_for_a_balance_share_one_question() -> None:
@@ -68,11 +78,13 @@ def test_all_who_wait_for_a_balance_share_one_question() -> None:
 
 def test_a_ledger_that_is_no_longer_listed_is_forgotten() -> None:
     balances, _ = balances_asked([])
-    balances.remember([ledger(ACME, 5, 1.0), ledger(f"{ACME}/app:x", 5, 3.0)])
-    balances.replace("acme", [], 2.0)
+    balances.remember([ledger(ACME, 5, 2.0), ledger(f"{ACME}/app:x", 5, 3.0)])
     known = balances.known("acme")
     assert known is not None
+    told = known.as_of
+    balances.replace("acme", [], 2.0)
     assert list(known.ledgers) == [f"{ACME}/app:x"]
+    assert told < known.as_of <= datetime.now(UTC)
 
 
 def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours() -> None:
@@ -87,14 +99,16 @@ def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours
     assert (found.remaining, found.debt, found.reserved, found.is_over_limit) == (-5, 5, 0, False)
 
 
-def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through() -> None:
+def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(monkeypatch: pytest.MonkeyPatch) -> None:
     recovered: list[bool] = []
-    breaker = Breaker(threshold=5, probe_s=0.0)
+    monkeypatch.setattr("{{ cookiecutter.__package }}.budget.breaker.PROBE_S", 0.0)
+    breaker = Breaker()
     breaker.on_recovery = lambda: recovered.append(True)
     for _ in range(5):
         with breaker.call() as admitted:
             assert admitted
             breaker.failed()
+            assert value_of(BREAKER) == breaker.is_open
     with breaker.call() as probe:
         breaker.failed()  # another one's, which went out before
         with breaker.call() as second:
@@ -104,14 +118,16 @@ def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through() -> N
     with breaker.call() as probe:
         assert probe, "the one that was given up holds up nobody"
         breaker.succeeded()
-    assert recovered == [True]
+    assert (recovered, value_of(BREAKER)) == ([True], 0)
     with breaker.call() as first, breaker.call() as second:
         assert (first, second) == (True, True)
 
 
 def test_an_open_breaker_waits_before_it_probes() -> None:
-    breaker = Breaker(threshold=1, probe_s=60.0)
-    breaker.failed()
+    breaker = Breaker()
+    for _ in range(5):
+        assert not breaker.refuses
+        breaker.failed()
     assert breaker.refuses
     with breaker.call() as admitted:
         assert not admitted
@@ -131,6 +147,27 @@ def test_different_names_make_different_scope_ids_that_cycles_takes(one: str, ot
         assert re.fullmatch(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", scope)
         assert len(scope) <= LONGEST
     assert (ids[0] == ids[1]) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope"),
+    [
+        ("a.b-c", "a.b-c"),
+        ("-a.", "x_2dax_2e"),
+        ("aXa", "ax_58a"),
+        ("x" * 128, "x" * 128),
+        ("x" * 129, "x" * 60 + "__" + sha256(b"x" * 129).hexdigest()),
+    ],
+)
+def test_a_name_is_kept_as_far_as_cycles_takes_it(name: str, scope: str) -> None:
+    assert scope_id(name) == scope
+
+
+def test_a_call_counts_in_every_scope_from_the_root_on() -> None:
+    scopes = scopes_of(Subject(tenant="Acme", workspace="b", app="c", workflow="d", agent="e", toolset="f"))
+    levels = ["tenant:acme", "workspace:b", "app:c", "workflow:d", "agent:e", "toolset:f"]
+    assert scopes == ["/".join(levels[: number + 1]) for number in range(6)]
+    assert scopes_of(Subject(tenant="acme", agent="e")) == ["tenant:acme", "tenant:acme/agent:e"]
 
 
 @pytest.mark.parametrize(

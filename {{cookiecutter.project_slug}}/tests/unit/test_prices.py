@@ -4,7 +4,7 @@ from itertools import product
 import pytest
 
 from {{ cookiecutter.__package }}.budget import prices
-from {{ cookiecutter.__package }}.llm.provider import Message, Usage
+from {{ cookiecutter.__package }}.llm.provider import Message, Request, Usage
 
 TABLE = prices.Prices.load()
 PARTS = (0.0, 0.3, 1.0)
@@ -63,6 +63,15 @@ def test_no_usage_within_the_bound_costs_more_than_the_bound(model: str, letters
         assert TABLE.of(model).cost(usage) <= bound.microcents
 
 
+@pytest.mark.parametrize(("written", "rate"), [({}, 40), ({"cache_write": "0.50"}, 50), ({"cache_write": "0.20"}, 40)])
+def test_the_bound_takes_all_input_at_the_dearest_price_and_no_more(written: dict[str, str], rate: int) -> None:
+    cheap = price(input="0.40", cached_input="0.10", output="1.60", **written)
+    messages = (Message("user", "x" * 70), Message("user", "x" * 30))
+    assert cheap.upper_bound(messages, 10) == (132, 132 * rate + 10 * 160)
+    table = TABLE.model_copy(update={"models": {"cheap": cheap.rates}})
+    assert table.hold_for(Request("cheap", messages, 10)) == 132 * rate + 10 * 160
+
+
 def test_the_bound_counts_every_byte_and_what_normalising_makes_of_it() -> None:
     def tokens(text: str) -> int:
         return TABLE.of("demo-1").upper_bound([Message("user", text)], 1).input_tokens - 24
@@ -95,15 +104,24 @@ def test_dollars_are_read_to_the_microcent(text: str, microcents: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", "1e3", "NaN", "1,5", "$5", ".5", "5.", "0.000000001"])
 def test_what_is_no_amount_is_refused_in_words(text: str) -> None:
-    with pytest.raises(ValueError, match="is not an amount in USD"):
+    with pytest.raises(ValueError, match="is not") as refused:
         prices.parse_usd(text)
+    assert str(refused.value) == f"{text!r} is not an amount in USD like 5.00 (no sign, at most 8 decimals)"
 
 
-@pytest.mark.parametrize("text", ["92233720368.54775808", "1" + "0" * 5_000])
-def test_an_amount_that_no_ledger_can_hold_is_refused_in_words(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("92233720368.54775808", "92233720368.54775808"),
+        ("9" * 19, "9" * 19),
+        ("1" + "0" * 5_000, "1" + "0" * 19 + "..."),
+    ],
+)
+def test_an_amount_that_no_ledger_can_hold_is_refused_in_words(text: str, shown: str) -> None:
     assert prices.parse_usd("92233720368.54775807") == 2**63 - 1
-    with pytest.raises(ValueError, match="is more than a budget can hold"):
+    with pytest.raises(ValueError, match="more than") as refused:
         prices.parse_usd(text)
+    assert str(refused.value) == f"{shown!r} is more than a budget can hold (92233720368.54775807 USD)"
 
 
 @pytest.mark.parametrize("microcents", [0, 1, 10**6, 10**8 - 1, 10**8, 123_456_789_000, 2**63 - 1])

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from ..metrics import BREAKER
 
 
+THRESHOLD = 5
+PROBE_S = 1.0
+
+
 class Breaker:
-    """Opens after `threshold` failures in a row; then lets one call through every `probe_s` seconds.
+    """Opens after THRESHOLD failures in a row; then lets one call through every PROBE_S seconds.
 
     Only what is everybody's failure counts: no answer, or Redis being down. A tenant's own trouble (its
     key, its ledger, a 500 for its request) never blocks another tenant.
     """
 
-    def __init__(self, threshold: int = 5, probe_s: float = 1.0) -> None:
-        self._threshold = threshold
-        self._probe_s = probe_s
+    def __init__(self) -> None:
         self._failures = 0
         self._next_probe = 0.0
         self._probing = False
@@ -25,7 +27,7 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        return self._failures >= self._threshold
+        return self._failures >= THRESHOLD
 
     @property
     def refuses(self) -> bool:
@@ -46,7 +48,7 @@ class Breaker:
 
     def failed(self) -> None:
         self._failures += 1
-        self._next_probe = time.monotonic() + self._probe_s
+        self._next_probe = time.monotonic() + PROBE_S
         BREAKER.set(int(self.is_open))
 
     def succeeded(self) -> None:
