@@ -23,9 +23,9 @@ TESTS = {
     "sdk": ["test_sdk.py", "test_journal.py"],
     "fail_open": [SERVED],
     "preflight": ["test_preflight.py"],
-    "journal": ["test_journal.py"],
-    "clients": ["test_clients.py", SERVED],
-    "guard": ["test_guard.py"],
+    "journal": ["test_journal.py", "test_cycles_keys.py"],
+    "clients": ["test_clients.py", "test_cycles_keys.py"],
+    "guard": ["test_guard.py", "test_cycles_keys.py"],
 }
 """The tests in tests/unit/ that reach a module of budget/, without the one that cuts calls anywhere: seconds each."""
 CONFIGURATION = """

@@ -200,6 +200,16 @@ def test_a_trace_goes_along_and_the_engines_words_and_patience_come_back(tell: T
     tell(story)
 
 
+@pytest.mark.parametrize("tell", [{"CYCLES_READ_TIMEOUT": "0.05"}], indirect=True, ids=[""])
+def test_an_engine_that_hangs_is_out_of_reach(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        client = await world.services.clients.of("acme")
+        world.cycles.fault("delay", "decide")
+        assert (await client.decide(reservation("d", 1))).is_transport_error
+
+    tell(story)
+
+
 def test_after_it_is_closed_connections_are_opened_anew(tell: Tell) -> None:
     async def story(world: World) -> None:
         shared = world.services.clients

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 
 from ..metrics import BREAKER
 
-
 THRESHOLD = 5
 PROBE_S = 1.0
 
