@@ -18,6 +18,7 @@ import pytest
 
 from .combinations import Answers, every, pairwise
 from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject
+from .emulator.server import ADMIN_KEY, Server
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX"),
@@ -131,6 +132,30 @@ def test_with_its_extra_a_project_traces_requests_and_nothing_of_it_is_imported_
     assert "opentelemetry.sdk" not in project.run(*python, "-c", IMPORTED, served)
     shutil.copy(ROOT / "tests/tracing/traces.py", project.path / "tests/behaviour/test_traces.py")
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_traces.py")
+
+
+FEW_LIVE = ["tests/recordings", "tests/behaviour/test_chat.py", "tests/behaviour/test_identity.py"]
+
+
+@pytest.mark.parametrize("tests", [FEW_LIVE, pytest.param([], marks=pytest.mark.long)], ids=["few", "all"])
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_the_live_suite_passes_wherever_an_emulator_stands_and_leaves_nothing_there_that_could_spend(
+    set_up: Bake, answers: Answers, tests: list[str], tmp_path: Path
+) -> None:
+    project = set_up(**answers)
+    cycles = Server(project.path, tmp_path / "cycles.sqlite3")
+    try:
+        places = (
+            f"CYCLES_BASE_URL={cycles.url}",
+            f"CYCLES_ADMIN_URL={cycles.url}",
+            f"CYCLES_ADMIN_API_KEY={ADMIN_KEY}",
+        )
+        few = ("LIVE=1", ".venv/bin/python", "-m", "pytest", *tests)
+        project.run("env", *places, *(few if tests else ("make", "test-live", f"UV={UV}")))
+        left = cycles.control("GET", "snapshot")
+        assert {ledger["status"] for ledger in left["ledgers"]} == {"CLOSED"}
+    finally:
+        cycles.stop()
 
 
 @pytest.mark.matrix

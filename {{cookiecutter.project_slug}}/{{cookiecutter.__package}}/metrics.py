@@ -6,7 +6,7 @@ whichever worker is asked tells of all.
 
 import hmac
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -47,12 +47,12 @@ class _Journal(Collector):
         yield GaugeMetricFamily("cycles_journal_unreadable", "Records that need somebody to look", unreadable)
 
 
-def check_token(token: SecretStr | None, authorization: str) -> None:
-    """Raises Problem: not_found where there is no METRICS_TOKEN, unauthenticated unless the header bears it."""
-    if not token:
+def check_token(tokens: Sequence[SecretStr], authorization: str) -> None:
+    """Raises Problem: not_found where there is no METRICS_TOKEN, unauthenticated unless the header bears one."""
+    if not tokens:
         raise Problem("not_found")
-    expected = f"Bearer {token.get_secret_value()}".encode()
-    if not hmac.compare_digest(authorization.encode(), expected):
+    expected = [f"Bearer {token.get_secret_value()}".encode() for token in tokens]
+    if not any(hmac.compare_digest(authorization.encode(), each) for each in expected):
         raise Problem("unauthenticated", challenge="Bearer")
 
 

@@ -14,7 +14,7 @@ from runcycles import CyclesConfig
 from .about import DISTRIBUTION
 from .budget.prices import Prices, Rates, UnknownModel
 from .llm.providers import ProviderSettings
-from .setting_types import Names, Secrets, UsdPair, secret_faults, weakness
+from .setting_types import Names, Secrets, UsdPair, secret_faults
 from .tenants.settings import IdentitySettings
 from .tenants.tenancy import TenancySettings
 
@@ -40,7 +40,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
-    metrics_token: SecretStr | None = None
+    metrics_token: Secrets = []
 
     database_url: str = "sqlite:///var/app.sqlite3"
 
@@ -126,8 +126,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     def _secret_faults(self) -> list[str]:
         faults = secret_faults("SECRET_KEY", self.secret_key)
-        if self.metrics_token and not self.development and (fault := weakness(self.metrics_token)):
-            faults.append(f"METRICS_TOKEN {fault}")
+        if self.metrics_token and not self.development:
+            faults += secret_faults("METRICS_TOKEN", self.metrics_token)
         return faults
 
     def _address_faults(self) -> list[str]:

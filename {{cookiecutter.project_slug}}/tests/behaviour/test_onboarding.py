@@ -22,7 +22,6 @@ from ..running import (
     App,
     Emulator,
     process,
-    scope_of,
     wait_until,
 )
 
@@ -306,22 +305,6 @@ def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: Ap
     assert given == {"operator": "otto", "created": True, "password": None}
     short = installed.cli("operators", "add", "otto", "--password-stdin", stdin="short\n")
     assert short.returncode == 1
-
-
-def test_the_doctor_finds_what_is_wrong_with_a_tenant_and_shows_no_secret(alone: tuple[App, Emulator]) -> None:
-    app, emulator = alone
-    app.add_tenant("1.00", "acme")
-    healthy = app.done("doctor")
-    assert {check["level"] for check in healthy["checks"]} == {"ok"}
-    place = {"scope": scope_of("acme"), "unit": "USD_MICROCENTS"}
-    admin = {"X-Admin-API-Key": ADMIN_KEY}
-    httpx.post(f"{emulator.admin_url}/v1/admin/budgets/freeze", params=place, headers=admin).raise_for_status()
-    sick = app.cli("doctor")
-    assert sick.returncode == 1
-    assert "tenants resume acme" in sick.stdout
-    secrets = [value for name, value in app.environment.items() if name.endswith(("SECRET", "KEY", "TOKEN"))]
-    assert len(secrets) >= 4
-    assert not any(secret in sick.stdout + sick.stderr for secret in secrets)
 
 
 def test_a_database_that_was_not_migrated_is_told_in_words(installed: App) -> None:

@@ -47,6 +47,36 @@ def migrated(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator, datab
     return installed_app(tmp_path_factory.mktemp("app"), emulator.url, DATABASE_URL=database_url)
 
 
+def test_a_restored_backup_serves_the_same_callers_and_settles_what_its_journal_holds_once(
+    migrated: App, emulator: Emulator, tmp_path: Path
+) -> None:
+    tenant = migrated.add_tenant("1.00")
+    with migrated.serving() as app:
+        cost = httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).json()["cost"]["amount"]
+        emulator.fault("drop_before", "commit", times=100)
+        assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+        assert app.running is not None
+        app.running.kill()
+        app.running.wait()
+    emulator.clear_faults()
+    url, dump = migrated.environment["DATABASE_URL"], str(tmp_path / "app.dump")
+    restored = url.replace("/postgres?", "/restored?")
+    postgres("pg_dump", "--format", "custom", "--file", dump, url)
+    postgres("psql", "--quiet", "--command", "CREATE DATABASE restored", url)
+    postgres("pg_restore", "--no-owner", "--dbname", restored, dump)
+    for copy in ("journal", "an older copy of it"):
+        shutil.copytree(migrated.folder / "journal", tmp_path / copy)
+        with migrated.serving(DATABASE_URL=restored, CYCLES_JOURNAL_DIR=str(tmp_path / copy)) as app:
+            wait_until(lambda copy=copy: not list(tmp_path.glob(f"{copy}/*/*.json")), 10, "settled")
+            assert emulator.ledger(tenant["id"])["spent"] == 2 * cost
+            assert httpx.get(f"{app.url}/api/budget/me", headers=tenant["headers"]).status_code == 200
+    shutil.rmtree(migrated.folder / "journal")
+
+
+def postgres(program: str, *arguments: str) -> None:
+    subprocess.run([str(Path(str(INITDB)).resolve().with_name(program)), *arguments], check=True)
+
+
 def test_tenants_are_kept_and_served_from_postgresql(migrated: App, emulator: Emulator) -> None:
     tenant = migrated.add_tenant("2.00")
     fund = ("tenants", "fund", tenant["id"], "--credit", "1.00", "--reference", f"{tenant['id']} 7")

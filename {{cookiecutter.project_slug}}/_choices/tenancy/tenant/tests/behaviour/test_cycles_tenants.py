@@ -1,7 +1,11 @@
 """Each tenant has a Cycles tenant and a key of its own: how they are kept, and what becomes of callers without."""
 
+import json
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 
 import httpx
@@ -135,3 +139,16 @@ def test_the_doctor_finds_a_revoked_key(alone: tuple[App, Emulator]) -> None:
     sick = app.cli("doctor")
     assert sick.returncode == 1
     assert "tenants rotate acme" in sick.stdout
+
+
+@pytest.mark.parametrize(("days", "level"), [(-1, "fault"), (10, "warning")])
+def test_the_doctor_finds_a_key_that_expires(alone: tuple[App, Emulator], days: int, level: str) -> None:
+    app, _ = alone
+    app.add_tenant("1.00", "acme")
+    expiry = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d %H:%M:%S.%f}"
+    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
+        database.execute("UPDATE tenants SET cycles_key_expires_at = ?", [expiry])
+    told = json.loads(app.cli("doctor", "--json").stdout)["checks"]
+    assert (level, f"its Cycles key expires at {expiry[:16]} UTC", "tenants rotate acme") in [
+        (check["level"], check["message"], check["remedy"]) for check in told
+    ]

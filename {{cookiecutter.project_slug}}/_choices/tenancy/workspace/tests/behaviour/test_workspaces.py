@@ -1,6 +1,7 @@
 """All tenants are workspaces in one Cycles tenant, with one key: what none of them may notice of the others."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -106,6 +107,16 @@ def test_the_doctor_finds_a_key_that_cycles_does_not_know(alone: tuple[App, Emul
     assert sick.returncode == 1
     assert f"CYCLES_API_KEY is no live key of {CYCLES_TENANT}" in sick.stdout
     assert "CYCLES_API_KEY is no live key" in app.cli("tenants", "list").stderr
+
+
+def test_the_doctor_finds_that_the_key_expires(alone: tuple[App, Emulator]) -> None:
+    app, emulator = alone
+    soon = datetime.now(UTC) + timedelta(days=10)
+    asked = {"tenant_id": CYCLES_TENANT, "name": "soon", "expires_at": soon.isoformat()}
+    secret = at_cycles(emulator, "POST", "api-keys", asked)["key_secret"]
+    told = App(app.folder, app.environment | {"CYCLES_API_KEY": secret}).cli("doctor")
+    assert told.returncode == 0
+    assert f"CYCLES_API_KEY expires at {soon:%Y-%m-%d %H:%M} UTC" in told.stdout
 
 
 def test_a_forced_close_loses_no_settlement(house: tuple[App, Emulator, httpx.Client]) -> None:

@@ -127,6 +127,16 @@ def test_the_tenants_claim_has_the_name_of_the_setting() -> None:
     assert caller(token, jwt_tenant_claim="customer").tenant == "globex"
 
 
+def test_while_the_issuer_changes_its_key_tokens_of_the_old_and_of_the_new_one_are_believed() -> None:
+    new = dev_identity.environment()
+    both = f"{new['JWT_PUBLIC_KEY']},{ENVIRONMENT['JWT_PUBLIC_KEY']}"
+    assert settings(jwt_public_key=both).identity_faults() == []
+    for token in (signed(), jwt.encode(CLAIMS, dev_identity.private_key(new), "RS256")):
+        assert caller(token, jwt_public_key=both).tenant == "acme"
+    with pytest.raises(Problem):
+        caller(jwt.encode(CLAIMS, dev_identity.private_key(dev_identity.environment()), "RS256"), jwt_public_key=both)
+
+
 def test_a_good_configuration_may_serve() -> None:
     assert settings().identity_faults() == []
     assert settings(jwt_algorithms="RS256, PS256").identity_faults() == []

@@ -18,20 +18,20 @@ CHALLENGE = "Bearer"
 
 
 class IdentitySettings(BaseModel):
-    """Who signs the callers' tokens, how, and for whom. Exactly one of `jwt_jwks_url` and `jwt_public_key` (PEM)."""
+    """Who signs the callers' tokens, how, and for whom. Exactly one of `jwt_jwks_url` and `jwt_public_key` (PEMs)."""
 
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_algorithms: Names = ["RS256"]
     jwt_jwks_url: str = ""
-    jwt_public_key: str = ""
+    jwt_public_key: Names = []
     jwt_tenant_claim: str = "tenant"
 
     @field_validator("jwt_public_key")
     @classmethod
-    def _lines(cls, pem: str) -> str:
+    def _lines(cls, pems: list[str]) -> list[str]:
         r"""A PEM on one line has \n for its line breaks: not every place for settings takes real ones."""
-        return pem.replace("\\n", "\n")
+        return [pem.replace("\\n", "\n") for pem in pems]
 
     def identity_faults(self) -> list[str]:
         """Why serving must not start, one line for each fault."""
@@ -42,17 +42,17 @@ class IdentitySettings(BaseModel):
             faults.append("JWT_AUDIENCE is missing: what `aud` of a token must be, or contain")
         if not self.jwt_algorithms or not ASYMMETRIC.issuperset(self.jwt_algorithms):
             faults.append(f"JWT_ALGORITHMS must be of {', '.join(sorted(ASYMMETRIC))}")
-        elif self.jwt_public_key and (fault := self._key_fault()):
-            faults.append(f"JWT_PUBLIC_KEY {fault}")
+        else:
+            faults += [f"JWT_PUBLIC_KEY {fault}" for pem in self.jwt_public_key if (fault := self._key_fault(pem))]
         if bool(self.jwt_jwks_url) == bool(self.jwt_public_key):
             faults.append("JWT_JWKS_URL or JWT_PUBLIC_KEY must be set, and not both")
         if self.jwt_jwks_url and not _is_trustworthy(self.jwt_jwks_url):
             faults.append("JWT_JWKS_URL must be an https address: who changes what it answers can be any tenant")
         return faults
 
-    def _key_fault(self) -> str | None:
+    def _key_fault(self, pem: str) -> str | None:
         try:
-            key = load_pem_public_key(self.jwt_public_key.encode())
+            key = load_pem_public_key(pem.encode())
             for name in self.jwt_algorithms:
                 algorithm = jwt.get_algorithm_by_name(name)
                 if weakness := algorithm.check_key_length(algorithm.prepare_key(key)):

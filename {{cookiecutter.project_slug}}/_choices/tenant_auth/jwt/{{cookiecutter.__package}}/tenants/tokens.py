@@ -1,5 +1,6 @@
 """The callers' tokens (JWT, RFC 7519, verified as RFC 8725 asks): what one proves."""
 
+from contextlib import suppress
 from typing import Any
 
 import jwt
@@ -15,16 +16,15 @@ LEEWAY_S = 5
 
 
 class Tokens:
-    """Verifies tokens by the issuer's public keys: from `settings.jwt_jwks_url`, or the one of the settings."""
+    """Verifies tokens by the issuer's public keys: from `settings.jwt_jwks_url`, or those of the settings."""
 
     def __init__(self, settings: IdentitySettings) -> None:
         self._settings = settings
         self._jwks: Jwks | None = None
-        self._key: Any = None
+        algorithm = jwt.get_algorithm_by_name(settings.jwt_algorithms[0])
+        self._keys: list[Any] = [algorithm.prepare_key(pem) for pem in settings.jwt_public_key]
         if settings.jwt_jwks_url:
             self._jwks = Jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
-        else:
-            self._key = jwt.get_algorithm_by_name(settings.jwt_algorithms[0]).prepare_key(settings.jwt_public_key)
 
     async def caller(self, token: str) -> Caller:
         """The tenant that the issuer vouches for, and the subject. Whether we know the tenant is not asked here.
@@ -43,10 +43,16 @@ class Tokens:
         return Caller(tenant, claims.get("sub") or "")
 
     async def _claims(self, token: str) -> dict[str, Any]:
-        key = self._key
         if self._jwks is not None:
             header = jwt.get_unverified_header(token)
-            key = await self._jwks.find(header.get("kid"), header.get("alg"))
+            return self._verified(token, await self._jwks.find(header.get("kid"), header.get("alg")))
+        *newer, oldest = self._keys
+        for key in newer:
+            with suppress(jwt.InvalidSignatureError):
+                return self._verified(token, key)
+        return self._verified(token, oldest)
+
+    def _verified(self, token: str, key: Any) -> dict[str, Any]:
         return jwt.decode(
             token,
             key,

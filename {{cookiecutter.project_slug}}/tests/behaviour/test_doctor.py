@@ -1,0 +1,147 @@
+"""`doctor` tells what keeps the service from working, or soon will: a line each, with a remedy, and no secret."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from ..places import subject_of
+from ..running import App, Emulator, installed_app, run_emulator, scope_of
+from .test_refusals import admin
+
+HELLO = {"prompt": "Hello"}
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emulator]]:
+    """An app with one tenant, and its Cycles, both well."""
+    folder = tmp_path_factory.mktemp("clinic")
+    with run_emulator(folder) as emulator:
+        app = installed_app(folder, emulator.url)
+        app.add_tenant("1.00", "acme")
+        yield app, emulator
+
+
+def found(app: App, **settings: str) -> list[tuple[str, str, str]]:
+    """Level, check and message of what is not well: each has a remedy, and a fault among them ends it with 1."""
+    answer = App(app.folder, app.environment | settings).cli("doctor", "--json")
+    checks = json.loads(answer.stdout)["checks"]
+    assert answer.returncode == any(check["level"] == "fault" for check in checks), answer.stdout
+    secrets = [value for name, value in app.environment.items() if name.endswith(("SECRET", "KEY", "TOKEN"))]
+    assert len(secrets) >= 4
+    assert not any(secret in answer.stdout + answer.stderr for secret in secrets)
+    assert all(check["remedy"] for check in checks if check["level"] != "ok")
+    return [(check["level"], check["check"], check["message"]) for check in checks if check["level"] != "ok"]
+
+
+def test_where_all_is_well_each_concern_is_a_line_that_says_so(clinic: tuple[App, Emulator]) -> None:
+    app, _ = clinic
+    assert found(app) == []
+    lines = app.cli("doctor").stdout.splitlines()
+    concerns = ("settings", "journal", "cycles", "clock", "admin", "database", "tenants")
+    assert all(any(concern in line for line in lines) for concern in concerns), lines
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "check", "message"),
+    [
+        ({"SECRET_KEY": "short"}, "fault", "settings", "SECRET_KEY is too short"),
+        ({"CYCLES_JOURNAL_DIR": "/proc/journal"}, "fault", "settings", "is not writable"),
+        ({"CYCLES_BASE_URL": "http://127.0.0.1:9"}, "fault", "cycles", "does not answer"),
+        ({"APP_ENV": "production"}, "warning", "cycles", "it is the emulator"),
+        ({"CYCLES_ADMIN_URL": "http://127.0.0.1:9"}, "fault", "admin", "is out of reach"),
+        ({"CYCLES_ADMIN_API_KEY": "another"}, "fault", "admin", "refuses"),
+        ({"CYCLES_ADMIN_API_KEY": ""}, "warning", "admin", "no access"),
+        ({"DATABASE_URL": "postgresql://app@127.0.0.1:9/app"}, "fault", "database", "does not answer"),
+        ({"DATABASE_URL": "sqlite:///var/fresh.sqlite3"}, "fault", "database", "not those of this version"),
+    ],
+    ids=lambda value: next(iter(value.items()))[0] if isinstance(value, dict) else None,
+)
+def test_what_is_set_wrong_is_found(
+    clinic: tuple[App, Emulator], settings: dict[str, str], level: str, check: str, message: str
+) -> None:
+    app, _ = clinic
+    told = found(app, **settings)
+    assert any((level, check) == each[:2] and message in each[2] for each in told), told
+
+
+def test_an_engine_without_its_redis_is_found(clinic: tuple[App, Emulator]) -> None:
+    app, emulator = clinic
+    emulator.fault("unauthorized", "reserve")
+    try:
+        assert found(app) == [("fault", "cycles", "the engine is not ready (503)")]
+    finally:
+        emulator.clear_faults()
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "message"),
+    [({"status": "FROZEN"}, "fault", "is frozen"), ({"is_over_limit": True}, "warning", "is over its limit")],
+)
+def test_a_ledger_that_refuses_every_call_is_found(
+    clinic: tuple[App, Emulator], change: dict[str, object], level: str, message: str
+) -> None:
+    app, emulator = clinic
+    place = {"scope": scope_of("acme")}
+    emulator.control("ledger", place | change)
+    assert found(app) == [(level, "tenant acme", f"{scope_of('acme')} {message}")]
+    emulator.control("ledger", place)
+
+
+def test_a_tenant_whose_only_ledger_is_in_another_unit_is_found(
+    clinic: tuple[App, Emulator], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    app, _ = clinic
+    with run_emulator(tmp_path_factory.mktemp("other")) as other:
+        there = App(app.folder, app.environment | {"CYCLES_ADMIN_URL": other.url})
+        tenant = subject_of("acme")["tenant"]
+        admin(there, "POST", "/v1/admin/tenants", {"tenant_id": tenant, "name": tenant})
+        ledger = {"tenant_id": tenant, "scope": scope_of("acme"), "unit": "TOKENS"}
+        admin(there, "POST", "/v1/admin/budgets", ledger | {"allocated": {"unit": "TOKENS", "amount": 1000}})
+        message = f"no ledger in USD_MICROCENTS at {scope_of('acme')}"
+        assert ("fault", "tenant acme", message) in found(app, CYCLES_ADMIN_URL=other.url)
+
+
+def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) -> None:
+    class AnHourAgo(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) - 3600)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    app, _ = clinic
+    with ThreadingHTTPServer(("127.0.0.1", 0), AnHourAgo) as engine:
+        threading.Thread(target=engine.serve_forever).start()
+        ((level, check, message),) = found(app, CYCLES_BASE_URL=f"http://127.0.0.1:{engine.server_port}")
+        engine.shutdown()
+    assert (level, check) == ("warning", "clock")
+    assert any(f"are {seconds} s apart" in message for seconds in range(3595, 3660))
+
+
+def test_settlements_that_wait_are_counted_and_the_age_of_the_oldest_is_told(clinic: tuple[App, Emulator]) -> None:
+    app, emulator = clinic
+    emulator.fault("drop_before", "commit", times=100)
+    with app.serving() as serving:
+        for _ in range(2):
+            httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"])
+        assert serving.running is not None
+        serving.running.kill()
+        serving.running.wait()
+    emulator.clear_faults()
+    records = sorted(app.folder.glob("journal/*/*.json"))
+    os.utime(records[0], (0, time.time() - 7200))
+    ((level, check, message),) = found(app)
+    assert (level, check) == ("warning", "journal")
+    assert message.startswith("2 settlements have not reached Cycles yet, the oldest for 72"), message
+    for record in records:
+        record.unlink()
