@@ -125,10 +125,9 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         }
 
     def _secret_faults(self) -> list[str]:
-        faults = secret_faults("SECRET_KEY", self.secret_key)
-        if self.metrics_token and not self.development:
-            faults += secret_faults("METRICS_TOKEN", self.metrics_token)
-        return faults
+        metrics = self.metrics_token and not self.development
+        faults = secret_faults("METRICS_TOKEN", self.metrics_token) if metrics else []
+        return secret_faults("SECRET_KEY", self.secret_key) + faults
 
     def _address_faults(self) -> list[str]:
         faults = []
