@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from typing import Any
 
+import httpx
 import pytest
 
 import dev_identity
@@ -70,17 +72,17 @@ class Caller:
             pages = self._stack.enter_context(browser(App(self._app.folder, environment, url)))
             assert sign_in(pages, "olga", "a long password").status_code == 303
         caller = dev_identity.headers("acme", api_key, environment, self._app.done)
-        self._sends = (
+        self._sends: list[tuple[httpx.Client, str, str, dict[str, Any]]] = [
             (HTTP, "POST", "/api/chat", {"json": HELLO, "headers": caller}),
             (HTTP, "GET", "/metrics", {"headers": {"Authorization": f"Bearer {environment['METRICS_TOKEN']}"}}),
             (pages, "GET", "/dashboard/", {}),
-        )
+        ]
 
     def go_on(self) -> None:
         while not self.done.is_set():
             for client, method, path, sent in self._sends:
                 with self._machines.next() as url:
-                    answer = client.request(method, url + path, timeout=30, **sent)  # type: ignore[arg-type]
+                    answer = client.request(method, url + path, timeout=30, **sent)
                 self.statuses[path, answer.status_code] += 1
 
 
