@@ -46,6 +46,12 @@ def test_a_dated_model_costs_what_its_base_costs(dated: str, base: str) -> None:
     assert TABLE.of(dated) == TABLE.of(base)
 
 
+def test_the_file_is_read_anew_and_what_it_does_not_list_has_the_price_for_all_others() -> None:
+    assert prices.Prices.load() == TABLE
+    other = price(input="1", cached_input="1", output="1")
+    assert TABLE.model_copy(update={"unlisted": other.rates}).of("gpt-4.1-minim") == other
+
+
 @pytest.mark.parametrize("model", ["", "gpt-4.1-mini-turbo", "gpt-4.1-minim", "gpt-4-0613", "gpt-4.1-"])
 def test_a_model_without_a_price_is_refused_by_name(model: str) -> None:
     with pytest.raises(prices.UnknownModel, match=repr(model)):
@@ -96,7 +102,7 @@ def test_the_least_cost_is_the_hold_of_the_smallest_call_of_the_cheapest_model()
 
 @pytest.mark.parametrize(
     ("text", "microcents"),
-    [("5", 500_000_000), ("5.00", 500_000_000), ("0.00000001", 1), ("007.5", 750_000_000)],
+    [("5", 500_000_000), ("5.00", 500_000_000), ("0.00000001", 1), ("007.5", 750_000_000), ("0" * 30 + "5", 500_000_000)],
 )
 def test_dollars_are_read_to_the_microcent(text: str, microcents: int) -> None:
     assert prices.parse_usd(text) == microcents
@@ -124,7 +130,7 @@ def test_an_amount_that_no_ledger_can_hold_is_refused_in_words(text: str, shown:
     assert str(refused.value) == f"{shown!r} is more than a budget can hold (92233720368.54775807 USD)"
 
 
-@pytest.mark.parametrize("microcents", [0, 1, 10**6, 10**8 - 1, 10**8, 123_456_789_000, 2**63 - 1])
+@pytest.mark.parametrize("microcents", [0, 1, 10**6, 10**8 - 1, 10**8, 550_000_000, 123_456_789_000, 2**63 - 1])
 def test_a_formatted_amount_reads_back_as_itself(microcents: int) -> None:
     assert prices.parse_usd(prices.format_usd(microcents)) == microcents
     assert prices.format_usd(-microcents).removeprefix("-") == prices.format_usd(microcents)

@@ -105,7 +105,7 @@ class Prices(BaseModel):
     @classmethod
     def load(cls, path: Path = PRICES_FILE) -> "Prices":
         """Read a table. Raises OSError, tomllib.TOMLDecodeError or pydantic.ValidationError."""
-        return cls.model_validate(tomllib.loads(path.read_text("utf-8"), parse_float=Decimal))
+        return cls.model_validate(tomllib.loads(path.read_bytes().decode(), parse_float=Decimal))
 
     def of(self, model: str) -> Price:
         """The price of a model, by its exact name, else by its name without the date at its end.
