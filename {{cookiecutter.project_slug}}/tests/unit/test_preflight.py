@@ -108,11 +108,17 @@ def test_a_shortage_known_a_while_ago_is_asked_about_and_the_denial_is_believed_
 )
 def test_a_denial_of_who_was_unknown_names_its_reason(tell: Tell, change: dict[str, Any], code: str) -> None:
     async def story(world: World) -> None:
-        world.cycles.change(replace(world.cycles.ledger(), **change))
+        ledger, services = world.cycles.ledger(), world.services
+        world.cycles.change(replace(ledger, **change))
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (1, code)
         assert problem is not None
         assert problem.members == {"tenant": "acme", "unit": USD}
+        world.cycles.change(ledger)
+        other_worker = preflight.Preflight(
+            services.settings, services.clients, services.fail_open, LEAST, services.calls
+        )
+        await other_worker.check("acme")
 
     tell(story)
 
@@ -127,9 +133,12 @@ def test_while_cycles_is_out_of_reach_calls_are_refused_unless_they_may_be_serve
     tell: Tell, code: str | None
 ) -> None:
     async def story(world: World) -> None:
+        denied = value_of(DENIALS.labels("budget_unavailable"))
         world.cycles.fault("error", "decide")
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (1, code)
+        assert value_of(DENIALS.labels("budget_unavailable")) - denied == (code is not None)
+        assert await asked(world) == (1, [None]), "it answers again"
         for _ in range(5):
             world.services.clients.breaker.failed()
         calls, (problem,) = await asked(world)

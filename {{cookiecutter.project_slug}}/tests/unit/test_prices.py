@@ -102,7 +102,7 @@ def test_the_least_cost_is_the_hold_of_the_smallest_call_of_the_cheapest_model()
 
 @pytest.mark.parametrize(
     ("text", "microcents"),
-    [("5", 500_000_000), ("5.00", 500_000_000), ("0.00000001", 1), ("007.5", 750_000_000), ("0" * 30 + "5", 500_000_000)],
+    [("5", 500_000_000), ("5.00", 500_000_000), ("0.00000001", 1), ("0" * 30 + "7.5", 750_000_000)],
 )
 def test_dollars_are_read_to_the_microcent(text: str, microcents: int) -> None:
     assert prices.parse_usd(text) == microcents

@@ -82,7 +82,7 @@ class Preflight:
         task = self._deciding.get(tenant)
         if task is None:
             task = self._deciding[tenant] = asyncio.create_task(self._decide(tenant))
-            task.add_done_callback(lambda _: self._deciding.pop(tenant, None))
+            task.add_done_callback(lambda _: self._deciding.pop(tenant))
         return await asyncio.shield(task)
 
     async def _decide(self, tenant: str) -> str | None:
