@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -84,17 +85,20 @@ class Demo:
         self.process.wait()
 
 
-@pytest.fixture(params=CHOICES["framework"])
-def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Demo]:
+ENDS = ["Ctrl-C", "SIGTERM to make"]
+
+
+@pytest.fixture
+def demo(tmp_path: Path, framework: str) -> Iterator[Demo]:
     clone = copy_template(tmp_path / "clone")
     for name in ("Makefile", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / name, clone)
-    running = Demo(clone, request.param)
+    running = Demo(clone, framework)
     yield running
     running.kill()
 
 
-@pytest.mark.parametrize("end", ["SIGTERM to make", "Ctrl-C"])
+@pytest.mark.parametrize(("framework", "end"), zip(CHOICES["framework"], cycle(ENDS), strict=False))
 def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo, end: str) -> None:
     state = demo.wait_until_ready()
     prompt = {"prompt": "Hello!"}

@@ -30,7 +30,12 @@ MIT_AND_THE_LIKE = {
 LONGEST = {"fastapi": 5_650, "django": 6_190, "emulator": 1_200}
 
 
-@pytest.fixture(params=pairwise(CHOICES), ids=lambda answers: "-".join(answers.values()))
+# all tests of a project in the worker that has baked it
+NAMED = {"-".join(answers.values()): answers for answers in pairwise(CHOICES)}
+PROJECTS = [pytest.param(answers, id=name, marks=pytest.mark.xdist_group(name)) for name, answers in NAMED.items()]
+
+
+@pytest.fixture(params=PROJECTS)
 def project(request: pytest.FixtureRequest, bake_once: Bake) -> BakedProject:
     return bake_once(**request.param)
 
