@@ -4,13 +4,13 @@ import re
 
 import httpx
 
-from .running import App
+from .running import TLS, App
 
 LOGIN = "/dashboard/login"
 
 
 def browser(app: App) -> httpx.Client:
-    return httpx.Client(base_url=app.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=30)
+    return httpx.Client(base_url=app.url, headers={"Accept": "text/html,*/*;q=0.8"}, timeout=30, verify=TLS)
 
 
 def hidden_fields(page: httpx.Response) -> dict[str, str]:

@@ -70,8 +70,17 @@ def stranger(app: App) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture
-def operator(app: App) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="session")
+def session(app: App) -> httpx.Cookies:
+    """What a browser keeps of an operator's sign-in: one for all, for checking a password takes long."""
     with browser(app) as client:
         assert sign_in(client, **app.operator).status_code == 303
+        return client.cookies
+
+
+@pytest.fixture
+def operator(app: App, session: httpx.Cookies) -> Iterator[httpx.Client]:
+    """An operator's browser, for tests that do not end the session."""
+    with browser(app) as client:
+        client.cookies = session
         yield client

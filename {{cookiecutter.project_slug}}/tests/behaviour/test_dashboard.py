@@ -76,12 +76,13 @@ def test_a_login_without_the_forms_token_is_refused(app: App, stranger: httpx.Cl
     assert again.status_code == 303
 
 
-def test_signing_out_needs_the_token_and_ends_the_session(operator: httpx.Client) -> None:
-    token = hidden_fields(operator.get("/dashboard/"))
-    assert operator.post("/dashboard/logout").status_code == 403
-    assert operator.get("/dashboard/").status_code == 200
-    assert operator.post("/dashboard/logout", data=token).status_code == 303
-    assert operator.get("/dashboard/").status_code == 303
+def test_signing_out_needs_the_token_and_ends_the_session(app: App, stranger: httpx.Client) -> None:
+    sign_in(stranger, **app.operator)
+    token = hidden_fields(stranger.get("/dashboard/"))
+    assert stranger.post("/dashboard/logout").status_code == 403
+    assert stranger.get("/dashboard/").status_code == 200
+    assert stranger.post("/dashboard/logout", data=token).status_code == 303
+    assert stranger.get("/dashboard/").status_code == 303
 
 
 def test_a_session_pays_for_no_call(operator: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ..browsing import LOGIN, browser, do, follow_link, hidden_fields
+from ..browsing import LOGIN, browser, do, follow_link, hidden_fields, sign_in
 from ..running import ACME, GLOBEX, App, wait_until
 
 
@@ -82,10 +82,11 @@ def test_a_closed_tenant_is_out(app: App, stranger: httpx.Client) -> None:
     assert stranger.get(f"/dashboard/tenants/{closed}").status_code == 303
 
 
-def test_whoever_signs_in_next_takes_nothing_over(app: App, operator: httpx.Client) -> None:
-    assert follow_link(operator, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
-    assert operator.get("/dashboard/audit").status_code == 404
-    assert operator.get(f"/dashboard/tenants/{GLOBEX}").status_code == 404
+def test_whoever_signs_in_next_takes_nothing_over(app: App, stranger: httpx.Client) -> None:
+    sign_in(stranger, **app.operator)
+    assert follow_link(stranger, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
+    assert stranger.get("/dashboard/audit").status_code == 404
+    assert stranger.get(f"/dashboard/tenants/{GLOBEX}").status_code == 404
 
 
 def test_guessed_links_are_slowed_down(installed: App) -> None:
