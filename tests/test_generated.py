@@ -112,6 +112,21 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_a_route_added_as_the_readme_says_is_typed_and_paid_for(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    readme = (project.path / "README.md").read_text(encoding="utf-8")
+    (route,) = re.findall(r"^```python\n(@router\.post.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    with (project.package / "chat/routes.py").open("a", encoding="utf-8") as routes:
+        routes.write(f"\n\n{route}")
+    tests = project.path / "tests/behaviour/test_chat.py"
+    tests.write_text(tests.read_text(encoding="utf-8").replace("/api/summarize", "/api/translate"), encoding="utf-8")
+    project.run(UV, "run", "ruff", "check", "--quiet")
+    project.run(UV, "run", "ruff", "format", "--check", "--quiet")
+    project.run(".venv/bin/python", "-m", "mypy")
+    project.run(".venv/bin/python", "-m", "pytest", str(tests), "-k", "costs_its_own_tenant")
+
+
 SERVED = {"fastapi": "main", "django": "asgi"}
 IMPORTED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sys.modules)"
 
