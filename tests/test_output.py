@@ -167,6 +167,7 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
         if answers["ci"] == ci:
             assert answers["python_version"] in project.read(pipeline)
             assert "make check" in project.read(pipeline)
+            assert "pip-audit" in project.read(pipeline)
 
 
 def test_the_project_is_small_enough_to_read(project: BakedProject) -> None:

@@ -98,6 +98,10 @@ def test_one_trace_has_the_request_and_its_calls_to_cycles_and_they_are_told_of_
     known = {span.span_id for span in spans}
     assert {span.parent_span_id for span in called} <= known
     assert all("actuator" not in str(span.attributes) for span in spans)
+    kept = [value for name, value in installed.environment.items() if name.endswith(("SECRET", "KEY", "TOKEN"))]
+    kept += [value.rpartition(" ")[2] for name, value in tenant["headers"].items() if name != "X-Tenant-ID"]
+    assert not any(secret.encode() in request.content for secret in kept for request in exported)
+    assert not any(b"cyc_" in request.content for request in exported)
 
 
 def test_a_collector_that_is_not_there_costs_nobody_anything(
