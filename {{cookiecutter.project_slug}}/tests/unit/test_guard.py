@@ -164,6 +164,21 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
     tell(story)
 
 
+def test_what_the_tightest_ledger_does_not_take_is_uncharged(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        ledger, app = world.cycles.ledger(), world.services.settings.cycles_app
+        world.cycles.change(replace(ledger, scope=f"{ledger.scope}/app:{app}", allocated=HOLD + 1))
+        async with world.services.guard.hold(WORK) as hold:
+            assert hold.remaining == 1
+            hold.add(Usage(1_000, 10))
+        cost = 1_000 * 500 + 10 * 2_500
+        assert (hold.cost, hold.uncharged, hold.remaining) == (HOLD + 1, cost - HOLD - 1, 0)
+        (record,) = await world.calls()
+        assert (record.cost, record.uncharged) == (hold.cost, hold.uncharged)
+
+    tell(story)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [

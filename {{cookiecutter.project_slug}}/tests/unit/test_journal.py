@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import time
 from pathlib import Path
@@ -31,7 +32,9 @@ def test_what_is_younger_is_left_to_the_sdk_and_what_is_older_is_settled_once(te
     async def story(world: World) -> None:
         ours = world.services.journal
         assert ours.backlog() == Backlog(0, 0.0)
-        await left_behind(world, 60)
+        record = await left_behind(world, 60)
+        used = {"tokens_input": 10, "tokens_output": 3, "model_version": "demo-1"}
+        assert json.loads(record.read_text("utf-8"))["commit_body"]["metrics"].items() >= used.items()
         assert ours.backlog().count == 1
         assert 60 <= ours.backlog().oldest_s < 70
         for older_than, spent in ((70.0, 0), (60.0, COST), (0.0, COST)):

@@ -111,7 +111,7 @@ class Journal:
 
 def _is_readable(path: Path) -> bool:
     try:
-        PendingCommitRecord.from_json(path.read_text("utf-8"))
+        PendingCommitRecord.from_json(path.read_bytes().decode())
     except (OSError, ValueError):
         return False
     return True

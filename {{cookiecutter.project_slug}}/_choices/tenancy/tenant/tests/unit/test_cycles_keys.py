@@ -39,6 +39,7 @@ def test_who_has_no_key_is_refused_and_its_journal_named(tell: Tell) -> None:
         with capture_logs() as logs:
             await services.journal.settle(0.0)
         (line,) = logs
+        assert line["event"].startswith("journal of a tenant without")
         assert (line["tenant"], line["folder"], line["log_level"]) == ("nobody", str(folder), "error")
         await services.registry.update_tenant("acme", sealed_key="")
         with pytest.raises(Problem, match="budget_misconfigured"):
