@@ -91,7 +91,8 @@ def serving(project: Project, environment: dict[str, str]) -> Iterator[httpx.Cli
     """The app with one worker, and an operator's browser that has signed in."""
     serve = [str(project.python), "-m", "acme_chat", "serve"]
     settings = environment | {"PORT": str(PORT), "WORKERS": "1"}
-    running = subprocess.Popen(serve, cwd=project.folder, env=settings, stderr=subprocess.DEVNULL)
+    silent = subprocess.DEVNULL
+    running = subprocess.Popen(serve, cwd=project.folder, env=settings, stdout=silent, stderr=silent)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{PORT}", headers={"Accept": "text/html"}, timeout=60) as client:
             wait_for(client)

@@ -52,7 +52,7 @@ class Services:
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
         self.sampler = Sampler(self.balances, dashboard)
-        self.watch = Watch(self.balances, settings.dashboard_interval)
+        self.watch = Watch(self.balances, dashboard, settings.dashboard_interval)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
         self.guard = Guard(settings, self.clients, prices, self.calls, self.fail_open)
         least_cost = prices.least_cost(settings.models)

@@ -49,17 +49,9 @@ ACTIONS = {
             amount="Budget in USD",
             option="--budget",
         ),
-        Action(
-            verb="suspend",
-            title="Suspend",
-            words="Callers get 403 within seconds. Calls that are under way still settle.",
-        ),
+        Action(verb="suspend", title="Suspend", words="Callers get 403 within seconds. Calls under way still settle."),
         Action(verb="resume", title="Resume", words="Callers are served again, as far as the budget goes."),
-        Action(
-            verb="link",
-            title="Make a sign-in link",
-            words="Whoever opens it sees this tenant's page, and nothing else. It is good once, for 15 minutes.",
-        ),
+        Action(verb="link", title="Make a sign-in link", words="Opens this tenant's page, once, within 15 minutes."),
     )
 }
 

@@ -41,7 +41,6 @@ class Burndown:
 
     begin: datetime
     end: datetime
-    allocated: int
     actual: str
     pace: str
     projected: str
@@ -50,7 +49,6 @@ class Burndown:
     lines: list[Line]
     days: list[Day]
     pace_now: int
-    remaining: int
     left_at_end: int
     runs_out: datetime | None
 
@@ -116,7 +114,6 @@ def burndown(
     return Burndown(
         begin=begin,
         end=end,
-        allocated=ledger.allocated,
         actual=" ".join(point(at, remaining) for at, remaining in known),
         pace=f"{point(begin, ledger.allocated)} {point(end, 0)}",
         projected=f"{point(now, ledger.remaining)} {point(runs_out or end, max(0, left_at_end))}",
@@ -125,7 +122,6 @@ def burndown(
         lines=[_line(per_cent, ledger, y_of) for per_cent in THRESHOLDS],
         days=[Day(at, remaining, pace_at(at)) for at, remaining in last_of_day.values()],
         pace_now=pace_at(now),
-        remaining=ledger.remaining,
         left_at_end=left_at_end,
         runs_out=runs_out,
     )

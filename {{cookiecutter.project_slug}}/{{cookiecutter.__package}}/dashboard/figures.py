@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..budget.balances import Amounts
@@ -91,13 +92,13 @@ class LedgerRow:
         ledger = self.ledger
         free = max(0, ledger.remaining)
         parts = {"spent": ledger.spent, "overdraft": ledger.debt, "reserved": ledger.reserved, "free": free}
-        whole = sum(parts.values())
-        segments, start = [], 0
-        for kind, amount in parts.items():
-            if amount > 0:
-                segments.append(Segment(kind, round(start * 100 / whole, 2), round(amount * 100 / whole, 2)))
-                start += amount
-        return segments
+        scale = 100 / (sum(parts.values()) or 1)
+        ends = zip(parts.items(), accumulate(parts.values()), strict=True)
+        return [
+            Segment(kind, round((end - amount) * scale, 2), round(amount * scale, 2))
+            for (kind, amount), end in ends
+            if amount > 0
+        ]
 
 
 class TenantRow(NamedTuple):
@@ -151,7 +152,7 @@ async def overview(services: Services, wanted: Wanted) -> Context:
     await services.sampler.flush()
     same_for_all_pages = replace(wanted, page=1)
     totals = await services.memo.get(same_for_all_pages, lambda: services.dashboard.totals(same_for_all_pages, by))
-    pages = max(1, -(-totals.tenants // TENANTS_PER_PAGE))
+    pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     if wanted.page > pages:
         return await overview(services, replace(wanted, page=pages))
     return {

@@ -1,7 +1,7 @@
 """Answers that are shared by all who look: found out once, believed for a moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
 from cachetools import TTLCache
@@ -16,15 +16,11 @@ class Memo:
     def __init__(self) -> None:
         self._tasks: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1_000, BELIEVED_S)
 
-    async def get(self, key: Hashable, find: Callable[[], Awaitable[T]]) -> T:
+    async def get(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Raises what `find` raises, which is forgotten at once."""
-
-        async def run() -> T:
-            return await find()
-
         task = self._tasks.get(key)
         if task is None:
-            task = self._tasks[key] = asyncio.create_task(run())
+            task = self._tasks[key] = asyncio.create_task(find())
         try:
             found: T = await asyncio.shield(task)
         except BaseException:

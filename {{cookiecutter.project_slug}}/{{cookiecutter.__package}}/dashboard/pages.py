@@ -82,15 +82,8 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format, "address": address}
-_templates.filters |= {
-    "usd": usd,
-    "exact_usd": format_usd,
-    "moment": moment,
-    "day": day,
-    "hour": hour,
-    "reason": reason,
-    "span": span,
-}
+_templates.filters |= {show.__name__: show for show in (usd, moment, day, hour, reason, span)}
+_templates.filters["exact_usd"] = format_usd
 
 
 def render(template: str, **context: object) -> str:

@@ -21,7 +21,8 @@ class Standing(Amounts):
 
     `mark_at` (seconds since 1970) and `mark_used` say since when, and from which spend on, its burn rate counts;
     `next_at` and `next_used` take their place in time, so that the rate tells of the last 12 to 24 hours. `alerted` is
-    the spend of the highest threshold that an alert has told of; the store alone changes it (`move_alert`).
+    the spend of the highest threshold that an alert has told of, `claimed_at` when a process last took it upon itself
+    to ask Cycles; the store alone changes these two (`move_alert`, `claim`).
     """
 
     tenant: str
@@ -31,6 +32,7 @@ class Standing(Amounts):
     next_at: int
     next_used: int
     alerted: int = 0
+    claimed_at: int = 0
 
     def spend_at(self, per_cent: int) -> int:
         """The spend that crosses a threshold."""
@@ -72,24 +74,6 @@ class Reckoning:
 class TenantStanding(NamedTuple):
     tenant: Tenant
     standing: Standing | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """How many tenants match; sums in microcents over those not closed, but for `unknown`, which have no figures.
-
-    `burn` is in microcents per hour.
-    """
-
-    tenants: int
-    attention: int
-    unknown: int
-    allocated: int
-    spent: int
-    reserved: int
-    remaining: int
-    debt: int
-    burn: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

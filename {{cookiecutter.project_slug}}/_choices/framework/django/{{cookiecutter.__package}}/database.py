@@ -42,9 +42,9 @@ class Row(models.Model):
         return cls(**{field.attname: getattr(record, field.name) for field in cls._meta.concrete_fields})
 
     @classmethod
-    def upsert(cls, records: Iterable[object], *key: str, keep: str = "") -> None:
-        """Put these in the place of the rows with the same key, but for their column `keep`."""
-        others = [field.name for field in cls._meta.concrete_fields if field.name not in (*key, keep)]
+    def upsert(cls, records: Iterable[object], *key: str, keep: tuple[str, ...] = ()) -> None:
+        """Put these in the place of the rows with the same key, but for their columns `keep`."""
+        others = [field.name for field in cls._meta.concrete_fields if field.name not in (*key, *keep)]
         rows = [cls.of(record) for record in records]
         cls._default_manager.bulk_create(rows, update_conflicts=True, unique_fields=key, update_fields=others)
 

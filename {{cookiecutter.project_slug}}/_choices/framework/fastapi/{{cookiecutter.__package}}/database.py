@@ -80,11 +80,11 @@ class Database:
         """An INSERT that passes over the rows whose key is there."""
         return self._insert(table).on_conflict_do_nothing()
 
-    def upsert(self, table: type[Base], keep: str = "") -> Insert:
-        """An INSERT that replaces the rows whose key is there, but for their column `keep`."""
+    def upsert(self, table: type[Base], keep: tuple[str, ...] = ()) -> Insert:
+        """An INSERT that replaces the rows whose key is there, but for their columns `keep`."""
         insert, columns = self._insert(table), table.__table__.columns
         keys = [column.key for column in columns if column.primary_key]
-        others = {column.key: insert.excluded[column.key] for column in columns if column.key not in (*keys, keep)}
+        others = {column.key: insert.excluded[column.key] for column in columns if column.key not in (*keys, *keep)}
         return insert.on_conflict_do_update(index_elements=keys, set_=others)
 
     def _insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:

@@ -1,4 +1,5 @@
 import asyncio
+import inspect
 import os
 import subprocess
 import sys
@@ -6,7 +7,11 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
+from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
+from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.django_settings import database
 
 from .stories import Opened
@@ -53,3 +58,11 @@ def test_a_forked_worker_asks_by_connections_of_its_own(tmp_path: Path) -> None:
         "DATABASE_URL": f"sqlite:///{tmp_path / 'app.sqlite3'}",
     }
     subprocess.run([sys.executable, "-c", FORKED], check=True, cwd=tmp_path, env=environment)
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_page_of_tenants_is_one_query() -> None:
+    page = inspect.unwrap(DashboardStore.page)  # in this thread, whose queries are counted
+    with CaptureQueriesContext(connection) as asked:
+        page(DashboardStore(), Wanted(query="a", sort="burn", page=2), Reckoning(now=0, call=0), 50)
+    assert len(asked) == 1

@@ -30,6 +30,7 @@ class StandingRow(Row):
     next_at = models.BigIntegerField()
     next_used = models.BigIntegerField()
     alerted = models.BigIntegerField(db_default=0)
+    claimed_at = models.BigIntegerField(db_default=0)
 
     class Meta:
         db_table = "standings"

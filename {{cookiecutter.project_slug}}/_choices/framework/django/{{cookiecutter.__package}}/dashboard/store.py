@@ -12,7 +12,7 @@ from ..database import in_database
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
-from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
+from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = ExpressionWrapper(Q(status="closed"), BooleanField())
@@ -34,15 +34,17 @@ class DashboardStore:
         return [TenantStanding(Tenant(**row.values()), _standing(row)) for row in rows]
 
     @in_database
-    def totals(self, wanted: Wanted, by: Reckoning) -> Totals:
-        """Over all that match, whatever the page."""
+    def totals(self, wanted: Wanted, by: Reckoning) -> dict[str, int]:
+        """Over all that match, whatever the page: how many `tenants` there are, how many need `attention`, and of
+        how many the figures are `unknown`; sums in microcents of those not closed, `burn` per hour.
+        """
         unknown = OPEN & Q(onboarded=True, standing=None)
         figures: dict[str, Any] = {"tenants": Count("id"), "attention": Count("id", filter=_attention(by))}
         figures |= {"unknown": Count("id", filter=unknown), "burn": Sum(_burn(by), filter=OPEN)}
         for column in ("allocated", "spent", "reserved", "remaining", "debt"):
             figures[column] = Sum(f"standing__{column}", filter=OPEN)
         row = _matching(wanted, by).aggregate(**figures)
-        return Totals(**{name: int(value or 0) for name, value in row.items()})
+        return {name: int(value or 0) for name, value in row.items()}
 
     @in_database
     def standings(self, tenants: Iterable[str]) -> dict[str, Standing]:
@@ -53,13 +55,19 @@ class DashboardStore:
     def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
         """Put these in the place of what is there."""
         with transaction.atomic():
-            StandingRow.upsert(standings, "tenant", keep="alerted")
+            StandingRow.upsert(standings, "tenant", keep=("alerted", "claimed_at"))
             HourlyBalanceRow.upsert(hours, "tenant", "hour")
 
     @in_database
     def move_alert(self, tenant: str, was: int, to: int) -> bool:
         """Change what a tenant's standing has as `alerted`; False when that is not `was` any more."""
         return StandingRow.objects.filter(pk=tenant, alerted=was).update(alerted=to) == 1
+
+    @in_database
+    def claim(self, tenants: list[str], now: int, before: int) -> set[str]:
+        """Mark those of the tenants that no process has claimed after `before`; seconds since 1970."""
+        unclaimed = StandingRow.objects.filter(claimed_at__lte=before)
+        return {tenant for tenant in tenants if unclaimed.filter(pk=tenant).update(claimed_at=now)}
 
     @in_database
     def hours(self, tenant: str, since: int) -> list[HourlyBalance]:

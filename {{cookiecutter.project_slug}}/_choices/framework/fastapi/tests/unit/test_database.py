@@ -4,9 +4,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, event
 
+from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
+from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.database import MIGRATIONS, Database, driver_url
 from {{ cookiecutter.__package }}.migrate import drift
+
+from .stories import Opened
 
 
 def test_the_migrations_make_the_tables_that_the_models_want() -> None:
@@ -43,3 +48,22 @@ def test_a_database_url_names_no_driver(tmp_path: Path, given: str, used: str) -
     folder = str(tmp_path).lstrip("/")
     url = driver_url(given.format(folder=folder))
     assert url.render_as_string(hide_password=False) == used.format(folder=folder)
+
+
+def test_a_page_of_tenants_is_one_query(opened: Opened) -> None:
+    asked: list[str] = []
+
+    def note(*about: object) -> None:
+        asked.append(str(about[2]))
+
+    async def look() -> None:
+        async with opened() as (_, calls):
+            store = DashboardStore(*vars(calls).values())
+            event.listen(Engine, "before_cursor_execute", note)
+            try:
+                await store.page(Wanted(query="a", sort="burn", page=2), Reckoning(now=0, call=0), 50)
+            finally:
+                event.remove(Engine, "before_cursor_execute", note)
+
+    asyncio.run(look())
+    assert len(asked) == 1

@@ -27,6 +27,7 @@ class StandingRow(Base):
     next_at: Mapped[int] = mapped_column(BigInteger)
     next_used: Mapped[int] = mapped_column(BigInteger)
     alerted: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    claimed_at: Mapped[int] = mapped_column(BigInteger, server_default="0")
 
 
 class HourlyBalanceRow(Base):

@@ -10,7 +10,7 @@ from ..database import Database
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
-from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Totals, Wanted
+from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
 
 Ts = TypeVarTuple("Ts")
 
@@ -37,8 +37,10 @@ class DashboardStore:
                 for tenant, standing in await session.execute(query)
             ]
 
-    async def totals(self, wanted: Wanted, by: Reckoning) -> Totals:
-        """Over all that match, whatever the page."""
+    async def totals(self, wanted: Wanted, by: Reckoning) -> dict[str, int]:
+        """Over all that match, whatever the page: how many `tenants` there are, how many need `attention`, and of
+        how many the figures are `unknown`; sums in microcents of those not closed, `burn` per hour.
+        """
         is_open = TenantRow.status != "closed"
         unknown = is_open & TenantRow.onboarded & StandingRow.tenant.is_(None)
         burn = func.sum(func.coalesce(_burn(by), 0)).filter(is_open)
@@ -49,7 +51,7 @@ class DashboardStore:
         figures += [func.sum(column).filter(is_open).label(column.key) for column in (*columns, StandingRow.debt)]
         async with self._database.session() as session:
             row = (await session.execute(_matching(select(*figures), wanted, by))).one()
-        return Totals(**{name: int(value or 0) for name, value in row._asdict().items()})
+        return {name: int(value or 0) for name, value in row._asdict().items()}
 
     async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]:
         """By tenant ID, of those of which something was heard."""
@@ -61,7 +63,7 @@ class DashboardStore:
         """Put these in the place of what is there."""
         async with self._database.begin() as session:
             for table, records in ((StandingRow, standings), (HourlyBalanceRow, hours)):
-                query = self._database.upsert(table, keep="alerted")
+                query = self._database.upsert(table, keep=("alerted", "claimed_at"))
                 await session.execute(query, [asdict(record) for record in records])
 
     async def move_alert(self, tenant: str, was: int, to: int) -> bool:
@@ -70,6 +72,13 @@ class DashboardStore:
         query = update(StandingRow).where(mine).values(alerted=to).returning(StandingRow.tenant)
         async with self._database.begin() as session:
             return await session.scalar(query) is not None
+
+    async def claim(self, tenants: list[str], now: int, before: int) -> set[str]:
+        """Mark those of the tenants that no process has claimed after `before`; seconds since 1970."""
+        unclaimed = StandingRow.tenant.in_(tenants) & (StandingRow.claimed_at <= before)
+        query = update(StandingRow).where(unclaimed).values(claimed_at=now).returning(StandingRow.tenant)
+        async with self._database.begin() as session:
+            return set(await session.scalars(query))
 
     async def hours(self, tenant: str, since: int) -> list[HourlyBalance]:
         """A tenant's hourly balances from the hour `since` on, oldest first."""

@@ -1,0 +1,53 @@
+import asyncio
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger
+from {{ cookiecutter.__package }}.dashboard.records import HourlyBalance, Standing, TenantStanding
+from {{ cookiecutter.__package }}.dashboard.sampler import standing_of
+from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
+from {{ cookiecutter.__package }}.dashboard.watch import Watch
+from {{ cookiecutter.__package }}.tenants.records import Tenant
+
+from .stories import Opened
+
+NOW = datetime.now(UTC)
+ACME = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="k", onboarded=True, created_at=NOW)
+
+
+def heard(seconds_ago: int) -> Standing:
+    ledger = Ledger(scope="tenant:acme", allocated=9, spent=0, reserved=0, remaining=9, asked_at=time.monotonic())
+    return standing_of("acme", ledger, NOW - timedelta(seconds=seconds_ago), None, int(NOW.timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("tenant", "standing", "times"),
+    [
+        pytest.param(ACME, heard(3600), 1, id="old figures"),
+        pytest.param(ACME, heard(0), 0, id="young figures"),
+        pytest.param(ACME, None, 2, id="once a worker what no worker has heard of"),
+        pytest.param(replace(ACME, status="closed"), None, 0, id="closed"),
+        pytest.param(replace(ACME, onboarded=False), None, 0, id="not set up"),
+    ],
+)
+def test_however_many_look_at_two_workers_one_asks_for_what_is_old(
+    opened: Opened, tenant: Tenant, standing: Standing | None, times: int
+) -> None:
+    asked: list[str] = []
+
+    async def ask(tenant: str) -> None:
+        asked.append(tenant)
+
+    async def look() -> None:
+        async with opened() as (_, calls):
+            store = DashboardStore(*vars(calls).values())
+            if standing:
+                await store.save([standing], [HourlyBalance(tenant="acme", hour=1, allocated=9, remaining=9)])
+            workers = [Watch(Balances(ask), store, interval=600) for _ in range(2)]
+            await asyncio.gather(*(worker.refresh([TenantStanding(tenant, standing)]) for worker in workers * 5))
+
+    asyncio.run(look())
+    assert asked == ["acme"] * times
