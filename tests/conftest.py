@@ -159,6 +159,25 @@ def repository(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
+def history(template: Path, tmp_path: Path) -> Path:
+    """The template's own history, with what is being worked on as its last commit."""
+    folder = tmp_path / "history"
+    cloned = subprocess.run(["git", "clone", "--quiet", ROOT, folder], capture_output=True, check=False)
+    if cloned.returncode or int(git("rev-list", "--count", "HEAD", folder=folder)) <= 10:
+        pytest.skip("no history here")
+    git("checkout", "--quiet", "-B", "main", folder=folder)
+    for path in template.iterdir():
+        if path.is_dir():
+            shutil.rmtree(folder / path.name)
+            shutil.copytree(path, folder / path.name)
+        else:
+            shutil.copy(path, folder)
+    git("add", "--all", folder=folder)
+    git("commit", "--quiet", "--allow-empty", "--message=What is being worked on", folder=folder)
+    return folder
+
+
+@pytest.fixture
 def changed_template(template: Path, tmp_path: Path) -> Path:
     """A copy of the template of the test's own, to plant faults in."""
     return Path(shutil.copytree(template, tmp_path / "changed"))

@@ -98,7 +98,7 @@ def demo(tmp_path: Path, framework: str) -> Iterator[Demo]:
     running.kill()
 
 
-@pytest.mark.parametrize(("framework", "end"), zip(CHOICES["framework"], cycle(ENDS), strict=False))
+@pytest.mark.parametrize(("framework", "end"), [*zip(CHOICES["framework"], cycle(ENDS), strict=False)])
 def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo, end: str) -> None:
     state = demo.wait_until_ready()
     prompt = {"prompt": "Hello!"}

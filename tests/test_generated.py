@@ -3,8 +3,8 @@
 Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
 is installed and looked at; the projects of one framework run in one worker, beside the other's. Here each framework's
 defaults run all that `make check` has. Ways to tell tenants apart run their types and the tests of whose money it is:
-as many as it takes for every pair of such answers, all of them in `make test-matrix`, which also runs all of
-`make check` for projects in which every pair of any answers occurs.
+as many as it takes for every pair of such answers. `make test-matrix` runs all of `make check` for projects in which
+every pair of any answers occurs, and the ways that are in none of them.
 """
 
 import re
@@ -19,6 +19,7 @@ import pytest
 from .combinations import Answers, every, pairwise
 from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject
 from .emulator.server import ADMIN_KEY, Server
+from .test_updates import updated
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX"),
@@ -40,10 +41,16 @@ def of_each_tenants_answers() -> list[Answers]:
     return pairwise(CHOICES, given)[: len(given)]
 
 
+def way(answers: Answers) -> Answers:
+    """What these answers say of how tenants are told apart."""
+    return {question: answers[question] for question in TENANTS}
+
+
+WHOLE = pairwise(CHOICES)
 WAYS = of_each_tenants_answers()
 IN_PAIRS = pairwise({question: CHOICES[question] for question in TENANTS})
-FEW_WAYS = [answers for answers in WAYS if {question: answers[question] for question in TENANTS} in IN_PAIRS]
-OTHER_WAYS = [answers for answers in WAYS if answers not in FEW_WAYS]
+FEW_WAYS = [answers for answers in WAYS if way(answers) in IN_PAIRS]
+OTHER_WAYS = [answers for answers in WAYS if way(answers) not in [*IN_PAIRS, *map(way, WHOLE)]]
 
 
 def shown(projects: list[Answers], *marks: pytest.MarkDecorator) -> list[object]:
@@ -72,21 +79,25 @@ def set_up(bake: Bake, environments: Path) -> Bake:
     """As `bake`, with the environment that the project's `make setup` leaves, on `python`."""
 
     def bake_and_set_up(*, python: str = "", **answers: str) -> BakedProject:
-        project = bake(**answers)
-        python = python or answers.get("python_version", DEFAULTS["python_version"])
-        environment = environments / f"{answers['framework']}-{python}"
-        (project.path / ".venv").symlink_to(environment, target_is_directory=True)
-        settings = {
-            "UV_PROJECT_ENVIRONMENT": str(environment),
-            "UV_PYTHON": python_for(python),
-            "MYPY_CACHE_DIR": str(environments / "types"),
-            "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
-        }
-        project = replace(project, environment=settings)
-        project.run("make", "setup", f"UV={UV}")
-        return project
+        return in_environment(bake(**answers), environments, python)
 
     return bake_and_set_up
+
+
+def in_environment(project: BakedProject, environments: Path, python: str = "") -> BakedProject:
+    """The project, after `make setup` in an environment that others of its framework and Python use too."""
+    python = python or project.answers.get("python_version", DEFAULTS["python_version"])
+    environment = environments / f"{project.answers['framework']}-{python}"
+    (project.path / ".venv").symlink_to(environment, target_is_directory=True)
+    settings = {
+        "UV_PROJECT_ENVIRONMENT": str(environment),
+        "UV_PYTHON": python_for(python),
+        "MYPY_CACHE_DIR": str(environments / "types"),
+        "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
+    }
+    project = replace(project, environment=settings)
+    project.run("make", "setup", f"UV={UV}")
+    return project
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
@@ -103,7 +114,7 @@ def test_a_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake, an
     project.run(".venv/bin/python", "-m", "pytest", *map(str, tests))
 
 
-@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(FEW_WAYS + OTHER_WAYS, pytest.mark.matrix))
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WAYS, pytest.mark.long))
 def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -> None:
     """By schemathesis; here, to spare projects a dozen packages."""
     project = set_up(**answers)
@@ -174,12 +185,21 @@ def test_the_live_suite_passes_wherever_an_emulator_stands_and_leaves_nothing_th
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("answers", shown(pairwise(CHOICES)))
+@pytest.mark.parametrize("answers", shown(WHOLE))
 def test_a_project_of_every_pair_of_answers_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
     said = project.run(".venv/bin/python", "--version")
     assert answers["python_version"] in said, f"{said.strip()}: this machine lacks Python {answers['python_version']}"
     project.run("make", "check", f"UV={UV}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_a_project_that_was_updated_with_its_owners_edits_in_it_passes_its_own_check(
+    history: Path, tmp_path: Path, environments: Path, answers: Answers
+) -> None:
+    project = updated(history, tmp_path, answers["framework"])
+    in_environment(project, environments).run("make", "check", f"UV={UV}")
 
 
 # Used, but not by an import: speed for the SDK, forms of FastAPI, drivers that DATABASE_URL names, a Django app.
@@ -196,7 +216,7 @@ def test_every_dependency_is_used_and_every_import_is_declared(set_up: Bake, ans
     set_up(**answers).run(UV, *command)
 
 
-@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WHOLE, pytest.mark.matrix))
 def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(
     set_up: Bake, template: Path, answers: Answers
 ) -> None:

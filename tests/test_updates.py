@@ -2,13 +2,12 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import CHOICES, ROOT, Bake, BakedProject, git
+from .conftest import CHOICES, Bake, BakedProject, git
 
 EDITS = {
     "README.md": "\nOur own words.\n",
@@ -51,6 +50,17 @@ def commit(folder: Path) -> None:
     git("commit", "--quiet", "--message=Ours", folder=folder)
 
 
+def updated(history: Path, folder: Path, framework: str) -> BakedProject:
+    """A project of an older template in which its owner has edited files, updated to what is being worked on."""
+    project = create(history, folder, framework, "--checkout", "HEAD~10")
+    for name, words in EDITS.items():
+        with (project.path / name).open("a", encoding="utf-8", newline="\n") as file:
+            file.write(words)
+    commit(project.path)
+    cruft("update", "--skip-apply-ask", "--checkout", "main", folder=project.path)
+    return project
+
+
 @pytest.mark.parametrize("framework", CHOICES["framework"])
 def test_a_project_that_cruft_has_made_does_not_differ_from_its_template(
     repository: Path, tmp_path: Path, framework: str
@@ -60,36 +70,11 @@ def test_a_project_that_cruft_has_made_does_not_differ_from_its_template(
     assert "up to date" in cruft("check", folder=project.path)
 
 
-@pytest.fixture
-def history(template: Path, tmp_path: Path) -> Path:
-    """The template's own history, with what is being worked on as its last commit."""
-    folder = tmp_path / "history"
-    cloned = subprocess.run(["git", "clone", "--quiet", ROOT, folder], capture_output=True, check=False)
-    if cloned.returncode or int(git("rev-list", "--count", "HEAD", folder=folder)) <= 10:
-        pytest.skip("no history here")
-    git("checkout", "--quiet", "-B", "main", folder=folder)
-    for path in template.iterdir():
-        if path.is_dir():
-            shutil.rmtree(folder / path.name)
-            shutil.copytree(path, folder / path.name)
-        else:
-            shutil.copy(path, folder)
-    git("add", "--all", folder=folder)
-    git("commit", "--quiet", "--allow-empty", "--message=What is being worked on", folder=folder)
-    return folder
-
-
 @pytest.mark.parametrize("framework", CHOICES["framework"])
 def test_a_project_of_an_older_template_takes_what_is_new_and_keeps_its_owners_edits(
     history: Path, tmp_path: Path, bake: Bake, framework: str
 ) -> None:
-    project = create(history, tmp_path, framework, "--checkout", "HEAD~10")
-    for name, words in EDITS.items():
-        with (project.path / name).open("a", encoding="utf-8", newline="\n") as file:
-            file.write(words)
-    commit(project.path)
-    cruft("update", "--skip-apply-ask", "--checkout", "main", folder=project.path)
-
+    project = updated(history, tmp_path, framework)
     answers = json.loads(project.read(".cruft.json"))["context"]["cookiecutter"]
     fresh = bake(**{question: answers[question] for question in answers if not question.startswith("_")})
     wanted = {path: fresh.read(path) + EDITS.get(path.as_posix(), "") for path in fresh.files}
