@@ -3,43 +3,30 @@
 Measures the generated projects of both frameworks beside the official guide's wiring, the least that two round trips
 can cost (floor) and a bare route, all against an instant stand-in for Cycles, so that only our own cost shows. Rows
 are measured in turns, each compared to the others of the same round, so that noise is paired. The servers have one
-core, the load and the stand-in the other. Writes docs/speed.md and docs/speed.svg. Needs Linux and wrk.
+core, the load and the stand-in the other. Then what is bounded, see limits.py. Writes the figures of docs/speed.md,
+and docs/speed.svg. Needs Linux and wrk.
 """
 
 import argparse
-import json
-import os
-import platform
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import matplotlib as mpl
-import psutil
 from matplotlib.figure import Figure
 
 from tests.conftest import ROOT
 
+from .limits import Limit, limits_of
 from .projects import Project, make
+from .servers import HERE, PROMPT, Sample, Servers, load, machine, wait_for
 
-HERE = Path(__file__).parent
-PROMPT = {"prompt": "hello"}
-LUA = """wrk.method, wrk.body, wrk.headers = "POST", [==[%s]==], {%s}
-function done(summary, latency)
-  local e = summary.errors
-  print("RESULT", summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    e.connect + e.read + e.write + e.timeout, e.status)
-end
-"""
+MARK = "<!-- figures -->"
+"""What lies between two of these in docs/speed.md is written by this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,99 +41,6 @@ class Row:
     refused: bool = False
 
 
-@dataclass(frozen=True)
-class Sample:
-    rps: float
-    p50_ms: float
-    p99_ms: float
-    cpu_ms: float
-    calls: float
-    """Upstream calls per request."""
-
-
-class Servers:
-    """The processes that are measured, started once and left running; each with a journal of its own."""
-
-    def __init__(self, stack: ExitStack, scratch: Path) -> None:
-        self._stack = stack
-        self._scratch = scratch
-        self._cores = sorted(os.sched_getaffinity(0))
-        self._port = 8200
-        self.running: dict[str, psutil.Process] = {}
-        self.upstream = self._address()
-        os.sched_setaffinity(0, self._cores[1:] or self._cores)
-        self.start("stand-in", [sys.executable, "standin.py", "{port}"], {}, HERE, served=False)
-        wait_for(f"{self.upstream}/counts")
-
-    def _address(self) -> str:
-        self._port += 1
-        return f"http://127.0.0.1:{self._port}"
-
-    def start(
-        self, name: str, command: list[str], environment: dict[str, str], folder: Path, *, served: bool = True
-    ) -> str:
-        """Start it; its address. `{port}` in the command is where it is to listen."""
-        url = self._address() if served else self.upstream
-        journal = self._scratch / f"journal-{self._port}"
-        journal.mkdir(exist_ok=True)
-        ours = {"CYCLES_BASE_URL": self.upstream, "CYCLES_JOURNAL_DIR": str(journal), "PORT": str(self._port)}
-        command = [part.replace("{port}", str(self._port)) for part in command]
-        log = self._stack.enter_context((self._scratch / f"log-{self._port}.txt").open("wb"))
-        process = self._stack.enter_context(
-            running(command, os.environ | environment | ours, folder, log, self._cores[0] if served else None)
-        )
-        self.running[name] = psutil.Process(process.pid)
-        return url
-
-    def cpu_s(self, name: str) -> float:
-        """Seconds of CPU that a server and its children have used."""
-        process = self.running[name]
-        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-        return sum(time.user + time.system for time in times)
-
-    def calls(self) -> int:
-        """What the stand-in has counted, once it has come to rest."""
-        last, now = -1, 0
-        while now != last:
-            time.sleep(0.3)
-            counts = httpx.get(f"{self.upstream}/counts").json()
-            last, now = now, sum(count for name, count in counts.items() if name != "counts")
-        return now
-
-
-@contextmanager
-def running(
-    command: list[str], environment: dict[str, str], folder: Path, log: object, core: int | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)  # type: ignore[call-overload]
-    if core is not None:
-        os.sched_setaffinity(process.pid, [core])
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        finally:
-            process.kill()
-            process.wait()
-
-
-def wait_for(url: str, **request: object) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            answer = httpx.request("POST" if request else "GET", url, **request)  # type: ignore[arg-type]
-        except httpx.TransportError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            if answer.status_code not in (200, 402):
-                sys.exit(f"{url}: {answer.status_code} {answer.text}")
-            return
-
-
 def rows_of(framework: str, project: Project, servers: Servers) -> list[Row]:
     uvicorn = [str(project.python), "-m", "uvicorn", "--no-access-log", "--log-level", "warning", "--port", "{port}"]
     rivals = HERE / "rivals"
@@ -155,11 +49,10 @@ def rows_of(framework: str, project: Project, servers: Servers) -> list[Row]:
     if framework == "django":
         guide = [str(project.python), "-m", "gunicorn", "-k", "gthread", "--threads", "16", "-b", "127.0.0.1:{port}"]
         guide += ["--log-level", "warning", "django_guide:app"]
-    ours = [str(project.python), "-m", "acme_chat", "serve"]
     at = {
         "floor": servers.start(f"{framework} floor", floor, {}, rivals),
         "guide": servers.start(f"{framework} guide", guide, {}, rivals),
-        "this": servers.start(f"{framework} this", ours, project.environment, project.folder),
+        "this": servers.start(f"{framework} this", project.serve, project.environment, project.folder),
     }
     acme, broke = project.headers["acme"], project.headers["broke"]
     return [
@@ -171,49 +64,45 @@ def rows_of(framework: str, project: Project, servers: Servers) -> list[Row]:
     ]
 
 
-def measure(row: Row, servers: Servers, script: Path, connections: int, seconds: int) -> Sample:
-    headers = {"Content-Type": "application/json", **row.headers}
-    listed = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
-    script.write_text(LUA % (json.dumps(PROMPT), listed), encoding="utf-8")
-    asked, spent = servers.calls(), servers.cpu_s(row.server)
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script), row.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = re.search(r"^RESULT\s+(.*)", done, re.MULTILINE)
-    assert found, done
-    requests, micros, p50, p99, broken, refused = map(float, found[1].split())
-    if broken or (refused and not row.refused) or (row.refused and refused != requests):
-        sys.exit(f"{row.framework} {row.name}: {refused:.0f} of {requests:.0f} refused, {broken:.0f} broken")
-    return Sample(
-        rps=requests / micros * 1e6,
-        p50_ms=p50 / 1e3,
-        p99_ms=p99 / 1e3,
-        cpu_ms=(servers.cpu_s(row.server) - spent) / requests * 1e3,
-        calls=(servers.calls() - asked) / requests,
-    )
+def measure(row: Row, servers: Servers, connections: int, seconds: int) -> Sample:
+    sample = load(servers, row.server, row.url, [row.headers], connections, seconds)
+    if sample.refused != row.refused:
+        sys.exit(f"{row.framework} {row.name}: {sample.refused:.0%} were refused")
+    return sample
 
 
 Samples = dict[tuple[Row, int], list[Sample]]
 
 
+def base_of(samples: Samples, row: Row, name: str) -> Row:
+    return next(each for each, _ in samples if (each.framework, each.name) == (row.framework, name))
+
+
+def middle(got: list[Sample], figure: str) -> float:
+    return float(statistics.median(getattr(sample, figure) for sample in got))
+
+
 def ratio(samples: Samples, row: Row, base: str, connections: int) -> float:
     """The median over the rounds of `row`'s requests a second over those of the row `base` in the same round."""
-    other = next(each for each, _ in samples if (each.framework, each.name) == (row.framework, base))
+    other = base_of(samples, row, base)
     pairs = zip(samples[row, connections], samples[other, connections], strict=True)
     return statistics.median(one.rps / two.rps for one, two in pairs)
 
 
 def table(samples: Samples) -> list[str]:
     """Markdown: medians, with the least and the most of the requests a second."""
-    lines = ["| row | c | rps | least-most | p50 ms | p99 ms | CPU ms | calls | x guide | x floor | x bare |"]
-    lines.append("|---|" + "---:|" * 10)
+    lines = [
+        "| row | c | rps | least-most | p50 ms | p99 ms | over bare | CPU ms | calls | x guide | x floor | x bare |"
+    ]
+    lines.append("|---|" + "---:|" * 11)
     for (row, connections), got in samples.items():
         rps = [sample.rps for sample in got]
-        names = ("p50_ms", "p99_ms", "cpu_ms")
-        figures = [statistics.median(getattr(sample, name) for sample in got) for name in names]
+        bare = samples[base_of(samples, row, "bare"), connections]
         ratios = [ratio(samples, row, base, connections) for base in ("guide", "floor", "bare")]
         cells = [f"{row.framework} {row.name}", str(connections), f"{statistics.median(rps):.0f}"]
-        cells += [f"{min(rps):.0f}-{max(rps):.0f}", *(f"{figure:.2f}" for figure in figures)]
-        cells += [f"{statistics.median(sample.calls for sample in got):.2f}", *(f"{each:.2f}" for each in ratios)]
+        cells += [f"{min(rps):.0f}-{max(rps):.0f}", f"{middle(got, 'p50_ms'):.2f}", f"{middle(got, 'p99_ms'):.2f}"]
+        cells += [f"{middle(got, 'p50_ms') - middle(bare, 'p50_ms'):+.2f}", f"{middle(got, 'cpu_ms'):.2f}"]
+        cells += [f"{middle(got, 'calls'):.2f}", *(f"{each:.2f}" for each in ratios)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -235,12 +124,9 @@ def plot(samples: Samples, target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
-def machine() -> str:
-    model = re.search(r"^model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
-    load = os.getloadavg()[0]
-    kind = model[1] if model else platform.machine()
-    return f"{kind}, {cores} cores, {memory:.0f} GiB, {platform.system()}; load at the start {load:.1f}"
+def table_of(limits: list[Limit]) -> list[str]:
+    lines = ["| what | figure | goal |", "|---|---|---|"]
+    return lines + [f"| {each.framework}: {each.what} | {each.figure} | {each.goal} |" for each in limits]
 
 
 def main() -> None:
@@ -262,30 +148,29 @@ def main() -> None:
         rows = [row for framework, project in projects.items() for row in rows_of(framework, project, servers)]
         for row in rows:
             wait_for(row.url, json=PROMPT, headers=row.headers)
-            measure(row, servers, scratch / "wrk.lua", 4, 1)  # warms up
+            measure(row, servers, 4, 1)  # warms up
         for turn in range(options.rounds):
             for connections in options.connections:
                 for row in rows if turn % 2 == 0 else reversed(rows):
-                    sample = measure(row, servers, scratch / "wrk.lua", connections, options.seconds)
+                    sample = measure(row, servers, connections, options.seconds)
                     samples.setdefault((row, connections), []).append(sample)
                     print(f"{turn + 1}: {row.framework} {row.name} c={connections}: {sample.rps:.0f}", file=sys.stderr)
+        limits = [
+            limit
+            for framework, project in projects.items()
+            for limit in limits_of(framework, project, servers, options.seconds)
+        ]
     ordered = {(row, c): samples[row, c] for c in options.connections for row in rows}
     command = f"uv run python -m benchmarks.speed --rounds {options.rounds} --seconds {options.seconds}"
     origin = f"Medians of {options.rounds} rounds of {options.seconds} s, from `{command}`\non {where}."
-    lines = [HEADING, origin, "", *table(ordered), "", "![Requests a second](speed.svg)"]
-    options.output.mkdir(exist_ok=True)
-    (options.output / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = [origin, "", *table(ordered), "", *table_of(limits)]
+    page = options.output / "speed.md"
+    before, mark, rest = page.read_text(encoding="utf-8").partition(MARK)
+    assert mark, f"no {MARK} in {page}"
+    after = rest.partition(MARK)[2]
+    page.write_text("\n".join([before + MARK, *lines, MARK]) + after, encoding="utf-8")
     plot(ordered, options.output / "speed.svg")
     print("\n".join(lines))
 
-
-HEADING = """# What the guard costs
-
-Every row answers the same request; the paid ones make their calls to an instant stand-in for Cycles, so that only the
-application's own cost shows. `guide` is the wiring of the official guide, `floor` two bare round trips with no check
-and no journal, `bare` a route that pays nothing; `this` is a generated project with identity, preflight, journal,
-record and problem details on; `this, denied` refuses a tenant that has nothing left. CPU is the server's own, a
-request.
-"""
 
 main()

@@ -1,10 +1,17 @@
 """The generated projects that are measured: baked, installed, with a tenant that pays and one that cannot."""
 
+import hashlib
 import json
 import os
+import secrets
+import sqlite3
 import subprocess
 import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.conftest import UV, copy_template, user_environment
@@ -30,6 +37,44 @@ class Project:
     python: Path
     environment: dict[str, str]
     headers: dict[str, dict[str, str]]
+
+    @property
+    def serve(self) -> list[str]:
+        return [str(self.python), "-m", "acme_chat", "serve"]
+
+    def tenants(self, number: int) -> list[dict[str, str]]:
+        """Add so many tenants, copies of `acme` each with a key of its own: what their callers send."""
+        keys = {f"t-{each:05}": f"rck_{each:08}_{secrets.token_urlsafe(32)}" for each in range(number)}
+        with self._database() as database:
+            copy(database, "tenants", "id = 'acme'", [{"id": tenant} for tenant in keys])
+            rows = [
+                {"id": key[4:12], "tenant": tenant, "digest": hashlib.sha256(key.encode()).hexdigest()}
+                for tenant, key in keys.items()
+            ]
+            copy(database, "api_keys", "tenant = 'acme'", rows)
+        return [{"Authorization": f"Bearer {key}"} for key in keys.values()]
+
+    def remember(self, calls: int) -> None:
+        """See to it that the record of calls has so many rows at least: copies of the oldest, each a second older."""
+        with self._database() as database:
+            missing = calls - database.execute("SELECT count(*) FROM calls").fetchone()[0]
+            end = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+            rows = ({"id": str(uuid.uuid4()), "at": f"{end - timedelta(seconds=each)}"} for each in range(missing))
+            copy(database, "calls", "tenant = 'acme'", rows)
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.environment["DATABASE_URL"].removeprefix("sqlite:///"), 30)) as database:
+            database.row_factory = sqlite3.Row
+            with database:
+                yield database
+
+
+def copy(database: sqlite3.Connection, table: str, which: str, changes: Iterable[dict[str, str]]) -> None:
+    """Insert copies of the first row for which `which` holds, each with its changes."""
+    model = dict(database.execute(f"SELECT * FROM {table} WHERE {which} LIMIT 1").fetchone())  # noqa: S608  (our own)
+    columns, values = ", ".join(f'"{name}"' for name in model), ", ".join(f":{name}" for name in model)
+    database.executemany(f"INSERT INTO {table} ({columns}) VALUES ({values})", (model | each for each in changes))  # noqa: S608
 
 
 def make(framework: str, scratch: Path) -> Project:

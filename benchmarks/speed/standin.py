@@ -24,12 +24,19 @@ def balances(tenant: str, left: int) -> list[dict[str, Any]]:
     return [scope | {name: microcents(amount) for name, amount in amounts.items()}]
 
 
+def tenant_of(path: str, body: bytes) -> str:
+    """Whom a call is about: its reservation's ID or its query begins with the tenant, or its body names it."""
+    if b'"subject"' in body:
+        return str(json.loads(body)["subject"]["tenant"])
+    return path.rpartition("tenant=")[2].rpartition("/reservations/")[2].partition("_")[0].partition("&")[0]
+
+
 def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     """Status and JSON of one call."""
     name = path.partition("?")[0].rpartition("/")[2]
     counts[name] = counts.get(name, 0) + 1
-    broke = b'"broke"' in body or "tenant=broke" in path
-    tenant, left = ("broke", 0) if broke else ("acme", 10**13)
+    tenant = tenant_of(path, body)
+    broke, left = tenant == "broke", 0 if tenant == "broke" else 10**13
     scopes: dict[str, Any] = {"affected_scopes": [f"tenant:{tenant}"], "scope_path": f"tenant:{tenant}"}
     told: dict[str, Any] = {"balances": balances(tenant, left)}
     match method, name:
@@ -37,7 +44,7 @@ def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
             return 409, {"error": "BUDGET_EXCEEDED", "message": "Budget exceeded", "request_id": "1"}
         case "POST", "reservations":
             held = json.loads(body)["estimate"]
-            granted = {"decision": "ALLOW", "reservation_id": str(uuid.uuid4()), "reserved": held}
+            granted = {"decision": "ALLOW", "reservation_id": f"{tenant}_{uuid.uuid4()}", "reserved": held}
             return 200, granted | scopes | told | FAR
         case "POST", "decide":
             return 200, {"decision": "DENY", "reason_code": "BUDGET_EXCEEDED"} if broke else {"decision": "ALLOW"}

@@ -108,6 +108,8 @@ class Balances:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self.changed: set[str] = set()
         """Tenants of which something was heard since the dashboard's sampler last took it up."""
+        self.heard = asyncio.Event()
+        """Set when there are any."""
 
     def remember(self, ledgers: Iterable[Ledger]) -> None:
         """Keep what an answer told, each ledger for the tenant that its scope names, whoever asked.
@@ -135,6 +137,7 @@ class Balances:
     def _snapshot(self, tenant: str) -> Snapshot:
         """What is known of a tenant, to be changed."""
         self.changed.add(tenant)
+        self.heard.set()
         known = self._known.get(tenant)
         if known is None:
             known = self._known[tenant] = Snapshot({}, datetime.now(UTC))

@@ -37,9 +37,11 @@ class Sampler:
         self._next_prune = 0.0
 
     async def run(self) -> None:
-        """Write until cancelled. What a failing database did not take is tried again."""
+        """Write until cancelled; sleeps while nothing is heard. What a failing database did not take is tried again."""
         while True:
+            await self._balances.heard.wait()
             await asyncio.sleep(EVERY_S)
+            self._balances.heard.clear()
             try:
                 await uncut(self.flush())
                 if time.monotonic() >= self._next_prune:
@@ -47,6 +49,7 @@ class Sampler:
                     await uncut(self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS))
             except Exception:
                 log.exception("balances not written, trying again", waiting=len(self._balances.changed))
+                self._balances.heard.set()
 
     async def flush(self) -> None:
         """Write what was heard since the last time."""
