@@ -231,12 +231,15 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
         world.cycles.fault("error", "reserve", times=100)
         async with services.guard.hold(WORK):
             pass
-        hold = await charge_one(world)
+        with capture_logs() as logs:
+            hold = await charge_one(world)
         assert (hold.cost, hold.outcome) == (COST, "unguarded")
+        assert logs[0].items() >= {"tenant": "acme", "taken_microcents": HOLD, "log_level": "warning"}.items()
         (record,) = world.records
         event = json.loads(record.read_text("utf-8"))["event_fallback_body"]
         assert event["action"] == {"kind": "llm.completion", "name": "demo-1"}
         assert event["overage_policy"] == "ALLOW_IF_AVAILABLE"
+        assert None not in event["subject"].values()
         with pytest.raises(Problem, match="budget_unavailable"):
             await charge_one(world)
         assert value_of(UNGUARDED) - before == 2
