@@ -5,6 +5,7 @@ import re
 import time
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -68,7 +69,9 @@ def test_all_who_wait_for_a_balance_share_one_question() -> None:
         balances, asked = balances_asked([ledger(ACME, 5, time.monotonic())])
         await asyncio.gather(*(balances.read("acme", 15.0) for _ in range(20)))
         assert asked == ["acme"]
-        await balances.read("acme", 15.0)
+        known = await balances.read("acme", 15.0)
+        assert known is not None
+        assert known is balances.known("acme")
         assert asked == ["acme"]
         await balances.read("acme", 0.0)
         assert asked == ["acme", "acme"]
@@ -91,12 +94,16 @@ def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours
     def amount(number: int, unit: str = "USD_MICROCENTS") -> dict[str, object]:
         return {"unit": unit, "amount": number}
 
+    told: dict[str, Any] = {"allocated": 10, "spent": 8, "remaining": -3, "debt": 5}
     rows = [
-        {"scope_path": "tenant:a", "remaining": amount(-5), "allocated": amount(10), "debt": amount(5)},
+        {"scope_path": "tenant:a"} | {name: amount(number) for name, number in told.items()},
+        {"scope_path": "tenant:b", "remaining": amount(7)},
         {"scope_path": "tenant:a", "remaining": amount(7, "TOKENS"), "allocated": amount(7, "TOKENS")},
     ]
-    (found,) = ledgers_of({"balances": rows}, 1.0)
-    assert (found.remaining, found.debt, found.reserved, found.is_over_limit) == (-5, 5, 0, False)
+    assert ledgers_of({"balances": rows}, 1.0) == [
+        Ledger(scope="tenant:a", reserved=0, asked_at=1.0, **told),
+        Ledger(scope="tenant:b", allocated=0, spent=0, reserved=0, remaining=7, asked_at=1.0),
+    ]
 
 
 def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(monkeypatch: pytest.MonkeyPatch) -> None:
