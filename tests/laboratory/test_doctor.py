@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 
@@ -52,9 +53,10 @@ def test_a_thousand_tenants_are_examined_within_ten_seconds(
     app = laboratory.installed("clinic")
     tenant = app.add_tenant()
     a_thousand_like(tenant, app.journal.parent / "app.sqlite3", app.journal.parent.parent / "emulator.sqlite3")
-    began = time.monotonic()
+    began, worked = time.monotonic(), getrusage(RUSAGE_CHILDREN)
     checks = app.done("doctor")["checks"]
-    took = time.monotonic() - began
+    took, ended = time.monotonic() - began, getrusage(RUSAGE_CHILDREN)
+    cpu = ended.ru_utime + ended.ru_stime - worked.ru_utime - worked.ru_stime
     assert checks[-1]["message"] == f"{TENANTS} of {TENANTS} open tenants are in order"
-    figure(f"{laboratory.project.framework}: {took:.1f} s for {TENANTS:,} tenants")
+    figure(f"{laboratory.project.framework}: {took:.1f} s for {TENANTS:,} tenants, {cpu:.1f} s of its own CPU")
     assert took < LONGEST_S

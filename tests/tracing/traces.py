@@ -3,6 +3,7 @@
 test_generated.py puts this into projects that have their extra `otel`, as one more file of their tests/behaviour.
 """
 
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,6 @@ from ..running import App, Emulator, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TOLD = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-BODIES = [
-    pytest.param({"prompt": "Hello"}, id="plain"),
-    pytest.param({"prompt": "Hello", "stream": True}, id="streamed"),
-]
 
 
 @dataclass
@@ -58,7 +55,7 @@ def noting(on_to: str = "") -> Iterator[tuple[str, list[Request]]]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         server.daemon_threads = True
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", noted
         server.shutdown()
 
@@ -71,16 +68,16 @@ def spans_of(exported: list[Request]) -> list[Span]:
     ]
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(("stream", "workers"), [(False, "1"), (True, "2")], ids=["plain", "streamed, two workers"])
 def test_one_trace_has_the_request_and_its_calls_to_cycles_and_they_are_told_of_it(
-    installed: App, emulator: Emulator, body: dict[str, object], workers: str
+    installed: App, emulator: Emulator, *, stream: bool, workers: str
 ) -> None:
     tenant = installed.add_tenant()
     with noting() as (collector, exported), noting(emulator.url) as (cycles, asked):
         settings = {"CYCLES_BASE_URL": cycles, "OTEL_EXPORTER_OTLP_ENDPOINT": collector, "WORKERS": workers}
         with installed.serving(**settings) as serving:
             for _ in range(2):  # the second may find its tenant's budget remembered
+                body = {"prompt": "Hello", "stream": stream}
                 answer = httpx.post(f"{serving.url}/api/chat", json=body, headers={**tenant["headers"], **TOLD})
                 assert answer.status_code == 200
             assert httpx.get(f"{serving.url}/readyz").status_code == 200
@@ -112,5 +109,5 @@ def test_a_collector_that_is_not_there_costs_nobody_anything(
         answer = httpx.post(f"{serving.url}/api/chat", json={"prompt": "Hello"}, headers=acme)
         assert answer.status_code == 200
         assert serving.running is not None
-        serving.running.terminate()
-        serving.running.wait(5)
+        serving.running.send_signal(signal.SIGTERM)
+        serving.running.wait(10)

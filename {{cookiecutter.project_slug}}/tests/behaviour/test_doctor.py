@@ -121,7 +121,7 @@ def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) 
 
     app, _ = clinic
     with ThreadingHTTPServer(("127.0.0.1", 0), AnHourAgo) as engine:
-        threading.Thread(target=engine.serve_forever).start()
+        threading.Thread(target=engine.serve_forever, daemon=True).start()
         ((level, check, message),) = found(app, CYCLES_BASE_URL=f"http://127.0.0.1:{engine.server_port}")
         engine.shutdown()
     assert (level, check) == ("warning", "clock")
