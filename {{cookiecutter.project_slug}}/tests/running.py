@@ -37,7 +37,7 @@ TLS = httpx.create_ssl_context()  # one for all: to make it takes 35 ms
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=TLS)  # no connection outlives its answer
 MIGRATED: list[Path] = []
 """A database that has all tables and nothing else, once there is one."""
-START_S = 30
+START_S = 60
 STOP_S = 20
 
 

@@ -182,7 +182,7 @@ def test_a_start_tells_of_calls_that_a_kill_has_cut_and_of_records_it_cannot_rea
         (folder / f"{name}.json").write_text(text)
     for _ in range(2):
         with replace(installed, log=log).serving(**settings):
-            pass
+            wait_until(lambda: len([*journal.glob("*/*.corrupt")]) == 2, what="set aside")
         told = log.read_text()
         assert ("cut with an earlier process" in told) == (f"at_most={held}" in told) == ("holds=1" in told)
         assert told.count("cannot be read") == 2
