@@ -124,9 +124,30 @@ def plot(samples: Samples, target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
-def table_of(limits: list[Limit]) -> list[str]:
-    lines = ["| what | figure | goal |", "|---|---|---|"]
-    return lines + [f"| {each.framework}: {each.what} | {each.figure} | {each.goal} |" for each in limits]
+def origin(options: argparse.Namespace, where: str) -> str:
+    command = f"uv run python -m benchmarks.speed --rounds {options.rounds} --seconds {options.seconds}"
+    return f"Medians of {options.rounds} rounds of {options.seconds} s, from `{command}`\non {where}."
+
+
+def samples_in_order(samples: Samples, rows: list[Row], connections: list[int]) -> Samples:
+    return {(row, c): samples[row, c] for c in connections for row in rows}
+
+
+class Report:
+    """The page and its plot, written anew with each figure that comes."""
+
+    def __init__(self, folder: Path, origin: str, samples: Samples) -> None:
+        self._page = folder / "speed.md"
+        self._rows = [origin, "", *table(samples), "", "| what | figure | goal |", "|---|---|---|"]
+        self.text = ""
+        plot(samples, folder / "speed.svg")
+
+    def write(self, limits: list[Limit]) -> None:
+        self._rows += [f"| {each.framework}: {each.what} | {each.figure} | {each.goal} |" for each in limits]
+        self.text = "\n".join(self._rows)
+        before, mark, rest = self._page.read_text(encoding="utf-8").partition(MARK)
+        assert mark, f"no {MARK} in {self._page}"
+        self._page.write_text(f"{before}{MARK}\n{self.text}\n{MARK}{rest.partition(MARK)[2]}", encoding="utf-8")
 
 
 def main() -> None:
@@ -155,22 +176,12 @@ def main() -> None:
                     sample = measure(row, servers, connections, options.seconds)
                     samples.setdefault((row, connections), []).append(sample)
                     print(f"{turn + 1}: {row.framework} {row.name} c={connections}: {sample.rps:.0f}", file=sys.stderr)
-        limits = [
-            limit
-            for framework, project in projects.items()
-            for limit in limits_of(framework, project, servers, options.seconds)
-        ]
-    ordered = {(row, c): samples[row, c] for c in options.connections for row in rows}
-    command = f"uv run python -m benchmarks.speed --rounds {options.rounds} --seconds {options.seconds}"
-    origin = f"Medians of {options.rounds} rounds of {options.seconds} s, from `{command}`\non {where}."
-    lines = [origin, "", *table(ordered), "", *table_of(limits)]
-    page = options.output / "speed.md"
-    before, mark, rest = page.read_text(encoding="utf-8").partition(MARK)
-    assert mark, f"no {MARK} in {page}"
-    after = rest.partition(MARK)[2]
-    page.write_text("\n".join([before + MARK, *lines, MARK]) + after, encoding="utf-8")
-    plot(ordered, options.output / "speed.svg")
-    print("\n".join(lines))
+        report = Report(options.output, origin(options, where), samples_in_order(samples, rows, options.connections))
+        report.write([])  # the rows stand, whatever happens to the rest
+        for framework, project in projects.items():
+            for limit in limits_of(framework, project, servers, options.seconds):
+                report.write([limit])
+    print(report.text)
 
 
 main()
