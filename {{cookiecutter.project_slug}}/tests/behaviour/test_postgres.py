@@ -112,7 +112,7 @@ def test_the_dashboard_sorts_sums_and_writes_on_postgresql(migrated: App) -> Non
     tenant = migrated.add_tenant("0.00001")["id"]
     password = "correct horse"
     migrated.done("operators", "add", "otto", "--password-stdin", stdin=password)
-    with migrated.serving() as app, browser(app) as operator:
+    with migrated.serving(DASHBOARD_INTERVAL="0.2") as app, browser(app) as operator:
         headers = migrated.tenants[tenant]["headers"]
         assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
         assert sign_in(operator, "otto", password).status_code == 303
