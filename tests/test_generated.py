@@ -152,7 +152,7 @@ def test_with_its_extra_a_project_traces_requests_and_nothing_of_it_is_imported_
     said = project.run("env", collector, ".venv/bin/python", "-c", wanted)
     assert "the extra `otel` is not installed" in said
     assert said.split()[-1] == "False"
-    project.run(UV, "sync", "--quiet", "--extra", "otel")
+    project.run("make", "setup", "EXTRA=otel", f"UV={UV}")
     served = f"{project.package.name}.{SERVED[answers['framework']]}"
     python = ("env", "APP_ENV=development", f"SECRET_KEY={'x' * 32}", ".venv/bin/python")
     assert "opentelemetry.sdk" not in project.run(*python, "-c", IMPORTED, served)
