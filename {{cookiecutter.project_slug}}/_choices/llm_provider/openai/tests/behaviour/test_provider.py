@@ -36,7 +36,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def logged(log: Path, *words: str) -> bool:
-    return any(all(word in line for word in words) for line in log.read_text().splitlines())
+    return any(all(word in line for word in words) for line in log.read_text("utf-8").splitlines())
 
 
 @pytest.fixture(scope="module")
