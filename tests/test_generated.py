@@ -212,8 +212,8 @@ DECLARED_OTHERWISE = (
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_every_dependency_is_used_and_every_import_is_declared(set_up: Bake, answers: Answers) -> None:
-    command = ("run", "--quiet", "--extra", "otel", "--with", "deptry", "deptry", ".", "--per-rule-ignores", DECLARED_OTHERWISE)
-    set_up(**answers).run(UV, *command)
+    deptry = ("deptry", ".", "--per-rule-ignores", DECLARED_OTHERWISE)
+    set_up(**answers).run(UV, "run", "--quiet", "--extra", "otel", "--with", "deptry", *deptry)
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WHOLE, pytest.mark.matrix))
