@@ -134,13 +134,8 @@ def wanted_of(query: Mapping[str, str]) -> Wanted:
         raise Problem("invalid_request")
     if len(text) > 200 or not text.isprintable():
         raise Problem("invalid_request")
-    return Wanted(
-        query=text,
-        sort=sort,
-        descending=query.get("order") == "desc",
-        attention=query.get("show") == "attention",
-        page=max(1, int(page)),
-    )
+    descending, attention = query.get("order") == "desc", query.get("show") == "attention"
+    return Wanted(query=text, sort=sort, descending=descending, attention=attention, page=max(1, int(page)))
 
 
 async def overview(services: Services, wanted: Wanted) -> Context:
