@@ -14,6 +14,7 @@ from tests.conftest import UV, copy_template, user_environment
 
 TOLD = "test_guard.py::test_a_call_is_told_as_it_was_asked_for_used_and_charged"
 SERVED = "test_guard.py::test_what_is_served_through_an_outage_is_bounded_booked_and_amended"
+REFUSED = "test_guard.py::test_a_refused_hold_says_why_before_the_call_is_made"
 TESTS = {
     "prices": ["test_prices.py"],
     "breaker": ["test_budget_parts.py"],
@@ -24,7 +25,7 @@ TESTS = {
     "fail_open": [SERVED],
     "preflight": ["test_preflight.py"],
     "journal": ["test_journal.py", "test_cycles_keys.py"],
-    "clients": ["test_clients.py", "test_cycles_keys.py"],
+    "clients": ["test_clients.py", "test_cycles_keys.py", SERVED, REFUSED],
     "guard": ["test_guard.py", "test_cycles_keys.py"],
 }
 """The tests in tests/unit/ that reach a module of budget/, without the one that cuts calls anywhere: seconds each."""
