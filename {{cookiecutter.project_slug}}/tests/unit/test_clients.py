@@ -147,7 +147,7 @@ def test_the_breaker_opens_by_what_is_everybodys_failure_only(tell: Tell, kind: 
         sent = value_of(UPSTREAM)
         response = await client.decide(reservation("d", 1))
         assert (response.is_transport_error, value_of(UPSTREAM) - sent) == ((True, 0) if opens else (False, 1))
-        with pytest.raises(Problem, match="^budget_unavailable$") if opens else nullcontext():
+        with pytest.raises(Problem, match=r"^budget_unavailable$") if opens else nullcontext():
             await world.services.balances.read("acme", 0.0)
         await client.release_reservation("none", {"idempotency_key": "x"})
         assert not shared.breaker.is_open, "a settlement goes out all the same, and its answer closes it"
