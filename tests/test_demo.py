@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from .conftest import CHOICES, ROOT, UV, copy_template, user_environment
+from .laboratory.processes import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the Makefile is for POSIX")
 
@@ -27,11 +28,6 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
         time.sleep(0.1)
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 def is_free(port: int) -> bool:
@@ -53,7 +49,7 @@ class Demo:
     """A running `make demo` in a fresh clone."""
 
     def __init__(self, clone: Path, framework: str) -> None:
-        self.port, self.cycles_port = free_ports()
+        self.port, self.cycles_port = free_port(), free_port()
         self.state_file = clone / "var/demo/acme-chat/var/dev.json"
         self.output = clone / "demo.log"
         with self.output.open("wb") as output:
