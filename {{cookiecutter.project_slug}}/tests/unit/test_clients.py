@@ -74,6 +74,9 @@ def test_what_costs_more_than_its_hold_is_charged_as_far_as_it_goes_and_the_rest
         assert settled.get_body_attribute("charged") == money(charged)
         ledger = world.cycles.ledger()
         assert (ledger.spent + ledger.debt, ledger.reserved) == (charged, 0)
+        known = world.services.balances.known("acme")
+        assert known is not None
+        assert known.widest.remaining == ledger.remaining
         assert noted == [Amendment("acme", hold, 3_000 - charged)] * 2 * (charged < 3_000)
         assert value_of(UNCHARGED) - before == 2 * (3_000 - charged)
 

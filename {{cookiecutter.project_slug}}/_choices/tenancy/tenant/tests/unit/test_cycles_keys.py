@@ -22,9 +22,11 @@ def test_a_key_that_was_replaced_is_read_anew_and_one_that_was_not_is_refused(te
         assert world.cycles.ledger().spent == 2 * COST
         world.cycles.state.store.delete("api_keys")
         sent = value_of(UPSTREAM)
-        with pytest.raises(Problem, match="budget_misconfigured"):
-            await charge_one(world)
-        assert value_of(UPSTREAM) - sent == 1
+        for _ in range(5):
+            with pytest.raises(Problem, match="budget_misconfigured"):
+                await charge_one(world)
+        assert value_of(UPSTREAM) - sent == 5
+        assert not services.clients.breaker.is_open, "it is nobody else's fault"
 
     tell(story)
 
