@@ -52,15 +52,19 @@ def baked(folder: Path) -> Path:
     return folder / "acme-chat"
 
 
+def run_in(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    # derandomized, so that a fault is found each time or never
+    environment = user_environment() | {"CI": "true"}
+    return subprocess.run(command, cwd=project, env=environment, text=True, capture_output=True, check=False)
+
+
 def examine(project: Path, module: str, mutmut: list[str]) -> None:
     """Plant the faults of one module, and print what became of them."""
     pyproject = project / "pyproject.toml"
     original = pyproject.read_text("utf-8")
     tests = [f"tests/unit/{name}" for name in TESTS[module]]
     pyproject.write_text(original + CONFIGURATION.format(module=module, tests=json.dumps(tests)), "utf-8")
-    # derandomized, so that a fault is found each time or never
-    settings = {"cwd": project, "env": user_environment() | {"CI": "true"}, "text": True, "capture_output": True}
-    ran = subprocess.run([*mutmut, "run", "--max-children", "2"], **settings, check=False)
+    ran = run_in(project, *mutmut, "run", "--max-children", "2")
     meta = project / f"mutants/acme_chat/budget/{module}.py.meta"
     codes: dict[str, int | None] = json.loads(meta.read_text("utf-8"))["exit_code_by_key"] if meta.exists() else {}
     if not codes or None in codes.values():
@@ -70,7 +74,7 @@ def examine(project: Path, module: str, mutmut: list[str]) -> None:
     late = sum(code in TIMED_OUT for code in codes.values())
     print(f"| {module} | {len(codes)} | {found} | {late} | {found / len(codes):.0%} |", flush=True)
     for name in missed:
-        changed = subprocess.run([*mutmut, "show", name], **settings, check=True).stdout.splitlines()
+        changed = run_in(project, *mutmut, "show", name).stdout.splitlines()
         print(name, *(line for line in changed if line[:1] in "+-" and line[:3] not in ("+++", "---")), sep="\n  ")
     pyproject.write_text(original, "utf-8")
 

@@ -46,9 +46,10 @@ async def stop_under_streams(laboratory: Laboratory, server: str, workers: int, 
     name = f"stop-{server}-{workers}"
     scripts = [script_of(f"{name}-{number}", number) for number in range(STREAMS)]
     slow = Script(name=f"{name}-slow", pause_ms=SILENT_MS)
-    more = {"WORKERS": str(workers), "GRANIAN_WORKERS": str(workers)}
     async with AsyncExitStack() as stack:
-        serving = await stack.enter_async_context(app.serving(server, **more))
+        serving = await stack.enter_async_context(
+            app.serving(server, WORKERS=str(workers), GRANIAN_WORKERS=str(workers))
+        )
         caller = await stack.enter_async_context(calling(serving, tenant))
         idle = [await stack.enter_async_context(calling(serving, tenant)) for _ in range(IDLE)]
         streams = [Stream(caller, each) for each in scripts]
