@@ -16,6 +16,27 @@ from .provider import Provider
 
 T = TypeVar("T")
 
+IN_SHORT = {
+    "test_faults": "fastapi",
+    "test_killed": "django",
+    "test_outage": "django",
+    "test_race": "fastapi",
+    "test_slow": "fastapi",
+    "test_workers": "django",
+    "test_every_page_says_the_same_without_javascript": "fastapi",
+    "test_tenants_are_searched_and_sorted": "django",
+}
+"""What these try is the same code on both frameworks: `make test` takes one for each, `make test-long` both."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and "project" in item.fixturenames:
+            only = IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
+            if only not in (None, item.callspec.params["project"]):
+                item.add_marker(pytest.mark.long)
+
 
 class Served(NamedTuple):
     """The app on one server, with a tenant that has plenty, and its callers."""

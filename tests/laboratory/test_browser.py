@@ -207,7 +207,7 @@ def test_every_page_says_the_same_without_javascript(laboratory: Laboratory) -> 
     laboratory.run(look())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 def test_axe_finds_no_serious_fault_and_the_pages_are_pictured(laboratory: Laboratory, scheme: str) -> None:
     async def look() -> None:
         served = await laboratory.served_by("uvicorn")

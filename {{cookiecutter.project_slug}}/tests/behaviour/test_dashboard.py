@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -149,7 +150,8 @@ def test_a_call_whose_hold_is_old_is_named_until_it_is_over(installed: App) -> N
 
 def test_keys_that_expire_soon_are_named(app: App, operator: httpx.Client) -> None:
     tenant, expires_at = app.add_tenant()["id"], datetime.now(UTC) + timedelta(days=6)
-    with sqlite3.connect(app.environment["DATABASE_URL"].removeprefix("sqlite:///"), timeout=10) as database:
+    path = app.environment["DATABASE_URL"].removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, timeout=10)) as database, database:
         change = "UPDATE tenants SET cycles_key_expires_at = ? WHERE id = ?"
         database.execute(change, (f"{expires_at:%Y-%m-%d %H:%M:%S.%f}", tenant))
     named = wait_until(lambda: vital(operator, "Cycles keys that expire soon").removeprefix("None"), what="the key")
