@@ -52,9 +52,10 @@ class Sampler:
                 self._balances.heard.set()
 
     async def flush(self) -> None:
-        """Write what was heard since the last time."""
-        while self._balances.changed:
-            tenants = list(self._balances.changed)[:AT_ONCE]
+        """Write what was heard since the last time; what is heard meanwhile waits, else this had no end."""
+        waiting = list(self._balances.changed)
+        for first in range(0, len(waiting), AT_ONCE):
+            tenants = waiting[first : first + AT_ONCE]
             self._balances.changed.difference_update(tenants)
             try:
                 await self._write(tenants)
