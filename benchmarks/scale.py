@@ -127,7 +127,7 @@ def plot(lines: dict[Case, dict[int, tuple[float, float]]], target: Path) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cpu-ms", type=float, default=1.3, help="a worker's CPU for a request: docs/speed.md, c=16")
+    parser.add_argument("--cpu-ms", type=float, default=1.3, help="a worker's CPU for a request, see docs/speed.md")
     cpu_ms = parser.parse_args().cpu_ms
     lines = {case: {rate: percentiles(Simulation(case, rate, cpu_ms).run()) for rate in RATES} for case in CASES}
     told = [
