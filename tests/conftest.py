@@ -72,6 +72,10 @@ class BakedProject:
             pytest.fail(f"{done.stdout}\n{shlex.join(command)} ended with {done.returncode} in\n{self}", pytrace=False)
         return done.stdout
 
+    def copied_to(self, folder: Path) -> "BakedProject":
+        """The same in another folder, to be worked in: who starts Python there leaves its bytecode."""
+        return replace(self, path=Path(shutil.copytree(self.path, folder / self.path.name)))
+
     def with_environment(self, environment: Path) -> "BakedProject":
         """The same, whose uv commands work in `environment`, with the Python that was answered if there is one."""
         version = self.answers.get("python_version", CHOICES["python_version"][0])
@@ -195,7 +199,7 @@ def bake(cookies: Cookies, template: Path) -> Bake:
 
 @pytest.fixture(scope="session")
 def bake_once(cookies_session: Cookies, template: Path) -> Bake:
-    """As `bake`, for tests that only read: the same answers give the same project."""
+    """As `bake`, for tests that only read, or take a copy: the same answers give the same project."""
     baked: dict[tuple[tuple[str, str], ...], BakedProject] = {}
 
     def bake_project(**answers: str) -> BakedProject:

@@ -11,9 +11,9 @@ from .server import App, Server
 
 
 @pytest.fixture(scope="session")
-def emulator_dir(bake_once: Bake) -> Path:
-    """The folder of a baked project, in which `python -m emulator` works. Its tests leave it as it is."""
-    return bake_once().path
+def emulator_dir(bake_once: Bake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a baked project, in which `python -m emulator` works."""
+    return bake_once().copied_to(tmp_path_factory.mktemp("emulator")).path
 
 
 @pytest.fixture(scope="session")

@@ -93,9 +93,9 @@ class Laboratory:
 )
 def project(request: pytest.FixtureRequest, bake_once: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project of each framework in an environment of its own, with a second server to serve it."""
-    baked = bake_once(framework=request.param)
-    environment = tmp_path_factory.mktemp("laboratory") / "environment"
-    baked = baked.with_environment(environment)
+    folder = tmp_path_factory.mktemp("laboratory")
+    environment = folder / "environment"
+    baked = bake_once(framework=request.param).copied_to(folder).with_environment(environment)
     baked.run(UV, "sync", "--quiet")
     baked.run(UV, "pip", "install", "--quiet", "--python", str(environment), "granian>=2.8")
     return Project(baked.path, environment / "bin" / "python", request.param)

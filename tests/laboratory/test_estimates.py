@@ -62,9 +62,9 @@ def factors(prices: Any, provider: Any, prompts: int, seed: int) -> Iterator[tup
 @pytest.mark.filterwarnings("ignore:open_binary is deprecated")  # bpe-openai 0.1.4 opens its vocabulary so
 @pytest.mark.parametrize("prompts", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
 def test_real_input_tokens_never_exceed_the_estimate_and_it_is_not_far_above(
-    prompts: int, bake_once: Bake, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
+    prompts: int, bake: Bake, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
 ) -> None:
-    monkeypatch.syspath_prepend(str(bake_once().path))
+    monkeypatch.syspath_prepend(str(bake().path))
     prices, provider = (import_module(f"acme_chat.{name}") for name in ("budget.prices", "llm.provider"))
     try:
         found = list(factors(prices, provider, prompts, seed=7))
