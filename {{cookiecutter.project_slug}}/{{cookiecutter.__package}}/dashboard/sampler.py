@@ -49,18 +49,17 @@ class Sampler:
                     await uncut(self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS))
             except Exception:
                 log.exception("balances not written, trying again", waiting=len(self._balances.changed))
-                self._balances.heard.set()
 
     async def flush(self) -> None:
         """Write what was heard since the last time; what is heard meanwhile waits, else this had no end."""
         waiting = list(self._balances.changed)
+        self._balances.changed.clear()
         for first in range(0, len(waiting), AT_ONCE):
-            tenants = waiting[first : first + AT_ONCE]
-            self._balances.changed.difference_update(tenants)
             try:
-                await self._write(tenants)
+                await self._write(waiting[first : first + AT_ONCE])
             except BaseException:
-                self._balances.changed.update(tenants)
+                self._balances.changed.update(waiting[first:])
+                self._balances.heard.set()
                 raise
 
     async def _write(self, tenants: list[str]) -> None:

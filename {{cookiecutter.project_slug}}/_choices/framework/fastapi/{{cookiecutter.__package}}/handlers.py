@@ -35,9 +35,10 @@ async def _problem(request: Request, error: Exception) -> ProblemResponse:
 async def _invalid(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     # not the input itself: it may be anything, a secret or text that no encoder takes
-    if any(item["type"] == "json_invalid" for item in error.errors()):
+    found = error.errors()
+    if any(item["type"] == "json_invalid" for item in found):
         return problem_response(Problem("invalid_request", "The body is not JSON."), request.state.request_id)
-    errors = [{"at": _place(item["loc"]), "message": item["msg"]} for item in error.errors()]
+    errors = [{"at": _place(item["loc"]), "message": item["msg"]} for item in found]
     detail = "; ".join(f"{item['at']}: {item['message']}" for item in errors[:3])
     return problem_response(Problem("invalid_request", detail, members={"errors": errors}), request.state.request_id)
 

@@ -121,6 +121,7 @@ class SyncClient(CyclesClient):
         """The call's own record tells it by itself, unless this is the SDK trying again in a thread."""
         if amendment := note_uncharged(self._tenant, settlement, body, response):
             _write(lambda: CallRow.amend(amendment))
+            close_old_connections()  # a thread of the SDK is nobody's request
 
     def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
@@ -173,8 +174,6 @@ def _write(write: Callable[[], None]) -> None:
         write()
     except DatabaseError:
         log.exception("call not written")  # for display only: no reason to fail
-    finally:
-        close_old_connections()  # the SDK's threads are nobody's request
 
 
 def _config_of(tenant: str) -> CyclesConfig:
