@@ -100,7 +100,8 @@ class Proxy:
             case "outage":
                 return web.json_response({"error": "UNAUTHORIZED", "message": "INTERNAL_ERROR"}, status=401)
             case "hang":
-                await asyncio.sleep(60)
+                while request.transport is not None:  # aiohttp tells the handler of a lost connection only so
+                    await asyncio.sleep(0.02)
                 return _cut(request)
             case "delay":
                 await asyncio.sleep(DELAY_S)
