@@ -1,19 +1,32 @@
 """Where all is put together. A request's way: edge, middleware, route, identity, preflight, guard, answer."""
 
+import gc
 import os
-from typing import cast
+from typing import Any, cast
 
+import django
 from django.conf import settings
-from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIHandler
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
-django = get_asgi_application()  # first: what follows imports models
+django.setup(set_prefix=False)  # first: what follows imports models
 
-from . import lifespan  # noqa: E402
+from . import lifespan, urls  # noqa: E402, F401  (the first request need not load them)
 from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
 from .tracing import UNTRACED, wanted  # noqa: E402
 
-_served: App = Edge(cast(App, django), settings.ENV)
+
+class Handler(ASGIHandler):
+    """Django's, which starts a thread for each request, and waits for its end: the API's have no use for one."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].startswith("/api/"):
+            await self.handle(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
+_served: App = Edge(cast(App, Handler()), settings.ENV)
 if wanted():
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
@@ -26,3 +39,6 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await lifespan.answer(lifespan.process(settings.ENV), scope, receive, send)
     else:
         await _served(scope, receive, send)
+
+
+gc.freeze()  # what is loaded stays: collections that go through it all hold every call up for a tenth of a second

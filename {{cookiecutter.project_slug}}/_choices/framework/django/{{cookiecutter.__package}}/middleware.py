@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
-from asgiref.sync import iscoroutinefunction, sync_to_async
+from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
@@ -28,7 +29,7 @@ def api_first(get_response: View) -> View:
             response = await get_response(request)
         else:
             request.resolver_match = match
-            view = match.func if iscoroutinefunction(match.func) else sync_to_async(match.func)
+            view = match.func if iscoroutinefunction(match.func) else _in_a_thread(match.func)
             response = await view(request, **match.kwargs)
         if isinstance(response, HttpResponseNotAllowed):  # Django's and ninja's own
             return ProblemResponse(Problem("method_not_allowed"), request, {"Allow": response["Allow"]})
@@ -44,3 +45,19 @@ def _api_match(request: HttpRequest) -> ResolverMatch | None:
     except Resolver404:
         return None
     return match if "ninja" in match.app_names else None
+
+
+def _in_a_thread(view: Callable[..., HttpResponseBase]) -> Callable[..., Awaitable[HttpResponseBase]]:
+    """A synchronous view, run in a thread of the request's own: it may take as long as a model does."""
+
+    def run(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
+        try:
+            return view(request, **kwargs)
+        finally:
+            close_old_connections()
+
+    async def answer(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
+        async with ThreadSensitiveContext():
+            return await sync_to_async(run)(request, **kwargs)
+
+    return answer

@@ -1,5 +1,6 @@
 """Where all is put together. A request's way: middleware, route, identity, preflight, guard, answer."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -77,3 +78,4 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 app = create_app(Settings())
+gc.freeze()  # what is loaded stays: collections that go through it all hold every call up for a tenth of a second

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from ..commands import run_module
-from ..running import STARTED_WITH, App, Emulator, scope_of
+from ..running import STARTED_WITH, App, Emulator, scope_of, wait_until
 
 HELLO = {"text": "Hello"}
 
@@ -100,6 +101,17 @@ def test_the_synchronous_view_answers_as_the_asynchronous_one(app: App, api: htt
     assert answers[0]["cost"] == answers[1]["cost"]
     assert answers[1]["budget"]["remaining"]["amount"] == emulator.ledger(tenant["id"])["remaining"]
     assert settled(emulator, tenant["id"]) == 2 * answers[0]["cost"]["amount"]
+
+
+def test_synchronous_calls_do_not_wait_for_each_other(app: App, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")
+    emulator.fault("delay", "reserve", times=2, delay_ms=700)
+    url, sent = f"{app.url}/api/sync/summarize", {"json": HELLO, "headers": tenant["headers"], "timeout": 30}
+    with ThreadPoolExecutor() as callers:
+        answers = [callers.submit(httpx.post, url, **sent) for _ in range(2)]
+        wait_until(lambda: emulator.live_holds(tenant["id"]) == 2, 10, "both are held")
+    assert [answer.result().status_code for answer in answers] == [200, 200]
+    assert settled(emulator, tenant["id"]) > 0
 
 
 def test_caps_and_refusals_reach_the_synchronous_view(app: App, api: httpx.Client, emulator: Emulator) -> None:
