@@ -15,18 +15,20 @@ from tests.conftest import UV, copy_template, user_environment
 TOLD = "test_guard.py::test_a_call_is_told_as_it_was_asked_for_used_and_charged"
 SERVED = "test_guard.py::test_what_is_served_through_an_outage_is_bounded_booked_and_amended"
 REFUSED = "test_guard.py::test_a_refused_hold_says_why_before_the_call_is_made"
+JOURNALLED = "test_journal.py::test_what_is_younger_is_left_to_the_sdk_and_what_is_older_is_settled_once"
+GIVEN_UP = "test_guard.py::test_who_calls_without_end_is_told_when_the_engine_extends_no_longer"
 TESTS = {
     "prices": ["test_prices.py"],
     "breaker": ["test_budget_parts.py"],
     "subject": ["test_budget_parts.py", TOLD],
     "balances": ["test_budget_parts.py", "test_preflight.py"],
     "live": ["test_live.py", "test_clients.py"],
-    "sdk": ["test_sdk.py", "test_journal.py"],
+    "sdk": ["test_sdk.py", "test_journal.py", GIVEN_UP],
     "fail_open": [SERVED],
     "preflight": ["test_preflight.py"],
     "journal": ["test_journal.py", "test_cycles_keys.py"],
     "clients": ["test_clients.py", "test_cycles_keys.py", SERVED, REFUSED],
-    "guard": ["test_guard.py", "test_cycles_keys.py"],
+    "guard": ["test_guard.py", "test_cycles_keys.py", JOURNALLED],
 }
 """The tests in tests/unit/ that reach a module of budget/, without the one that cuts calls anywhere: seconds each."""
 CONFIGURATION = """
@@ -35,7 +37,7 @@ source_paths = ["acme_chat"]
 only_mutate = ["acme_chat/budget/{module}.py"]
 also_copy = ["emulator", "dev.py", "dev_identity.py", "dev_tenancy.py", ".env.example"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-p", "no:cacheprovider", "--timeout=20", "-k", "not wherever_a_call_is_cut"]
+pytest_add_cli_args = ["-p", "no:cacheprovider", "--timeout=20", "-k", "not wherever_a_call and not slow_function"]
 timeout_multiplier = 3.0
 timeout_constant = 3.0
 use_git_change_detection = false

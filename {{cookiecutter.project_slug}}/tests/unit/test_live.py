@@ -19,15 +19,19 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_a_killed_process_held_is_told_once_and_what_a_living_one_holds_is_not(tmp_path: Path) -> None:
-    living = LiveHolds(tmp_path)
-    living.change(2, 7_000)
+    living = [LiveHolds(tmp_path) for _ in range(2)]
+    for each in living:
+        each.change(2, 7_000)
     for _ in range(2):
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, "-c", DIES], cwd=tmp_path, env=environment, check=False)
-    (tmp_path / "live" / "cut-short.live").touch()
+    folder = tmp_path / "live"
+    (folder / "cut-short.live").touch()
     assert LiveHolds(tmp_path).left_behind() == (2, 600)
     assert LiveHolds(tmp_path).left_behind() == (0, 0)
-    living.change(-2, -7_000)
+    assert (len([*folder.iterdir()]), folder.stat().st_mode & 0o777) == (2, 0o700)
+    for each in living:
+        each.change(-2, -7_000)
 
 
 def test_nothing_is_left_behind_where_there_was_nothing(tmp_path: Path) -> None:

@@ -27,13 +27,14 @@ def test_the_sdk_still_derives_a_journal_name_by_a_slow_function(monkeypatch: py
 
 
 def test_an_engine_of_the_sdk_writes_into_the_folder_named_by_tenant(tmp_path: Path) -> None:
-    config = CyclesConfig("http://cycles.test", "key", tenant="acme", journal_dir=str(tmp_path))
+    config = CyclesConfig("http://cycles.test", "key", tenant="acme-2", journal_dir=str(tmp_path))
     AsyncCommitRetryEngine(config).persist_pending("r-1", {"idempotency_key": "k"})
     (folder,) = tmp_path.iterdir()
-    assert folder.name == sdk.journal_folder("http://cycles.test", "acme")
-    assert sdk.tenant_of_folder("http://cycles.test", folder.name) == "acme"
+    assert folder.name == sdk.journal_folder("http://cycles.test", "acme-2") == "acme-2-b90d49071305"
+    assert sdk.tenant_of_folder("http://cycles.test", folder.name) == "acme-2"
     assert sdk.tenant_of_folder("http://other.test", folder.name) is None
-    assert journal.auth_fingerprint("http://cycles.test", "key") != folder.name
+    nameless = journal.auth_fingerprint("http://cycles.test", "key")
+    assert nameless == sdk.sdk_fingerprint("http://cycles.test", "key")
 
 
 def test_the_sdk_still_replays_a_folder_once_per_process_only(tmp_path: Path) -> None:

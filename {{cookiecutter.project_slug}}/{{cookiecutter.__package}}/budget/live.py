@@ -6,7 +6,6 @@ a line in the log, never for money. Where there are no POSIX locks (Windows) not
 """
 
 import mmap
-import os
 import struct
 import sys
 import threading
@@ -44,19 +43,19 @@ class LiveHolds:
 
     def _opened(self) -> mmap.mmap:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._folder / f".{uuid.uuid4()}"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)  # never closed: that would unlock it
-        os.ftruncate(file, _FIGURES.size)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        path.rename(path.with_name(f"{path.name[1:]}.live"))  # seen by others only now that it is locked
-        return mmap.mmap(file, _FIGURES.size)
+        path = self._folder / str(uuid.uuid4())
+        with path.open("xb+") as file:
+            file.truncate(_FIGURES.size)
+            fcntl.flock(file, fcntl.LOCK_EX)  # for as long as it is mapped
+            path.rename(path.with_suffix(".live"))  # seen by others only now that it is locked
+            return mmap.mmap(file.fileno(), _FIGURES.size)
 
     def _taken(self, path: Path) -> tuple[int, int]:
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
-                holds, microcents = _FIGURES.unpack(file.read(_FIGURES.size))
+                holds, microcents = _FIGURES.unpack(file.read())
         except (OSError, struct.error):  # its process lives, another one was quicker, or it was cut short
             return 0, 0
         return holds, microcents

@@ -22,7 +22,7 @@ def tenant_of_folder(base_url: str, name: str) -> str | None:
 
 
 def _fingerprint(base_url: str, api_key: str, tenant: str | None = None) -> str:
-    return journal_folder(base_url, tenant) if tenant else sdk_fingerprint(base_url, api_key, tenant)
+    return journal_folder(base_url, tenant) if tenant else sdk_fingerprint(base_url, api_key)
 
 
 # The SDK names a tenant's journal by PBKDF2 (11 ms, cached for 256 tenants only), each time a call is guarded. It
