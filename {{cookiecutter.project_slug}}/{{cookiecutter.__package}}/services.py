@@ -49,7 +49,7 @@ class Services:
         self.dashboard = dashboard
         self.memo = Memo()
         self.calls = CallLog(store)
-        self.clients = Clients(settings, registry)
+        self.clients = Clients(settings, registry, self.calls.amend)
         self.balances = self.clients.balances
         self.sampler = Sampler(self.balances, dashboard)
         self.watch = Watch(self.balances, dashboard, settings.dashboard_interval)
@@ -59,7 +59,6 @@ class Services:
         self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost, self.calls)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
         self.clients.breaker.on_recovery = self.journal.wake
-        self.clients.on_uncharged = self.calls.amend
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)

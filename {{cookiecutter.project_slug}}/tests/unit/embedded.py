@@ -25,8 +25,8 @@ class Cycles:
     url: str
     state: Emulator
 
-    def fault(self, kind: str, operation: str, times: int = 1) -> None:
-        self.state.faults.append(Fault.model_validate({"kind": kind, "operation": operation, "times": times}))
+    def fault(self, kind: str, operation: str, **more: int) -> None:
+        self.state.faults.append(Fault.model_validate({"kind": kind, "operation": operation, **more}))
 
     def ledger(self, tenant: str = "acme") -> Ledger:
         """The tenant's own; `change` puts it back."""

@@ -53,6 +53,10 @@ Story = Callable[[World], Coroutine[Any, Any, None]]
 Tell = Callable[[Story], None]
 """Runs a story in the one world of the test, whose tenant acme has 1 USD."""
 
+LEFT = {"CYCLES_RETRY_ENABLED": "false", "CYCLES_RETRY_INITIAL_DELAY": "60"}
+NO_RETRIES = pytest.mark.parametrize("tell", [LEFT], indirect=True, ids=[""])
+"""The SDK leaves to the journal what Cycles did not take at once."""
+
 
 @asynccontextmanager
 async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> AsyncIterator[World]:

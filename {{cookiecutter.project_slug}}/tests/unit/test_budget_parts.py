@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -34,7 +35,9 @@ def balances_asked(answers: list[Ledger]) -> tuple[Balances, list[str]]:
     async def ask(tenant: str) -> None:
         asked.append(tenant)
         await asyncio.sleep(0)
-        balances.replace(tenant, answers, time.monotonic())
+        listed_at = time.monotonic()
+        balances.remember([replace(answer, asked_at=listed_at) for answer in answers])
+        balances.listed(tenant, listed_at)
 
     balances = Balances(ask)
     return balances, asked
@@ -81,11 +84,11 @@ def test_all_who_wait_for_a_balance_share_one_question() -> None:
 
 def test_a_ledger_that_is_no_longer_listed_is_forgotten() -> None:
     balances, _ = balances_asked([])
-    balances.remember([ledger(ACME, 5, 2.0), ledger(f"{ACME}/app:x", 5, 3.0)])
+    balances.remember([ledger(ACME, 5, 1.0), ledger(f"{ACME}/app:x", 5, 2.0)])
     known = balances.known("acme")
     assert known is not None
     told = known.as_of
-    balances.replace("acme", [], 2.0)
+    balances.listed("acme", 2.0)
     assert list(known.ledgers) == [f"{ACME}/app:x"]
     assert told < known.as_of <= datetime.now(UTC)
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from runcycles import CyclesConfig
+from runcycles import CyclesResponse
 from structlog.contextvars import bound_contextvars
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import clients
-from {{ cookiecutter.__package }}.budget.clients import TenantClient, settlement_of
+from {{ cookiecutter.__package }}.budget.clients import TenantClient, note_uncharged, settlement_of
 from {{ cookiecutter.__package }}.calls.record import Amendment
 from {{ cookiecutter.__package }}.metrics import UNCHARGED, UPSTREAM
 from {{ cookiecutter.__package }}.problems import Problem
@@ -117,6 +117,16 @@ def test_an_event_settles_the_hold_that_it_stands_in_for_or_itself() -> None:
     assert settlement_of({"idempotency_key": "e", "metadata": {"recovered_reservation_id": "r"}}) == "r"
 
 
+def test_what_no_ledger_took_is_the_spend_of_whom_its_scopes_name() -> None:
+    event = {"subject": {**subject_of("ada"), "app": "chat"}, "actual": money(5)}
+    refused = CyclesResponse.http_error(409, "", {"error": "BUDGET_CLOSED"})
+    assert note_uncharged("acme", "e", event, refused) == Amendment("ada", "e", 5)
+    rows = [{"scope_path": scope_of("ada"), "remaining": money(0)}]
+    for balances, payer in ((rows, "ada"), ([], "acme")):
+        taken = CyclesResponse.success(200, {"charged": money(4), "balances": balances})
+        assert note_uncharged("acme", "r", {"actual": money(5)}, taken) == Amendment(payer, "r", 1)
+
+
 def test_what_a_killed_process_would_have_held_is_kept_until_the_hold_is_settled(tell: Tell) -> None:
     async def story(world: World) -> None:
         client, hold = await held(world, 700)
@@ -164,13 +174,12 @@ def test_the_breaker_opens_by_what_is_everybodys_failure_only(tell: Tell, kind: 
 
 def test_a_tenants_key_is_read_once_a_minute(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
-        async def config() -> CyclesConfig:
-            return (await world.services.clients.of("acme")).config
-
-        assert await config() is await config()
-        monkeypatch.setattr(clients, "KEY_LIFE_S", -1)
-        await world.services.clients.reread("acme")
-        assert await config() is not await config()
+        services = world.services
+        monkeypatch.setattr(clients, "KEY_LIFE_S", 0)
+        hasty = clients.Clients(services.settings, services.registry, services.calls.amend)
+        for ours, remembers in ((services.clients, True), (hasty, False)):
+            first, second = [await ours.of("acme") for _ in range(2)]
+            assert (first.config is second.config) == remembers
 
     tell(story)
 

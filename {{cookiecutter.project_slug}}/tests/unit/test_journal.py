@@ -10,11 +10,8 @@ from {{ cookiecutter.__package }}.budget import journal
 from {{ cookiecutter.__package }}.budget.journal import Backlog
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
-from .stories import Tell, World
+from .stories import NO_RETRIES, Tell, World
 from .test_guard import COST, charge_one
-
-NO_RETRIES = pytest.mark.parametrize("tell", [{"CYCLES_RETRY_ENABLED": "false"}], indirect=True, ids=[""])
-"""The SDK leaves to the journal what Cycles did not take at once."""
 
 
 async def left_behind(world: World, age_s: float) -> Path:

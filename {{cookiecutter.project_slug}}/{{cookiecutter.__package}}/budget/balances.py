@@ -100,7 +100,7 @@ def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:
 
 
 class Balances:
-    """The memory, and the way to refresh it: `ask(tenant)` lists a tenant's ledgers and has `replace` keep them."""
+    """The memory, and the way to refresh it: `ask(tenant)` lists a tenant's ledgers and tells `listed` of it."""
 
     def __init__(self, ask: Callable[[str], Awaitable[None]]) -> None:
         self._ask = ask
@@ -125,14 +125,13 @@ class Balances:
                 known.ledgers[ledger.scope] = ledger
                 known.as_of = datetime.now(UTC)
 
-    def replace(self, tenant: str, ledgers: Iterable[Ledger], listed_at: float) -> None:
-        """Keep all of a tenant's ledgers, as listed by a call that went out at `listed_at` (monotonic seconds)."""
+    def listed(self, tenant: str, listed_at: float) -> None:
+        """All of a tenant's ledgers were told by calls that went out since `listed_at` (monotonic seconds)."""
         known = self._snapshot(tenant)
-        # a scope that is no longer listed is gone, unless something newer spoke of it
-        known.ledgers = {scope: old for scope, old in known.ledgers.items() if old.asked_at > listed_at}
+        # a scope that nothing spoke of since is gone
+        known.ledgers = {scope: ledger for scope, ledger in known.ledgers.items() if ledger.asked_at >= listed_at}
         known.listed_at = listed_at
         known.as_of = datetime.now(UTC)
-        self.remember(ledgers)
 
     def _snapshot(self, tenant: str) -> Snapshot:
         """What is known of a tenant, to be changed."""

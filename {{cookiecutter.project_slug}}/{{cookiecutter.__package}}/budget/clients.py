@@ -6,11 +6,12 @@ client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import structlog
-from cachetools import LRUCache
+from cachetools import TTLCache
 from pydantic import BaseModel, TypeAdapter
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
 from structlog.contextvars import get_contextvars
@@ -22,7 +23,7 @@ from ..settings import Settings
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys, owner_of
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
-from .balances import Balances, Ledger, ledgers_of
+from .balances import Balances, ledgers_of
 from .breaker import Breaker
 from .live import LiveHolds
 
@@ -34,6 +35,7 @@ KEY_LIFE_S = 60
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
+NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -49,8 +51,8 @@ class TenantClient(AsyncCyclesClient):
         self._tenant = tenant
         self._config = config
         self._clients = clients
-        self.reserved: CyclesResponse | None = None
-        self.settled: CyclesResponse | None = None
+        self.reserved = NO_ANSWER
+        self.settled = NO_ANSWER
         self._held = 0
 
     @property
@@ -109,9 +111,7 @@ class TenantClient(AsyncCyclesClient):
     async def _ask(self, call: Call, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """A call that may be refused: only the breaker's probe goes out while Cycles is out of reach."""
         with self._clients.breaker.call() as admitted:
-            if not admitted:
-                return CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
-            return await call(request)
+            return await call(request) if admitted else NO_ANSWER
 
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
@@ -139,61 +139,55 @@ class TenantClient(AsyncCyclesClient):
 class Clients:
     """What all tenants' clients of one process share. Open it inside the running event loop; close it at the end."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, on_uncharged: Callable[[Amendment], None]) -> None:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
-        self._configs: LRUCache[str, tuple[float, CyclesConfig]] = LRUCache(HELD_CONFIGS)
+        self._configs: TTLCache[str, CyclesConfig] = TTLCache(HELD_CONFIGS, KEY_LIFE_S)
         self._session: aiohttp.ClientSession | None = None
         self.live = LiveHolds(settings.cycles_journal_dir)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
-        self.on_uncharged: Callable[[Amendment], None] = lambda _: None
+        self.on_uncharged = on_uncharged
 
     async def of(self, tenant: str) -> TenantClient:
         """A client that acts for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
-        held = self._configs.get(tenant)
-        if held is None or held[0] < time.monotonic():
-            return TenantClient(self, tenant, await self.reread(tenant))
-        return TenantClient(self, tenant, held[1])
+        return TenantClient(self, tenant, self._configs.get(tenant) or await self.reread(tenant))
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """The tenant's configuration with its key as it stands in the registry now."""
         row = await self._registry.tenant(tenant)
         config = self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
-        self._configs[tenant] = (time.monotonic() + KEY_LIFE_S, config)
+        self._configs[tenant] = config
         return config
 
-    async def send(self, method: str, path: str, **options: Any) -> CyclesResponse:
+    async def send(self, method: str, path: str, *, headers: dict[str, str], **options: Any) -> CyclesResponse:
         """One HTTP call. No answer is a CyclesResponse of status -1, as in the SDK; it raises nothing else."""
         asked_at = time.monotonic()
         UPSTREAM.inc()
         if traceparent := get_contextvars().get("traceparent"):
-            options["headers"] = {**options.get("headers", {}), "traceparent": traceparent}
+            headers = {**headers, "traceparent": traceparent}
         try:
-            async with self._opened().request(method, path, **options) as answer:
-                content = await answer.read()
-                status, retry_after = answer.status, answer.headers.get("Retry-After")
+            async with self._opened().request(method, path, headers=headers, **options) as answer:
+                body, status = _json_object(await answer.read()), answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             self.breaker.failed()
             return CyclesResponse.transport_error(error)
-        body = _json_object(content)
         if status < 300:
             self.breaker.succeeded()
-            if "balances" in body:
-                self.balances.remember(ledgers_of(body, asked_at))
+            self.balances.remember(ledgers_of(body, asked_at))
             return CyclesResponse.success(status, body)
         message = str(body.get("message") or body.get("error") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
             self.breaker.failed()
         else:
             self.breaker.succeeded()
-        headers = {"retry-after": retry_after} if retry_after else None
-        return CyclesResponse.http_error(status, message, body, headers)
+        told = {name.lower(): value for name, value in answer.headers.items()}
+        return CyclesResponse.http_error(status, message, body, told)
 
     async def is_ready(self) -> bool:
         """Whether the engine says that it can serve (its readiness includes Redis)."""
-        response = await self.send("GET", "/actuator/health/readiness")
+        response = await self.send("GET", "/actuator/health/readiness", headers={})
         return response.is_success
 
     async def aclose(self) -> None:
@@ -222,16 +216,14 @@ class Clients:
             raise Problem("budget_unavailable")
         asked_at = time.monotonic()
         query = {**self._settings.root_of(tenant), "limit": "200"}
-        ledgers: list[Ledger] = []
         while True:
             response = await client.get_balances(**query)
             if not response.is_success:
                 raise Problem(code_of_response(response))
-            ledgers += ledgers_of(response.body, asked_at)
             if not (cursor := response.get_body_attribute("next_cursor")):
                 break
             query["cursor"] = cursor
-        self.balances.replace(tenant, ledgers, asked_at)
+        self.balances.listed(tenant, asked_at)
 
 
 def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +244,7 @@ def settlement_of(event: dict[str, Any]) -> str:
 def unless_frozen(response: CyclesResponse) -> CyclesResponse:
     """The answer to an event. Where the budget is frozen one that lets the SDK try it again: it would drop it."""
     if response.get_body_attribute("error") == "BUDGET_FROZEN":
-        return CyclesResponse.http_error(503, "the budget is frozen: tried again later")
+        return replace(response, status=503)
     return response
 
 

@@ -17,7 +17,7 @@ What is charged, by what is known of the vendor's bill when the call ends, howev
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -131,11 +131,11 @@ class Hold:
     def end(self, code: str) -> None:
         self.ends_by = self.ends_by or code
 
-    def granted_by(self, answer: CyclesResponse | None, caps: Caps | None) -> None:
+    def granted_by(self, answer: CyclesResponse, caps: Caps | None) -> None:
         """Take over what the engine's answer to the reserve allows and tells."""
         self.caps = caps
         self.request = capped(self.request, caps)
-        self.remaining = self._least_remaining([answer])
+        self.remaining = self._least_remaining(answer)
 
     def settle(self, usage: StreamUsage, prices: Prices) -> None:
         """Tell the SDK what to commit. Raises NothingUsed, which makes its context manager release instead."""
@@ -146,12 +146,12 @@ class Hold:
         usage.model_version = self.answered_by
         usage.set_actual_cost(self.charge(prices))
 
-    def settled_by(self, reserved: CyclesResponse | None, settled: CyclesResponse | None) -> None:
+    def settled_by(self, reserved: CyclesResponse, settled: CyclesResponse) -> None:
         """Read what was charged from the engine's answers."""
-        if settled is not None and settled.is_success and (charged := settled.get_body_attribute("charged")):
+        if charged := settled.get_body_attribute("charged"):
             self.uncharged = max(0, self.cost - charged["amount"])
             self.cost = charged["amount"]
-        self.remaining = self._least_remaining([settled, reserved])
+        self.remaining = self._least_remaining(settled, reserved)
 
     def record(self, started: float, reservation_id: str | None = None) -> CallRecord:
         """Count the call, and write it down. `started` is monotonic seconds."""
@@ -176,12 +176,12 @@ class Hold:
             duration_ms=int((time.monotonic() - started) * 1000),
         )
 
-    def _least_remaining(self, answers: Iterable[CyclesResponse | None]) -> int | None:
+    def _least_remaining(self, *answers: CyclesResponse) -> int | None:
         """Microcents that the tenant's tightest ledger has left, by the first of the answers that tells."""
         tenant = self.work.caller.tenant
         for answer in answers:
-            rows = answer.get_body_attribute("balances") if answer is not None and answer.is_success else None
-            told = [(row["remaining"], owner_of(row["scope_path"])) for row in rows or () if row.get("remaining")]
+            rows = answer.get_body_attribute("balances") or ()
+            told = [(row["remaining"], owner_of(row["scope_path"])) for row in rows if row.get("remaining")]
             left: list[int] = [amount["amount"] for amount, owner in told if owner == tenant and amount["unit"] == UNIT]
             if left:
                 return min(left)
@@ -298,9 +298,8 @@ class Guard:
 
     def book(self, hold: Hold, client: TenantClient, started: float) -> None:
         """Read what was charged from the engine's answers, and note the call. `started` is monotonic seconds."""
-        reserved = client.reserved
-        hold.settled_by(reserved, client.settled)
-        self._note(hold, started, reserved.get_body_attribute("reservation_id") if reserved else None)
+        hold.settled_by(client.reserved, client.settled)
+        self._note(hold, started, client.reserved.get_body_attribute("reservation_id"))
 
     def refused(self, hold: Hold, client: TenantClient, started: float) -> Problem | None:
         """A hold was not granted: the problem to raise. None: serve the call all the same, then `book_unguarded`."""
@@ -434,10 +433,9 @@ def reservation_of(hold: Hold, subject: Subject) -> dict[str, Any]:
     }
 
 
-def refusal_of(answer: CyclesResponse | None, members: dict[str, Any]) -> Problem:
+def refusal_of(answer: CyclesResponse, members: dict[str, Any]) -> Problem:
     """The problem for a hold that was not granted, told from the engine's own answer. `members` name the tenant."""
-    if answer is None or answer.is_success:
-        # none, or a 2xx that the SDK could not read: whether it holds is not known, so it is not used
+    if answer.is_success:  # one that the SDK could not read: whether it holds is not known, so it is not used
         return Problem("budget_unavailable")
     code = code_of_response(answer)
     if code == "budget_misconfigured":
@@ -454,9 +452,9 @@ def refusal_of(answer: CyclesResponse | None, members: dict[str, Any]) -> Proble
 
 def capped(request: Request, caps: Caps | None) -> Request:
     """The request as the engine's caps allow it."""
-    if caps is None or caps.max_tokens is None or caps.max_tokens >= request.max_tokens:
+    if caps is None or caps.max_tokens is None:
         return request
-    return replace(request, max_tokens=caps.max_tokens)
+    return replace(request, max_tokens=min(caps.max_tokens, request.max_tokens))
 
 
 def provider_problem(error: ProviderError, hold: Hold) -> Problem:

@@ -7,6 +7,7 @@ Settling twice is harmless: a commit keeps its idempotency key.
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,10 +87,8 @@ class Journal:
         """The records' files, and when each was written."""
         found = []
         for path in self._folder.glob("*/*.json"):
-            try:
+            with suppress(FileNotFoundError):  # settled this moment
                 found.append((path, path.stat().st_mtime))
-            except FileNotFoundError:
-                continue  # settled this moment
         return found
 
     async def _replay(self, folder: Path, turn: asyncio.Semaphore) -> None:

@@ -56,7 +56,7 @@ class Preflight:
         short = self._short(tenant, known) if known else None
         if known and short and known.age <= FRESH_S:
             raise _refusal(tenant, *short)
-        if (short or known is None) and tenant not in self._allowed:
+        if (short or known is None) and not self._allowed.get(tenant):
             code = self._denied.get(tenant) or await self._decide_once(tenant)
             if code == "budget_unavailable":
                 self._out_of_reach()

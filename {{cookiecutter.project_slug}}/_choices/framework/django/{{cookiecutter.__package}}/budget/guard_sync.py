@@ -27,7 +27,7 @@ from ..tenants.models import TenantRow
 from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
-from .clients import CAPPED, event_of, note_uncharged, plain, settlement_of, unless_frozen
+from .clients import CAPPED, NO_ANSWER, event_of, note_uncharged, plain, settlement_of, unless_frozen
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
 from .live import LiveHolds
 from .subject import subject_of
@@ -75,8 +75,8 @@ class SyncClient(CyclesClient):
         # not super().__init__: it would open a pool
         self._tenant = tenant
         self._config = _config_of(tenant)
-        self.reserved: CyclesResponse | None = None
-        self.settled: CyclesResponse | None = None
+        self.reserved = NO_ANSWER
+        self.settled = NO_ANSWER
         self._held = 0
 
     def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
@@ -161,7 +161,7 @@ def refused(held: Hold, client: SyncClient, started: float) -> Problem:
 def book(held: Hold, client: SyncClient, started: float) -> None:
     """Read what was charged from the engine's answers, and note the call."""
     held.settled_by(client.reserved, client.settled)
-    _note(held, started, client.reserved.get_body_attribute("reservation_id") if client.reserved else None)
+    _note(held, started, client.reserved.get_body_attribute("reservation_id"))
 
 
 def _note(held: Hold, started: float, reservation_id: str | None = None) -> None:
