@@ -58,7 +58,6 @@ class Services:
         least_cost = prices.least_cost(settings.models)
         self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost, self.calls)
         self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
-        self.clients.breaker.on_recovery = self.journal.wake
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)

@@ -110,10 +110,8 @@ def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours
 
 
 def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    recovered: list[bool] = []
     monkeypatch.setattr("{{ cookiecutter.__package }}.budget.breaker.PROBE_S", 0.0)
     breaker = Breaker()
-    breaker.on_recovery = lambda: recovered.append(True)
     for _ in range(5):
         with breaker.call() as admitted:
             assert admitted
@@ -127,8 +125,9 @@ def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(monkey
         raise asyncio.CancelledError
     with breaker.call() as probe:
         assert probe, "the one that was given up holds up nobody"
+        assert not breaker.recovered.is_set()
         breaker.succeeded()
-    assert (recovered, value_of(BREAKER)) == ([True], 0)
+    assert (breaker.recovered.is_set(), value_of(BREAKER)) == (True, 0)
     with breaker.call() as first, breaker.call() as second:
         assert (first, second) == (True, True)
 

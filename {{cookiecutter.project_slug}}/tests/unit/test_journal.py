@@ -56,13 +56,13 @@ def test_what_fails_once_more_is_tried_again_the_next_time(tell: Tell) -> None:
 
 
 @NO_RETRIES
-def test_at_start_and_when_woken_all_is_settled_and_in_between_what_is_old(tell: Tell) -> None:
+def test_at_start_and_when_cycles_answers_again_all_is_settled_and_in_between_what_is_old(tell: Tell) -> None:
     async def story(world: World) -> None:
         await left_behind(world, 0)
         sweeping = asyncio.create_task(world.services.journal.run())
         await world.settled()
         await left_behind(world, 0)
-        world.services.clients.breaker.on_recovery()
+        world.services.clients.breaker.recovered.set()
         await world.settled()
         sweeping.cancel()
         assert world.cycles.ledger().spent == 2 * COST

@@ -1,7 +1,8 @@
 """The circuit breaker in front of Cycles: while it is out of reach, nobody waits for a time-out to learn it."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..metrics import BREAKER
@@ -19,10 +20,10 @@ class Breaker:
 
     def __init__(self) -> None:
         self._failures = 0
-        self._next_probe = 0.0
+        self._next_probe: float  # set by the first failure
         self._probing = False
-        self.on_recovery: Callable[[], None] = lambda: None
-        """Called when Cycles answers again."""
+        self.recovered = asyncio.Event()
+        """Set when Cycles answers again."""
 
     @property
     def is_open(self) -> bool:
@@ -54,4 +55,4 @@ class Breaker:
         was_open, self._failures = self.is_open, 0
         if was_open:
             BREAKER.set(0)
-            self.on_recovery()
+            self.recovered.set()

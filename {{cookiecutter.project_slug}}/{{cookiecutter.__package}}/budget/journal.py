@@ -43,7 +43,6 @@ class Journal:
         self._folder = folder
         self._base_url = base_url
         self._clients = clients
-        self._woken = asyncio.Event()
 
     def backlog(self) -> Backlog:
         ages = [time.time() - written for _, written in self._records()]
@@ -57,24 +56,20 @@ class Journal:
         return [*self._folder.glob("*/*.corrupt"), *(path for path, _ in self._records() if not _is_readable(path))]
 
     async def run(self) -> None:
-        """Settle what was left behind, then sweep until cancelled."""
-        older_than = 0.0
+        """Settle what was left behind, then sweep until cancelled: all at once when Cycles answers again."""
+        older_than, recovered = 0.0, self._clients.breaker.recovered
         while True:
             try:
                 await self.settle(older_than)
             except Exception:
                 log.exception("journal sweep failed, trying again")
-            self._woken.clear()
+            recovered.clear()
             try:
                 async with asyncio.timeout(SWEEP_EVERY_S):
-                    await self._woken.wait()
+                    await recovered.wait()
                 older_than = 0.0
             except TimeoutError:
                 older_than = OURS_AFTER_S
-
-    def wake(self) -> None:
-        """Cycles answers again: settle everything now."""
-        self._woken.set()
 
     async def settle(self, older_than: float) -> None:
         """Try once to settle the journals that hold a record older than `older_than` seconds."""
