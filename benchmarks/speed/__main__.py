@@ -4,7 +4,7 @@ Measures the generated projects of both frameworks beside the official guide's w
 can cost (floor) and a bare route, all against an instant stand-in for Cycles, so that only our own cost shows. Rows
 are measured in turns, each compared to the others of the same round, so that noise is paired. The servers have one
 core, the load and the stand-in the other. Then what is bounded, see limits.py. Writes the figures of docs/speed.md,
-and docs/speed.svg. Needs Linux and wrk.
+docs/speed.svg and docs/growth.svg. Needs Linux and wrk.
 """
 
 import argparse
@@ -124,6 +124,21 @@ def plot(samples: Samples, target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
+@mpl.rc_context({"svg.hashsalt": "growth"})
+def plot_growth(limits: list[tuple[str, Limit]], target: Path) -> None:
+    """What should be flat, or rise: a panel for each thing that grows, a line for each framework."""
+    grown = list(dict.fromkeys(limit.what for _, limit in limits if limit.points))
+    figure = Figure(figsize=(5 * len(grown), 3.4), layout="tight")
+    for axis, what in zip(figure.subplots(1, len(grown), squeeze=False)[0], grown, strict=True):
+        for framework, limit in limits:
+            if limit.what == what:
+                axis.plot([*limit.points], [*limit.points.values()], marker="o", label=framework)
+        axis.set_title(what, fontsize="small")
+        axis.set_ylim(bottom=0)
+        axis.legend()
+    figure.savefig(target, metadata={"Date": None})
+
+
 def origin(options: argparse.Namespace, where: str) -> str:
     command = f"uv run python -m benchmarks.speed --rounds {options.rounds} --seconds {options.seconds}"
     return f"Medians of {options.rounds} rounds of {options.seconds} s, from `{command}`\non {where}."
@@ -142,8 +157,9 @@ class Report:
         self.text = ""
         plot(samples, folder / "speed.svg")
 
-    def write(self, limits: list[Limit]) -> None:
-        self._rows += [f"| {each.framework}: {each.what} | {each.figure} | {each.goal} |" for each in limits]
+    def write(self, framework: str = "", limit: Limit | None = None) -> None:
+        if limit:
+            self._rows.append(f"| {framework}: {limit.what} | {limit.figure} | {limit.goal} |")
         self.text = "\n".join(self._rows)
         before, mark, rest = self._page.read_text(encoding="utf-8").partition(MARK)
         assert mark, f"no {MARK} in {self._page}"
@@ -177,10 +193,13 @@ def main() -> None:
                     samples.setdefault((row, connections), []).append(sample)
                     print(f"{turn + 1}: {row.framework} {row.name} c={connections}: {sample.rps:.0f}", file=sys.stderr)
         report = Report(options.output, origin(options, where), samples_in_order(samples, rows, options.connections))
-        report.write([])  # the rows stand, whatever happens to the rest
+        report.write()  # the rows stand, whatever happens to the rest
+        limits = []
         for framework, project in projects.items():
             for limit in limits_of(framework, project, servers, options.seconds):
-                report.write([limit])
+                report.write(framework, limit)
+                limits.append((framework, limit))
+    plot_growth(limits, options.output / "growth.svg")
     print(report.text)
 
 

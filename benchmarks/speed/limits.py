@@ -4,8 +4,9 @@ import json
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from .projects import Project
 from .servers import HERE, PROMPT, Servers, load, wait_for
@@ -16,31 +17,26 @@ IDLE_S = 11
 ROUNDS = 3
 
 
-@dataclass(frozen=True)
-class Limit:
-    framework: str
+class Limit(NamedTuple):
+    """`points` are what is drawn: the figure by what it grows with."""
+
     what: str
     figure: str
     goal: str
+    points: Mapping[str, float] = MappingProxyType({})
 
 
 def limits_of(framework: str, project: Project, servers: Servers, seconds: float) -> Iterator[Limit]:
     """Measure a project whose one worker runs already: its server is called `<framework> this`."""
-    for what, figure, goal in (
-        many_tenants(framework, project, servers, seconds),
-        much_past(framework, project, servers, seconds),
-        workers(framework, project, servers, seconds),
-        *idle(framework, servers),
-        start(framework, project, servers),
-        *stream(project, servers),
-    ):
-        yield Limit(framework, what, figure, goal)
+    yield many_tenants(framework, project, servers, seconds)
+    yield much_past(framework, project, servers, seconds)
+    yield workers(framework, project, servers, seconds)
+    yield from idle(framework, servers)
+    yield start(framework, project, servers)
+    yield from stream(project, servers)
 
 
-Told = tuple[str, str, str]
-
-
-def many_tenants(framework: str, project: Project, servers: Servers, seconds: float) -> Told:
+def many_tenants(framework: str, project: Project, servers: Servers, seconds: float) -> Limit:
     """Requests of 10,000 tenants in turn, beside requests of one."""
     name, acme = f"{framework} this", project.headers["acme"]
     url = f"{servers.urls[name]}/api/chat"
@@ -49,25 +45,27 @@ def many_tenants(framework: str, project: Project, servers: Servers, seconds: fl
         load(servers, name, url, everybody, 16, seconds).rps / load(servers, name, url, [acme], 16, seconds).rps
         for _ in range(ROUNDS)
     ]
-    return f"{TENANTS:,} tenants evenly, over one tenant's requests a second", f"{statistics.median(ratios):.2f}", "0.8"
+    what = f"{TENANTS:,} tenants evenly, over one tenant's requests a second"
+    return Limit(what, f"{statistics.median(ratios):.2f}", "0.8")
 
 
-def much_past(framework: str, project: Project, servers: Servers, seconds: float) -> Told:
+def much_past(framework: str, project: Project, servers: Servers, seconds: float) -> Limit:
     """CPU of a request after so many: rows of the record of calls, the only thing that grows with them."""
     name = f"{framework} this"
-    figures = []
+    points = {}
     for past in PAST:
         project.remember(past)
         samples = [
             load(servers, name, f"{servers.urls[name]}/api/chat", [project.headers["acme"]], 16, seconds)
             for _ in range(ROUNDS)
         ]
-        figures.append(f"{past:,}: {min(sample.cpu_ms for sample in samples):.2f} ms")
-    return "CPU of a request after so many in the record of calls", ", ".join(figures), "flat"
+        points[f"{past:,}"] = min(sample.cpu_ms for sample in samples)
+    figures = ", ".join(f"{past}: {cpu_ms:.2f} ms" for past, cpu_ms in points.items())
+    return Limit("CPU of a request after so many in the record of calls", figures, "flat", points)
 
 
-def workers(framework: str, project: Project, servers: Servers, seconds: float) -> Told:
-    figures = []
+def workers(framework: str, project: Project, servers: Servers, seconds: float) -> Limit:
+    figures, points = [], {}
     for number in (1, 2):
         name = f"{framework} {number} workers"
         environment = {**project.environment, "WORKERS": str(number)}
@@ -76,22 +74,23 @@ def workers(framework: str, project: Project, servers: Servers, seconds: float) 
         samples = [load(servers, name, url, [project.headers["acme"]], 16, seconds) for _ in range(ROUNDS)]
         best = max(samples, key=lambda sample: sample.rps)
         figures.append(f"{number}: {best.rps:.0f} rps, {best.cpu_ms:.2f} ms CPU")
+        points[str(number)] = best.rps
         servers.stop(name)
-    return "workers, all cores shared with load and stand-in", "; ".join(figures), "scale with cores"
+    return Limit("workers, all cores shared with load and stand-in", "; ".join(figures), "scale with cores", points)
 
 
-def idle(framework: str, servers: Servers) -> Iterator[Told]:
+def idle(framework: str, servers: Servers) -> Iterator[Limit]:
     """Wake-ups of all threads; uvicorn itself looks ten times a second whether it is to stop."""
     name = f"{framework} this"
     time.sleep(3)  # what the load before left to write is written
     woken, spent, asked = servers.wakeups(name), servers.cpu_s(name), servers.calls()
     time.sleep(IDLE_S)
     woken, spent = servers.wakeups(name) - woken, servers.cpu_s(name) - spent
-    yield "idle: wake-ups a second, uvicorn's ten included", f"{woken / IDLE_S:.1f}", "sweeps only"
-    yield "idle: CPU", f"{spent / IDLE_S:.2%}, {servers.calls() - asked} upstream calls", ""
+    yield Limit("idle: wake-ups a second, uvicorn's ten included", f"{woken / IDLE_S:.1f}", "sweeps only")
+    yield Limit("idle: CPU", f"{spent / IDLE_S:.2%}, {servers.calls() - asked} upstream calls", "")
 
 
-def start(framework: str, project: Project, servers: Servers) -> Told:
+def start(framework: str, project: Project, servers: Servers) -> Limit:
     """From the command to the first answer."""
     times = []
     for _ in range(ROUNDS):
@@ -100,10 +99,10 @@ def start(framework: str, project: Project, servers: Servers) -> Told:
         wait_for(f"{url}/healthz", pause_s=0.01)
         times.append(time.perf_counter() - begun)
         servers.stop(f"{framework} start")
-    return "start: from the command to the first answer", f"{statistics.median(times):.2f} s", "1 s"
+    return Limit("start: from the command to the first answer", f"{statistics.median(times):.2f} s", "1 s")
 
 
-def stream(project: Project, servers: Servers) -> Iterator[Told]:
+def stream(project: Project, servers: Servers) -> Iterator[Limit]:
     command = [str(project.python), str(HERE / "inside/stream.py")]
     environment = {
         **project.environment,
@@ -112,5 +111,5 @@ def stream(project: Project, servers: Servers) -> Iterator[Told]:
     }
     done = subprocess.run(command, cwd=project.folder, env=environment, check=True, capture_output=True, text=True)
     told = json.loads(done.stdout.splitlines()[-1])
-    yield "a streamed chunk, of ours (of 10,000)", f"{told['chunk_us']:.1f} us", "10 us"
-    yield "what a stream of 10,000 chunks holds", f"{told['held_kb']:.0f} KB", "1 MB"
+    yield Limit("a streamed chunk, of ours (of 10,000)", f"{told['chunk_us']:.1f} us", "10 us")
+    yield Limit("what a stream of 10,000 chunks holds", f"{told['held_kb']:.0f} KB", "1 MB")
