@@ -64,7 +64,7 @@ class Proxy:
     async def listen(self) -> None:
         """On the same port as before, if it has listened."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._handler, "127.0.0.1", self._port)
+        self._server = await loop.create_server(self._handler, "127.0.0.1", self._port, backlog=1_000)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def go_down(self) -> None:

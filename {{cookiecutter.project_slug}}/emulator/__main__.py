@@ -18,6 +18,8 @@ from .planes import Planes
 from .runtime import sweep
 
 SWEEP_SECONDS = 5
+CROWD = 1_000
+"""So many may wait to be let in: of more, some would try again only after a second or three."""
 
 
 def main() -> str | None:
@@ -48,7 +50,7 @@ async def serve(options: argparse.Namespace) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.port).start()
+        await web.TCPSite(runner, options.host, options.port, backlog=CROWD).start()
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
