@@ -67,7 +67,8 @@ def test_what_costs_more_than_its_hold_is_charged_as_far_as_it_goes_and_the_rest
         commit = {"idempotency_key": "c", "actual": money(3_000)}
         with capture_logs() as logs:
             await client.commit_reservation(hold, commit)
-        told = {"tenant": "acme", "settlement": hold, "microcents": 3_000 - charged}
+        event = "spend not taken by the ledger"
+        told = {"event": event, "tenant": "acme", "settlement": hold, "microcents": 3_000 - charged}
         assert [each.items() >= told.items() for each in logs] == [True] * (charged < 3_000)
         settled = await client.commit_reservation(hold, commit)  # the answer to the first got lost
         assert settled is client.settled
@@ -227,7 +228,7 @@ def test_a_trace_goes_along_and_the_engines_words_and_patience_come_back(tell: T
 def test_an_engine_that_hangs_is_out_of_reach(tell: Tell) -> None:
     async def story(world: World) -> None:
         client = await world.services.clients.of("acme")
-        world.cycles.fault("delay", "decide")
+        world.cycles.fault("delay", "decide", delay_ms=200)
         assert (await client.decide(reservation("d", 1))).is_transport_error
 
     tell(story)

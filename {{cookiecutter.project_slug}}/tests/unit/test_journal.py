@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import journal
 from {{ cookiecutter.__package }}.budget.journal import Backlog
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
+from .embedded import until
 from .stories import NO_RETRIES, Tell, World
 from .test_guard import COST, charge_one
 
@@ -71,11 +73,20 @@ def test_at_start_and_when_cycles_answers_again_all_is_settled_and_in_between_wh
 
 
 @NO_RETRIES
-def test_a_sweep_settles_what_the_sdk_has_given_up(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_settles_what_the_sdk_has_given_up_also_after_one_that_failed(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(journal, "SWEEP_EVERY_S", 0.01)
 
     async def story(world: World) -> None:
-        sweeping = asyncio.create_task(world.services.journal.run())
+        unreadable = world.services.settings.cycles_journal_dir / "acme" / "loop.json"
+        unreadable.parent.mkdir(parents=True)
+        unreadable.symlink_to(unreadable)
+        with capture_logs() as logs:
+            sweeping = asyncio.create_task(world.services.journal.run())
+            await until(lambda: logs)
+        assert logs[0]["event"] == "journal sweep failed, trying again"
+        unreadable.unlink()
         await left_behind(world, journal.OURS_AFTER_S)
         await world.settled()
         sweeping.cancel()
