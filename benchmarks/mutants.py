@@ -5,6 +5,7 @@ function: two seconds each. Prints a line of figures for each module, and what w
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ GIVEN_UP = "test_guard.py::test_who_calls_without_end_is_told_when_the_engine_ex
 TESTS = {
     "prices": ["test_prices.py"],
     "breaker": ["test_budget_parts.py"],
-    "subject": ["test_budget_parts.py", TOLD],
+    "subject": ["test_budget_parts.py", TOLD, REFUSED],
     "balances": ["test_budget_parts.py", "test_preflight.py"],
     "live": ["test_live.py", "test_clients.py"],
     "sdk": ["test_sdk.py", "test_journal.py", GIVEN_UP],
@@ -62,6 +63,7 @@ def run_in(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 def examine(project: Path, module: str, mutmut: list[str]) -> None:
     """Plant the faults of one module, and print what became of them."""
+    shutil.rmtree(project / "mutants", ignore_errors=True)  # which tests reach what is kept there, by another selection
     pyproject = project / "pyproject.toml"
     original = pyproject.read_text("utf-8")
     tests = [f"tests/unit/{name}" for name in TESTS[module]]
