@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from runcycles import CyclesResponse
+from runcycles import Action, Amount, CyclesResponse, DecisionRequest, Subject, Unit
 from structlog.contextvars import bound_contextvars
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import clients
-from {{ cookiecutter.__package }}.budget.clients import TenantClient, note_uncharged, settlement_of
+from {{ cookiecutter.__package }}.budget.clients import TenantClient, note_uncharged, plain, settlement_of
 from {{ cookiecutter.__package }}.calls.record import Amendment
 from {{ cookiecutter.__package }}.metrics import UNCHARGED, UPSTREAM
 from {{ cookiecutter.__package }}.problems import Problem
@@ -91,6 +91,7 @@ def test_what_costs_more_than_its_hold_is_charged_as_far_as_it_goes_and_the_rest
         pytest.param({"allocated": 701}, "e", 201, 300, id="taken in part"),
         pytest.param({"unit": "TOKENS"}, "e", 400, 1_000, id="refused"),
         pytest.param({"status": "CLOSED"}, "e", 409, 1_000, id="refused as closed"),
+        pytest.param({"scope": scope_of("other")}, "e", 404, 1_000, id="of no ledger"),
         pytest.param({"status": "FROZEN"}, "e", 503, 0, id="frozen, so it is tried again"),
         pytest.param({}, "used", 409, 0, id="booked before, by another amount"),
     ],
@@ -126,6 +127,13 @@ def test_what_no_ledger_took_is_the_spend_of_whom_its_scopes_name() -> None:
     for balances, payer in ((rows, "ada"), ([], "acme")):
         taken = CyclesResponse.success(200, {"charged": money(4), "balances": balances})
         assert note_uncharged("acme", "r", {"actual": money(5)}, taken) == Amendment(payer, "r", 1)
+
+
+def test_what_is_sent_is_plain_json_and_leaves_out_what_is_not_said() -> None:
+    subject, amount = Subject(**subject_of("acme")), Amount(unit=Unit.USD_MICROCENTS, amount=1)
+    sent = plain(DecisionRequest(idempotency_key="k", subject=subject, action=Action(**ACTION), estimate=amount))
+    assert sent == {"idempotency_key": "k", "subject": subject_of("acme"), "action": ACTION, "estimate": money(1)}
+    assert type(sent["estimate"]["unit"]) is str
 
 
 def test_what_a_killed_process_would_have_held_is_kept_until_the_hold_is_settled(tell: Tell) -> None:
@@ -196,9 +204,10 @@ def test_all_pages_of_a_tenants_ledgers_are_listed(tell: Tell) -> None:
         assert known.ledgers.keys() == {scope_of("acme"), *scopes}
         assert await world.services.balances.read("acme", 15.0) is known
         assert value_of(UPSTREAM) - sent == 2
-        world.cycles.fault("limited", "balances")
-        with pytest.raises(Problem, match="limit_exceeded"):
-            await world.services.balances.read("acme", 0.0)
+        for fault, code in (("limited", "limit_exceeded"), ("unauthorized", "budget_unavailable")):
+            world.cycles.fault(fault, "balances")
+            with pytest.raises(Problem, match=f"^{code}$"):
+                await world.services.balances.read("acme", 0.0)
 
     tell(story)
 
@@ -210,16 +219,15 @@ def test_a_trace_goes_along_and_the_engines_words_and_patience_come_back(tell: T
         world.cycles.fault("limited", "decide")
         with bound_contextvars(traceparent=f"00-{trace}-b7ad6b7169203331-01"):
             limited = await client.decide(reservation("d", 1))
+            assert await world.services.clients.is_ready()
         assert limited.get_body_attribute("trace_id") == trace
         told = (limited.status, limited.error_message, limited.retry_after_ms_header)
         assert told == (429, "Too many requests", 7_000)
         other = await client.release_reservation("none", {"idempotency_key": "x"})
         assert other.get_body_attribute("trace_id") != trace
         assert (other.status, other.retry_after_ms_header) == (404, None)
-        for fault in (None, "unauthorized"):
-            if fault:
-                world.cycles.fault(fault, "decide")
-            assert await world.services.clients.is_ready() == (fault is None)
+        world.cycles.fault("unauthorized", "decide")
+        assert not await world.services.clients.is_ready()
 
     tell(story)
 

@@ -115,8 +115,7 @@ class TenantClient(AsyncCyclesClient):
 
     async def _post(self, path: str, body: BaseModel | dict[str, Any]) -> CyclesResponse:
         data = plain(body)
-        headers = {"Content-Type": "application/json", "X-Idempotency-Key": data["idempotency_key"]}
-        return await self._send("POST", path, data=_JSON_OBJECT.dump_json(data), headers=headers)
+        return await self._send("POST", path, json=data, headers={"X-Idempotency-Key": data["idempotency_key"]})
 
     async def _get(self, path: str, params: dict[str, str] | None = None) -> CyclesResponse:
         return await self._send("GET", path, params=params, headers={})
@@ -177,7 +176,7 @@ class Clients:
             self.breaker.succeeded()
             self.balances.remember(ledgers_of(body, asked_at))
             return CyclesResponse.success(status, body)
-        message = str(body.get("message") or body.get("error") or status)
+        message = str(body.get("message") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
             self.breaker.failed()
         else:
@@ -200,7 +199,7 @@ class Clients:
             settings = self._settings
             self._session = aiohttp.ClientSession(
                 settings.cycles_base_url,
-                connector=aiohttp.TCPConnector(limit=200, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(limit=200),
                 timeout=aiohttp.ClientTimeout(
                     total=settings.cycles_connect_timeout + settings.cycles_read_timeout,
                     sock_connect=settings.cycles_connect_timeout,
@@ -254,7 +253,7 @@ def note_uncharged(tenant: str, settlement: str, body: dict[str, Any], response:
     None if all was taken, or may yet be. `settlement` is what the call's record has as its reservation.
     """
     subject, error = body.get("subject"), response.get_body_attribute("error")  # commits name none
-    charged = response.get_body_attribute("charged") if response.is_success else None  # told by events only if less
+    charged = response.get_body_attribute("charged")  # told by events only if less
     if subject and response.status in (400, 404, 409) and error != "IDEMPOTENCY_MISMATCH":
         charged = {"amount": 0}
     if not charged or (uncharged := body["actual"]["amount"] - charged["amount"]) <= 0:

@@ -18,6 +18,8 @@ def test_a_key_that_was_replaced_is_read_anew_and_one_that_was_not_is_refused(te
         await charge_one(world)
         async with onboarding(services.settings, services.registry) as desk:
             await desk.rotate("acme", now=True)
+        client = await services.clients.of("acme")
+        assert (await client.release_reservation("none", {"idempotency_key": "x"})).status == 404
         await charge_one(world)
         assert world.cycles.ledger().spent == 2 * COST
         world.cycles.state.store.delete("api_keys")
