@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -142,10 +143,7 @@ def test_the_processes_of_compose_onboard_a_tenant_and_serve_it(
     record_property("figure", f"{framework}: what the image has beside Python is {image.megabytes} MB")
     secrets = project.path / "secrets"
     secrets.mkdir(0o700)
-    with (
-        emulator_in(project.path, tmp_path) as cycles,
-        running_postgres(postgres, tmp_path / "postgres") as database_url,
-    ):
+    with emulator_in(project.path, tmp_path) as cycles, running_postgres(postgres) as database_url:
         (secrets / "database_url").write_text(database_url)
         (secrets / "cycles_admin_api_key").write_text(ADMIN_KEY)
         project.run("env", "LLM_PROVIDER=demo", sys.executable, "make_secrets.py")
@@ -280,43 +278,26 @@ def emulator_in(project: Path, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def running_postgres(programs: Path, folder: Path) -> Iterator[str]:
+def running_postgres(programs: Path) -> Iterator[str]:
     """A server of its own; its DATABASE_URL. PostgreSQL refuses to run as root, so it is nobody's then."""
     user = NOBODY if os.getuid() == 0 else None
-    folder.mkdir()
-    if user:
-        shutil.chown(folder, user)
-        for parent in folder.parents:
-            if parent != Path("/tmp") and parent.is_relative_to("/tmp"):  # noqa: S108
-                parent.chmod(0o755)
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "app", "--auth=trust", "--no-sync"],
-        check=True,
-        user=user,
-        stdout=subprocess.DEVNULL,
-    )
-    options = [
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-k",
-        str(folder),
-        "-c",
-        "listen_addresses=127.0.0.1",
-        "-c",
-        "fsync=off",
-    ]
-    with ended(
-        subprocess.Popen([str(programs / "postgres"), *options], user=user, stderr=subprocess.DEVNULL)
-    ) as server:
-        wait_until(lambda: listens(port))
-        createdb = [str(programs / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "app", "app"]
-        wait_until(lambda: subprocess.run(createdb, stderr=subprocess.DEVNULL, check=False).returncode == 0)
-        yield f"postgresql://app@127.0.0.1:{port}/app"
-        server.send_signal(signal.SIGINT)  # at once, whoever is connected
-        server.wait(20)
+    port = free_port()
+    # not pytest's folder: each start of pytest lets only its owner enter
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        if user:
+            shutil.chown(folder, user)
+        data = ["-D", f"{folder}/data"]
+        initdb = [programs / "initdb", *data, "-U", "app", "--auth=trust", "--no-sync"]
+        subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        options = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        command = [str(programs / "postgres"), *data, *options]
+        with ended(subprocess.Popen(command, user=user, cwd=folder, stderr=subprocess.DEVNULL)) as server:
+            wait_until(lambda: listens(port))
+            createdb = [str(programs / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "app", "app"]
+            wait_until(lambda: subprocess.run(createdb, stderr=subprocess.DEVNULL, check=False).returncode == 0)
+            yield f"postgresql://app@127.0.0.1:{port}/app"
+            server.send_signal(signal.SIGINT)  # at once, whoever is connected
+            server.wait(20)
 
 
 @contextmanager
