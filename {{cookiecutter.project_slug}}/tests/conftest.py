@@ -9,7 +9,7 @@ import pytest
 
 from .browsing import browser, sign_in
 from .live import LIVE, TAG
-from .running import ACME, ADDED, GLOBEX, App, Emulator, installed_app, run_emulator
+from .running import ACME, ADDED, GLOBEX, TLS, App, Emulator, installed_app, run_emulator
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def app(installed: App) -> Iterator[App]:
 
 @pytest.fixture(scope="session")
 def api(app: App) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=app.url, timeout=30) as client:
+    with httpx.Client(base_url=app.url, timeout=30, verify=TLS) as client:
         yield client
 
 

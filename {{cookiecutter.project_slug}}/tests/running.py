@@ -133,7 +133,7 @@ class Emulator:
         HTTP.patch(url, json={"status": "CLOSED"}, headers={"X-Admin-API-Key": ADMIN_KEY})
 
     def _read(self, url: str, **query: str) -> Any:
-        answer = httpx.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
+        answer = HTTP.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
         answer.raise_for_status()
         return answer.json()
 
@@ -190,7 +190,7 @@ class App:
     def metric(self, name: str) -> float:
         """The value of a metric that has no labels."""
         headers = {"Authorization": f"Bearer {self.environment['METRICS_TOKEN']}"}
-        lines = httpx.get(f"{self.url}/metrics", headers=headers).text.splitlines()
+        lines = HTTP.get(f"{self.url}/metrics", headers=headers).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     @contextmanager

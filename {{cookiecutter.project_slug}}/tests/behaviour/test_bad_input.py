@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from ..running import ACME, GLOBEX, App, Emulator
+from ..running import ACME, GLOBEX, HTTP, App, Emulator
 from .test_refusals import CHAT, HELLO, assert_problem
 
 JSON = {"Content-Type": "application/json"}
@@ -208,10 +208,10 @@ def test_scripts_of_an_allowed_site_may_call_and_those_of_another_may_not(instal
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-tenant-id"}
     with installed.serving(CORS_ALLOW_ORIGINS="https://shop.example") as serving:
         allowed, other = (
-            httpx.options(f"{serving.url}{CHAT}", headers={**asked, "Origin": origin}).headers
+            HTTP.options(f"{serving.url}{CHAT}", headers={**asked, "Origin": origin}).headers
             for origin in ("https://shop.example", "https://evil.example")
         )
-        refused = httpx.get(f"{serving.url}/api/budget/me", headers={"Origin": "https://shop.example"})
+        refused = HTTP.get(f"{serving.url}/api/budget/me", headers={"Origin": "https://shop.example"})
     assert allowed["Access-Control-Allow-Origin"] == "https://shop.example"
     assert {"authorization", "content-type", "x-tenant-id"} <= names(allowed["Access-Control-Allow-Headers"])
     assert names(allowed["Access-Control-Allow-Methods"]) == {"get", "post"}

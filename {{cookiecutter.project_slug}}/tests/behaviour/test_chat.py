@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import App, Emulator, scope_of, wait_until
+from ..running import HTTP, TLS, App, Emulator, scope_of, wait_until
 
 USD = "USD_MICROCENTS"
 
@@ -74,14 +74,14 @@ def test_a_client_that_leaves_a_stream_pays_for_what_was_delivered(app: App, emu
     tenant = app.add_tenant("1.00")
     body = {"prompt": "Hello", "stream": True}
     with (
-        httpx.Client(base_url=app.url) as leaving,
+        httpx.Client(base_url=app.url, verify=TLS) as leaving,
         leaving.stream("POST", "/api/chat", json=body, headers=tenant["headers"]) as answer,
     ):
         events = server_sent(answer)
         for _ in range(3):
             next(events)
     wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 2, "the hold is settled")
-    whole = httpx.post(f"{app.url}/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
+    whole = HTTP.post(f"{app.url}/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
     spent = emulator.ledger(tenant["id"])["spent"] - whole["cost"]["amount"]
     assert 0 < spent < whole["cost"]["amount"]
 
@@ -90,7 +90,7 @@ def test_a_client_that_leaves_a_plain_call_pays_for_the_call(app: App, emulator:
     tenant = app.add_tenant("1.00")
     emulator.fault("delay", "commit", delay_ms=700)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{app.url}/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"], timeout=0.4)
+        HTTP.post(f"{app.url}/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"], timeout=0.4)
     wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 5, "the hold is settled")
     assert emulator.ledger(tenant["id"])["spent"] > 0
 

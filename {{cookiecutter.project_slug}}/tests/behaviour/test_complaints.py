@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in
-from ..running import App, Emulator, wait_until
+from ..running import HTTP, App, Emulator, wait_until
 from .test_chat import server_sent
 from .test_refusals import assert_problem
 
@@ -24,7 +24,7 @@ def rich(app: App) -> dict[str, Any]:
 
 
 def chat(app: App, tenant: dict[str, Any], **more: Any) -> httpx.Response:
-    return httpx.post(f"{app.url}/api/chat", json=HELLO | more, headers=tenant["headers"], timeout=60)
+    return HTTP.post(f"{app.url}/api/chat", json=HELLO | more, headers=tenant["headers"], timeout=60)
 
 
 def at_once(app: App, tenant: dict[str, Any], times: int = AT_ONCE) -> list[int]:
@@ -56,7 +56,7 @@ def test_first_requests_of_an_unknown_customer_all_pass(app: App, emulator: Emul
 def test_mid_stream_disconnect_pays_nothing(app: App, emulator: Emulator, rich: dict[str, Any]) -> None:
     before = spent(emulator, rich)
     asked = {"json": HELLO | {"stream": True}, "headers": rich["headers"]}
-    with httpx.stream("POST", f"{app.url}/api/chat", timeout=60, **asked) as answer:
+    with HTTP.stream("POST", f"{app.url}/api/chat", timeout=60, **asked) as answer:
         next(server_sent(answer))
     assert spent(emulator, rich) > before
 
@@ -65,7 +65,7 @@ def test_cancelled_calls_leak_holds(app: App, emulator: Emulator, rich: dict[str
     for stream in (True, False) * 3:
         with suppress(httpx.ReadTimeout):
             asked = {"json": HELLO | {"stream": stream}, "headers": rich["headers"]}
-            httpx.post(f"{app.url}/api/chat", timeout=0.02, **asked)
+            HTTP.post(f"{app.url}/api/chat", timeout=0.02, **asked)
     spent(emulator, rich)
     assert emulator.ledger(rich["id"])["reserved"] == 0
 
@@ -92,7 +92,7 @@ def test_unknown_price_records_nothing(installed: App) -> None:
 
 def test_caller_sets_the_customer_header(app: App, emulator: Emulator, rich: dict[str, Any]) -> None:
     before = spent(emulator, rich)
-    answer = httpx.post(f"{app.url}/api/chat", json=HELLO, headers={"X-Tenant-ID": rich["id"]})
+    answer = HTTP.post(f"{app.url}/api/chat", json=HELLO, headers={"X-Tenant-ID": rich["id"]})
     assert_problem(answer, 401, "unauthenticated")
     assert spent(emulator, rich) == before
 

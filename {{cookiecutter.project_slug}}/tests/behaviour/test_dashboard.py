@@ -10,7 +10,7 @@ import pytest
 
 from ..browsing import LOGIN, browser, hidden_fields, sign_in, vital
 from ..live import TAG
-from ..running import ACME, GLOBEX, App, Emulator, wait_until
+from ..running import ACME, GLOBEX, HTTP, App, Emulator, wait_until
 
 
 def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
@@ -94,7 +94,7 @@ def test_a_paid_call_is_on_the_tenants_page_with_its_cost(
     app: App, operator: httpx.Client, acme: dict[str, str]
 ) -> None:
     body = {"prompt": "What is a budget?", "end_user": "somebody-to-look-for"}
-    cost = httpx.post(f"{app.url}/api/chat", headers=acme, json=body, timeout=30).json()["cost"]["amount"]
+    cost = HTTP.post(f"{app.url}/api/chat", headers=acme, json=body, timeout=30).json()["cost"]["amount"]
 
     def row() -> str:
         rows = re.findall(r"<tr>.*?</tr>", operator.get(f"/dashboard/tenants/{ACME}").text, re.DOTALL)
@@ -167,7 +167,7 @@ def test_figures_that_cycles_does_not_tell_are_unknown_and_the_page_is_there(
     assert page.status_code == 200
     assert "Unknown" in page.text
     headers = app.tenants[tenant]["headers"]
-    assert httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30).status_code == 200
+    assert HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30).status_code == 200
     shown = f'<data value="{emulator.ledger(tenant)["remaining"]}"'
     wait_until(lambda: shown in operator.get(f"/dashboard/tenants/{tenant}").text, what="what the call brought")
 

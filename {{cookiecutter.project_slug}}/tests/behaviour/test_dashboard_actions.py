@@ -5,7 +5,7 @@ import re
 import httpx
 
 from ..browsing import browser, do, hidden_fields, sign_in
-from ..running import ACME, App, Emulator, wait_until
+from ..running import ACME, HTTP, App, Emulator, wait_until
 
 USD = 10**8
 
@@ -53,7 +53,7 @@ def test_a_tenant_is_suspended_and_resumed(app: App, operator: httpx.Client) -> 
     tenant = app.add_tenant("1.00")
 
     def status() -> int:
-        return httpx.post(f"{app.url}/api/chat", headers=tenant["headers"], json={"prompt": "Hello"}).status_code
+        return HTTP.post(f"{app.url}/api/chat", headers=tenant["headers"], json={"prompt": "Hello"}).status_code
 
     assert do(operator, tenant["id"], "suspend").status_code == 303
     assert "Blocked: suspended" in operator.get(f"/dashboard/tenants/{tenant['id']}").text

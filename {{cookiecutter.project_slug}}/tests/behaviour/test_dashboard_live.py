@@ -6,20 +6,20 @@ import re
 import httpx
 
 from ..browsing import browser, follow_link
-from ..running import ACME, App, Emulator, wait_until
+from ..running import ACME, HTTP, App, Emulator, wait_until
 
 POLL = {"HX-Request": "true"}
 
 
 def upstream_calls(app: App) -> int:
     token = app.environment["METRICS_TOKEN"]
-    text = httpx.get(f"{app.url}/metrics", headers={"Authorization": f"Bearer {token}"}).text
+    text = HTTP.get(f"{app.url}/metrics", headers={"Authorization": f"Bearer {token}"}).text
     return int(float(re.findall(r"^cycles_upstream_calls_total (\S+)$", text, re.MULTILINE)[0]))
 
 
 def chat(app: App, tenant: str) -> httpx.Response:
     headers = app.tenants[tenant]["headers"]
-    return httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
+    return HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
 
 
 def test_a_poll_gets_the_part_that_changes_and_304_until_it_has(app: App, operator: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from ..browsing import LOGIN, browser, do, follow_link, hidden_fields, sign_in
-from ..running import ACME, GLOBEX, App, wait_until
+from ..running import ACME, GLOBEX, HTTP, App, wait_until
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def path_of(url: str) -> str:
 
 def chat(app: App, tenant: str, **body: object) -> httpx.Response:
     headers = app.tenants[tenant]["headers"]
-    return httpx.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello", **body}, timeout=30)
+    return HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello", **body}, timeout=30)
 
 
 def test_a_link_lets_in_once_and_only_by_its_button(app: App, stranger: httpx.Client) -> None:

@@ -7,11 +7,10 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 
 from ..places import subject_of
-from ..running import App, Emulator, installed_app, run_emulator, scope_of
+from ..running import HTTP, App, Emulator, installed_app, run_emulator, scope_of
 from .test_refusals import admin
 
 HELLO = {"prompt": "Hello"}
@@ -133,7 +132,7 @@ def test_settlements_that_wait_are_counted_and_the_age_of_the_oldest_is_told(cli
     emulator.fault("drop_before", "commit", times=100)
     with app.serving() as serving:
         for _ in range(2):
-            httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"])
+            HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"])
         assert serving.running is not None
         serving.running.kill()
         serving.running.wait()

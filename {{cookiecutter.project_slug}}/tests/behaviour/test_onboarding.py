@@ -18,6 +18,7 @@ from ..places import ONBOARDING, subject_of
 from ..running import (
     ACME,
     ADMIN_KEY,
+    HTTP,
     PACKAGE,
     App,
     Emulator,
@@ -40,7 +41,7 @@ def refusal(app: App, *arguments: str) -> str:
 
 
 def live_keys(emulator: Emulator, tenant: str) -> list[str]:
-    answer = httpx.get(
+    answer = HTTP.get(
         f"{emulator.admin_url}/v1/admin/api-keys",
         params={"tenant_id": subject_of(tenant)["tenant"]},
         headers={"X-Admin-API-Key": ADMIN_KEY},
@@ -62,7 +63,7 @@ def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> I
             passed = {name: self.headers[name] for name in ("Content-Type", "X-Admin-API-Key") if name in self.headers}
 
             def send() -> httpx.Response:
-                return httpx.request(self.command, url + self.path, content=body, headers=passed)
+                return HTTP.request(self.command, url + self.path, content=body, headers=passed)
 
             if answer := meddle(f"{self.command} {self.path}", send):
                 self.send_response(answer.status_code)
@@ -106,14 +107,14 @@ def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
     """A call of the tenant in flight."""
     admin = {"X-Admin-API-Key": ADMIN_KEY}
     asked = {"tenant_id": subject_of(tenant)["tenant"], "name": "test"}
-    key = httpx.post(f"{emulator.admin_url}/v1/admin/api-keys", json=asked, headers=admin).json()["key_secret"]
+    key = HTTP.post(f"{emulator.admin_url}/v1/admin/api-keys", json=asked, headers=admin).json()["key_secret"]
     body = {
         "idempotency_key": str(uuid.uuid4()),
         "subject": subject_of(tenant),
         "action": {"kind": "llm.completion", "name": "m"},
         "estimate": {"unit": "USD_MICROCENTS", "amount": microcents},
     }
-    answer = httpx.post(f"{emulator.url}/v1/reservations", json=body, headers={"X-Cycles-API-Key": key})
+    answer = HTTP.post(f"{emulator.url}/v1/reservations", json=body, headers={"X-Cycles-API-Key": key})
     assert answer.json()["decision"] == "ALLOW"
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ..browsing import browser, sign_in
 from ..places import SETTINGS
-from ..running import App, Emulator, installed_app, run_emulator, wait_until
+from ..running import HTTP, TLS, App, Emulator, installed_app, run_emulator, wait_until
 from .test_chat import server_sent
 from .test_refusals import assert_problem, spend_elsewhere
 
@@ -34,10 +34,10 @@ def test_it_is_alive_and_ready(api: httpx.Client) -> None:
 def test_it_is_not_ready_before_its_migrations_have_run_and_is_after(installed: App, tmp_path: Path) -> None:
     fresh = {"DATABASE_URL": f"sqlite:///{tmp_path / 'fresh.sqlite3'}"}
     with installed.serving(**fresh) as serving:
-        ready = httpx.get(f"{serving.url}/readyz")
+        ready = HTTP.get(f"{serving.url}/readyz")
         assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "not migrated")
         assert App(installed.folder, installed.environment | fresh).cli("migrate").returncode == 0
-        wait_until(lambda: httpx.get(f"{serving.url}/readyz").status_code == 200, 5)
+        wait_until(lambda: HTTP.get(f"{serving.url}/readyz").status_code == 200, 5)
 
 
 def test_metrics_are_for_who_has_the_token(app: App, api: httpx.Client, acme: dict[str, str]) -> None:
@@ -51,8 +51,8 @@ def test_whichever_worker_is_asked_tells_of_all(installed: App, acme: dict[str, 
     token = {"Authorization": f"Bearer {installed.environment['METRICS_TOKEN']}"}
     with installed.serving(WORKERS="2") as serving:
         for number in range(1, 11):  # each on a connection of its own: the two take turns as they like
-            assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200
-            told = httpx.get(f"{serving.url}/metrics", headers=token).text
+            assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200
+            told = HTTP.get(f"{serving.url}/metrics", headers=token).text
             assert f'llm_calls_total{{outcome="charged",route="chat"}} {number}.0' in told
         assert "budget_held_microcents 0.0" in told
         assert "budget_settle_seconds_count 10.0" in told
@@ -81,9 +81,9 @@ def test_each_call_is_a_line_of_json_that_names_it_and_its_trace_is_passed_on_to
         threading.Thread(target=cycles.serve_forever).start()
         settings = {"APP_ENV": "production", "CYCLES_BASE_URL": f"http://127.0.0.1:{cycles.server_port}"}
         with replace(installed, log=tmp_path / "log").serving(**settings) as serving:
-            answer = httpx.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": trace})
+            answer = HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": trace})
             assert_problem(answer, 503, "budget_unavailable")
-            httpx.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": "../nonsense"})
+            HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": "../nonsense"})
         cycles.shutdown()
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
     assert trace in seen
@@ -128,9 +128,9 @@ def test_production_refuses_to_start_and_names_each_fault(installed: App) -> Non
 
 def test_production_serves_without_documentation(installed: App, acme: dict[str, str]) -> None:
     with installed.serving(APP_ENV="production") as serving:
-        assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200
-        assert_problem(httpx.get(f"{serving.url}/openapi.json"), 404, "not_found")
-        assert_problem(httpx.get(f"{serving.url}/docs"), 404, "not_found")
+        assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200
+        assert_problem(HTTP.get(f"{serving.url}/openapi.json"), 404, "not_found")
+        assert_problem(HTTP.get(f"{serving.url}/docs"), 404, "not_found")
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_what_was_spent_before_a_kill_is_settled_after_the_restart_without_traff
         app = installed_app(folder, emulator.url)
         tenant = app.add_tenant("1.00")
         with app.serving() as serving:
-            cost = httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).json()["cost"]["amount"]
+            cost = HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).json()["cost"]["amount"]
             emulator.fault("drop_before", "commit", times=100)
-            httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"])
+            HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"])
             assert serving.running is not None
             serving.running.kill()
             serving.running.wait()
@@ -170,7 +170,7 @@ def test_a_start_tells_of_calls_that_a_kill_has_cut_and_of_records_it_cannot_rea
     settings = {"CYCLES_JOURNAL_DIR": str(journal), "DEMO_DELAY_MS": "1000"}
     with installed.serving(**settings) as serving:
         url = f"{serving.url}/api/chat"
-        with httpx.stream("POST", url, json=body, headers=tenant["headers"], timeout=30) as answer:
+        with HTTP.stream("POST", url, json=body, headers=tenant["headers"], timeout=30) as answer:
             next(server_sent(answer))
             assert serving.running is not None
             serving.running.kill()
@@ -200,8 +200,11 @@ def test_while_a_stopping_server_ends_its_streams_it_refuses_what_else_comes_on_
 ) -> None:
     tenant = installed.add_tenant("1.00")
     asked: dict[str, Any] = {"json": {"prompt": "Hello", "stream": True}, "headers": tenant["headers"], "timeout": 30}
-    with installed.serving(DEMO_DELAY_MS="100") as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
-        with httpx.stream("POST", f"{serving.url}/api/chat", **asked) as answer:
+    with (
+        installed.serving(DEMO_DELAY_MS="100") as serving,
+        httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api,
+    ):
+        with HTTP.stream("POST", f"{serving.url}/api/chat", **asked) as answer:
             events = server_sent(answer)
             next(events)
             assert api.get("/healthz").status_code == 200
@@ -225,7 +228,7 @@ def test_a_stopping_server_settles_its_streams_and_ends(tmp_path_factory: pytest
         body = {"prompt": "Hello", "stream": True}
         with (
             app.serving(DEMO_DELAY_MS="1000") as serving,
-            httpx.Client(base_url=serving.url, timeout=30) as api,
+            httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api,
         ):
             with api.stream("POST", "/api/chat", json=body, headers=tenant["headers"]) as answer:
                 events = server_sent(answer)
@@ -264,7 +267,7 @@ def test_a_threshold_of_a_budget_is_told_once_by_all_workers_and_again_when_it_w
             """And have both workers hear of it, by calls that each are on a connection of their own."""
             spend_elsewhere(installed, emulator, tenant["id"], microcents)
             for _ in range(10):
-                assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+                assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
 
         spend(80_000_000)
         wait_until(lambda: told() == [(80, 100_000_000)], what="80%")

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in, vital
-from ..running import App, Emulator, installed_app, run_emulator, wait_until
+from ..running import TLS, App, Emulator, installed_app, run_emulator, wait_until
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello"}
@@ -47,7 +47,7 @@ def test_while_cycles_is_gone_calls_are_refused_quickly_and_pass_again_after(
         app = installed_app(folder, emulator.url)
         tenant = app.add_tenant("1.00")
         port = int(emulator.url.rpartition(":")[2])
-    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api:
         for _ in range(5):
             assert_problem(api.post("/api/chat", json=HELLO, headers=tenant["headers"]), 503, "budget_unavailable")
         began = time.monotonic()
@@ -71,7 +71,7 @@ def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_
     settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.005", "LLM_MAX_TOKENS": "400"}
     with (
         app.serving(**settings) as serving,
-        httpx.Client(base_url=serving.url, timeout=30) as api,
+        httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api,
         browser(serving) as operator,
     ):
         assert sign_in(operator, "olga", "a long password").status_code == 303

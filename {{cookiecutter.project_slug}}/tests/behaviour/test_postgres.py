@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, do, follow_link, sign_in
-from ..running import App, Emulator, installed_app, wait_until
+from ..running import HTTP, App, Emulator, installed_app, wait_until
 from .test_onboarding import HELLO, USD, refusal
 
 DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
@@ -52,9 +52,9 @@ def test_a_restored_backup_serves_the_same_callers_and_settles_what_its_journal_
 ) -> None:
     tenant = migrated.add_tenant("1.00")
     with migrated.serving() as app:
-        cost = httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).json()["cost"]["amount"]
+        cost = HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).json()["cost"]["amount"]
         emulator.fault("drop_before", "commit", times=100)
-        assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+        assert HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
         assert app.running is not None
         app.running.kill()
         app.running.wait()
@@ -69,7 +69,7 @@ def test_a_restored_backup_serves_the_same_callers_and_settles_what_its_journal_
         with migrated.serving(DATABASE_URL=restored, CYCLES_JOURNAL_DIR=str(tmp_path / copy)) as app:
             wait_until(lambda copy=copy: not list(tmp_path.glob(f"{copy}/*/*.json")), 10, "settled")
             assert emulator.ledger(tenant["id"])["spent"] == 2 * cost
-            assert httpx.get(f"{app.url}/api/budget/me", headers=tenant["headers"]).status_code == 200
+            assert HTTP.get(f"{app.url}/api/budget/me", headers=tenant["headers"]).status_code == 200
     shutil.rmtree(migrated.folder / "journal")
 
 
@@ -88,7 +88,7 @@ def test_tenants_are_kept_and_served_from_postgresql(migrated: App, emulator: Em
     migrated.done("operators", "add", "olga", "--password-stdin", stdin=password)
     assert migrated.done("doctor")["checks"]
     with migrated.serving() as app, browser(app) as operator:
-        answer = httpx.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"])
+        answer = HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"])
         assert answer.status_code == 200
         assert sign_in(operator, "olga", password).status_code == 303
         page = f"/dashboard/tenants/{tenant['id']}"
@@ -114,7 +114,7 @@ def test_the_dashboard_sorts_sums_and_writes_on_postgresql(migrated: App) -> Non
     migrated.done("operators", "add", "otto", "--password-stdin", stdin=password)
     with migrated.serving(DASHBOARD_INTERVAL="0.2") as app, browser(app) as operator:
         headers = migrated.tenants[tenant]["headers"]
-        assert httpx.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
+        assert HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
         assert sign_in(operator, "otto", password).status_code == 303
         assert "Blocked: too little left" in operator.get(f"/dashboard/tenants/{tenant}").text
         wait_until(lambda: tenant in operator.get("/dashboard/?show=attention").text, what="the sample in the database")

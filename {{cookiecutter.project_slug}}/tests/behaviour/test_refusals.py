@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from ..places import subject_of
-from ..running import ACME, GLOBEX, App, Emulator, scope_of
+from ..running import ACME, GLOBEX, HTTP, App, Emulator, scope_of
 
 CHAT = "/api/chat"
 HELLO = {"prompt": "Hello"}
@@ -128,11 +128,11 @@ def spend_elsewhere(app: App, emulator: Emulator, tenant: str, microcents: int) 
         "actual": {"unit": "USD_MICROCENTS", "amount": microcents},
         "overage_policy": "ALLOW_WITH_OVERDRAFT",
     }
-    httpx.post(f"{emulator.url}/v1/events", json=event, headers={"X-Cycles-API-Key": key}).raise_for_status()
+    HTTP.post(f"{emulator.url}/v1/events", json=event, headers={"X-Cycles-API-Key": key}).raise_for_status()
 
 
 def admin(app: App, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """What the engine's Admin API answers."""
     headers = {"X-Admin-API-Key": app.environment["CYCLES_ADMIN_API_KEY"]}
-    answer = httpx.request(method, app.environment["CYCLES_ADMIN_URL"] + path, json=body, headers=headers)
+    answer = HTTP.request(method, app.environment["CYCLES_ADMIN_URL"] + path, json=body, headers=headers)
     return answer.raise_for_status().json()

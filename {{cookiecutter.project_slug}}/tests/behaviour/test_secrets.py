@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in
-from ..running import App, Emulator, installed_app, run_emulator, wait_until
+from ..running import TLS, App, Emulator, installed_app, run_emulator, wait_until
 from .test_refusals import PAID
 
 CYCLES_KEY = re.compile(rb"cyc_(live|test)_[\w-]{16,}")
@@ -58,7 +58,7 @@ def failing(app: App, emulator: Emulator, headers: dict[str, str]) -> list[bytes
             answer = api.post(path, json={**body, **more}, headers=headers)
             said.append(answer.content + repr(answer.headers).encode())
 
-    with httpx.Client(base_url=app.url, timeout=30) as api:
+    with httpx.Client(base_url=app.url, timeout=30, verify=TLS) as api:
         call()
         for kind in ("drop_before", "error", "malformed", "unauthorized", "limited"):
             for operation in ("reserve", "commit"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..places import subject_of
-from ..running import ADMIN_KEY, App, Emulator, scope_of
+from ..running import ADMIN_KEY, HTTP, App, Emulator, scope_of
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello", "max_tokens": 5}
@@ -23,7 +23,7 @@ def chat(api: httpx.Client, tenant: dict[str, Any], end_user: str) -> httpx.Resp
 def last_scope(emulator: Emulator, tenant: str) -> str:
     """The scope of the tenant's newest reservation."""
     query = {**subject_of(tenant), "sort_by": "created_at_ms", "limit": "1"}
-    listed = httpx.get(f"{emulator.url}/v1/reservations", params=query, headers=ADMIN)
+    listed = HTTP.get(f"{emulator.url}/v1/reservations", params=query, headers=ADMIN)
     scope: str = listed.json()["reservations"][0]["scope_path"]
     return scope
 
@@ -31,7 +31,7 @@ def last_scope(emulator: Emulator, tenant: str) -> str:
 def add_ledger(emulator: Emulator, tenant: str, scope: str, microcents: int) -> httpx.Response:
     allocated = {"unit": "USD_MICROCENTS", "amount": microcents}
     place = {"tenant_id": subject_of(tenant)["tenant"], "scope": scope, "unit": "USD_MICROCENTS"}
-    return httpx.post(f"{emulator.url}/v1/admin/budgets", json={**place, "allocated": allocated}, headers=ADMIN)
+    return HTTP.post(f"{emulator.url}/v1/admin/budgets", json={**place, "allocated": allocated}, headers=ADMIN)
 
 
 @pytest.fixture(scope="module")

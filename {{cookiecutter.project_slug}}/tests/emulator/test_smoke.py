@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import ADMIN_KEY, Emulator, run_emulator
+from ..running import ADMIN_KEY, TLS, Emulator, run_emulator
 
 UNIT = "USD_MICROCENTS"
 
@@ -25,7 +25,7 @@ def cycles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 def http(cycles: Emulator) -> Iterator[httpx.Client]:
     """Calls with the key of a tenant whose budget is 1000."""
     admin = {"X-Admin-API-Key": ADMIN_KEY}
-    with httpx.Client(base_url=cycles.url, timeout=30) as client:
+    with httpx.Client(base_url=cycles.url, timeout=30, verify=TLS) as client:
 
         def create(what: str, body: dict[str, Any]) -> Any:
             return client.post(f"/v1/admin/{what}", json=body, headers=admin).raise_for_status().json()

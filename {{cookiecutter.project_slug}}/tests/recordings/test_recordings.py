@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from ..live import LIVE, TAG
-from ..running import ADDED, ADMIN_KEY, Emulator, run_emulator
+from ..running import ADDED, ADMIN_KEY, TLS, Emulator, run_emulator
 
 UNORDERED = {"balances", "reservations"}
 PLACEHOLDERS = {
@@ -98,7 +98,7 @@ def cycles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[httpx.Client]:
-    with httpx.Client(timeout=30) as client:
+    with httpx.Client(timeout=30, verify=TLS) as client:
         yield client
 
 

@@ -2,13 +2,23 @@
 
 LIBRARIES = [
     "django.contrib.admin",
+    "django.contrib.admin.options",
+    "django.contrib.auth.hashers",
     "django.core.handlers.asgi",
     "django.core.management.commands.migrate",
     "django.db.backends.sqlite3.base",
     "django.template.defaulttags",
     "uvicorn",
     # ours that need no Django that is set up
+    "{{ cookiecutter.__package }}.budget.fail_open",
+    "{{ cookiecutter.__package }}.budget.subject",
+    "{{ cookiecutter.__package }}.chat.schemas",
+    "{{ cookiecutter.__package }}.dashboard.records",
     "{{ cookiecutter.__package }}.edge",
+    "{{ cookiecutter.__package }}.llm.providers",
+    "{{ cookiecutter.__package }}.openapi",
+    "{{ cookiecutter.__package }}.server",
     "{{ cookiecutter.__package }}.settings",
     "{{ cookiecutter.__package }}.tenants.admin_api",
+    "{{ cookiecutter.__package }}.tenants.lookups",
 ]

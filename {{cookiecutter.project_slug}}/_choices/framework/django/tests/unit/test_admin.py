@@ -5,14 +5,14 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from ..running import App, Emulator, wait_until
+from ..running import TLS, App, Emulator, wait_until
 
 TENANTS = "/admin/tenants/tenantrow/"
 
 
 @contextmanager
 def signed_in(app: App) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=app.url, timeout=30, follow_redirects=True) as client:
+    with httpx.Client(base_url=app.url, timeout=30, follow_redirects=True, verify=TLS) as client:
         form = {**token(client.get("/admin/login/")), **app.operator, "next": "/admin/"}
         assert client.post("/admin/login/", data=form).url.path == "/admin/"
         yield client

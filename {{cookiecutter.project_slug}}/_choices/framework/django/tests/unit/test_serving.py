@@ -11,7 +11,7 @@ from django.test import Client, override_settings
 
 from {{ cookiecutter.__package }}.problems import Problem
 
-from ..running import PACKAGE, App, Emulator, free_port, installed_app, process, wait_ready
+from ..running import HTTP, PACKAGE, TLS, App, Emulator, free_port, installed_app, process, wait_ready
 
 HELLO = {"prompt": "Hello"}
 LIFESPANS = {
@@ -31,10 +31,10 @@ def test_the_lifespan_settles_what_an_earlier_process_left_on_every_server(
         with process([*LIFESPANS[server], str(port)], installed.folder, installed.environment) as running:
             wait_ready(f"{url}/readyz", running)
             assert emulator.ledger(tenant["id"])["reserved"] == 0
-            answer = httpx.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"])
+            answer = HTTP.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"])
             assert answer.status_code == 200
             emulator.fault("drop_before", "commit")  # settled when it stops, at the latest
-            assert httpx.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+            assert HTTP.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
     cost = answer.json()["cost"]["amount"]
     ledger = emulator.ledger(tenant["id"])
     assert (ledger["reserved"], ledger["spent"]) == (0, 4 * cost)
@@ -64,7 +64,7 @@ def test_the_api_needs_neither_sessions_nor_operators(tmp_path: Path, emulator: 
     with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
         database.execute("DROP TABLE django_session")
         database.execute("DROP TABLE auth_user")
-    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
+    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api:
         api.cookies.set("sessionid", "a-session")
         assert api.post("/api/chat", json=HELLO, headers=headers).status_code == 200
         assert api.get("/api/budget/me", headers=headers).status_code == 200
@@ -89,7 +89,7 @@ def test_a_problem_that_middleware_raises_keeps_its_status() -> None:
 
 def test_an_operators_session_opens_every_budget_and_no_paid_route(app: App, api: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
-    with httpx.Client(base_url=app.url, timeout=30) as browser:
+    with httpx.Client(base_url=app.url, timeout=30, verify=TLS) as browser:
         page = browser.get("/dashboard/login").text
         token = page.partition('name="csrfmiddlewaretoken" value="')[2].partition('"')[0]
         browser.post("/dashboard/login", data={**app.operator, "csrfmiddlewaretoken": token})

@@ -1,8 +1,6 @@
 """The model provider fails: the caller learns it, and pays nothing for what was not used."""
 
-import httpx
-
-from ..running import App, Emulator, free_port
+from ..running import HTTP, App, Emulator, free_port
 from .test_refusals import assert_problem
 
 
@@ -17,7 +15,7 @@ def test_a_provider_that_cannot_be_reached_is_502_and_nothing_is_charged(install
     )
     with installed.serving(**settings) as serving:
         for path, body in calls:
-            answer = httpx.post(serving.url + path, json=body, headers=tenant["headers"], timeout=30)
+            answer = HTTP.post(serving.url + path, json=body, headers=tenant["headers"], timeout=30)
             problem = assert_problem(answer, 502, "provider_error")
             assert nobody not in str(problem)
     ledger = emulator.ledger(tenant["id"])

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in
-from ..running import App, Emulator, free_port, scope_of, wait_until
+from ..running import HTTP, App, Emulator, free_port, scope_of, wait_until
 from ..vendor import INPUT, MODEL, OUTPUT, Reply, Vendor, run_vendor
 from .test_chat import server_sent
 from .test_refusals import assert_problem
@@ -77,12 +77,12 @@ def payer(rich: dict[str, Any], emulator: Emulator) -> Payer:
 
 
 def post(app: App, tenant: Payer, path: str = "/api/chat", body: dict[str, Any] = HELLO) -> httpx.Response:
-    return httpx.post(app.url + path, json=body, headers=tenant.headers, timeout=30)
+    return HTTP.post(app.url + path, json=body, headers=tenant.headers, timeout=30)
 
 
 def streamed(app: App, tenant: Payer) -> list[tuple[str, Any]]:
     body = {**HELLO, "stream": True}
-    with httpx.stream("POST", f"{app.url}/api/chat", json=body, headers=tenant.headers, timeout=30) as answer:
+    with HTTP.stream("POST", f"{app.url}/api/chat", json=body, headers=tenant.headers, timeout=30) as answer:
         return list(server_sent(answer))
 
 
@@ -152,7 +152,7 @@ def test_thinking_is_charged_also_when_the_client_leaves_before_any_usage(
 
     vendor.answer = thinks
     body = {**HELLO, "stream": True}
-    with httpx.stream("POST", f"{serving.url}/api/chat", json=body, headers=payer.headers) as answer:
+    with HTTP.stream("POST", f"{serving.url}/api/chat", json=body, headers=payer.headers) as answer:
         assert next(server_sent(answer)) == ("delta", {"text": "Yes."})
     assert payer.spent() == 4 * INPUT + 11 * OUTPUT
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ..live import TAG
-from ..running import App, Emulator, run_emulator, wait_until
+from ..running import HTTP, App, Emulator, run_emulator, wait_until
 from .test_onboarding import Send, live_keys, make_old, refusal, relayed, status
 from .test_refusals import CHAT, HELLO, PAID, admin, assert_problem
 
@@ -73,7 +73,7 @@ def test_a_replaced_key_is_revoked_in_time_by_an_app_that_has_admin_access(alone
     make_old(app, "tenants", "retire_at")
     with app.serving() as serving:
         wait_until(lambda: len(live_keys(emulator, "acme")) == 1)
-        assert httpx.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"]).is_success
+        assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"]).is_success
 
 
 def test_the_keys_of_a_closed_tenant_are_revoked(app: App, emulator: Emulator) -> None:
@@ -104,7 +104,7 @@ def test_a_budget_that_was_never_set_up_is_our_fault_and_told_without_internals(
             def assert_misconfigured(*internals: str) -> None:
                 for path, body in PAID:
                     headers = installed.tenants[tenant]["headers"]
-                    answer = httpx.post(serving.url + path, json=body, headers=headers, timeout=30)
+                    answer = HTTP.post(serving.url + path, json=body, headers=headers, timeout=30)
                     assert_problem(answer, 500, "budget_misconfigured")
                     assert not any(word in answer.text for word in internals)
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from ..places import CYCLES_TENANT
-from ..running import ADMIN_KEY, App, Emulator, scope_of, wait_until
+from ..running import ADMIN_KEY, HTTP, TLS, App, Emulator, scope_of, wait_until
 from .test_onboarding import live_keys, refusal, status
 from .test_refusals import CHAT, HELLO, assert_problem
 
@@ -20,13 +20,13 @@ USD = 10**8
 def house(alone: tuple[App, Emulator]) -> Iterator[tuple[App, Emulator, httpx.Client]]:
     """An app and an emulator of their own, where a ledger above all tenants disturbs no other test."""
     installed, emulator = alone
-    with installed.serving() as app, httpx.Client(base_url=app.url, timeout=30) as api:
+    with installed.serving() as app, httpx.Client(base_url=app.url, timeout=30, verify=TLS) as api:
         yield app, emulator, api
 
 
 def at_cycles(emulator: Emulator, method: str, path: str, body: Any = None, **query: str) -> Any:
     admin = {"X-Admin-API-Key": ADMIN_KEY}
-    answer = httpx.request(method, f"{emulator.admin_url}/v1/admin/{path}", json=body, params=query, headers=admin)
+    answer = HTTP.request(method, f"{emulator.admin_url}/v1/admin/{path}", json=body, params=query, headers=admin)
     answer.raise_for_status()
     return answer.json()
 

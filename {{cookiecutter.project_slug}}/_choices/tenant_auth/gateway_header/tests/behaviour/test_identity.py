@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from ..live import TAG
-from ..running import ACME, App
+from ..running import ACME, HTTP, App
 from .test_refusals import CHAT, HELLO, assert_problem
 
 
@@ -18,7 +18,7 @@ def test_the_gateway_may_change_its_secret_without_a_pause(installed: App, acme:
     new = "a-new-secret-of-the-gateway-0123456789"
     with installed.serving(GATEWAY_SECRET=f"{new}, {acme['X-Gateway-Secret']}") as serving:
         for secret in (new, acme["X-Gateway-Secret"]):
-            answer = httpx.post(f"{serving.url}{CHAT}", json=HELLO, headers={**acme, "X-Gateway-Secret": secret})
+            answer = HTTP.post(f"{serving.url}{CHAT}", json=HELLO, headers={**acme, "X-Gateway-Secret": secret})
             assert answer.status_code == 200
 
 

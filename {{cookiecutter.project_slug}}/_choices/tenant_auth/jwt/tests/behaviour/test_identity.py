@@ -15,7 +15,7 @@ from jwt.algorithms import RSAAlgorithm
 import dev_identity
 
 from ..live import TAG
-from ..running import ACME, GLOBEX, App, free_port
+from ..running import ACME, GLOBEX, HTTP, TLS, App, free_port
 from .test_onboarding import status
 from .test_refusals import CHAT, HELLO, assert_problem
 
@@ -81,7 +81,7 @@ def test_tokens_are_verified_by_the_keys_that_the_issuer_publishes(installed: Ap
     with (
         issuer([published.public()]) as url,
         installed.serving(JWT_JWKS_URL=url, JWT_PUBLIC_KEY="") as serving,
-        httpx.Client(base_url=serving.url) as api,
+        httpx.Client(base_url=serving.url, verify=TLS) as api,
     ):
         assert status(api, {"headers": published.headers(ACME)}) == 200
         assert status(api, {"headers": secret.headers(ACME)}) == 401
@@ -92,9 +92,9 @@ def test_while_no_key_of_the_issuer_is_known_nobody_is_told_that_the_token_is_wr
     nobody = f"http://127.0.0.1:{free_port()}/jwks.json"
     headers = Signer("one", installed).headers(ACME)
     with installed.serving(JWT_JWKS_URL=nobody, JWT_PUBLIC_KEY="") as serving:
-        answer = httpx.post(f"{serving.url}{CHAT}", json=HELLO, headers=headers)
+        answer = HTTP.post(f"{serving.url}{CHAT}", json=HELLO, headers=headers)
         assert_problem(answer, 503, "identity_unavailable")
-        assert httpx.get(f"{serving.url}/readyz").status_code == 200
+        assert HTTP.get(f"{serving.url}/readyz").status_code == 200
 
 
 @pytest.mark.parametrize(
