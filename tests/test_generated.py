@@ -9,7 +9,6 @@ every pair of any answers occurs, and the ways that are in none of them.
 
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from .combinations import Answers, every, pairwise
-from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject
+from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, python_for
 from .emulator.server import ADMIN_KEY, Server
 from .test_updates import updated
 
@@ -63,12 +62,6 @@ def shown(projects: list[Answers], *marks: pytest.MarkDecorator) -> list[object]
     ]
 
 
-def python_for(version: str) -> str:
-    """The Python that an answer asks for where this machine has it, else any that the project runs on."""
-    found = subprocess.run([UV, "python", "find", version], capture_output=True, check=False)
-    return version if found.returncode == 0 else ">=3.11"
-
-
 @pytest.fixture(scope="session")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("environments")
@@ -96,7 +89,11 @@ def in_environment(project: BakedProject, environments: Path, python: str = "") 
         "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
     }
     project = replace(project, environment=settings)
+    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry anew
+    if locked.exists():
+        shutil.copy(locked, project.path / "uv.lock")
     project.run("make", "setup", f"UV={UV}")
+    shutil.copy(project.path / "uv.lock", locked)
     return project
 
 
