@@ -5,13 +5,15 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cookiecutter.environment import StrictEnvironment
 from cookiecutter.main import cookiecutter
+from jinja2 import Environment
 from pytest_cookies.plugin import Cookies
 
 ROOT = Path(__file__).parent.parent
@@ -135,6 +137,22 @@ def bake_with(cookies: Cookies, template: Path, answers: dict[str, str]) -> Bake
     if result.exception:
         pytest.fail(f"{result.exception}\nTo repeat it: {bake_command(answers)}", pytrace=False)
     return BakedProject(result.project_path, answers)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_are_compiled_once() -> Iterator[None]:
+    """Half of what a bake costs: it compiles each file anew, and hundreds of bakes have the same ones."""
+    compile_template: Callable[..., object] = Environment.compile
+    compiled: dict[object, object] = {}
+
+    def compile_once(environment: StrictEnvironment, *source: object) -> object:
+        if source not in compiled:
+            compiled[source] = compile_template(environment, *source)
+        return compiled[source]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StrictEnvironment, "compile", compile_once, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

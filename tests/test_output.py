@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import cookiecutter.hooks
-import jinja2
 import pytest
 import yaml
 from cookiecutter.exceptions import FailedHookException
@@ -213,19 +212,12 @@ IN_THE_CODE = ("framework", "tenancy", "tenant_auth", "llm_provider")
 CODES = [*every({question: CHOICES[question] for question in IN_THE_CODE})]
 
 
-COMPILED: dict[object, Any] = {}
 parse_once = functools.cache(ast.parse)
 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For thousands of bakes: the same template is compiled once, the same source parsed once, and hooks run here."""
-    compile_template = jinja2.Environment.compile
-
-    def compile_once(environment: jinja2.Environment, *source: Any) -> Any:
-        if source not in COMPILED:
-            COMPILED[source] = compile_template(environment, *source)
-        return COMPILED[source]
+    """For thousands of bakes: hooks run here, and what they have parsed before they do not parse again."""
 
     def run_here(script: str, folder: Path | str = ".") -> None:
         with contextlib.chdir(folder):
@@ -234,7 +226,6 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
             except SystemExit as end:
                 raise FailedHookException(end.code) from end
 
-    monkeypatch.setattr(jinja2.Environment, "compile", compile_once)
     monkeypatch.setattr(ast, "parse", parse_once)
     monkeypatch.setattr(cookiecutter.hooks, "run_script", run_here)
 
