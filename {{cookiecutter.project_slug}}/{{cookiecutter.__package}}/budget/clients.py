@@ -206,6 +206,7 @@ class Clients:
                     sock_read=settings.cycles_read_timeout,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                json_serialize_bytes=_JSON_OBJECT.dump_json,
             )
         return self._session
 
