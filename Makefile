@@ -20,7 +20,7 @@ test: lint ## All that must hold
 	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
 
 test-matrix: | $(UV) ## Whole projects with every pair of answers, on Python 3.11, 3.12 and 3.13
-	$(UV) run pytest -v -n 2 --dist loadgroup -m matrix
+	$(UV) run pytest -v -n 4 --dist loadgroup -m matrix
 
 test-long: lint ## All of it, with every combination of answers and hundreds of awkward ones
 	$(UV) run pytest -n 2 --dist loadgroup

@@ -1,10 +1,10 @@
 """The generated projects hold their own promises: each runs its own checks, as its user would.
 
 Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
-is installed and looked at; the projects of one framework run in one worker, beside the other's. Here each framework's
-defaults run all that `make check` has. Ways to tell tenants apart run their types and the tests of whose money it is:
-as many as it takes for every pair of such answers. `make test-matrix` runs all of `make check` for projects in which
-every pair of any answers occurs, and the ways that are in none of them.
+is installed and looked at; those run in one worker, beside the others. Here each framework's defaults run all that
+`make check` has. Ways to tell tenants apart run their types and the tests of whose money it is: as many as it takes for
+every pair of such answers. `make test-matrix` runs all of `make check` for projects in which every pair of any answers
+occurs, and the ways that are in none of them: four at once, for much of a suite's time is waiting.
 """
 
 import re
@@ -52,14 +52,18 @@ FEW_WAYS = [answers for answers in WAYS if way(answers) in IN_PAIRS]
 OTHER_WAYS = [answers for answers in WAYS if way(answers) not in [*IN_PAIRS, *map(way, WHOLE)]]
 
 
-def shown(projects: list[Answers], *marks: pytest.MarkDecorator) -> list[object]:
-    """The projects as parameters: named by their answers, those of one framework in one worker."""
+def shown(
+    projects: list[Answers], *marks: pytest.MarkDecorator, sharing: tuple[str, ...] = ("framework",)
+) -> list[object]:
+    """The projects as parameters: named by their answers; those that answer alike to `sharing` go to one worker."""
+    groups = ["-".join(answers[question] for question in sharing) for answers in projects]
     return [
-        pytest.param(
-            answers, id="-".join(answers.values()), marks=[pytest.mark.xdist_group(answers["framework"]), *marks]
-        )
-        for answers in projects
+        pytest.param(answers, id="-".join(answers.values()), marks=[pytest.mark.xdist_group(group), *marks])
+        for answers, group in zip(projects, groups, strict=True)
     ]
+
+
+IN_MATRIX = shown(WHOLE, pytest.mark.matrix, sharing=("framework", "python_version"))
 
 
 @pytest.fixture(scope="session")
@@ -180,8 +184,7 @@ def test_the_live_suite_passes_wherever_an_emulator_stands_and_leaves_nothing_th
         cycles.stop()
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("answers", shown(WHOLE))
+@pytest.mark.parametrize("answers", IN_MATRIX)
 def test_a_project_of_every_pair_of_answers_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
     said = project.run(".venv/bin/python", "--version")
@@ -212,7 +215,7 @@ def test_every_dependency_is_used_and_every_import_is_declared(set_up: Bake, ans
     set_up(**answers).run(UV, "run", "--quiet", "--extra", "otel", "--with", "deptry", *deptry)
 
 
-@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WHOLE, pytest.mark.matrix))
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + IN_MATRIX)
 def test_no_installed_package_can_be_hidden_by_the_name_of_a_project(
     set_up: Bake, template: Path, answers: Answers
 ) -> None:

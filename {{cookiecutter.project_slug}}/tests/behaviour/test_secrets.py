@@ -26,7 +26,7 @@ def test_no_secret_is_said_or_written_whatever_fails(tmp_path: Path, mode: str) 
         app.operator |= {"username": "olga", "password": "the-secret-word-of-olga"}
         tenant = app.add_tenant("1.00")
         app.done("operators", "add", "olga", "--password-stdin", stdin=app.operator["password"])
-        with app.serving(BUDGET_FAIL_OPEN="true", BUDGET_FAIL_OPEN_LIMIT="0.01") as serving:
+        with app.serving(BUDGET_FAIL_OPEN="true", BUDGET_FAIL_OPEN_LIMIT="0.01", DEMO_DELAY_MS="0") as serving:
             said = failing(serving, emulator, tenant["headers"])
             if mode == "development":  # in production cookies are for https
                 said += told_to_operators(serving)
