@@ -318,6 +318,7 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
 
         ours.when_drained(lambda: told.append("nothing is held"))
         assert told == ["nothing is held"]
+        assert await ours.unbroken(asyncio.sleep(0, "holds nothing")) == "holds nothing"
         calls = [asyncio.create_task(ours.unbroken(call(listens=listens))) for listens in (True, False, False)]
         direct = asyncio.create_task(call(listens=False))
         await until(lambda: len(holds) == 4)
