@@ -87,10 +87,13 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
 def tell(opened: Opened, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tell]:
     """A test that parametrizes it indirectly gives settings."""
     with asyncio.Runner() as runner:
+        unseen: list[dict[str, Any]] = []
+        runner.get_loop().set_exception_handler(lambda _, context: unseen.append(context))
         stack = AsyncExitStack()
         world = runner.run(stack.enter_async_context(opened_world(opened, tmp_path, getattr(request, "param", {}))))
         yield lambda story: runner.run(story(world))
         runner.run(stack.aclose())
+        assert not unseen, "what went wrong where nobody waited for it"
 
 
 def value_of(metric: MetricWrapperBase) -> float:

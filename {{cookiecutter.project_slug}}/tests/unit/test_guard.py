@@ -409,6 +409,8 @@ def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
         told = {"event": "model provider failed", "kind": kind, "cause": "it broke", "model": "demo-1"}
         assert line.items() >= {**told, "may_be_billed_microcents": billed}.items()
         assert world.cycles.ledger().spent == (COST if used else 0)
+        (record,) = await world.calls()
+        assert record.outcome == ("charged" if used else "released")
 
     tell(story)
 

@@ -116,6 +116,7 @@ def test_what_cannot_be_read_is_named_and_kept(tell: Tell) -> None:
         corrupt, torn = record.with_suffix(".corrupt"), record.with_name("torn.json")
         corrupt.write_text("{", "utf-8")
         torn.write_text("{", "utf-8")
+        record.with_name("settled-this-moment.json").symlink_to("nowhere")
         assert world.services.journal.unreadable() == [corrupt, torn]
 
     tell(story)
