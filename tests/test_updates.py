@@ -12,7 +12,7 @@ from .conftest import CHOICES, Bake, BakedProject, git
 EDITS = {
     "README.md": "\nOur own words.\n",
     "dev.py": "\n# our own line\n",
-    "acme_chat/chat/schemas.py": "\n# ours too\n",
+    "acme_chat/chat/schemas.py": "\n\n# ours too\n",
 }
 IDENTITY = {f"GIT_{who}_{what}": "tester@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
