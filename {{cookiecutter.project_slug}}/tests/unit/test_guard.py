@@ -270,7 +270,7 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
             pass
         with capture_logs() as logs:
             hold = await charge_one(world)
-        assert (hold.cost, hold.outcome) == (COST, "unguarded")
+        assert (hold.cost, hold.outcome, hold.caps, hold.remaining) == (COST, "unguarded", None, None)
         told = {"event": "Cycles is out of reach: served unguarded", "log_level": "warning"}
         assert logs[0] == {**told, "tenant": "acme", "taken_microcents": HOLD}
         (record,) = world.records
@@ -316,15 +316,18 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
                 await until(lambda: listens and hold.ends_by)
             return hold.ends_by
 
-        ours.when_drained(lambda: told.append("nothing is held"))
-        assert told == ["nothing is held"]
+        def drained(name: str) -> None:
+            told.append(f"{name}: {world.cycles.ledger().spent}")
+
+        ours.when_drained(partial(drained, "nothing is held"))
+        assert told == ["nothing is held: 0"]
         assert await ours.unbroken(asyncio.sleep(0, "holds nothing")) == "holds nothing"
         calls = [asyncio.create_task(ours.unbroken(call(listens=listens))) for listens in (True, False, False)]
         direct = asyncio.create_task(call(listens=False))
         await until(lambda: len(holds) == 4)
         calls[1].cancel()
         for name in ("one", "two"):
-            ours.when_drained(partial(told.append, name))
+            ours.when_drained(partial(drained, name))
         for _ in range(2):
             ours.stop()
         for refused in (charge_one(world), ours.unbroken(call(listens=True))):
@@ -337,7 +340,7 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
         assert str(ended[2]) == "shutting_down"
         await ours.drain()
         assert not ours._bodies  # noqa: SLF001
-        assert (sorted(told[1:]), world.cycles.ledger().spent) == (["one", "two"], 4 * COST)
+        assert (sorted(told[1:]), world.cycles.ledger().spent) == ([f"one: {4 * COST}", f"two: {4 * COST}"], 4 * COST)
 
     tell(story)
 
