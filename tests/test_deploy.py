@@ -287,7 +287,7 @@ def running_postgres(programs: Path) -> Iterator[str]:
         if user:
             shutil.chown(folder, user)
         data = ["-D", f"{folder}/data"]
-        initdb = [programs / "initdb", *data, "-U", "app", "--auth=trust", "--no-sync"]
+        initdb = [str(programs / "initdb"), *data, "-U", "app", "--auth=trust", "--no-sync"]
         subprocess.run(initdb, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
         options = ["-p", str(port), "-k", folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         command = [str(programs / "postgres"), *data, *options]
