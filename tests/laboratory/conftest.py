@@ -27,14 +27,17 @@ IN_SHORT = {
     "test_tenants_are_searched_and_sorted": "django",
 }
 """What these try is the same code on both frameworks: `make test` takes one for each, `make test-long` both."""
+SERVED_IN_SHORT = {"fastapi": "uvicorn", "django": "granian"}
+"""Where a test asks for a server `make test` takes each framework and each server once, `make test-long` all."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "project" in item.fixturenames:
-            only = IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
-            if only not in (None, item.callspec.params["project"]):
+            asked, only = item.callspec.params, IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
+            server = asked.get("served") or asked.get("server")
+            if only not in (None, asked["project"]) or server not in (None, SERVED_IN_SHORT[asked["project"]]):
                 item.add_marker(pytest.mark.long)
 
 
