@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in
-from ..places import SETTINGS
+from ..places import SETTINGS, subject_of
 from ..running import HTTP, TLS, App, Emulator, installed_app, run_emulator, wait_until
 from .test_chat import server_sent
 from .test_refusals import assert_problem, spend_elsewhere
@@ -191,8 +191,9 @@ def test_a_start_tells_of_calls_that_a_kill_has_cut_and_of_records_it_cannot_rea
 
 
 def journal_of(app: App, tenant: str) -> str:
-    """The folder of the tenant's journal."""
-    return f"{tenant}-{hashlib.sha256(app.environment['CYCLES_BASE_URL'].encode()).hexdigest()[:12]}"
+    """The folder of the journal of who pays for the tenant at Cycles."""
+    server = hashlib.sha256(app.environment["CYCLES_BASE_URL"].encode()).hexdigest()
+    return f"{subject_of(tenant)['tenant']}-{server[:12]}"
 
 
 def test_while_a_stopping_server_ends_its_streams_it_refuses_what_else_comes_on_open_connections(
