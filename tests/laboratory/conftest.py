@@ -36,8 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "project" in item.fixturenames:
             asked, only = item.callspec.params, IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
-            server = asked.get("served") or asked.get("server")
-            if only not in (None, asked["project"]) or server not in (None, SERVED_IN_SHORT[asked["project"]]):
+            framework, server = str(asked["project"]), asked.get("served") or asked.get("server")
+            if only not in (None, framework) or server not in (None, SERVED_IN_SHORT[framework]):
                 item.add_marker(pytest.mark.long)
 
 
