@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and "project" in item.fixturenames:
             asked, only = item.callspec.params, IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
             framework, server = str(asked["project"]), asked.get("served") or asked.get("server")
-            if only not in (None, framework) or server not in (None, SERVED_IN_SHORT[framework]):
+            if only not in (None, framework) or server not in (None, SERVED_IN_SHORT.get(framework)):
                 item.add_marker(pytest.mark.long)
 
 
