@@ -157,10 +157,9 @@ class Report:
         self.text = ""
         plot(samples, folder / "speed.svg")
 
-    def write(self, framework: str = "", limit: Limit | None = None) -> None:
-        if limit:
-            self._rows.append(f"| {framework}: {limit.what} | {limit.figure} | {limit.goal} |")
-        self.text = "\n".join(self._rows)
+    def write(self, limits: list[tuple[str, Limit]]) -> None:
+        measured = [f"| {framework}: {each.what} | {each.figure} | {each.goal} |" for framework, each in limits]
+        self.text = "\n".join([*self._rows, *measured])
         before, mark, rest = self._page.read_text(encoding="utf-8").partition(MARK)
         assert mark, f"no {MARK} in {self._page}"
         self._page.write_text(f"{before}{MARK}\n{self.text}\n{MARK}{rest.partition(MARK)[2]}", encoding="utf-8")
@@ -193,12 +192,12 @@ def main() -> None:
                     samples.setdefault((row, connections), []).append(sample)
                     print(f"{turn + 1}: {row.framework} {row.name} c={connections}: {sample.rps:.0f}", file=sys.stderr)
         report = Report(options.output, origin(options, where), samples_in_order(samples, rows, options.connections))
-        report.write()  # the rows stand, whatever happens to the rest
-        limits = []
+        limits: list[tuple[str, Limit]] = []
+        report.write(limits)  # the rows stand, whatever happens to the rest
         for framework, project in projects.items():
             for limit in limits_of(framework, project, servers, options.seconds):
-                report.write(framework, limit)
                 limits.append((framework, limit))
+                report.write(limits)
     plot_growth(limits, options.output / "growth.svg")
     print(report.text)
 

@@ -24,8 +24,8 @@ atexit.register(_close_pool)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_pool)
 
-# at a request's start there is nothing to close: its threads are new, and connections go at its end. Both being
-# synchronous, they would cost it a thread and a hop
+# at a request's start there is nothing to close: connections go at its end. Both being synchronous, they would cost
+# it a hop to a thread
 request_started.disconnect(reset_queries)
 request_started.disconnect(close_old_connections)
 
@@ -61,9 +61,16 @@ def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     @wraps(work)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(in_thread, *args, **kwargs)
+        return await asyncio.to_thread(giving_back(work), *args, **kwargs)
 
-    def in_thread(*args: P.args, **kwargs: P.kwargs) -> T:
+    return run
+
+
+def giving_back(work: Callable[P, T]) -> Callable[P, T]:
+    """For a thread of our own: `work`, which gives the thread's connection back at its end."""
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return work(*args, **kwargs)
         finally:

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable
 
 from asgiref.sync import ThreadSensitiveContext, iscoroutinefunction, sync_to_async
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.decorators import async_only_middleware
 
+from .database import giving_back
 from .handlers import ProblemResponse
 from .problems import Problem
 
@@ -50,14 +50,8 @@ def _api_match(request: HttpRequest) -> ResolverMatch | None:
 def _in_a_thread(view: Callable[..., HttpResponseBase]) -> Callable[..., Awaitable[HttpResponseBase]]:
     """A synchronous view, run in a thread of the request's own: it may take as long as a model does."""
 
-    def run(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
-        try:
-            return view(request, **kwargs)
-        finally:
-            close_old_connections()
-
     async def answer(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
         async with ThreadSensitiveContext():
-            return await sync_to_async(run)(request, **kwargs)
+            return await sync_to_async(giving_back(view))(request, **kwargs)
 
     return answer

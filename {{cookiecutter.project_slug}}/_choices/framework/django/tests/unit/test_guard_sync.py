@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ..commands import run_module
-from ..running import STARTED_WITH, App, Emulator, scope_of, wait_until
+from ..running import HTTP, STARTED_WITH, App, Emulator, scope_of, wait_until
 
 HELLO = {"text": "Hello"}
 
@@ -108,7 +108,7 @@ def test_synchronous_calls_do_not_wait_for_each_other(app: App, emulator: Emulat
     emulator.fault("delay", "reserve", times=2, delay_ms=700)
     url, sent = f"{app.url}/api/sync/summarize", {"json": HELLO, "headers": tenant["headers"], "timeout": 30}
     with ThreadPoolExecutor() as callers:
-        answers = [callers.submit(httpx.post, url, **sent) for _ in range(2)]
+        answers = [callers.submit(HTTP.post, url, **sent) for _ in range(2)]
         wait_until(lambda: emulator.live_holds(tenant["id"]) == 2, 10, "both are held")
     assert [answer.result().status_code for answer in answers] == [200, 200]
     assert settled(emulator, tenant["id"]) > 0
