@@ -3,11 +3,16 @@
 `tests/unit/test_sdk.py` fails when a newer SDK no longer needs one of them.
 """
 
+import errno
 import hashlib
+import itertools
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from runcycles import AsyncStreamReservation, journal, retry
+from runcycles.journal import CommitJournal, PendingCommitRecord
 
 
 def journal_folder(base_url: str, tenant: str) -> str:
@@ -29,6 +34,48 @@ def _fingerprint(base_url: str, api_key: str, tenant: str | None = None) -> str:
 # hardens API keys; our folders are named by tenant, which is no secret. A readable name also tells replay whose it is.
 sdk_fingerprint = journal.auth_fingerprint
 journal.auth_fingerprint = _fingerprint
+
+
+# For each record the SDK makes both folders and sets their permissions anew, by pathlib: a fifth to a quarter of what a
+# call costs us. The same file is written here by the five system calls that it takes; all else is left to the SDK.
+sdk_record, sdk_discard = CommitJournal.record, CommitJournal.discard
+_numbers = itertools.count()
+
+
+def _file_of(directory: Path, reservation_id: str) -> str:
+    return f"{directory}/v2-{hashlib.sha256(reservation_id.encode()).hexdigest()}.json"
+
+
+def _write(path: str, content: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if os.write(file, content) < len(content):
+            raise OSError(errno.ENOSPC, "cut short", path)
+    finally:
+        os.close(file)
+
+
+def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:
+    """As the SDK's: written beside and renamed, so that nobody reads half of it. Raises nothing."""
+    path = _file_of(self.directory, entry.reservation_id)
+    beside = f"{path}.{os.getpid()}.{next(_numbers)}.tmp"
+    try:
+        _write(beside, entry.to_json().encode())
+        os.replace(beside, path)  # noqa: PTH105
+    except OSError:  # no folder yet, or no way to write: the SDK makes it, or says so
+        with suppress(OSError):
+            os.unlink(beside)  # noqa: PTH108
+        sdk_record(self, entry)
+
+
+def _discard(self: CommitJournal, reservation_id: str) -> None:
+    try:
+        os.unlink(_file_of(self.directory, reservation_id))  # noqa: PTH108
+    except OSError:
+        sdk_discard(self, reservation_id)
+
+
+CommitJournal.record, CommitJournal.discard = _record, _discard  # type: ignore[method-assign]
 
 
 def allow_replay(folder: Path) -> None:

@@ -28,7 +28,7 @@ def test_a_version_serves_on_its_own_tables_and_on_those_of_a_later_one(
     path = tmp_path / "app.sqlite3"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE alembic_version (version_num)")
-        database.execute("INSERT INTO alembic_version SELECT ?1 WHERE ?1 IS NOT NULL", [revision])
+        database.execute("INSERT INTO alembic_version SELECT :it WHERE :it IS NOT NULL", {"it": revision})
 
     async def is_migrated() -> bool:
         async with Database(f"sqlite:///{path}") as opened:
