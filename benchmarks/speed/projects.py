@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.conftest import UV, copy_template, user_environment
+from tests.conftest import CHOICES, UV, copy_template, python_for, user_environment
 
 # runs in the project's own environment: it has the emulator and the settings of the project's tests
 SET_UP = """
@@ -86,7 +86,8 @@ def make(framework: str, scratch: Path) -> Project:
     )
     folder = scratch / framework / "acme-chat"
     python = folder / ".venv/bin/python"
-    subprocess.run([UV, "sync", "--quiet"], cwd=folder, env=user_environment(), check=True)
+    its_python = {"UV_PYTHON": python_for(CHOICES["python_version"][0])}
+    subprocess.run([UV, "sync", "--quiet"], cwd=folder, env=user_environment() | its_python, check=True)
     subprocess.run([UV, "pip", "install", "--quiet", "--python", str(python), "gunicorn"], check=True)
     data = scratch / f"data-{framework}"
     data.mkdir()
