@@ -3,7 +3,6 @@
 `tests/unit/test_sdk.py` fails when a newer SDK no longer needs one of them.
 """
 
-import errno
 import hashlib
 import itertools
 import os
@@ -37,7 +36,7 @@ journal.auth_fingerprint = _fingerprint
 
 
 # For each record the SDK makes both folders and sets their permissions anew, by pathlib: a fifth to a quarter of what a
-# call costs us. The same file is written here by the five system calls that it takes; all else is left to the SDK.
+# call costs us. The same file is written here by the few system calls that it takes; all else is left to the SDK.
 sdk_record, sdk_discard = CommitJournal.record, CommitJournal.discard
 _numbers = itertools.count()
 
@@ -46,21 +45,13 @@ def _file_of(directory: Path, reservation_id: str) -> str:
     return f"{directory}/v2-{hashlib.sha256(reservation_id.encode()).hexdigest()}.json"
 
 
-def _write(path: str, content: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        if os.write(file, content) < len(content):
-            raise OSError(errno.ENOSPC, "cut short", path)
-    finally:
-        os.close(file)
-
-
 def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:
     """As the SDK's: written beside and renamed, so that nobody reads half of it. Raises nothing."""
     path = _file_of(self.directory, entry.reservation_id)
     beside = f"{path}.{os.getpid()}.{next(_numbers)}.tmp"
     try:
-        _write(beside, entry.to_json().encode())
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(entry.to_json().encode())
         os.replace(beside, path)  # noqa: PTH105
     except OSError:  # no folder yet, or no way to write: the SDK makes it, or says so
         with suppress(OSError):
