@@ -10,6 +10,7 @@ docs/speed.svg and docs/growth.svg. Needs Linux and wrk.
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -139,6 +140,10 @@ def plot_growth(limits: list[tuple[str, Limit]], target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
+def version_of(project: Project) -> str:
+    return subprocess.run([project.python, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def origin(options: argparse.Namespace, where: str) -> str:
     command = f"uv run python -m benchmarks.speed --rounds {options.rounds} --seconds {options.seconds}"
     return f"Medians of {options.rounds} rounds of {options.seconds} s, from `{command}`\non {where}."
@@ -175,11 +180,12 @@ def main() -> None:
     options = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is needed to make the load: see your distribution's packages")
-    where = machine()
+    where = machine()  # before there is any load of ours
     samples: Samples = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         scratch = Path(folder)
         projects = {framework: make(framework, scratch) for framework in options.frameworks}
+        where += f"; {', '.join({version_of(project) for project in projects.values()})}"
         servers = Servers(stack, scratch)
         rows = [row for framework, project in projects.items() for row in rows_of(framework, project, servers)]
         for row in rows:

@@ -28,10 +28,10 @@ class Limit(NamedTuple):
 
 def limits_of(framework: str, project: Project, servers: Servers, seconds: float) -> Iterator[Limit]:
     """Measure a project whose one worker runs already: its server is called `<framework> this`."""
+    yield from idle(framework, servers)
     yield many_tenants(framework, project, servers, seconds)
     yield much_past(framework, project, servers, seconds)
     yield workers(framework, project, servers, seconds)
-    yield from idle(framework, servers)
     yield start(framework, project, servers)
     yield from stream(project, servers)
 

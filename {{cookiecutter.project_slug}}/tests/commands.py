@@ -70,13 +70,16 @@ def run_again(
     if not FORK:
         return run_module(module, arguments, folder, environment, stdin)
     key = (module, folder, frozenset(environment.items()))
-    shell = SHELLS.pop(key, None) or _Shell(module, folder, environment)
-    SHELLS[key] = shell
-    if len(SHELLS) > MOST_SHELLS:
-        SHELLS.popitem(last=False)[1].close()
+    shell = SHELLS.pop(key, None) or _Shell(module, folder, environment)  # nobody else's while it works
     with TemporaryDirectory() as name:
         streams = _streams(Path(name), stdin)
-        return _completed(arguments, shell.run(arguments, streams), streams)
+        done = _completed(arguments, shell.run(arguments, streams), streams)
+    SHELLS.setdefault(key, shell)
+    if SHELLS[key] is not shell:
+        shell.close()
+    elif len(SHELLS) > MOST_SHELLS:
+        SHELLS.popitem(last=False)[1].close()
+    return done
 
 
 class _Shell:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from ..listening import Quiet, listening
 from ..places import subject_of
 from ..running import HTTP, App, Emulator, installed_app, run_emulator, scope_of
 from .test_refusals import admin
@@ -107,7 +107,7 @@ def test_a_tenant_whose_only_ledger_is_in_another_unit_is_found(
 
 
 def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) -> None:
-    class AnHourAgo(BaseHTTPRequestHandler):
+    class AnHourAgo(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -115,14 +115,9 @@ def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string((timestamp or time.time()) - 3600)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
     app, _ = clinic
-    with ThreadingHTTPServer(("127.0.0.1", 0), AnHourAgo) as engine:
-        threading.Thread(target=engine.serve_forever, daemon=True).start()
-        ((level, check, message),) = found(app, CYCLES_BASE_URL=f"http://127.0.0.1:{engine.server_port}")
-        engine.shutdown()
+    with listening(AnHourAgo) as engine:
+        ((level, check, message),) = found(app, CYCLES_BASE_URL=engine)
     assert (level, check) == ("warning", "clock")
     assert any(f"are {seconds} s apart" in message for seconds in range(3595, 3660))
 

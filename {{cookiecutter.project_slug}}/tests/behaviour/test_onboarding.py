@@ -6,13 +6,14 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 
+from ..listening import Quiet, listening
 from ..live import TAG
 from ..places import ONBOARDING, subject_of
 from ..running import (
@@ -57,7 +58,7 @@ def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> I
     """The app with a way to Cycles' admin server on which `meddle` sends each request; None cuts the connection."""
     url = app.environment["CYCLES_ADMIN_URL"]
 
-    class Relay(BaseHTTPRequestHandler):
+    class Relay(Quiet, BaseHTTPRequestHandler):
         def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             passed = {name: self.headers[name] for name in ("Content-Type", "X-Admin-API-Key") if name in self.headers}
@@ -72,13 +73,8 @@ def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> I
 
         do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield App(app.folder, {**app.environment, "CYCLES_ADMIN_URL": f"http://127.0.0.1:{server.server_port}"})
-        server.shutdown()
+    with listening(Relay) as way:
+        yield App(app.folder, {**app.environment, "CYCLES_ADMIN_URL": way})
 
 
 def kill(app: App, requests: int, *arguments: str) -> None:

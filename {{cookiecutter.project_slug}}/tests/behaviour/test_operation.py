@@ -4,10 +4,9 @@ import hashlib
 import json
 import secrets
 import signal
-import threading
 from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from ..browsing import browser, sign_in
+from ..listening import Quiet, listening
 from ..places import SETTINGS, subject_of
 from ..running import HTTP, TLS, App, Emulator, installed_app, run_emulator, wait_until
 from .test_chat import server_sent
@@ -64,7 +64,7 @@ def test_each_call_is_a_line_of_json_that_names_it_and_its_trace_is_passed_on_to
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     seen: list[str | None] = []
 
-    class Cycles(BaseHTTPRequestHandler):
+    class Cycles(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             seen.append(self.headers["traceparent"])
             decides = self.path == "/v1/decide"
@@ -74,17 +74,12 @@ def test_each_call_is_a_line_of_json_that_names_it_and_its_trace_is_passed_on_to
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Cycles) as cycles:
-        threading.Thread(target=cycles.serve_forever).start()
-        settings = {"APP_ENV": "production", "CYCLES_BASE_URL": f"http://127.0.0.1:{cycles.server_port}"}
+    with listening(Cycles) as cycles:
+        settings = {"APP_ENV": "production", "CYCLES_BASE_URL": cycles}
         with replace(installed, log=tmp_path / "log").serving(**settings) as serving:
             answer = HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": trace})
             assert_problem(answer, 503, "budget_unavailable")
             HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers={**acme, "traceparent": "../nonsense"})
-        cycles.shutdown()
     lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
     assert trace in seen
     assert set(seen) == {trace, None}

@@ -1,10 +1,9 @@
 """What only tokens have; what every identity must do is in test_refusals.py and test_isolation.py."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ from jwt.algorithms import RSAAlgorithm
 
 import dev_identity
 
+from ..listening import Quiet, listening
 from ..live import TAG
 from ..running import ACME, GLOBEX, HTTP, TLS, App, free_port
 from .test_onboarding import status
@@ -24,19 +24,14 @@ from .test_refusals import CHAT, HELLO, assert_problem
 def issuer(keys: list[dict[str, Any]], port: int = 0) -> Iterator[str]:
     """An issuer that publishes `keys`: the address of its JWK Set."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(httpx.Request("POST", "http://x", json={"keys": keys}).content)
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-        server.shutdown()
+    with listening(Answer, port) as server:
+        yield f"{server}/jwks.json"
 
 
 class Signer:

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import jwt
@@ -14,6 +13,8 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.tenants.jwks import LIFE_S, REFRESH_EVERY_S, RETRY_EVERY_S, Jwks, usable_keys
+
+from ..listening import Quiet, listening
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -36,21 +37,16 @@ class Issuer:
 def issuer() -> Iterator[Issuer]:
     issuer = Issuer()
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked += 1
             self.send_response(issuer.status)
             self.end_headers()
             self.wfile.write(json.dumps({"keys": issuer.keys}).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
-        issuer.url = f"http://127.0.0.1:{server.server_port}/"
+    with listening(Answer) as server:
+        issuer.url = f"{server}/"
         yield issuer
-        server.shutdown()
 
 
 class Clock:
