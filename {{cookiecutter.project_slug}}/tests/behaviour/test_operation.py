@@ -197,7 +197,7 @@ def test_while_a_stopping_server_ends_its_streams_it_refuses_what_else_comes_on_
     tenant = installed.add_tenant("1.00")
     asked: dict[str, Any] = {"json": {"prompt": "Hello", "stream": True}, "headers": tenant["headers"], "timeout": 30}
     with (
-        installed.serving(DEMO_DELAY_MS="100") as serving,
+        installed.serving(DEMO_DELAY_MS="50") as serving,  # 2.6 s, less than the grace
         httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api,
     ):
         with HTTP.stream("POST", f"{serving.url}/api/chat", **asked) as answer:
