@@ -4,11 +4,10 @@ test_generated.py puts this into projects that have their extra `otel`, as one m
 """
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ..listening import Quiet, listening
 from ..running import App, Emulator, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -34,7 +34,7 @@ def noting(on_to: str = "") -> Iterator[tuple[str, list[Request]]]:
     """A server that notes what comes, and sends it `on_to` another: its address and its notes."""
     noted: list[Request] = []
 
-    class Server(BaseHTTPRequestHandler):
+    class Server(Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def pass_on(self) -> None:
@@ -50,14 +50,8 @@ def noting(on_to: str = "") -> Iterator[tuple[str, list[Request]]]:
 
         do_GET = do_POST = pass_on  # noqa: N815
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}", noted
-        server.shutdown()
+    with listening(Server) as address:
+        yield address, noted
 
 
 def spans_of(exported: list[Request]) -> list[Span]:

@@ -66,7 +66,7 @@ def run_module(
 def run_again(
     module: str, arguments: list[str], folder: Path, environment: dict[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """As `run_module`, forked from a process that has run it once with this environment: half as long."""
+    """As `run_module`, forked from a process that has run it once with this environment: all is imported."""
     if not FORK:
         return run_module(module, arguments, folder, environment, stdin)
     key = (module, folder, frozenset(environment.items()))
@@ -125,12 +125,11 @@ def _run(
 
 def _run_commands(commands: Connection, module: str, folder: Path, environment: dict[str, str]) -> None:
     _enter(folder, environment)
-    run = _in_this_process
     with suppress(EOFError):
+        commands.send(_in_this_process(module, *commands.recv()))
+        gc.freeze()
         while True:
-            commands.send(run(module, *commands.recv()))
-            run = _in_a_fork
-            gc.freeze()
+            commands.send(_in_a_fork(module, *commands.recv()))
 
 
 def _in_a_fork(module: str, arguments: list[str], streams: dict[int, Path]) -> int:

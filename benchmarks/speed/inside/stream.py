@@ -39,7 +39,6 @@ async def services() -> AsyncIterator[Any]:
         async with app.router.lifespan_context(app) as state:
             yield state["services"]
     else:
-        importlib.import_module("acme_chat.asgi")
         settings = importlib.import_module("django.conf").settings
         async with importlib.import_module("acme_chat.lifespan").process(settings.ENV) as state:
             yield state["services"]

@@ -42,7 +42,7 @@ _numbers = itertools.count()
 
 
 def _file_of(directory: Path, reservation_id: str) -> str:
-    return f"{directory}/v2-{hashlib.sha256(reservation_id.encode()).hexdigest()}.json"
+    return f"{directory}/{journal._safe_filename(reservation_id)}"  # noqa: SLF001
 
 
 def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:

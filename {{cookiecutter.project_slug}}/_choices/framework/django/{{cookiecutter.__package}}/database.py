@@ -58,10 +58,11 @@ def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     Not in the request's own thread, which is Django's way: background tasks ask too, and outlive requests.
     """
+    in_thread = giving_back(work)
 
     @wraps(work)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.to_thread(giving_back(work), *args, **kwargs)
+        return await asyncio.to_thread(in_thread, *args, **kwargs)
 
     return run
 

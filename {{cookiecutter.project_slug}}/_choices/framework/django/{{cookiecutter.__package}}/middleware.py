@@ -49,9 +49,10 @@ def _api_match(request: HttpRequest) -> ResolverMatch | None:
 
 def _in_a_thread(view: Callable[..., HttpResponseBase]) -> Callable[..., Awaitable[HttpResponseBase]]:
     """A synchronous view, run in a thread of the request's own: it may take as long as a model does."""
+    in_thread = sync_to_async(giving_back(view))
 
     async def answer(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
         async with ThreadSensitiveContext():
-            return await sync_to_async(giving_back(view))(request, **kwargs)
+            return await in_thread(request, **kwargs)
 
     return answer

@@ -4,8 +4,10 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .listening import Quiet, listening
 
 HANGS_S = 30
 MODEL = "gpt-5.4-mini"
@@ -68,23 +70,15 @@ class Vendor:
 def run_vendor() -> Iterator[Vendor]:
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             vendor.requests += 1
             with suppress(ConnectionError):  # the app has hung up
                 vendor.answer(Reply(self, over))
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    vendor = Vendor(f"http://127.0.0.1:{server.server_port}/v1")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield vendor
-    finally:
-        over.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Handler) as url:
+        vendor = Vendor(f"{url}/v1")
+        try:
+            yield vendor
+        finally:
+            over.set()
