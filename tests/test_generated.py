@@ -2,9 +2,9 @@
 
 Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
 is installed and looked at; those run in one worker, beside the others. Here each framework's defaults run all that
-`make check` has. Ways to tell tenants apart run their types and the tests of whose money it is: as many as it takes for
-every pair of such answers. `make test-matrix` runs all of `make check` for projects in which every pair of any answers
-occurs, and the ways that are in none of them: four at once, for much of a suite's time is waiting.
+`make check` has, and each way to tell tenants apart its types and the tests of whose money it is. `make test-matrix`
+runs all of `make check` for projects in which every pair of any answers occurs: four at once, for much of a suite's
+time is waiting.
 """
 
 import re
@@ -40,18 +40,6 @@ def of_each_tenants_answers() -> list[Answers]:
     return pairwise(CHOICES, given)[: len(given)]
 
 
-def way(answers: Answers) -> Answers:
-    """What these answers say of how tenants are told apart."""
-    return {question: answers[question] for question in TENANTS}
-
-
-WHOLE = pairwise(CHOICES)
-WAYS = of_each_tenants_answers()
-IN_PAIRS = pairwise({question: CHOICES[question] for question in TENANTS})
-FEW_WAYS = [answers for answers in WAYS if way(answers) in IN_PAIRS]
-OTHER_WAYS = [answers for answers in WAYS if way(answers) not in [*IN_PAIRS, *map(way, WHOLE)]]
-
-
 def shown(
     projects: list[Answers], *marks: pytest.MarkDecorator, sharing: tuple[str, ...] = ("framework",)
 ) -> list[object]:
@@ -63,7 +51,8 @@ def shown(
     ]
 
 
-IN_MATRIX = shown(WHOLE, pytest.mark.matrix, sharing=("framework", "python_version"))
+WAYS = of_each_tenants_answers()
+IN_MATRIX = shown(pairwise(CHOICES), pytest.mark.matrix, sharing=("framework", "python_version"))
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +95,7 @@ def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, answers:
     set_up(**answers).run("make", "check", f"UV={UV}")
 
 
-@pytest.mark.parametrize("answers", shown(FEW_WAYS) + shown(OTHER_WAYS, pytest.mark.matrix))
+@pytest.mark.parametrize("answers", shown(WAYS))
 def test_a_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake, answers: Answers) -> None:
     # Django resolves to its long-term release on 3.11; on the newest Python the test above has its newest
     project = set_up(**answers, python="3.11" if answers["framework"] == "django" else "3.12")
