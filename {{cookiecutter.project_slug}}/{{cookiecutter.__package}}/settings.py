@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
@@ -173,3 +173,9 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
         return faults
+
+
+# Whether a field's type is a model is asked of every model there is, and remembered: a tenth of a second, were it not
+# asked before the provider's SDK brings its thousand.
+for _field in Settings.model_fields.values():
+    EnvSettingsSource(Settings).field_is_complex(_field)

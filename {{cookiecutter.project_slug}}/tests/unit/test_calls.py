@@ -2,6 +2,8 @@ import asyncio
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
+from structlog.testing import capture_logs
+
 from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
 from {{ cookiecutter.__package }}.stopping import uncut
 
@@ -73,8 +75,11 @@ def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: O
         async with opened() as (_, store):
             calls = CallLog(store)
             for number in range(5):
-                calls.add(dataclasses.replace(CALL, id=str(number), cost=2**63 if number == 2 else 1))
-            await calls.flush()
+                cost = 2**63 if number == 2 else 1
+                calls.add(dataclasses.replace(CALL, id=str(number), request_id=f"r-{number}", cost=cost))
+            with capture_logs() as logs:
+                await calls.flush()
             assert [call.id for call in await store.latest(None, 10)] == ["4", "3", "1", "0"]
+            assert [entry["request_id"] for entry in logs] == ["r-2"]
 
     asyncio.run(story())

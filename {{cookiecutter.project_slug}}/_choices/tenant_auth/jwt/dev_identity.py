@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 
 Environment = Mapping[str, str | None]
 
@@ -48,8 +50,15 @@ def claims(tenant: str, environment: Environment) -> dict[str, Any]:
     }
 
 
-def private_key(environment: Environment) -> str:
-    return (environment["DEV_JWT_PRIVATE_KEY"] or "").replace("\\n", "\n")
+def private_key(environment: Environment) -> RSAPrivateKey:
+    """What signs."""
+    return _read((environment["DEV_JWT_PRIVATE_KEY"] or "").replace("\\n", "\n"))
+
+
+@cache
+def _read(pem: str) -> RSAPrivateKey:
+    """Once: a key is checked when it is read, which takes ten times as long as to sign."""
+    return cast("RSAPrivateKey", RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem))
 
 
 def _one_line(pem: bytes) -> str:

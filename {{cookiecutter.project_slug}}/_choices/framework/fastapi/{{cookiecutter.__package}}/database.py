@@ -1,7 +1,8 @@
 """The database: SQLite in a file, or PostgreSQL, by DATABASE_URL."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -117,6 +118,16 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+async def execute_many(session: AsyncSession, query: Insert, records: Sequence[Any]) -> None:
+    """Insert these dataclasses, whose members are the columns.
+
+    Past the ORM, and without `asdict`, which copies each value: a third of the time for a row.
+    """
+    names = [field.name for field in fields(records[0])]
+    rows = [{name: getattr(record, name) for name in names} for record in records]
+    await (await session.connection()).execute(query, rows)
 
 
 def driver_url(url: str) -> URL:

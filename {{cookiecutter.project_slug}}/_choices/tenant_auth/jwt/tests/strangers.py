@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 import dev_identity
 
@@ -16,7 +17,7 @@ def strangers(app: App, tenant: str) -> dict[str, list[tuple[str, str]]]:
     another = dev_identity.private_key(dev_identity.environment())
     past, future = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-1, 1))
 
-    def signed(key: str, **changed: object) -> str:
+    def signed(key: RSAPrivateKey, **changed: object) -> str:
         return jwt.encode({**good, **changed}, key, "RS256")
 
     tokens = {

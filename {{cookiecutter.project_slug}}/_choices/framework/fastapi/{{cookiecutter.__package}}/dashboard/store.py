@@ -6,7 +6,7 @@ from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select, update
 
-from ..database import Database
+from ..database import Database, execute_many
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
@@ -55,16 +55,15 @@ class DashboardStore:
 
     async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]:
         """By tenant ID, of those of which something was heard."""
-        query = select(StandingRow).where(StandingRow.tenant.in_(tenants))
+        query = select(StandingRow.__table__).where(StandingRow.tenant.in_(tenants))
         async with self._database.session() as session:
-            return {row.tenant: Standing(**row.values()) for row in await session.scalars(query)}
+            return {row["tenant"]: Standing(**row) for row in (await session.execute(query)).mappings()}
 
     async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
         """Put these in the place of what is there."""
         async with self._database.begin() as session:
-            for table, records in ((StandingRow, standings), (HourlyBalanceRow, hours)):
-                query = self._database.upsert(table, keep=("alerted", "claimed_at"))
-                await session.execute(query, [asdict(record) for record in records])
+            await execute_many(session, self._database.upsert(StandingRow, keep=("alerted", "claimed_at")), standings)
+            await execute_many(session, self._database.upsert(HourlyBalanceRow), hours)
 
     async def move_alert(self, tenant: str, was: int, to: int) -> bool:
         """Change what a tenant's standing has as `alerted`; False when that is not `was` any more."""

@@ -40,14 +40,14 @@ class Signer:
     def __init__(self, kid: str, app: App) -> None:
         self.kid = kid
         self.app = app
-        self.key = RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(dev_identity.private_key(dev_identity.environment()))
+        self.key = dev_identity.private_key(dev_identity.environment())
 
     def public(self) -> dict[str, Any]:
-        return {**RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True), "kid": self.kid}  # type: ignore[union-attr]
+        return {**RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True), "kid": self.kid}
 
     def headers(self, tenant: str) -> dict[str, str]:
         claims = dev_identity.claims(tenant, self.app.environment)
-        token = jwt.encode(claims, self.key, "RS256", {"kid": self.kid})  # type: ignore[arg-type]
+        token = jwt.encode(claims, self.key, "RS256", {"kid": self.kid})
         return {"Authorization": f"Bearer {token}"}
 
 

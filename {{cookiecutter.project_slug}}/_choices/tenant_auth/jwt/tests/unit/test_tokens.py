@@ -155,7 +155,7 @@ def test_a_good_configuration_may_serve() -> None:
         ("JWT_ALGORITHMS", {"jwt_algorithms": "rs256"}),
         ("JWT_PUBLIC_KEY", {"jwt_public_key": ""}),
         ("JWT_PUBLIC_KEY", {"jwt_public_key": "nonsense"}),
-        ("JWT_PUBLIC_KEY", {"jwt_public_key": KEY}),
+        ("JWT_PUBLIC_KEY", {"jwt_public_key": ENVIRONMENT["DEV_JWT_PRIVATE_KEY"]}),
         ("JWT_PUBLIC_KEY", {"jwt_algorithms": "RS256,ES256"}),
         ("JWT_PUBLIC_KEY", {"jwt_jwks_url": "https://issuer.example/jwks"}),
         ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "http://issuer.example/jwks"}),
