@@ -16,11 +16,11 @@ from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
 from .console import onboarding
-from .dashboard.memo import Memo
 from .dashboard.sampler import Sampler
 from .dashboard.store import DashboardStore
 from .dashboard.watch import Watch
 from .llm.providers import make_provider
+from .memo import Memo
 from .readiness import Readiness
 from .settings import Settings
 from .stopping import uncut, when_told_to_stop

@@ -181,7 +181,7 @@ def test_the_breaker_opens_by_what_is_everybodys_failure_only(tell: Tell, kind: 
     tell(story)
 
 
-def test_a_tenants_key_is_read_once_a_minute(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tenants_key_is_read_once_in_a_while(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         services = world.services
         monkeypatch.setattr(clients, "KEY_LIFE_S", 0)

@@ -9,13 +9,15 @@ from {{ cookiecutter.__package }}.tenants import lookups
 from {{ cookiecutter.__package }}.tenants.lookups import Found, Lookups, admit
 from {{ cookiecutter.__package }}.tenants.records import Status, Tenant
 
+from .embedded import until
+
 
 def found(status: Status = "active") -> Found:
     now = datetime.now(UTC)
     return Found(Tenant(id="acme", name="Acme", status=status, budget=1, cycles_key_name="x", created_at=now))
 
 
-def tell(story: Callable[[Lookups, list[str]], Awaitable[None]]) -> None:
+def tell(story: Callable[[Lookups, list[str]], Awaitable[None]], version: Callable[[], str] = str) -> None:
     """Run `story` with look-ups that find `acme` alone, and the list of the names that were asked for."""
 
     async def run() -> None:
@@ -26,7 +28,10 @@ def tell(story: Callable[[Lookups, list[str]], Awaitable[None]]) -> None:
             await asyncio.sleep(0)
             return found() if name == "acme" else None
 
-        await story(Lookups(ask), asked)
+        async def registry_version() -> str:
+            return version()
+
+        await story(Lookups(ask, registry_version), asked)
 
     asyncio.run(run())
 
@@ -40,6 +45,35 @@ def test_many_who_ask_at_once_and_soon_after_are_one_question() -> None:
         assert asked == ["acme", "nobody"]
 
     tell(story)
+
+
+def test_what_is_known_is_asked_again_only_when_the_registry_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "LOOKUP_LIFE_S", 0.0)
+    versions = ["first"]
+
+    async def story(known: Lookups, asked: list[str]) -> None:
+        for version, times in (("first", 1), ("first", 1), ("second", 2), ("second", 2)):
+            versions[:] = [version]
+            assert await known.find("acme")
+            assert len(asked) == times
+
+    tell(story, lambda: versions[0])
+
+
+def test_an_answer_that_may_be_older_than_a_change_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookups, "LOOKUP_LIFE_S", 0.0)
+    versions = ["first"]
+
+    async def story(known: Lookups, asked: list[str]) -> None:
+        early = asyncio.create_task(known.find("acme"))
+        await until(lambda: asked)
+        versions[:] = ["second"]
+        assert await known.find("acme")
+        assert await early
+        assert await known.find("acme")
+        assert asked == ["acme"] * 2
+
+    tell(story, lambda: versions[0])
 
 
 def test_guessed_names_do_not_push_out_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,26 @@ def tenant(tenant_id: str, retire_at: datetime | None = None) -> Tenant:
     )
 
 
+def test_its_version_moves_with_what_changes_who_is_served(opened: Opened) -> None:
+    async def story(registry: Registry) -> None:
+        key = ApiKey(id="1", tenant="acme", name="web", prefix="rck_1", digest="d", created_at=NOON)
+        await registry.add_tenant(tenant("acme"))
+        versions = [await registry.version()]
+        for change in (
+            registry.finish_onboarding("acme", key),
+            registry.update_tenant("acme", status="suspended"),
+            registry.revoke_api_key("1", NOON),
+        ):
+            await change
+            versions.append(await registry.version())
+        assert len({*versions}) == 4
+        await registry.update_tenant("acme", {"status": "active"}, status="closed")
+        await registry.touch_api_keys({"1": NOON})
+        assert await registry.version() == versions[-1]
+
+    tell(story, opened)
+
+
 def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         await registry.ready()

@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from ..tenants.tenancy import owner_of
 
 UNIT = "USD_MICROCENTS"
-REMEMBERED_TENANTS = 10_000
+REMEMBERED_TENANTS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,9 +29,9 @@ from .live import LiveHolds
 
 log = structlog.get_logger(__name__)
 
-HELD_CONFIGS = 10_000
+HELD_CONFIGS = 20_000
 Call = Callable[[BaseModel | dict[str, Any]], Awaitable[CyclesResponse]]
-KEY_LIFE_S = 60
+KEY_LIFE_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""

@@ -1,17 +1,23 @@
 """Which tenant is it, and is it served? What every way of authentication asks the registry, and how often."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple
 
 from cachetools import TTLCache
 
+from ..memo import Memo
 from ..problems import Problem
 from .headers import Headers, check_claim
 from .records import Tenant
 
 LOOKUP_LIFE_S = 2.0
-"""How long an answer of the registry is believed: a revoked key or suspended tenant is refused after that."""
+"""How long the registry is believed not to have changed: a revoked key or suspended tenant is refused after that."""
+
+KNOWN_LIFE_S = 300.0
+"""How long an answer is believed of a registry that has not changed; what is changed by hand is seen after that."""
+
+KNOWN_NAMES = 20_000
 
 LONGEST_NAME = 128
 
@@ -25,38 +31,47 @@ class Found(NamedTuple):
 
 
 class Lookups:
-    """What `ask` tells of a name (an ID, a digest), remembered for LOOKUP_LIFE_S: a bounded number of names."""
+    """What `ask` tells of a name (an ID, a digest), remembered as long as `version` tells the same of the registry.
 
-    def __init__(self, ask: Callable[[str], Awaitable[Found | None]]) -> None:
+    Else each of many tenants would cost a query whenever it comes back. A bounded number of names is remembered.
+    """
+
+    def __init__(
+        self, ask: Callable[[str], Awaitable[Found | None]], version: Callable[[], Coroutine[Any, Any, str]]
+    ) -> None:
         self._ask = ask
-        self._known: TTLCache[str, Found] = TTLCache(10_000, LOOKUP_LIFE_S)
+        self._version = version
+        self._versions = Memo(LOOKUP_LIFE_S)
+        self._known: TTLCache[str, tuple[str, Found]] = TTLCache(KNOWN_NAMES, KNOWN_LIFE_S)
         # apart, so that guessed names cannot push out real ones
         self._unknown: TTLCache[str, bool] = TTLCache(1_000, LOOKUP_LIFE_S)
-        self._asking: dict[str, asyncio.Task[Found | None]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
 
     async def find(self, name: str) -> Found | None:
         """What is known of `name`; None also for what can be no name, which no database is asked for."""
         if len(name) > LONGEST_NAME or not (name.isascii() and name.isprintable()):
             return None
-        found = self._known.get(name)
-        if found is None and name not in self._unknown:
-            found = await self._ask_once(name)
-        return found
+        version = await self._versions.get("", self._version)
+        known = self._known.get(name)
+        if known and known[0] == version:
+            return known[1]
+        return None if name in self._unknown else await self._ask_once(version, name)
 
-    async def _ask_once(self, name: str) -> Found | None:
+    async def _ask_once(self, version: str, name: str) -> Found | None:
         """Ask once for all who wait for the same name; shielded, for one of them may leave."""
-        asking = self._asking.get(name)
+        asking = self._asking.get((version, name))
         if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._ask_and_remember(name))
-            asking.add_done_callback(lambda _: self._asking.pop(name, None))
+            asking = self._asking[version, name] = asyncio.create_task(self._ask_and_remember(version, name))
+            asking.add_done_callback(lambda _: self._asking.pop((version, name), None))
         return await asyncio.shield(asking)
 
-    async def _ask_and_remember(self, name: str) -> Found | None:
+    async def _ask_and_remember(self, version: str, name: str) -> Found | None:
+        """`version` was read before: what has changed since is asked for again as soon as that is seen to move."""
         found = await self._ask(name)
         if found is None:
             self._unknown[name] = True
         else:
-            self._known[name] = found
+            self._known[name] = (version, found)
         return found
 
 

@@ -47,6 +47,19 @@ class ApiKeyRow(Row):
         return self.prefix
 
 
+class VersionRow(Row):
+    """One row, written anew by whatever changes who is served: see Registry.version."""
+
+    id = models.IntegerField(primary_key=True)
+    version = models.CharField(max_length=36)
+
+    class Meta:
+        db_table = "registry_version"
+
+    def __str__(self) -> str:
+        return self.version
+
+
 class AdjustmentRow(Row):
     reference = models.CharField(max_length=256, primary_key=True)
     tenant = models.ForeignKey(TenantRow, models.PROTECT, db_column="tenant")

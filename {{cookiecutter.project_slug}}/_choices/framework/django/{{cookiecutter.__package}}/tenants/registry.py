@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from ..database import Row, in_database
-from .models import AdjustmentRow, ApiKeyRow, SignInLinkRow, TenantRow
+from .models import AdjustmentRow, ApiKeyRow, SignInLinkRow, TenantRow, VersionRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (Error, OSError)
@@ -38,6 +39,12 @@ class Registry:
         return not executor.migration_plan(executor.loader.graph.leaf_nodes())
 
     @in_database
+    def version(self) -> str:
+        """Another one after each change of a tenant's record and each key that was revoked."""
+        row = VersionRow.objects.first()
+        return row.version if row else ""
+
+    @in_database
     def add_tenant(self, tenant: Tenant) -> bool:
         """False when the ID is taken."""
         return _add(TenantRow.of(tenant))
@@ -62,13 +69,14 @@ class Registry:
     @in_database
     def update_tenant(self, tenant_id: str, given: Mapping[str, Any] | None = None, **changes: Any) -> bool:
         """Set members of the tenant's record. False, and nothing is set, unless it still has the `given` ones."""
-        return TenantRow.objects.filter(id=tenant_id, **given or {}).update(**changes) == 1
+        with transaction.atomic():
+            return _update(tenant_id, given or {}, changes)
 
     @in_database
     def finish_onboarding(self, tenant_id: str, first_key: ApiKey | None) -> bool:
         """Onboarded, with its callers' first key. False, and nothing is stored, if it was before."""
         with transaction.atomic():
-            changed = TenantRow.objects.filter(id=tenant_id, onboarded=False).update(onboarded=True) == 1
+            changed = _update(tenant_id, {"onboarded": False}, {"onboarded": True})
             if changed and first_key:
                 ApiKeyRow.of(first_key).save(force_insert=True)
         return changed
@@ -84,7 +92,9 @@ class Registry:
 
     @in_database
     def revoke_api_key(self, key_id: str, now: datetime) -> None:
-        ApiKeyRow.objects.filter(id=key_id).update(revoked_at=now)
+        with transaction.atomic():
+            ApiKeyRow.objects.filter(id=key_id).update(revoked_at=now)
+            _move()
 
     @in_database
     def find_api_key(self, digest: str) -> tuple[ApiKey, Tenant] | None:
@@ -150,6 +160,18 @@ class Registry:
             return None
         user = User.objects.filter(username=name, is_staff=True, is_active=True).first()
         return Operator(name=user.username, password_hash=user.password) if user else None
+
+
+def _update(tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    changed = TenantRow.objects.filter(id=tenant_id, **given).update(**changes) == 1
+    if changed:
+        _move()
+    return changed
+
+
+def _move() -> None:
+    row = VersionRow(id=1, version=str(uuid4()))
+    VersionRow.objects.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=["version"])
 
 
 def _add(row: Row) -> bool:

@@ -38,6 +38,15 @@ class ApiKeyRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class VersionRow(Base):
+    """One row, written anew by whatever changes who is served: see Registry.version."""
+
+    __tablename__ = "registry_version"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(String(36))
+
+
 class AdjustmentRow(Base):
     __tablename__ = "adjustments"
 

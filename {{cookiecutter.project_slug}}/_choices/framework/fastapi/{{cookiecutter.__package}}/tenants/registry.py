@@ -5,12 +5,14 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..database import Base, Database
-from .models import AdjustmentRow, ApiKeyRow, OperatorRow, SignInLinkRow, TenantRow
+from .models import AdjustmentRow, ApiKeyRow, OperatorRow, SignInLinkRow, TenantRow, VersionRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -35,6 +37,11 @@ class Registry:
 
     async def is_migrated(self) -> bool:
         return await self._database.is_migrated()
+
+    async def version(self) -> str:
+        """Another one after each change of a tenant's record and each key that was revoked."""
+        async with self._database.session() as session:
+            return await session.scalar(select(VersionRow.version)) or ""
 
     async def add_tenant(self, tenant: Tenant) -> bool:
         """False when the ID is taken."""
@@ -81,6 +88,7 @@ class Registry:
     async def revoke_api_key(self, key_id: str, now: datetime) -> None:
         async with self._database.begin() as session:
             await session.execute(update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(revoked_at=now))
+            await self._move(session)
 
     async def find_api_key(self, digest: str) -> tuple[ApiKey, Tenant] | None:
         """The live key with this SHA-256, and whose it is."""
@@ -157,9 +165,14 @@ class Registry:
         change = update(TenantRow).where(TenantRow.id == tenant_id, *still).values(**changes).returning(TenantRow.id)
         async with self._database.begin() as session:
             changed = await session.scalar(change) is not None
+            if changed:
+                await self._move(session)
             if changed and new:
                 session.add(new)
         return changed
+
+    async def _move(self, session: AsyncSession) -> None:
+        await session.execute(self._database.upsert(VersionRow), [{"id": 1, "version": str(uuid4())}])
 
     async def _add(self, row: Base) -> bool:
         try:

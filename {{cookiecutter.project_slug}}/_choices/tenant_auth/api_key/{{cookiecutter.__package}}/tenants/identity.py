@@ -9,7 +9,7 @@ from ..problems import Problem
 from ..settings import Settings
 from .headers import Headers, bearer_token
 from .keys import digest_of, first_credential, looks_like_a_key
-from .lookups import Found, Lookups, admit
+from .lookups import KNOWN_NAMES, Found, Lookups, admit
 from .records import Caller
 from .registry import Registry
 
@@ -27,8 +27,8 @@ class Identity:
 
     def __init__(self, registry: Registry, _settings: Settings) -> None:
         self._registry = registry
-        self._owners = Lookups(self._owner_of)
-        self._stamped: TTLCache[str, bool] = TTLCache(10_000, STAMP_EVERY_S)
+        self._owners = Lookups(self._owner_of, registry.version)
+        self._stamped: TTLCache[str, bool] = TTLCache(KNOWN_NAMES, STAMP_EVERY_S)
         self._used: dict[str, datetime] = {}
 
     async def identify(self, headers: Headers) -> Caller:

@@ -20,7 +20,7 @@ class Identity:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
         self._registry = registry
-        self._tenants = Lookups(self._tenant)
+        self._tenants = Lookups(self._tenant, registry.version)
 
     async def identify(self, headers: Headers) -> Caller:
         """The caller that the gateway names.

@@ -17,7 +17,7 @@ class Identity:
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._tokens = Tokens(settings)
         self._registry = registry
-        self._tenants = Lookups(self._tenant)
+        self._tenants = Lookups(self._tenant, registry.version)
 
     async def identify(self, headers: Headers) -> Caller:
         """The caller that these headers prove.

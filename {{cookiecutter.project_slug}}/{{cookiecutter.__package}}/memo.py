@@ -1,4 +1,4 @@
-"""Answers that are shared by all who look: found out once, believed for a moment."""
+"""Answers that are shared by all who ask: found out once, believed for a moment."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
@@ -11,10 +11,10 @@ BELIEVED_S = 2.0
 
 
 class Memo:
-    """What `find` told of a key within the last BELIEVED_S; it runs once for all who wait for the same."""
+    """What `find` told of a key within the last `believed_s`; it runs once for all who wait for the same."""
 
-    def __init__(self) -> None:
-        self._tasks: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1_000, BELIEVED_S)
+    def __init__(self, believed_s: float = BELIEVED_S) -> None:
+        self._tasks: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1_000, believed_s)
 
     async def get(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Raises what `find` raises, which is forgotten at once."""
