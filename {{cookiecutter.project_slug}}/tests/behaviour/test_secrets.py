@@ -13,6 +13,7 @@ from ..running import TLS, App, Emulator, installed_app, run_emulator, wait_unti
 from .test_refusals import PAID
 
 CYCLES_KEY = re.compile(rb"cyc_(live|test)_[\w-]{16,}")
+TABLES = ("api_keys", "tenants", "registry_version")  # that tell who is calling
 
 
 @pytest.mark.parametrize("mode", ["development", "production"])
@@ -68,12 +69,12 @@ def failing(app: App, emulator: Emulator, headers: dict[str, str]) -> list[bytes
         call()
         call(max_tokens=0, end_user=next(iter(headers.values())))
         with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
-            for table in ("api_keys", "tenants"):
+            for table in TABLES:
                 database.execute(f"ALTER TABLE {table} RENAME TO lost_{table}")
         wait_until(lambda: api.get("/api/budget/me", headers=headers).status_code == 500, 5, "the tables are missed")
         call()
         with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
-            for table in ("api_keys", "tenants"):
+            for table in TABLES:
                 database.execute(f"ALTER TABLE lost_{table} RENAME TO {table}")
         answers = [api.get(path, headers=headers) for path in ("/openapi.json", "/readyz", "/api/budget/me")]
         metrics = api.get("/metrics", headers={"Authorization": f"Bearer {app.environment['METRICS_TOKEN']}"})
