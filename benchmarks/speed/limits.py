@@ -42,7 +42,7 @@ def many_tenants(framework: str, project: Project, servers: Servers, seconds: fl
     url = f"{servers.urls[name]}/api/chat"
     everybody = project.tenants(TENANTS)
     alone = load(servers, name, url, [acme], 16, seconds).rps
-    load(servers, name, url, everybody, 16, min(60, 4 * TENANTS // alone))  # a first request takes four times as long
+    load(servers, name, url, everybody, 16, min(40, 4 * TENANTS // alone))  # a first request takes four times as long
     ratios = []
     for turn in range(ROUNDS):  # another part of them in each: who was here a moment ago is better known
         first = turn * TENANTS // ROUNDS
