@@ -91,6 +91,19 @@ def test_a_record_is_the_file_that_the_sdk_would_write_and_discard(tmp_path: Pat
     ours.discard(ENTRY.reservation_id)
 
 
+def test_in_a_folder_that_is_there_the_sdks_slow_ways_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_ = CommitJournal(tmp_path)
+    for slow in ("sdk_record", "sdk_discard"):
+        monkeypatch.setattr(sdk, slow, lambda *_: pytest.fail("by the SDK"))
+    for _ in range(2):
+        journal_.record(ENTRY)
+    assert len(contents(tmp_path)) == 1
+    journal_.discard(ENTRY.reservation_id)
+    assert not contents(tmp_path)
+
+
 def test_a_record_of_an_earlier_sdk_is_discarded_too(tmp_path: Path) -> None:
     journal_ = CommitJournal(tmp_path)
     journal_.record(PendingCommitRecord("r-1", "http://cycles.test", commit_body={}))
