@@ -177,5 +177,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
 # Whether a field's type is a model is asked of every model there is, and remembered: a tenth of a second, were it not
 # asked before the provider's SDK brings its thousand.
+_source = EnvSettingsSource(Settings)
 for _field in Settings.model_fields.values():
-    EnvSettingsSource(Settings).field_is_complex(_field)
+    _source.field_is_complex(_field)

@@ -18,6 +18,7 @@ from ..tenants.tenancy import owner_of
 
 UNIT = "USD_MICROCENTS"
 REMEMBERED_TENANTS = 20_000
+"""Far more than are usual: of a ring of tenants that is a little longer than a cache none is ever found in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

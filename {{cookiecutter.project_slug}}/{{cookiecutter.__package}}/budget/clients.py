@@ -23,13 +23,12 @@ from ..settings import Settings
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys, owner_of
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
-from .balances import Balances, ledgers_of
+from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
 from .breaker import Breaker
 from .live import LiveHolds
 
 log = structlog.get_logger(__name__)
 
-HELD_CONFIGS = 20_000
 Call = Callable[[BaseModel | dict[str, Any]], Awaitable[CyclesResponse]]
 KEY_LIFE_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
@@ -142,7 +141,7 @@ class Clients:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
-        self._configs: TTLCache[str, CyclesConfig] = TTLCache(HELD_CONFIGS, KEY_LIFE_S)
+        self._configs: TTLCache[str, CyclesConfig] = TTLCache(REMEMBERED_TENANTS, KEY_LIFE_S)
         self._session: aiohttp.ClientSession | None = None
         self.live = LiveHolds(settings.cycles_journal_dir)
         self.breaker = Breaker()

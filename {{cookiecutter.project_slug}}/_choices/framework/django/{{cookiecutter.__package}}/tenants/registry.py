@@ -41,8 +41,7 @@ class Registry:
     @in_database
     def version(self) -> str:
         """Another one after each change of a tenant's record and each key that was revoked."""
-        row = VersionRow.objects.first()
-        return row.version if row else ""
+        return VersionRow.objects.values_list("version", flat=True).first() or ""
 
     @in_database
     def add_tenant(self, tenant: Tenant) -> bool:
@@ -170,8 +169,7 @@ def _update(tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]
 
 
 def _move() -> None:
-    row = VersionRow(id=1, version=str(uuid4()))
-    VersionRow.objects.bulk_create([row], update_conflicts=True, unique_fields=["id"], update_fields=["version"])
+    VersionRow.upsert([VersionRow(id=1, version=str(uuid4()))], "id")
 
 
 def _add(row: Row) -> bool:

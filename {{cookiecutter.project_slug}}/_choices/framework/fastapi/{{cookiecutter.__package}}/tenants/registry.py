@@ -167,8 +167,8 @@ class Registry:
             changed = await session.scalar(change) is not None
             if changed:
                 await self._move(session)
-            if changed and new:
-                session.add(new)
+                if new:
+                    session.add(new)
         return changed
 
     async def _move(self, session: AsyncSession) -> None:
