@@ -28,6 +28,7 @@ TESTS = {
     "fail_open": [SERVED],
     "preflight": ["test_preflight.py"],
     "journal": ["test_journal.py", "test_cycles_keys.py"],
+    "connections": ["test_connections.py"],
     "clients": ["test_clients.py", "test_cycles_keys.py", SERVED, REFUSED],
     "guard": ["test_guard.py", "test_cycles_keys.py", JOURNALLED],
 }

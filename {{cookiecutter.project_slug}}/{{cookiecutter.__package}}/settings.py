@@ -137,7 +137,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             ("CYCLES_BASE_URL", self.cycles_base_url),
             ("CYCLES_ADMIN_URL", self.cycles_admin_url),
         ):
-            if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            if url and not _is_address(url):
                 faults.append(f"{name} must be an http or https address")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
@@ -180,3 +180,11 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 _source = EnvSettingsSource(Settings)
 for _field in Settings.model_fields.values():
     _source.field_is_complex(_field)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False

@@ -8,11 +8,12 @@ OTEL_EXPORTER_OTLP_ENDPOINT nothing of it is even imported.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
+from typing import Any
 
 import structlog
 
@@ -45,18 +46,33 @@ async def tracing() -> AsyncIterator[None]:
         yield
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.trace import set_tracer_provider
 
     os.environ.setdefault("OTEL_SERVICE_NAME", DISTRIBUTION)
-    os.environ.setdefault("OTEL_PYTHON_AIOHTTP_CLIENT_EXCLUDED_URLS", "/actuator/")  # what readiness asks
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     set_tracer_provider(provider)
-    AioHttpClientInstrumentor().instrument()
     yield
     flushing = Thread(target=provider.shutdown, daemon=True)
     flushing.start()
     await asyncio.to_thread(flushing.join, FLUSH_S)
+
+
+def traced(method: str, target: str, headers: dict[str, str]) -> AbstractContextManager[Any]:
+    """The span of one call to Cycles, which `headers` then tell of; None where nothing is traced."""
+    if not wanted() or target.startswith("/actuator/"):  # what readiness asks
+        return nullcontext()
+    return _call(method, target.partition("?")[0], headers)
+
+
+@contextmanager
+def _call(method: str, path: str, headers: dict[str, str]) -> Iterator[Any]:
+    from opentelemetry.propagate import inject
+    from opentelemetry.trace import SpanKind, get_tracer
+
+    attributes = {"http.request.method": method, "url.path": path}
+    with get_tracer(__name__).start_as_current_span(method, kind=SpanKind.CLIENT, attributes=attributes) as span:
+        inject(headers)
+        yield span

@@ -245,12 +245,9 @@ def test_an_engine_that_hangs_is_out_of_reach(tell: Tell) -> None:
 def test_after_it_is_closed_connections_are_opened_anew(tell: Tell) -> None:
     async def story(world: World) -> None:
         shared = world.services.clients
-        assert await shared.is_ready()
-        first = shared._session  # noqa: SLF001
-        await shared.aclose()
-        assert first is not None
-        assert first.closed
-        assert await shared.is_ready()
+        for _ in range(2):
+            assert await shared.is_ready()
+            await shared.aclose()
         await asyncio.gather(shared.aclose(), shared.aclose())
 
     tell(story)

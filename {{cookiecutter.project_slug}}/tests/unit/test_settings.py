@@ -50,6 +50,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("METRICS_TOKEN", "short"),
         ("CYCLES_BASE_URL", ""),
         ("CYCLES_BASE_URL", "cycles:7878"),
+        ("CYCLES_BASE_URL", "http://cycles:78780"),
         ("CYCLES_JOURNAL_DIR", "/dev/null/journal"),
         ("ALLOWED_HOSTS", "*"),
         ("DATABASE_URL", "mysql://localhost/app"),
