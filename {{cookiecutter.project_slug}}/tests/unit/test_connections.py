@@ -91,12 +91,12 @@ def test_a_question_is_one_request_of_http() -> None:
 
         async with serving(serve) as url:
             pool = connections(f"{url}/cycles/")
-            answer = await pool.request("POST", "/v1/a b%2F?q=%C3%A9&r=1", {"X-Key": "ké"}, b"{}")
+            answer = await pool.request("POST", "/v1/a b%2F?q=%C3%A9&r=1", {"X-Key": "k\u00e9"}, b"{}")
             assert answer == (201, {"x-told": "b", "content-length": "0"}, b"")
             await pool.request("GET", "/v1/c", {})
             await pool.aclose()
             host = f"Host: {url.removeprefix('http://')}"
-        post = ["POST /cycles/v1/a%20b%2F?q=%C3%A9&r=1 HTTP/1.1", host, "X-Key: ké", "Content-Length: 2", "", ""]
+        post = ["POST /cycles/v1/a%20b%2F?q=%C3%A9&r=1 HTTP/1.1", host, "X-Key: k\u00e9", "Content-Length: 2", "", ""]
         get = ["GET /cycles/v1/c HTTP/1.1", host, "Content-Length: 0", "", ""]
         assert asked == [("\r\n".join(post), b"{}"), ("\r\n".join(get), b"")]
 
