@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
@@ -59,10 +59,11 @@ def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     return answered(service_sync.summarize(work))
 
 
-def answered(answer: Answer) -> JsonResponse:
+def answered(answer: Answer) -> HttpResponse:
     """A guarded answer: validated where it was made, so ninja need not do it again."""
     remaining = answer.budget.remaining
-    return JsonResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
+    headers = budget_header(remaining.amount if remaining else None)
+    return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
 
 
 class EventStream(StreamingHttpResponse):

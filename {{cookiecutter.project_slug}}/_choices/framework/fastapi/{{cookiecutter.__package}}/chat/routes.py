@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 from anyio import CancelScope
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..budget.guard import Hold, Work
@@ -50,10 +50,11 @@ async def summarize(body: SummarizeRequest, request: Request) -> Response:
     return paid(await services.chat.summarize(work))
 
 
-def paid(answer: Answer) -> JSONResponse:
+def paid(answer: Answer) -> Response:
     """A guarded answer: validated where it was made, so FastAPI need not do it again."""
     remaining = answer.budget.remaining
-    return JSONResponse(answer.model_dump(), headers=budget_header(remaining.amount if remaining else None))
+    headers = budget_header(remaining.amount if remaining else None)
+    return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
 
 
 class EventStream(StreamingResponse):
