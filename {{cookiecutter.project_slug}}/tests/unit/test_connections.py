@@ -41,7 +41,8 @@ def run(request: pytest.FixtureRequest) -> Run:
             await story()
 
         kind.run(watched())
-        assert faults == [], "of callbacks, which nobody waits for"
+        # of callbacks, which nobody waits for; the servers' own tell on Python 3.11 that they were cancelled at the end
+        assert [each for each in faults if not isinstance(each.get("exception"), asyncio.CancelledError)] == []
 
     return run_story
 
