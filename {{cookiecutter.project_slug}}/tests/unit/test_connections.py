@@ -101,7 +101,8 @@ async def said(to: Connections) -> bytes:
     return (await to.request("GET", "/", {}))[2]
 
 
-def test_a_question_is_one_request_of_http(run: Run) -> None:
+@pytest.mark.parametrize("credentials", ["", "ada:secret@"])
+def test_a_question_is_one_request_of_http(run: Run, credentials: str) -> None:
     async def story() -> None:
         asked: list[tuple[str, bytes]] = []
 
@@ -111,7 +112,7 @@ def test_a_question_is_one_request_of_http(run: Run) -> None:
                 writer.write(b"HTTP/1.1 201 Created\r\nX-Told: a\r\nx-told: b\r\nContent-Length: 0\r\n\r\n")
 
         async with serving(serve) as url:
-            pool = connections(url.replace("//", "//ada:secret@") + "/X/")
+            pool = connections(url.replace("//", f"//{credentials}") + "/X/")
             answer = await pool.request("POST", "/v1/a b%2F?q=%C3%A9&r=1", {"X-Key": "k\u00e9"}, b"{}")
             assert answer == (201, {"x-told": "b", "content-length": "0"}, b"")
             await pool.request("GET", "/v1/c", {})
