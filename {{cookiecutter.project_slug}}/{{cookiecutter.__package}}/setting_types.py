@@ -1,8 +1,9 @@
-"""The kinds of settings that are more than a word or a number, and what makes a secret fit to use."""
+"""The kinds of settings that are more than a word or a number, and what makes a secret or an address fit to use."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -37,3 +38,12 @@ def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:
     if not secrets:
         return [f"{name} is missing: set {SHORTEST_SECRET} random characters or more"]
     return [f"{name} {fault}" for secret in secrets if (fault := weakness(secret))]
+
+
+def is_address(url: str) -> bool:
+    """Whether a server can be asked at `url`: of http or https, with a host, and a port that is one if it names any."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no port, or no host
+        return False

@@ -5,7 +5,6 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -14,7 +13,7 @@ from runcycles import CyclesConfig
 from .about import DISTRIBUTION
 from .budget.prices import Prices, Rates, UnknownModel
 from .llm.providers import ProviderSettings
-from .setting_types import Names, Secrets, UsdPair, secret_faults
+from .setting_types import Names, Secrets, UsdPair, is_address, secret_faults
 from .tenants.settings import IdentitySettings
 from .tenants.tenancy import TenancySettings
 
@@ -137,7 +136,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             ("CYCLES_BASE_URL", self.cycles_base_url),
             ("CYCLES_ADMIN_URL", self.cycles_admin_url),
         ):
-            if url and not _is_address(url):
+            if url and not is_address(url):
                 faults.append(f"{name} must be an http or https address")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
@@ -180,11 +179,3 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 _source = EnvSettingsSource(Settings)
 for _field in Settings.model_fields.values():
     _source.field_is_complex(_field)
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none
-        return False

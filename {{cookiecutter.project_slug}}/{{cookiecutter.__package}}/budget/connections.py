@@ -29,12 +29,12 @@ class Broken(ConnectionError):
 class Connections:
     """Connections to `base_url`, for one event loop; each is opened when it is needed. Time-outs in seconds."""
 
-    def __init__(self, base_url: str, connect_timeout: float, read_timeout: float, idle_s: float = IDLE_S) -> None:
+    def __init__(self, base_url: str, connect_timeout: float, read_timeout: float) -> None:
         url = urlsplit(base_url)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
         self._host, self._port = url.hostname or "", url.port or (443 if self._tls else 80)
         self._named, self._prefix = url.netloc.rpartition("@")[2], url.path.rstrip("/")
-        self._connect_timeout, self._read_timeout, self._idle_s = connect_timeout, read_timeout, idle_s
+        self._connect_timeout, self._read_timeout = connect_timeout, read_timeout
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._idle: deque[_Connection] = deque()
 
@@ -42,15 +42,16 @@ class Connections:
         """Ask once. `target` is path and query. Raises OSError where no whole answer comes in time.
 
         It waits `connect_timeout` for a connection, also for one of MOST_CONNECTIONS to come free, then `read_timeout`.
+        A header with a line break raises ValueError: it is ours, and not to be counted as the server's failure.
         """
         lines = [f"{method} {self._prefix}{quote(target, safe='/?&=%+:,')} HTTP/1.1", f"Host: {self._named}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if any("\r" in line or "\n" in line for line in lines):
-            raise Broken("a header may not have a line break")
+            raise ValueError("a header may not have a line break")
         question = "\r\n".join([*lines, f"Content-Length: {len(content)}", "\r\n"]).encode() + content
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._connect_timeout) as limit, self._free:
-            connection = self._last_used()
+            connection = self._last_used(loop.time() - IDLE_S)
             if connection is None:
                 _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls)
             limit.reschedule(loop.time() + self._read_timeout)
@@ -65,9 +66,8 @@ class Connections:
             self._idle.pop().close()
         await asyncio.sleep(0)  # the loop closes them in its next round
 
-    def _last_used(self) -> "_Connection | None":
-        too_old = asyncio.get_running_loop().time() - self._idle_s
-        while self._idle and self._idle[0].idle_since < too_old:
+    def _last_used(self, since: float) -> "_Connection | None":
+        while self._idle and self._idle[0].idle_since < since:
             self._idle.popleft().close()
         while self._idle:
             if (connection := self._idle.pop()).is_open:

@@ -160,6 +160,7 @@ def test_a_good_configuration_may_serve() -> None:
         ("JWT_PUBLIC_KEY", {"jwt_jwks_url": "https://issuer.example/jwks"}),
         ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "http://issuer.example/jwks"}),
         ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "jwks.json"}),
+        ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "https://issuer.example:78780/jwks"}),
         ("JWT_JWKS_URL", {"jwt_public_key": "", "jwt_jwks_url": "file:///jwks.json"}),
     ],
 )
