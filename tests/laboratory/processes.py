@@ -207,13 +207,17 @@ class Installed:
         self._cli("migrate")
 
     def backlog(self) -> dict[str, int]:
-        """The commits in the journal: microcents by reservation."""
-        found = {}
+        """The commits in the journal, and those on their way: microcents by reservation."""
+        records = []
         for path in self.journal.glob("*/*.json"):
             with suppress(FileNotFoundError):  # settled this moment
-                record = json.loads(path.read_text("utf-8"))
-                found[record["reservation_id"]] = record["commit_body"]["actual"]["amount"]
-        return found
+                records.append(path.read_bytes())
+        for path in self.journal.glob("live/*.live"):
+            pages = path.read_bytes()
+            taken = [start for start in range(4096, len(pages), 4096) if pages[start]]
+            records += [pages[start:].split(b"\n", 2)[1] for start in taken]
+        told = [json.loads(record) for record in records]
+        return {record["reservation_id"]: record["commit_body"]["actual"]["amount"] for record in told}
 
     def add_tenant(self, budget: str = "1000.00") -> "Tenant":
         name = f"t-{secrets.token_hex(4)}"

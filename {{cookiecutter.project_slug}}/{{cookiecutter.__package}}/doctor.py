@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from .budget.balances import UNIT
+from .budget.live import Live
 from .settings import Settings
 from .tenants.admin_api import AdminApi, AdminError, AdminLedger
 from .tenants.findings import Finding
@@ -57,6 +58,8 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 def _journal(settings: Settings) -> Finding:
     try:
         written = [path.stat().st_mtime for path in settings.cycles_journal_dir.glob("*/*.json")]
+        for dead in Live(settings.cycles_journal_dir).remains():
+            written += [dead.path.stat().st_mtime] * len(dead.commits)
     except FileNotFoundError:  # one was settled this moment
         return _journal(settings)
     if written:

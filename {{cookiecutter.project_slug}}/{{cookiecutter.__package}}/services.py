@@ -85,11 +85,9 @@ class Services:
             await asyncio.wait(self._background)
 
     def _report_what_was_left(self) -> None:
+        self.journal.collect(older_than=0.0)
         if commits := self.journal.backlog().count:
             log.warning("commits left by an earlier process are being settled", count=commits)
-        holds, microcents = self.clients.live.left_behind()
-        if holds:
-            log.warning("calls were cut with an earlier process: their holds expire", holds=holds, at_most=microcents)
         for record in self.journal.unreadable():
             log.error("a record of the journal cannot be read, its spend is not settled", file=str(record))
 

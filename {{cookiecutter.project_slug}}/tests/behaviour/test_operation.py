@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
@@ -155,6 +156,29 @@ def test_what_was_spent_before_a_kill_is_settled_after_the_restart_without_traff
             wait_until(lambda: not list(folder.glob("journal/*/*.json")), 5, "and done with")
             assert emulator.live_holds(tenant["id"]) == 0
         assert emulator.ledger(tenant["id"])["spent"] == 2 * cost
+
+
+def test_a_commit_that_is_on_its_way_when_the_server_is_killed_is_settled_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("commit")
+    with run_emulator(folder) as emulator, ThreadPoolExecutor() as threads:
+        app = installed_app(folder, emulator.url)
+        tenant = app.add_tenant("1.00")
+        emulator.fault("delay", "commit", delay_ms=60_000)
+        with app.serving() as serving:
+            url = f"{serving.url}/api/chat"
+            call = threads.submit(HTTP.post, url, json=HELLO, headers=tenant["headers"], timeout=30)
+            wait_until(lambda: emulator.ledger(tenant["id"])["spent"], what="the commit has arrived")
+            assert serving.running is not None
+            serving.running.kill()
+            serving.running.wait()
+        assert isinstance(call.exception(), httpx.HTTPError)
+        spent = emulator.ledger(tenant["id"])["spent"]
+        (file,) = folder.glob("journal/live/*.live")
+        with app.serving():
+            wait_until(lambda: not file.exists() and not list(folder.glob("journal/*/*.json")), 5, "settled")
+        assert emulator.ledger(tenant["id"])["spent"] == spent
 
 
 def test_a_start_tells_of_calls_that_a_kill_has_cut_and_of_records_it_cannot_read(

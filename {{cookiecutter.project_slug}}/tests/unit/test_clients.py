@@ -37,7 +37,7 @@ def reservation(key: str, amount: int) -> dict[str, Any]:
 def live(world: World) -> tuple[int, int]:
     """The holds, and what they hold, that would be told of if this process were killed now."""
     files = [path.read_bytes() for path in world.services.settings.cycles_journal_dir.glob("live/*.live")]
-    return struct.unpack("qq", files[0]) if files else (0, 0)
+    return struct.unpack_from("qq", files[0]) if files else (0, 0)
 
 
 async def held(world: World, amount: int = 1_000) -> tuple[TenantClient, str]:

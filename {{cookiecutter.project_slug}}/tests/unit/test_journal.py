@@ -1,16 +1,21 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from runcycles.journal import PendingCommitRecord
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import journal
 from {{ cookiecutter.__package }}.budget.journal import Backlog
+from {{ cookiecutter.__package }}.budget.live import Commit
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
+from ..running import ROOT
 from .embedded import until
 from .stories import NO_RETRIES, Tell, World
 from .test_guard import COST, charge_one
@@ -90,6 +95,73 @@ def test_a_sweep_settles_what_the_sdk_has_given_up_also_after_one_that_failed(
         await left_behind(world, journal.OURS_AFTER_S)
         await world.settled()
         sweeping.cancel()
+
+    tell(story)
+
+
+DIES = """
+import os, pathlib, signal, sys
+from runcycles.journal import PendingCommitRecord
+from {{ cookiecutter.__package }}.budget.live import Commit, Live
+live = Live(pathlib.Path(sys.argv[1]))
+live.change(3, 6_000)
+live.keep(Commit(sys.argv[2], PendingCommitRecord.from_json(sys.argv[3])))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kept_by_one_that_is_killed(record: Path) -> None:
+    """As if another process had died while it was sending this record's commit."""
+    command = [sys.executable, "-c", DIES, str(record.parent.parent), record.parent.name, record.read_text("utf-8")]
+    subprocess.run(command, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, check=False)
+    record.unlink()
+
+
+@NO_RETRIES
+def test_what_another_process_was_sending_when_it_was_killed_is_settled_at_once(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        record = await left_behind(world, 0)
+        await asyncio.to_thread(kept_by_one_that_is_killed, record)
+        with capture_logs() as logs:
+            await world.services.journal.settle(60.0)
+        assert world.cycles.ledger().spent == COST
+        assert world.records == []
+        (told,) = (each for each in logs if "calls were cut" in each["event"])
+        assert (told["holds"], told["at_most"]) == (3, 6_000)
+        with capture_logs() as logs:
+            await world.services.journal.settle(60.0)
+        assert (world.cycles.ledger().spent, logs) == (COST, [])
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_what_a_dead_process_left_stays_until_it_can_be_journalled(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(world: World) -> None:
+        record = await left_behind(world, 0)
+        await asyncio.to_thread(kept_by_one_that_is_killed, record)
+        with monkeypatch.context() as disk:
+            disk.setattr(journal, "journalled", lambda *_: False)
+            await world.services.journal.settle(0.0)
+        assert world.cycles.ledger().spent == 0
+        await world.services.journal.settle(0.0)
+        assert world.cycles.ledger().spent == COST
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_a_commit_that_was_cut_while_the_process_goes_on_is_settled_by_a_sweep(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        record = await left_behind(world, 0)
+        kept = Commit(record.parent.name, PendingCommitRecord.from_json(record.read_text("utf-8")))
+        record.unlink()
+        assert world.services.clients.live.keep(kept)
+        for older_than, spent in ((60.0, 0), (0.0, COST)):
+            await world.services.journal.settle(older_than)
+            assert world.cycles.ledger().spent == spent
+        assert not world.services.clients.live.kept_for(0.0)
+        assert not world.records
 
     tell(story)
 

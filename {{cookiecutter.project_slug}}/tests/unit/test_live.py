@@ -1,38 +1,138 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from {{ cookiecutter.__package }}.budget.live import LiveHolds
+import pytest
+from runcycles.journal import PendingCommitRecord
+
+from {{ cookiecutter.__package }}.budget.live import PAGE, Commit, Live, Remains
 
 from ..running import ROOT
 
 DIES = """
 import os, pathlib, signal
-from {{ cookiecutter.__package }}.budget.live import LiveHolds
-live = LiveHolds(pathlib.Path.cwd())
+from runcycles.journal import PendingCommitRecord
+from {{ cookiecutter.__package }}.budget.live import Commit, Live
+live = Live(pathlib.Path.cwd())
 live.change(1, 500)
 live.change(1, 300)
 live.change(-1, -500)
+for number in range(4):
+    live.keep(Commit("acme-1", PendingCommitRecord(f"r-{number}", "http://cycles.test", commit_body={})))
+live.drop("acme-1", "r-1")
+live.keep(Commit("acme-2", PendingCommitRecord("r-1", "", commit_body={"note": "\\u00fc\\0"})))
+live.drop("acme-1", "r-3")
 os.kill(os.getpid(), signal.SIGKILL)
 """
+ENTRY = PendingCommitRecord("r-1", "http://cycles.test", commit_body={"idempotency_key": "k"})
+COMMIT = Commit("acme-1", ENTRY)
+
+
+def killed(folder: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", DIES], cwd=folder, env=environment, check=False)
+    assert done.returncode == -9
+
+
+def buried(folder: Path) -> list[Remains]:
+    found = []
+    for remains in Live(folder).remains():
+        found.append(remains)
+        remains.bury()
+    return found
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """What this process keeps, with its file."""
+    ours = Live(tmp_path)
+    ours.change(0, 0)
+    yield ours
+    ours.close()
 
 
 def test_what_a_killed_process_held_is_told_once_and_what_a_living_one_holds_is_not(tmp_path: Path) -> None:
-    living = [LiveHolds(tmp_path) for _ in range(2)]
+    living = [Live(tmp_path) for _ in range(2)]
     for each in living:
         each.change(2, 7_000)
     for _ in range(2):
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", DIES], cwd=tmp_path, env=environment, check=False)
+        killed(tmp_path)
     folder = tmp_path / "live"
     (folder / "cut-short.live").touch()
-    assert LiveHolds(tmp_path).left_behind() == (2, 600)
-    assert LiveHolds(tmp_path).left_behind() == (0, 0)
+    assert sorted((each.holds, each.microcents) for each in buried(tmp_path)) == [(0, 0), (1, 300), (1, 300)]
+    assert buried(tmp_path) == []
     assert (len([*folder.iterdir()]), folder.stat().st_mode & 0o777) == (2, 0o700)
     for each in living:
-        each.change(-2, -7_000)
+        each.close()
+    assert [(each.holds, each.microcents) for each in buried(tmp_path)] == [(2, 7_000)] * 2, "both are gone now"
+
+
+def test_what_a_killed_process_had_on_its_way_is_left_whole_and_what_was_settled_is_not(tmp_path: Path) -> None:
+    killed(tmp_path)
+    for taken in (False, True):  # nothing is gone before it is buried
+        (remains,) = buried(tmp_path) if taken else Live(tmp_path).remains()
+        left = {(commit.folder, commit.entry.reservation_id): commit.entry for commit in remains.commits}
+        assert left.keys() == {("acme-1", "r-0"), ("acme-2", "r-1"), ("acme-1", "r-2")}
+        assert left["acme-2", "r-1"].commit_body == {"note": "\u00fc\0"}
+        assert not remains.torn
+    assert [*(tmp_path / "live").iterdir()] == []
+
+
+def test_a_page_that_a_dying_machine_has_torn_is_set_aside_and_the_others_are_told(tmp_path: Path) -> None:
+    killed(tmp_path)
+    (file,) = (tmp_path / "live").iterdir()
+    for torn in (b'acme-1\n{"version', b"\xff"):
+        with file.open("rb+") as pages:
+            pages.seek(PAGE)
+            pages.write(torn + b"\0" * 100)
+        (remains,) = Live(tmp_path).remains()
+        assert (remains.torn, len(remains.commits)) == (True, 2)
+    remains.bury()
+    assert [each.name for each in (tmp_path / "live").iterdir()] == [f"{file.stem}.corrupt"]
+
+
+def test_a_commit_is_kept_once_and_its_page_is_used_again(tmp_path: Path, live: Live) -> None:
+    for _ in range(3):
+        assert live.keep(COMMIT)
+        assert not live.keep(COMMIT), "it is kept already"
+        assert live.kept_for(0.0) == [COMMIT]
+        assert live.kept_for(60.0) == []
+        assert live.drop(COMMIT.folder, "r-1")
+        assert not live.drop(COMMIT.folder, "r-1")
+    (file,) = (tmp_path / "live").iterdir()
+    assert PAGE < file.stat().st_size <= 2 * PAGE
+
+
+def test_what_cannot_be_kept_changes_nothing(tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Live(tmp_path).keep(COMMIT), "it holds nothing yet, so it has no file"
+    assert not live.keep(replace(COMMIT, entry=replace(ENTRY, commit_body={"note": "n" * PAGE})))
+    with monkeypatch.context() as disk:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        disk.setattr(os, "pwrite", full)
+        assert not live.keep(COMMIT)
+    assert live.kept_for(0.0) == []
+    assert live.keep(COMMIT)
+
+
+def test_a_forked_child_begins_with_a_file_of_its_own(live: Live) -> None:
+    assert live.keep(COMMIT)
+    child = os.fork()
+    if not child:
+        kept = live.kept_for(0.0)
+        live.change(1, 10)
+        live.keep(replace(COMMIT, folder="childs"))
+        os._exit(len(kept))  # without a word to pytest
+    assert os.waitpid(child, 0)[1] == 0, "the child has its parent's commit"
+    (remains,) = live.remains()
+    assert [commit.folder for commit in remains.commits] == ["childs"]
+    assert live.kept_for(0.0) == [COMMIT]
 
 
 def test_nothing_is_left_behind_where_there_was_nothing(tmp_path: Path) -> None:
-    assert LiveHolds(tmp_path / "none").left_behind() == (0, 0)
+    assert buried(tmp_path / "none") == []

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from runcycles.journal import CommitJournal, PendingCommitRecord
 from runcycles.retry import AsyncCommitRetryEngine, _claim_replay
 
 from {{ cookiecutter.__package }}.budget import sdk
+from {{ cookiecutter.__package }}.budget.live import PAGE, Commit, Live
 
 
 def test_the_sdk_still_derives_a_journal_name_by_a_slow_function(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,35 +75,79 @@ ENTRY = PendingCommitRecord(
 )
 
 
+FOLDER = "acme-1"
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Live]:
+    """What keeps commits on their way, of the process that uses the journal in `tmp_path`."""
+    kept = Live(tmp_path)
+    kept.change(0, 0)
+    sdk.live_in[str(tmp_path)] = kept
+    yield kept
+    kept.close()
+    del sdk.live_in[str(tmp_path)]
+
+
 def contents(folder: Path) -> dict[str, tuple[str, int]]:
-    return {path.name: (path.read_text(encoding="utf-8"), path.stat().st_mode) for path in folder.iterdir()}
+    return {path.name: (path.read_text(encoding="utf-8"), path.stat().st_mode) for path in folder.glob("*")}
 
 
-def test_a_record_is_the_file_that_the_sdk_would_write_and_discard(tmp_path: Path) -> None:
-    theirs, ours = CommitJournal(tmp_path / "theirs"), CommitJournal(tmp_path / "ours")
-    for _ in range(2):  # the second time over what is there, in a folder that is there
-        sdk.sdk_record(theirs, ENTRY)
-        ours.record(ENTRY)
-        assert contents(ours.directory) == contents(theirs.directory)
-    assert ours.directory.stat().st_mode == theirs.directory.stat().st_mode
-    assert ours.load_pending(ENTRY.base_url) == theirs.load_pending(ENTRY.base_url) == [ENTRY]
-    sdk.sdk_discard(ours, ENTRY.reservation_id)
-    theirs.discard(ENTRY.reservation_id)
-    assert contents(ours.directory) == contents(theirs.directory) == {}
-    ours.discard(ENTRY.reservation_id)
+def test_the_first_try_of_a_commit_makes_no_file_of_its_own(tmp_path: Path, live: Live) -> None:
+    journal_ = CommitJournal(tmp_path / FOLDER)
+    journal_.record(ENTRY)
+    assert live.kept_for(0.0) == [Commit(FOLDER, ENTRY)]
+    journal_.discard(ENTRY.reservation_id)
+    assert live.kept_for(0.0) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["live"]
 
 
-def test_in_a_folder_that_is_there_the_sdks_slow_ways_are_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "entry",
+    [ENTRY, replace(ENTRY, mode="event"), replace(ENTRY, not_before_ms=1)],
+    ids=["tried again", "as an event", "told to wait"],
+)
+def test_what_is_tried_again_is_the_file_that_the_sdk_would_write_and_discard(
+    tmp_path: Path, live: Live, entry: PendingCommitRecord
 ) -> None:
+    theirs, ours = CommitJournal(tmp_path / "theirs"), CommitJournal(tmp_path / FOLDER)
+    sdk.sdk_record(theirs, entry)
+    for each in (ENTRY, entry):
+        ours.record(each)
+    assert contents(ours.directory) == contents(theirs.directory) != {}
+    assert live.kept_for(0.0) == []
+    ours.discard(entry.reservation_id)
+    assert contents(ours.directory) == {}
+
+
+def test_without_a_file_of_the_process_it_is_all_the_sdks(tmp_path: Path) -> None:
     journal_ = CommitJournal(tmp_path)
-    for slow in ("sdk_record", "sdk_discard"):
-        monkeypatch.setattr(sdk, slow, lambda *_: pytest.fail("by the SDK"))
+    journal_.record(ENTRY)
+    assert journal_.load_pending(ENTRY.base_url) == [ENTRY]
+    journal_.discard(ENTRY.reservation_id)
+    assert contents(tmp_path) == {}
+
+
+def test_what_is_too_long_to_be_kept_is_journalled_by_the_sdk(tmp_path: Path, live: Live) -> None:
+    journal_, long = CommitJournal(tmp_path / FOLDER), replace(ENTRY, commit_body={"note": "n" * PAGE})
+    journal_.record(long)
+    assert (live.kept_for(0.0), len(contents(journal_.directory))) == ([], 1)
+    journal_.discard(long.reservation_id)
+    assert contents(journal_.directory) == {}
+
+
+def test_what_the_sdk_cannot_write_down_is_kept_on(
+    tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    journal_ = CommitJournal(tmp_path / FOLDER)
+    monkeypatch.setattr(Path, "write_text", full)
     for _ in range(2):
         journal_.record(ENTRY)
-    assert len(contents(tmp_path)) == 1
-    journal_.discard(ENTRY.reservation_id)
-    assert not contents(tmp_path)
+    assert live.kept_for(0.0) == [Commit(FOLDER, ENTRY)]
+    assert "Failed to journal pending commit" in caplog.text
 
 
 def test_a_record_of_an_earlier_sdk_is_discarded_too(tmp_path: Path) -> None:
@@ -113,28 +159,9 @@ def test_a_record_of_an_earlier_sdk_is_discarded_too(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_the_sdk_still_makes_its_journals_folders_anew_for_each_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal_, made = CommitJournal(tmp_path), []
-    monkeypatch.setattr(Path, "mkdir", lambda path, *_, **__: made.append(path))
-    sdk.sdk_record(journal_, ENTRY)
-    assert made == [tmp_path], "the SDK writes its journal with less now: is _record in budget/sdk.py still quicker?"
-
-
-@pytest.mark.parametrize("broken", ["open", "replace"])
-def test_a_record_that_cannot_be_written_is_told_in_the_log_and_leaves_no_half_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    journal_ = CommitJournal(tmp_path)
-    monkeypatch.setattr(os, broken, full)
-    monkeypatch.setattr(Path, "write_text", full)
-    journal_.record(ENTRY)
-    assert contents(tmp_path) == {}
-    assert "Failed to journal pending commit" in caplog.text
+def test_the_sdk_still_writes_a_file_for_each_commit(tmp_path: Path) -> None:
+    sdk.sdk_record(CommitJournal(tmp_path), ENTRY)
+    assert len(contents(tmp_path)) == 1, "the SDK journals otherwise now: are budget/live.py's pages still needed?"
 
 
 def test_the_sdk_still_keeps_to_itself_that_it_has_given_up_a_hold() -> None:

@@ -23,11 +23,11 @@ from ..settings import Settings
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys, owner_of
 from ..tracing import traced
-from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
 from .breaker import Breaker
 from .connections import Connections
-from .live import LiveHolds
+from .live import Live
+from .sdk import live_in
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,8 @@ class Clients:
         self._connections = Connections(
             settings.cycles_base_url, settings.cycles_connect_timeout, settings.cycles_read_timeout
         )
-        self.live = LiveHolds(settings.cycles_journal_dir)
+        journal_dir = settings.cycles_journal_dir
+        self.live = live_in.setdefault(str(journal_dir), Live(journal_dir))
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
         self.on_uncharged = on_uncharged
@@ -197,6 +198,7 @@ class Clients:
 
     async def aclose(self) -> None:
         await self._connections.aclose()
+        self.live.close()
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)

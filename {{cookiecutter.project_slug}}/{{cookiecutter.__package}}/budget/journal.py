@@ -1,7 +1,8 @@
 """The journal of commits that Cycles has not taken yet: the SDK writes it, this brings it home.
 
-The SDK writes a commit down before it sends it and tries again for about 15 seconds. What is left after that, and
-what a killed process left, is settled from here: at start, with no traffic, and in a sweep while serving.
+A commit is written down before it is sent: first in its process's own file (`live`), then, when it has to be tried
+again, in a file of its own by the SDK, which tries for about 15 seconds. What is left after that, and what a killed
+process left, is settled from here: at start, with no traffic, and in a sweep while serving.
 Settling twice is harmless: a commit keeps its idempotency key.
 """
 
@@ -17,7 +18,8 @@ from runcycles.retry import AsyncCommitRetryEngine
 
 from ..problems import Problem
 from .clients import Clients
-from .sdk import allow_replay, tenant_of_folder
+from .live import Commit
+from .sdk import allow_replay, journalled, tenant_of_folder
 
 log = structlog.get_logger(__name__)
 
@@ -72,11 +74,35 @@ class Journal:
                 older_than = OURS_AFTER_S
 
     async def settle(self, older_than: float) -> None:
-        """Try once to settle the journals that hold a record older than `older_than` seconds."""
+        """Try once to settle the journals that hold a record older than `older_than` seconds, or a dead process's."""
+        taken_over = await asyncio.to_thread(self.collect, older_than)
         records = await asyncio.to_thread(self._records)  # 10,000 tenants' folders take 0.1 s to look through
-        folders = {path.parent for path, written in records if time.time() - written >= older_than}
+        folders = taken_over | {path.parent for path, written in records if time.time() - written >= older_than}
         turn = asyncio.Semaphore(AT_ONCE)
         await asyncio.gather(*(self._replay(folder, turn) for folder in sorted(folders)))
+
+    def collect(self, older_than: float) -> set[Path]:
+        """Journal what dead processes had on their way, and this one for longer than `older_than` seconds.
+
+        Returns the folders that it is in. Calls that were cut with their process are told in the log.
+        """
+        live = self._clients.live
+        written = self._written(live.kept_for(older_than))
+        for commit in written:
+            live.drop(commit.folder, commit.entry.reservation_id)
+        for remains in live.remains():
+            taken = self._written(remains.commits)
+            written += taken
+            if len(taken) < len(remains.commits):  # the disk is full, say: the next sweep tries again
+                continue
+            remains.bury()
+            if remains.holds:
+                holds, at_most = remains.holds, remains.microcents
+                log.warning("calls were cut with an earlier process: their holds expire", holds=holds, at_most=at_most)
+        return {self._folder / commit.folder for commit in written}
+
+    def _written(self, commits: list[Commit]) -> list[Commit]:
+        return [commit for commit in commits if journalled(str(self._folder), commit)]
 
     def _records(self) -> list[tuple[Path, float]]:
         """The records' files, and when each was written."""

@@ -4,14 +4,15 @@
 """
 
 import hashlib
-import itertools
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from runcycles import AsyncStreamReservation, journal, retry
 from runcycles.journal import CommitJournal, PendingCommitRecord
+
+from .live import Commit, Live
 
 
 def journal_folder(base_url: str, tenant: str) -> str:
@@ -35,35 +36,39 @@ sdk_fingerprint = journal.auth_fingerprint
 journal.auth_fingerprint = _fingerprint
 
 
-# For each record the SDK makes both folders and sets their permissions anew, by pathlib: a fifth to a quarter of what a
-# call costs us. The same file is written here by the few system calls that it takes; all else is left to the SDK.
+# The SDK writes a file for each commit before it sends it, and deletes it when it is settled: a fifth to a quarter of
+# what a call costs us. What waits for its first answer is kept in this process's own file instead, where there is one;
+# what has to be tried again goes into the SDK's journal, as does all that `Journal` takes over from a dead process.
 sdk_record, sdk_discard = CommitJournal.record, CommitJournal.discard
-_numbers = itertools.count()
+live_in: WeakValueDictionary[str, Live] = WeakValueDictionary()
+"""By CYCLES_JOURNAL_DIR. Whoever puts one in sees to it that what it keeps is taken over: see `Journal.collect`."""
 
 
-def _file_of(directory: Path, reservation_id: str) -> str:
-    return f"{directory}/{journal._safe_filename(reservation_id)}"  # noqa: SLF001
+def journalled(journal_dir: str, commit: Commit) -> bool:
+    """Write it the SDK's way, which raises nothing; whether it is on its disk."""
+    journal_ = CommitJournal(Path(journal_dir, commit.folder))
+    sdk_record(journal_, commit.entry)
+    return (journal_.directory / journal._safe_filename(commit.entry.reservation_id)).exists()  # noqa: SLF001
 
 
 def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:
-    """As the SDK's: written beside and renamed, so that nobody reads half of it. Raises nothing."""
-    path = _file_of(self.directory, entry.reservation_id)
-    beside = f"{path}.{os.getpid()}.{next(_numbers)}.tmp"
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(entry.to_json().encode())
-        os.replace(beside, path)  # noqa: PTH105
-    except OSError:  # no folder yet, or no way to write: the SDK makes it, or says so
-        with suppress(OSError):
-            os.unlink(beside)  # noqa: PTH108
+    journal_dir, _, folder = str(self.directory).rpartition(os.sep)
+    live, commit = live_in.get(journal_dir), Commit(folder, entry)
+    if live is None:
         sdk_record(self, entry)
+    elif not (_is_first_try(entry) and live.keep(commit)) and journalled(journal_dir, commit):
+        live.drop(folder, entry.reservation_id)
 
 
 def _discard(self: CommitJournal, reservation_id: str) -> None:
-    try:
-        os.unlink(_file_of(self.directory, reservation_id))  # noqa: PTH108
-    except OSError:
+    journal_dir, _, folder = str(self.directory).rpartition(os.sep)
+    live = live_in.get(journal_dir)
+    if live is None or not live.drop(folder, reservation_id):
         sdk_discard(self, reservation_id)
+
+
+def _is_first_try(entry: PendingCommitRecord) -> bool:
+    return entry.mode == "commit" and entry.not_before_ms is None
 
 
 CommitJournal.record, CommitJournal.discard = _record, _discard  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ from . import sdk  # noqa: F401  (its workarounds are in force wherever a client
 from .balances import UNIT
 from .clients import CAPPED, NO_ANSWER, event_of, note_uncharged, plain, settlement_of, unless_frozen
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
-from .live import LiveHolds
+from .live import Live
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
@@ -182,8 +182,8 @@ def _config_of(tenant: str) -> CyclesConfig:
 
 
 @cache
-def _live(_process: int) -> LiveHolds:
-    return LiveHolds(settings.ENV.cycles_journal_dir)
+def _live(_process: int) -> Live:
+    return Live(settings.ENV.cycles_journal_dir)
 
 
 @cache
