@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from runcycles import AsyncStreamReservation, CyclesConfig, journal
 from runcycles.journal import CommitJournal, PendingCommitRecord
-from runcycles.retry import AsyncCommitRetryEngine, _claim_replay
+from runcycles.retry import AsyncCommitRetryEngine
 
 from {{ cookiecutter.__package }}.budget import sdk
 from {{ cookiecutter.__package }}.budget.live import PAGE, Commit, Live
@@ -40,11 +40,19 @@ def test_an_engine_of_the_sdk_writes_into_the_folder_named_by_tenant(tmp_path: P
     assert nameless == sdk.sdk_fingerprint("http://cycles.test", "key")
 
 
-def test_the_sdk_still_replays_a_folder_once_per_process_only(tmp_path: Path) -> None:
-    assert _claim_replay(tmp_path)
-    assert not _claim_replay(tmp_path), "the SDK replays again by itself now: drop allow_replay from budget/sdk.py"
-    sdk.allow_replay(tmp_path)
-    assert _claim_replay(tmp_path)
+def test_the_sdk_still_replays_a_folder_by_itself_and_once_per_process_only(tmp_path: Path) -> None:
+    assert sdk.sdk_claim_replay(tmp_path)
+    assert not sdk.sdk_claim_replay(tmp_path), "the SDK replays again by itself now: can allow_replay go?"
+
+
+def test_a_folder_is_replayed_by_the_next_engine_after_it_was_allowed_and_by_no_other(tmp_path: Path) -> None:
+    assert not sdk.claim_replay(tmp_path)
+    sdk.allow_replay(tmp_path / "another")
+    for _ in range(2):
+        sdk.allow_replay(tmp_path)
+        assert sdk.claim_replay(tmp_path)
+        assert not sdk.claim_replay(tmp_path)
+    assert sdk.claim_replay(tmp_path / "another")
 
 
 def test_a_journalled_commit_is_replayed_again_once_it_is_allowed(tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ class Connections:
             raise ValueError("a header may not have a line break")
         question = "\r\n".join([*lines, f"Content-Length: {len(content)}", "\r\n"]).encode() + content
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._connect_timeout) as limit, self._free:
-            connection = self._last_used(loop.time() - IDLE_S)
-            if connection is None:
-                _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls)
-            limit.reschedule(loop.time() + self._read_timeout)
+        ready = None if self._free.locked() else self._last_used()
+        async with asyncio.timeout(self._read_timeout if ready else self._connect_timeout) as limit, self._free:
+            connection = ready or self._last_used() or await self._opened()
+            if connection is not ready:
+                limit.reschedule(loop.time() + self._read_timeout)
             answer = await connection.ask(question)
             connection.idle_since = loop.time()
             self._idle.append(connection)
@@ -66,13 +66,19 @@ class Connections:
             self._idle.pop().close()
         await asyncio.sleep(0)  # the loop closes them in its next round
 
-    def _last_used(self, since: float) -> "_Connection | None":
+    def _last_used(self) -> "_Connection | None":
+        since = asyncio.get_running_loop().time() - IDLE_S
         while self._idle and self._idle[0].idle_since < since:
             self._idle.popleft().close()
         while self._idle:
             if (connection := self._idle.pop()).is_open:
                 return connection
         return None
+
+    async def _opened(self) -> "_Connection":
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls)
+        return connection
 
 
 class _Connection(asyncio.Protocol):

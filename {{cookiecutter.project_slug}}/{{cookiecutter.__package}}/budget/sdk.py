@@ -6,6 +6,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -17,7 +18,12 @@ from .live import Commit, Live
 
 def journal_folder(base_url: str, tenant: str) -> str:
     """The folder, below CYCLES_JOURNAL_DIR, of one tenant's commits on one Cycles server."""
-    return f"{tenant}-{hashlib.sha256(base_url.encode()).hexdigest()[:12]}"
+    return f"{tenant}-{_digest_of(base_url)}"
+
+
+@cache
+def _digest_of(base_url: str) -> str:
+    return hashlib.sha256(base_url.encode()).hexdigest()[:12]
 
 
 def tenant_of_folder(base_url: str, name: str) -> str | None:
@@ -74,9 +80,25 @@ def _is_first_try(entry: PendingCommitRecord) -> bool:
 CommitJournal.record, CommitJournal.discard = _record, _discard  # type: ignore[method-assign]
 
 
+# The SDK replays a folder by itself when it is first used in a process, and never again: `Journal` does that, for all
+# folders and as often as it is needed, and a paid call need not ask (17 us, for it hashes a path).
+_to_replay: set[Path] = set()
+
+
+def claim_replay(directory: Path) -> bool:
+    """Asked by each engine of the SDK that is made: whether it is to replay this folder."""
+    if not _to_replay or directory not in _to_replay:
+        return False
+    _to_replay.discard(directory)
+    return True
+
+
+sdk_claim_replay, retry._claim_replay = retry._claim_replay, claim_replay  # noqa: SLF001
+
+
 def allow_replay(folder: Path) -> None:
-    """Let the SDK replay a journal folder again: by itself it does so once per process."""
-    retry._replayed_dirs.discard(folder)  # noqa: SLF001
+    """Let the next engine of the SDK that is made for this folder replay it."""
+    _to_replay.add(folder)
 
 
 def when_given_up(reservation: AsyncStreamReservation, tell: Callable[[], None]) -> None:
