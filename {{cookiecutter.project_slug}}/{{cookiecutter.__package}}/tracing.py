@@ -26,10 +26,15 @@ FLUSH_S = 1.0
 """A collector that does not answer keeps no process from ending for longer."""
 
 
+def asked_for() -> bool:
+    """Whether the environment names a collector."""
+    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+
+
 @cache
 def wanted() -> bool:
     """Whether the environment asks for traces, and what makes them is installed: a warning if it is not."""
-    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if not asked_for():
         return False
     try:
         version("opentelemetry-exporter-otlp-proto-http")

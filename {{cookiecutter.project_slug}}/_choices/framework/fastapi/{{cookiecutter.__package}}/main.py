@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import structlog
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -26,7 +27,7 @@ from .middleware import Sessions
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry
-from .tracing import UNTRACED, tracing
+from .tracing import UNTRACED, asked_for, tracing
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lifespan,
-        telemetry={"exclude": lambda scope: scope["path"] in UNTRACED},
+        telemetry=_telemetry(),
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
@@ -75,6 +76,12 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Edge, settings=settings)
     return app
+
+
+def _telemetry() -> TelemetryConfig:
+    """FastAPI's own traces and metrics; where no collector is named it need not look for one at each request."""
+    on = asked_for()
+    return {"tracing": on, "metrics": on, "logs": on, "exclude": lambda scope: scope["path"] in UNTRACED}
 
 
 app = create_app(Settings())
