@@ -1,7 +1,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +20,7 @@ live = Live(pathlib.Path.cwd())
 live.change(1, 500)
 live.change(1, 300)
 live.change(-1, -500)
-for number in range(4):
-    live.keep(Commit("acme-1", PendingCommitRecord(f"r-{number}", "http://cycles.test", commit_body={})))
-live.drop("acme-1", "r-1")
-live.keep(Commit("acme-2", PendingCommitRecord("r-1", "", commit_body={"note": "\\u00fc\\0"})))
-live.drop("acme-1", "r-3")
+live.keep(Commit("acme-1", PendingCommitRecord("r-1", "http://cycles.test", commit_body={"note": "\\u00fc\\0"})))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 ENTRY = PendingCommitRecord("r-1", "http://cycles.test", commit_body={"idempotency_key": "k"})
@@ -70,26 +66,57 @@ def test_what_a_killed_process_held_is_told_once_and_what_a_living_one_holds_is_
     assert [(each.holds, each.microcents) for each in buried(tmp_path)] == [(2, 7_000)] * 2, "both are gone now"
 
 
-def test_what_a_killed_process_had_on_its_way_is_left_whole_and_what_was_settled_is_not(tmp_path: Path) -> None:
+def test_what_a_killed_process_had_on_its_way_is_left_until_it_is_taken_over(tmp_path: Path) -> None:
     killed(tmp_path)
-    for taken in (False, True):  # nothing is gone before it is buried
+    for taken in (False, True):
         (remains,) = buried(tmp_path) if taken else Live(tmp_path).remains()
-        left = {(commit.folder, commit.entry.reservation_id): commit.entry for commit in remains.commits}
-        assert left.keys() == {("acme-1", "r-0"), ("acme-2", "r-1"), ("acme-1", "r-2")}
-        assert left["acme-2", "r-1"].commit_body == {"note": "\u00fc\0"}
+        (commit,) = remains.commits
+        assert (commit.folder, commit.entry.reservation_id) == ("acme-1", "r-1")
+        assert commit.entry.commit_body == {"note": "\u00fc\0"}
         assert not remains.torn
     assert [*(tmp_path / "live").iterdir()] == []
 
 
-def test_a_page_that_a_dying_machine_has_torn_is_set_aside_and_the_others_are_told(tmp_path: Path) -> None:
-    killed(tmp_path)
+def commit_named(reservation_id: str, note: str = "") -> Commit:
+    return Commit("acme-1", replace(ENTRY, reservation_id=reservation_id, commit_body={"note": note}))
+
+
+def test_what_is_settled_is_not_left_and_what_took_its_page_is(live: Live) -> None:
+    for name in ("r-1", "r-2", "r-3"):
+        assert live.keep(commit_named(name, note="n" * 500))
+    for name in ("r-2", "r-1"):
+        assert live.drop("acme-1", name)
+    last = commit_named("r-4")  # shorter, over what r-1 has left
+    assert live.keep(last)
+    assert live.drop("acme-1", "r-4")
+    assert live.keep(last)
+    assert [*live.remains()] == [], "its process lives"
+    live.close()
+    (remains,) = live.remains()
+    assert remains.commits == [last, commit_named("r-3", note="n" * 500)]
+    assert not remains.torn
+
+
+def test_a_free_page_hides_none_behind_it(live: Live) -> None:
+    for name in ("r-1", "r-2"):
+        assert live.keep(commit_named(name))
+    assert live.drop("acme-1", "r-1")
+    live.close()
+    (remains,) = live.remains()
+    assert (remains.commits, remains.torn) == ([commit_named("r-2")], False)
+
+
+def test_a_page_that_a_dying_machine_has_torn_is_set_aside_and_the_others_are_told(tmp_path: Path, live: Live) -> None:
+    for name in ("r-1", "r-2"):
+        assert live.keep(commit_named(name))
+    live.close()
     (file,) = (tmp_path / "live").iterdir()
     for torn in (b'acme-1\n{"version', b"\xff"):
         with file.open("rb+") as pages:
             pages.seek(PAGE)
             pages.write(torn + b"\0" * 100)
-        (remains,) = Live(tmp_path).remains()
-        assert (remains.torn, len(remains.commits)) == (True, 2)
+        (remains,) = live.remains()
+        assert (remains.torn, remains.commits) == (True, [commit_named("r-2")])
     remains.bury()
     assert [each.name for each in (tmp_path / "live").iterdir()] == [f"{file.stem}.corrupt"]
 
@@ -106,18 +133,26 @@ def test_a_commit_is_kept_once_and_its_page_is_used_again(tmp_path: Path, live: 
     assert PAGE < file.stat().st_size <= 2 * PAGE
 
 
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
 def test_what_cannot_be_kept_changes_nothing(tmp_path: Path, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Live(tmp_path).keep(COMMIT), "it holds nothing yet, so it has no file"
     assert not live.keep(replace(COMMIT, entry=replace(ENTRY, commit_body={"note": "n" * PAGE})))
-    with monkeypatch.context() as disk:
-
-        def full(*_: object) -> None:
-            raise OSError(28, "No space left on device")
-
-        disk.setattr(os, "pwrite", full)
-        assert not live.keep(COMMIT)
-    assert live.kept_for(0.0) == []
-    assert live.keep(COMMIT)
+    for error in (OSError(28, "No space left on device"), ValueError("I/O operation on closed file")):
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "pwrite", failing(error))
+            assert not live.keep(COMMIT)
+        assert live.kept_for(0.0) == []
+        assert live.keep(COMMIT)
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "pwrite", failing(error))
+            assert live.drop(COMMIT.folder, "r-1")
+        assert live.kept_for(0.0) == []
 
 
 def test_a_forked_child_begins_with_a_file_of_its_own(live: Live) -> None:

@@ -128,6 +128,13 @@ def test_what_is_tried_again_is_the_file_that_the_sdk_would_write_and_discard(
     assert contents(ours.directory) == {}
 
 
+@pytest.mark.parametrize("again", [{"mode": "event"}, {"not_before_ms": 1}], ids=["as an event", "told to wait"])
+def test_what_was_found_in_the_sdks_journal_goes_back_there(tmp_path: Path, live: Live, again: dict[str, Any]) -> None:
+    journal_ = CommitJournal(tmp_path / FOLDER)
+    journal_.record(replace(ENTRY, **again))
+    assert (live.kept_for(0.0), len(contents(journal_.directory))) == ([], 1)
+
+
 def test_without_a_file_of_the_process_it_is_all_the_sdks(tmp_path: Path) -> None:
     journal_ = CommitJournal(tmp_path)
     journal_.record(ENTRY)
