@@ -1,6 +1,5 @@
 """Where all is put together. A request's way: edge, middleware, route, identity, preflight, guard, answer."""
 
-import gc
 import os
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ django.setup(set_prefix=False)  # first: what follows imports models
 
 from . import lifespan, urls  # noqa: E402, F401  (the first request need not load them)
 from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
+from .memory import spare_memory  # noqa: E402
 from .tracing import UNTRACED, wanted  # noqa: E402
 
 
@@ -41,4 +41,4 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _served(scope, receive, send)
 
 
-gc.freeze()  # what is loaded stays: collections that go through it all hold every call up for a tenth of a second
+spare_memory()

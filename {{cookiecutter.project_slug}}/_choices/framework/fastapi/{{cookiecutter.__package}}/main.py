@@ -1,6 +1,5 @@
 """Where all is put together. A request's way: middleware, route, identity, preflight, guard, answer."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -23,6 +22,7 @@ from .database import Database
 from .edge import Edge
 from .handlers import add_exception_handlers
 from .logs import set_up_logging
+from .memory import spare_memory
 from .middleware import Sessions
 from .services import Services
 from .settings import Settings
@@ -85,4 +85,4 @@ def _telemetry() -> TelemetryConfig:
 
 
 app = create_app(Settings())
-gc.freeze()  # what is loaded stays: collections that go through it all hold every call up for a tenth of a second
+spare_memory()
