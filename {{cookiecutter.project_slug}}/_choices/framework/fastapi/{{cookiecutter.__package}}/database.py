@@ -149,7 +149,7 @@ def _heads(connection: Connection) -> tuple[str, ...]:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
-    # of 2 MB each, as by default, the pool's caches made a process grow by a tenth; the system keeps the file's pages too
+    # of 2 MB each, as by default, the pool's caches made a process grow by a tenth; the system has the file's pages too
     for pragma in ("journal_mode = WAL", "busy_timeout = 5000", "foreign_keys = ON", "cache_size = -256"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
