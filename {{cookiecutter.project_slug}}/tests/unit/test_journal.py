@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import journal
 from {{ cookiecutter.__package }}.budget.journal import Backlog
-from {{ cookiecutter.__package }}.budget.live import Commit
+from {{ cookiecutter.__package }}.budget.live import Commit, Live
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
 from ..running import ROOT
@@ -131,6 +131,19 @@ def test_what_another_process_was_sending_when_it_was_killed_is_settled_at_once(
         with capture_logs() as logs:
             await world.services.journal.settle(60.0)
         assert (world.cycles.ledger().spent, logs) == (COST, [])
+
+    tell(story)
+
+
+def test_a_hold_that_ended_when_its_process_had_let_go_of_its_file_is_not_told_as_cut(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        late = Live(world.services.settings.cycles_journal_dir)
+        late.change(-1, -2_000)
+        late.close()
+        with capture_logs() as logs:
+            await world.services.journal.settle(60.0)
+        assert logs == []
+        assert [*late.remains()] == []
 
     tell(story)
 
