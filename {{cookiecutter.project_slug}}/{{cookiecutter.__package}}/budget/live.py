@@ -137,7 +137,7 @@ class Live:
     def _opened(self) -> mmap.mmap:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / str(uuid.uuid4())
-        file = FileIO(path, "x+")
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+")
         file.write(bytes(PAGE))  # not a hole: a full disk is told here, not by a signal when it is mapped
         fcntl.flock(file, fcntl.LOCK_EX)
         path.rename(path.with_suffix(".live"))  # seen by others only now that it is locked
