@@ -1,8 +1,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from {{ cookiecutter.__package }}.budget.journal import Backlog
 from {{ cookiecutter.__package }}.budget.live import Commit, Live
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
-from ..running import ROOT
 from .embedded import until
 from .stories import NO_RETRIES, Tell, World
 from .test_guard import COST, charge_one
@@ -99,29 +96,24 @@ def test_a_sweep_settles_what_the_sdk_has_given_up_also_after_one_that_failed(
     tell(story)
 
 
-DIES = """
-import os, pathlib, signal, sys
-from runcycles.journal import PendingCommitRecord
-from {{ cookiecutter.__package }}.budget.live import Commit, Live
-live = Live(pathlib.Path(sys.argv[1]))
-live.change(3, 6_000)
-live.keep(Commit(sys.argv[2], PendingCommitRecord.from_json(sys.argv[3])))
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-def kept_by_one_that_is_killed(record: Path) -> None:
-    """As if another process had died while it was sending this record's commit."""
-    command = [sys.executable, "-c", DIES, str(record.parent.parent), record.parent.name, record.read_text("utf-8")]
-    subprocess.run(command, env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, check=False)
+def kept_by_another_that_is_gone(record: Path) -> None:
+    """As if another process had ended while it was sending this record's commit: its file is there, and not locked."""
+    other = Live(record.parent.parent)
+    other.change(3, 6_000)
+    assert other.keep(commit_of(record))
+    other.close()
     record.unlink()
+
+
+def commit_of(record: Path) -> Commit:
+    return Commit(record.parent.name, PendingCommitRecord.from_json(record.read_text("utf-8")))
 
 
 @NO_RETRIES
 def test_what_another_process_was_sending_when_it_was_killed_is_settled_at_once(tell: Tell) -> None:
     async def story(world: World) -> None:
         record = await left_behind(world, 0)
-        await asyncio.to_thread(kept_by_one_that_is_killed, record)
+        kept_by_another_that_is_gone(record)
         with capture_logs() as logs:
             await world.services.journal.settle(60.0)
         assert world.cycles.ledger().spent == COST
@@ -152,7 +144,7 @@ def test_a_hold_that_ended_when_its_process_had_let_go_of_its_file_is_not_told_a
 def test_what_a_dead_process_left_stays_until_it_can_be_journalled(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         record = await left_behind(world, 0)
-        await asyncio.to_thread(kept_by_one_that_is_killed, record)
+        kept_by_another_that_is_gone(record)
         with monkeypatch.context() as disk:
             disk.setattr(journal, "journalled", lambda *_: False)
             await world.services.journal.settle(0.0)
@@ -167,7 +159,7 @@ def test_what_a_dead_process_left_stays_until_it_can_be_journalled(tell: Tell, m
 def test_a_commit_that_was_cut_while_the_process_goes_on_is_settled_by_a_sweep(tell: Tell) -> None:
     async def story(world: World) -> None:
         record = await left_behind(world, 0)
-        kept = Commit(record.parent.name, PendingCommitRecord.from_json(record.read_text("utf-8")))
+        kept = commit_of(record)
         record.unlink()
         assert world.services.clients.live.keep(kept)
         for older_than, spent in ((60.0, 0), (0.0, COST)):

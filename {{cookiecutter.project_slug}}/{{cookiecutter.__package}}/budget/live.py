@@ -87,16 +87,18 @@ class Live:
 
     def keep(self, commit: Commit) -> bool:
         """Keep a commit that is about to be sent. False: nothing is changed, for it is kept already or cannot be."""
-        key = commit.folder, commit.entry.reservation_id
+        key, file = (commit.folder, commit.entry.reservation_id), self._file
+        if file is None or key in self._kept:
+            return False
         content = f"{commit.folder}\n{commit.entry.to_json()}\n".encode()
-        if self._file is None or key in self._kept or len(content) > PAGE:
+        if len(content) > PAGE:
             return False
         try:
             page = self._free.pop()
         except IndexError:
             page = next(self._pages)
         try:
-            os.pwrite(self._file.fileno(), content, page * PAGE)
+            os.pwrite(file.fileno(), content, page * PAGE)
         except (OSError, ValueError):  # no room; or closed this moment, by another thread
             self._free.append(page)
             return False
@@ -105,11 +107,11 @@ class Live:
 
     def drop(self, folder: str, reservation_id: str) -> bool:
         """Forget a commit, for it is settled or journalled elsewhere; whether it was kept."""
-        kept = self._kept.pop((folder, reservation_id), None)
-        if kept is None or self._file is None:
+        kept, file = self._kept.pop((folder, reservation_id), None), self._file
+        if kept is None or file is None:
             return False
         with suppress(OSError, ValueError):  # at worst it is settled twice, which is harmless
-            os.pwrite(self._file.fileno(), b"\0", kept[0] * PAGE)
+            os.pwrite(file.fileno(), b"\0", kept[0] * PAGE)
         self._free.append(kept[0])
         return True
 

@@ -50,25 +50,28 @@ live_in: WeakValueDictionary[str, Live] = WeakValueDictionary()
 """By CYCLES_JOURNAL_DIR. Whoever puts one in sees to it that what it keeps is taken over: see `Journal.collect`."""
 
 
-def journalled(journal_dir: str, commit: Commit) -> bool:
+def journalled(into: CommitJournal, entry: PendingCommitRecord) -> bool:
     """Write it the SDK's way, which raises nothing; whether it is on its disk."""
-    journal_ = CommitJournal(Path(journal_dir, commit.folder))
-    sdk_record(journal_, commit.entry)
-    return (journal_.directory / journal._safe_filename(commit.entry.reservation_id)).exists()  # noqa: SLF001
+    sdk_record(into, entry)
+    return (into.directory / journal._safe_filename(entry.reservation_id)).exists()  # noqa: SLF001
+
+
+def _live_of(journal_: CommitJournal) -> tuple[Live | None, str]:
+    """What keeps first tries of this journal's commits, if anything does, and the name of the journal's folder."""
+    journal_dir, _, folder = str(journal_.directory).rpartition(os.sep)
+    return live_in.get(journal_dir), folder
 
 
 def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:
-    journal_dir, _, folder = str(self.directory).rpartition(os.sep)
-    live, commit = live_in.get(journal_dir), Commit(folder, entry)
+    live, folder = _live_of(self)
     if live is None:
         sdk_record(self, entry)
-    elif not (_is_first_try(entry) and live.keep(commit)) and journalled(journal_dir, commit):
+    elif not (_is_first_try(entry) and live.keep(Commit(folder, entry))) and journalled(self, entry):
         live.drop(folder, entry.reservation_id)
 
 
 def _discard(self: CommitJournal, reservation_id: str) -> None:
-    journal_dir, _, folder = str(self.directory).rpartition(os.sep)
-    live = live_in.get(journal_dir)
+    live, folder = _live_of(self)
     if live is None or not live.drop(folder, reservation_id):
         sdk_discard(self, reservation_id)
 
