@@ -123,12 +123,9 @@ class Live:
     def remains(self) -> Iterator[Remains]:
         """What dead processes have left; each is locked until the next one is asked for."""
         for path in self._folder.glob("*.live"):
-            try:
-                with path.open("rb") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    yield _read(path, file.read())
-            except OSError:  # its process lives, or another one was quicker
-                continue
+            with suppress(OSError), path.open("rb") as file:  # its process lives, or another one was quicker
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield _read(path, file.read())
 
     def close(self) -> None:
         """Let go of the file: what it still has, somebody else takes over. It is made anew when it is needed again."""
