@@ -2,7 +2,7 @@
 
 import json
 import re
-import uuid
+import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from itertools import count
 from typing import Any
@@ -49,8 +49,8 @@ class Edge:
 
     Turns away foreign hosts, too large bodies, who guesses, and everybody once the process is stopping.
 
-    `scope["state"]["request_id"]` is the name, a UUID; `scope["state"]["sent_headers"]` are the headers with the
-    gateway's secret, for the identity alone.
+    `scope["state"]["request_id"]` is the name, 32 hexadecimal digits; `scope["state"]["sent_headers"]` are the headers
+    with the gateway's secret, for the identity alone.
     """
 
     def __init__(self, app: App, settings: Settings) -> None:
@@ -63,7 +63,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = str(uuid.uuid4())
+        request_id = secrets.token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
         scope["headers"] = without_secret(scope["headers"])

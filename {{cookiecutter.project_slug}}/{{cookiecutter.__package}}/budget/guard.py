@@ -15,8 +15,8 @@ What is charged, by what is known of the vendor's bill when the call ends, howev
 """
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -159,7 +159,7 @@ class Hold:
         CALLS.labels(work.route, self.outcome).inc()
         CHARGED.inc(self.cost)
         return CallRecord(
-            id=str(uuid.uuid4()),
+            id=secrets.token_hex(16),
             at=datetime.now(UTC),
             tenant=work.caller.tenant,
             end_user=work.end_user,

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from functools import lru_cache
 
 from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
@@ -36,6 +37,8 @@ class Preflight:
         self._clients = clients
         self._fail_open = fail_open
         self._least_cost = least_cost
+        self._scopes = lru_cache(REMEMBERED_TENANTS)(lambda tenant: scopes_of(subject_of(settings, tenant)))
+        """Those that every call of a tenant counts in."""
         self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
         self._denied: TTLCache[str, str] = TTLCache(REMEMBERED_TENANTS, FRESH_S)
         self._deciding: dict[str, asyncio.Task[str | None]] = {}
@@ -70,7 +73,7 @@ class Preflight:
 
     def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
         """Why no call can be paid, as far as is known: even with all holds given back it would not do."""
-        for ledger in known.along(scopes_of(subject_of(self._settings, tenant))):  # those that every call counts in
+        for ledger in known.along(self._scopes(tenant)):
             if ledger.blocked:
                 return ledger.blocked, ledger
             if ledger.remaining + ledger.reserved < self._least_cost:

@@ -113,9 +113,9 @@ class Prices(BaseModel):
         `gpt-4.1-mini-2025-04-14` costs what `gpt-4.1-mini` does; `gpt-4.1-mini-turbo` is unknown.
         Raises UnknownModel, unless `unlisted` prices all others.
         """
-        for name in (model, _DATE_SUFFIX.sub("", model)):
-            if name in self.models:
-                return Price(self.models[name], self.long_prompts.get(name))
+        name = model if model in self.models else _DATE_SUFFIX.sub("", model)
+        if name in self.models:
+            return Price(self.models[name], self.long_prompts.get(name))
         if self.unlisted is not None:
             return Price(self.unlisted)
         raise UnknownModel(f"prices.toml has no price for the model {model!r}")

@@ -1,7 +1,7 @@
 """One row per guarded call, written in batches off the request's path: for display, never for money."""
 
 import asyncio
-import uuid
+import secrets
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class CallRecord:
 def refused_early(tenant: str, code: str) -> CallRecord:
     """A call that the preflight refused, before anything of it was read. `code` is the problem's."""
     return CallRecord(
-        id=str(uuid.uuid4()),
+        id=secrets.token_hex(16),
         at=datetime.now(UTC),
         tenant=tenant,
         end_user=None,

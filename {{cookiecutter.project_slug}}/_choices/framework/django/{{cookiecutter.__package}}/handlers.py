@@ -1,7 +1,7 @@
 """Every refusal and failure becomes problem details here: the API's, and Django's own."""
 
+import secrets
 import sys
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +27,7 @@ class ProblemResponse(JsonResponse):
 def request_id_of(request: HttpRequest) -> str:
     """As the edge has named the request; made up where there is no edge, under WSGI."""
     scope: dict[str, Any] = getattr(request, "scope", {})
-    name: str = scope.get("state", {}).get("request_id") or str(uuid.uuid4())
+    name: str = scope.get("state", {}).get("request_id") or secrets.token_hex(16)
     return name
 
 
