@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,12 +128,18 @@ def running(
     try:
         yield process
     finally:
+        workers: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):  # it was stopped before
+            workers = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         try:
             process.wait(15)
         finally:
             process.kill()
             process.wait()
+            for worker in workers:  # of gunicorn, whose killed master leaves them behind
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
 
 
 def wait_for(url: str, pause_s: float = 0.1, **request: object) -> None:
