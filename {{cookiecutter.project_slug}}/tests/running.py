@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -65,7 +66,7 @@ def process(
 ) -> Iterator[Running]:
     """A process that runs `python -m ...` in `folder` and is ended by SIGTERM.
 
-    What it says goes to `log`, or to our stderr.
+    What it says goes to `log`, or to our stderr, where at its end the log goes too: a test that fails shows it.
     """
     module, *more = arguments
     running = Running(module, more, folder, STARTED_WITH | environment, {2: log} if log else {})
@@ -78,6 +79,8 @@ def process(
         finally:
             running.kill()
             running.wait()
+            if log and log.exists():
+                sys.stderr.write(log.read_text(encoding="utf-8"))
 
 
 def wait_ready(url: str, running: Running) -> None:
