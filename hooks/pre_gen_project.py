@@ -55,20 +55,15 @@ def usable(slug: str) -> str:
     return near if near[0].isalpha() and near.replace("-", "_") not in TAKEN else f"my-{near}"
 
 
-def remove_folders(slug: str) -> None:
-    """Take `a` away with `a/b` (empty folders only): cookiecutter would remove `b` alone."""
-    parts = Path(slug).parts
-    if len(parts) > 1 and ".." not in parts and not Path(slug).is_absolute() and not any(Path().iterdir()):
-        os.chdir(Path.cwd().parents[len(parts) - 1])
-        os.removedirs(Path(*parts))
-
-
 TEXTS = [(question, text) for question in ("project_name", "description", "author_name")]
 for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", free_name)]:
     try:
         rule(ANSWERS[question])
     except ValueError as would_do:
-        remove_folders(ANSWERS["project_slug"])
+        folder = Path(ANSWERS["project_slug"])
+        if len(folder.parts) > 1 and not (folder.is_absolute() or ".." in folder.parts or any(Path().iterdir())):
+            os.chdir(Path.cwd().parents[len(folder.parts) - 1])
+            os.removedirs(folder)  # of `a/b` both: cookiecutter would remove `b` alone
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
 if not any(Path().iterdir()):
     Path("UNFINISHED.txt").write_text("The bake was interrupted: remove this folder, begin again.\n", encoding="ascii")

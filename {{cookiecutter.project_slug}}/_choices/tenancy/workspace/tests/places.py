@@ -1,8 +1,10 @@
 """What a tenant is to Cycles, for the tests: a workspace in the one Cycles tenant."""
 
+from {{ cookiecutter.__package }}.about import DISTRIBUTION
+
 from .live import TAG
 
-CYCLES_TENANT = f"{{ cookiecutter.project_slug }}-dev{TAG}"
+CYCLES_TENANT = f"{DISTRIBUTION}-dev{TAG}"
 SETTINGS = {"CYCLES_TENANT": CYCLES_TENANT, "CYCLES_API_KEY": "cyc_live_0123456789"}
 """Those of the tenancy as production takes them."""
 
