@@ -42,5 +42,5 @@ def set_up_logging(*, development: bool) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for name in ("runcycles", "httpx"):  # a line for each call
+    for name in ("runcycles", "httpx", "httpx2"):  # a line for each call
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -107,6 +107,15 @@ def test_a_provider_that_never_began_costs_nothing_and_is_asked_once(
     assert vendor.requests == asked + 1
 
 
+def test_of_a_call_that_is_paid_the_log_has_one_line(serving: App, vendor: Vendor, payer: Payer, log: Path) -> None:
+    before = len(log.read_text("utf-8").splitlines())
+    vendor.answer = lambda reply: reply.whole("Hello", (9, 5))
+    assert post(serving, payer).status_code == 200
+    assert payer.spent() > 0
+    [line] = wait_until(lambda: log.read_text("utf-8").splitlines()[before:], 2, "told in the log")
+    assert "outcome=charged" in line
+
+
 def test_of_a_request_that_timed_out_the_log_tells_what_the_vendor_may_bill_at_most(
     serving: App, vendor: Vendor, payer: Payer, log: Path
 ) -> None:

@@ -1,7 +1,0 @@
-"""The record of guarded calls."""
-
-from django.apps import AppConfig
-
-
-class CallsConfig(AppConfig):
-    name = __package__

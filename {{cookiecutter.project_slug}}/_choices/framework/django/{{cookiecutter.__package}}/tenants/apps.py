@@ -1,7 +1,0 @@
-"""Who the tenants are."""
-
-from django.apps import AppConfig
-
-
-class TenantsConfig(AppConfig):
-    name = __package__
