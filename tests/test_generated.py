@@ -194,10 +194,10 @@ def test_a_project_that_was_updated_with_its_owners_edits_in_it_passes_its_own_c
     in_environment(project, environments).run("make", "check", f"UV={UV}")
 
 
-# Used, but not by an import: speed for the SDK, forms of FastAPI, drivers that DATABASE_URL names, a Django app.
+# Used, but not by an import: forms of FastAPI, drivers that DATABASE_URL names, a Django app.
 # Imported, but brought by what is declared: FastAPI's and Django's own halves. dev.py and the emulator never serve.
 DECLARED_OTHERWISE = (
-    "DEP002=sniffio|python-multipart|aiosqlite|asyncpg|django-cors-headers,"
+    "DEP002=python-multipart|aiosqlite|asyncpg|django-cors-headers,"
     "DEP003=anyio|starlette|markupsafe|asgiref,DEP004=dotenv"
 )
 

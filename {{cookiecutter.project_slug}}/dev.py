@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -21,7 +20,7 @@ from dotenv import dotenv_values
 import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.budget.prices import format_usd
-from {{ cookiecutter.__package }}.llm.provider import Message
+from {{ cookiecutter.__package }}.llm.provider import Message, Request
 from {{ cookiecutter.__package }}.settings import Settings
 
 DATA = Path("var/dev")
@@ -153,9 +152,8 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
 
 def small_budget(settings: Settings) -> str:
     """USD that cover one and a half of the largest default call: used up after a handful of calls."""
-    price = settings.prices.of(settings.llm_model)
-    bound = price.upper_bound((Message("user", "x" * 200),), settings.llm_max_tokens)
-    return format_usd(bound.microcents * 3 // 2)
+    largest = Request(settings.llm_model, (Message("user", "x" * 200),), settings.llm_max_tokens)
+    return format_usd(settings.prices.hold_for(largest) * 3 // 2)
 
 
 def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def wait_for(url: str, running: list[subprocess.Popen[bytes]]) -> None:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:
             time.sleep(0.1)
     raise Failure(f"{url} did not answer in {START_S} s")
 

@@ -1,4 +1,4 @@
-"""The admin plane: tenants, API keys and ledgers (Cycles facts, section 9)."""
+"""The admin plane: tenants, API keys and ledgers."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""The arithmetic of a ledger: pure functions, one a line of the table in the Cycles facts (section 4).
+"""The arithmetic of a ledger: pure functions, one for each line of this table.
 
 Amounts are integers of the ledger's unit (USD_MICROCENTS: 1 USD = 10^8). An operation touches every ledger along
 the path of a subject, root first, and either changes all of them or raises Refused and changes none.

@@ -1,4 +1,4 @@
-"""HTTP: which handler answers, who may call it, and what every answer carries (Cycles facts, sections 1, 2 and 8)."""
+"""HTTP: which handler answers, who may call it, and what every answer carries."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The runtime plane: hold, settle, extend, decide, record, read (Cycles facts, sections 1 and 3 to 7)."""
+"""The runtime plane: hold, settle, extend, decide, record, read."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The request bodies of both planes, one a row as in the tables of the Cycles facts (sections 1 and 9).
+"""The request bodies of both planes, one a row.
 
 Unknown members are refused, as on the servers. Types are strict: a number in a string is no number.
 """

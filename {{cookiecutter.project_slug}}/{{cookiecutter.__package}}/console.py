@@ -29,7 +29,7 @@ def run(work: Work, as_json: bool) -> None:
         fail("invalid", faults_of(error), as_json)
     except DATABASE_ERRORS as error:
         detail = "is DATABASE_URL right, the database up, and did `make migrate` run?"
-        fail("database", f"The database does not do it ({type(error).__name__}): {detail}", as_json)
+        fail("database", f"The database cannot be used ({type(error).__name__}): {detail}", as_json)
     answer: dict[str, Any] = done if isinstance(done, dict) else asdict(done)
     show(answer, as_json)
     if "error" in answer:

@@ -47,7 +47,7 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
 class Edge:
     """Names the request, and adds what every answer has.
 
-    Turns away foreign hosts, too large bodies, who guesses, and everybody once the process is stopping.
+    Turns away foreign hosts, bodies that are too large, addresses that go on guessing, and all once the process stops.
 
     `scope["state"]["request_id"]` is the name, 32 hexadecimal digits; `scope["state"]["sent_headers"]` are the headers
     with the gateway's secret, for the identity alone.

@@ -20,18 +20,18 @@ from .problems import Problem
 if TYPE_CHECKING:  # the guard counts here
     from .services import Services
 
-REQUESTS = Counter("http_requests", "Answers by status", ["status"], registry=None)
-CALLS = Counter("llm_calls", "Guarded calls by outcome", ["route", "outcome"], registry=None)
-DENIALS = Counter("budget_denials", "Calls refused by the budget, before or by the hold", ["reason"], registry=None)
-CHARGED = Counter("budget_charged_microcents", "Spend that ledgers took", registry=None)
-UNCHARGED = Counter("budget_uncharged_microcents", "Spend that no ledger took", registry=None)
-CROSSINGS = Counter("budget_thresholds_crossed", "Budgets of which so much was used", ["per_cent"], registry=None)
-UNGUARDED = Counter("budget_unguarded_calls", "Calls served while Cycles was out of reach", registry=None)
-HELD = Gauge("budget_held_microcents", "Holds that live", registry=None, multiprocess_mode="livesum")
-SETTLE = Histogram("budget_settle_seconds", "From a call's end until it is settled", registry=None)
-UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=None)
-BREAKER = Gauge("cycles_breaker_open", "1: out of reach", registry=None, multiprocess_mode="livemax")
-OURS = (REQUESTS, CALLS, DENIALS, CHARGED, UNCHARGED, CROSSINGS, UNGUARDED, HELD, SETTLE, UPSTREAM, BREAKER)
+OURS = CollectorRegistry()
+REQUESTS = Counter("http_requests", "Answers by status", ["status"], registry=OURS)
+CALLS = Counter("llm_calls", "Guarded calls by outcome", ["route", "outcome"], registry=OURS)
+DENIALS = Counter("budget_denials", "Calls refused by the budget, before or by the hold", ["reason"], registry=OURS)
+CHARGED = Counter("budget_charged_microcents", "Spend that ledgers took", registry=OURS)
+UNCHARGED = Counter("budget_uncharged_microcents", "Spend that no ledger took", registry=OURS)
+CROSSINGS = Counter("budget_thresholds_crossed", "Budgets of which so much was used", ["per_cent"], registry=OURS)
+UNGUARDED = Counter("budget_unguarded_calls", "Calls served while Cycles was out of reach", registry=OURS)
+HELD = Gauge("budget_held_microcents", "Holds that live", registry=OURS, multiprocess_mode="livesum")
+SETTLE = Histogram("budget_settle_seconds", "From a call's end until it is settled", registry=OURS)
+UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
+BREAKER = Gauge("cycles_breaker_open", "1: out of reach", registry=OURS, multiprocess_mode="livemax")
 
 
 class _Journal(Collector):
@@ -62,7 +62,5 @@ def exposition(services: "Services") -> bytes:
     registry.register(_Journal(services))
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:
-        for metric in OURS:
-            registry.register(metric)
-    return generate_latest(registry)
+        return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(OURS)

@@ -41,7 +41,7 @@ def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:
 
 
 def is_address(url: str) -> bool:
-    """Whether a server can be asked at `url`: of http or https, with a host, and a port that is one if it names any."""
+    """Whether a server can be asked at `url`: of http or https, with a host, and if it names a port, a valid one."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -53,7 +53,7 @@ async def bare_s() -> float:
 
 async def ours_s(chat: Any) -> float:
     request = chat.request((Message("user", "hello"),))
-    work = Work(caller=Caller("acme", ""), route="chat", request=request, request_id="r")
+    work = Work(caller=Caller("acme"), route="chat", request=request, request_id="r")
     start = time.process_time()
     async with aclosing(chat.stream(work)) as events:
         async for event, _ in events:

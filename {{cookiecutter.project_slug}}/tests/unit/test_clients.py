@@ -77,6 +77,7 @@ def test_what_costs_more_than_its_hold_is_charged_as_far_as_it_goes_and_the_rest
         assert (ledger.spent + ledger.debt, ledger.reserved) == (charged, 0)
         known = world.services.balances.known("acme")
         assert known is not None
+        assert known.widest
         assert known.widest.remaining == ledger.remaining
         assert noted == [Amendment("acme", hold, 3_000 - charged)] * 2 * (charged < 3_000)
         assert value_of(UNCHARGED) - before == 2 * (3_000 - charged)
@@ -184,7 +185,7 @@ def test_the_breaker_opens_by_what_is_everybodys_failure_only(tell: Tell, kind: 
 def test_a_tenants_key_is_read_once_in_a_while(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         services = world.services
-        monkeypatch.setattr(clients, "KEY_LIFE_S", 0)
+        monkeypatch.setattr(clients, "KEY_CACHED_S", 0)
         hasty = clients.Clients(services.settings, services.registry, services.calls.amend)
         for ours, remembers in ((services.clients, True), (hasty, False)):
             first, second = [await ours.of("acme") for _ in range(2)]

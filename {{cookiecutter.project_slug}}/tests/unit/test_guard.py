@@ -36,7 +36,7 @@ from .embedded import USD, until
 from .stories import NO_RETRIES, Tell, World, value_of
 
 REQUEST = Request("demo-1", (Message("user", "12345678"),), max_tokens=50)
-WORK = Work(caller=Caller("acme", "key"), route="chat", request=REQUEST, request_id="r")
+WORK = Work(caller=Caller("acme"), route="chat", request=REQUEST, request_id="r")
 
 
 HOLD = 32 * 500 + 50 * 2_500

@@ -7,18 +7,19 @@ memory is too old for the purpose, once for all who wait.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from cachetools import LRUCache
 
+from ..memo import Once
 from ..tenants.tenancy import owner_of
 
 UNIT = "USD_MICROCENTS"
 REMEMBERED_TENANTS = 20_000
-"""Far more than are usual: of a ring of tenants that is a little longer than a cache none is ever found in it."""
+"""Far more than are usual: where tenants call in turn, and are a few more than it holds, a cache never has the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +65,9 @@ class Snapshot:
     """Monotonic seconds of the last balances call. It lists all ledgers; other answers tell of their own scopes."""
 
     @property
-    def widest(self) -> Ledger:
-        """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`. There must be one."""
-        return self.widest_first[0]
+    def widest(self) -> Ledger | None:
+        """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
+        return next(iter(self.widest_first), None)
 
     @property
     def widest_first(self) -> list[Ledger]:
@@ -103,10 +104,10 @@ def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:
 class Balances:
     """The memory, and the way to refresh it: `ask(tenant)` lists a tenant's ledgers and tells `listed` of it."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
         self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking = Once()
         self.changed: set[str] = set()
         """Tenants of which something was heard since the dashboard's sampler last took it up."""
         self.heard = asyncio.Event()
@@ -153,17 +154,5 @@ class Balances:
         """
         known = self._known.get(tenant)
         if known is None or known.listed_at is None or known.age > max_age:
-            await self._refresh(tenant)
+            await self._asking.get(tenant, lambda: self._ask(tenant))
         return self._known.get(tenant)
-
-    async def _refresh(self, tenant: str) -> None:
-        task = self._asking.get(tenant)
-        if task is None:
-            task = self._asking[tenant] = asyncio.create_task(self._run(tenant))
-        await asyncio.shield(task)
-
-    async def _run(self, tenant: str) -> None:
-        try:
-            await self._ask(tenant)
-        finally:
-            del self._asking[tenant]

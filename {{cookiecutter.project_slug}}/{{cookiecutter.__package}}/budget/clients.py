@@ -32,7 +32,7 @@ from .sdk import live_in
 log = structlog.get_logger(__name__)
 
 Call = Callable[[BaseModel | dict[str, Any]], Awaitable[CyclesResponse]]
-KEY_LIFE_S = 120
+KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
@@ -69,7 +69,7 @@ class TenantClient(AsyncCyclesClient):
         return self.reserved
 
     def settling(self) -> None:
-        """What is held is no longer lost if the process dies: the journal has its commit, or it is none any more."""
+        """A dying process does not lose the hold any more: its commit is in the journal, or the hold has ended."""
         if self._held:
             self._clients.live.change(-1, -self._held)
             self._held = 0
@@ -144,7 +144,7 @@ class Clients:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
-        self._configs: TTLCache[str, CyclesConfig] = TTLCache(REMEMBERED_TENANTS, KEY_LIFE_S)
+        self._configs: TTLCache[str, CyclesConfig] = TTLCache(REMEMBERED_TENANTS, KEY_CACHED_S)
         self._connections = Connections(
             settings.cycles_base_url, settings.cycles_connect_timeout, settings.cycles_read_timeout
         )
@@ -232,7 +232,7 @@ def settlement_of(event: dict[str, Any]) -> str:
 
 
 def unless_frozen(response: CyclesResponse) -> CyclesResponse:
-    """The answer to an event. Where the budget is frozen one that lets the SDK try it again: it would drop it."""
+    """The answer to an event; BUDGET_FROZEN becomes a 503, for that the SDK tries again and the other it drops."""
     if response.get_body_attribute("error") == "BUDGET_FROZEN":
         return replace(response, status=503)
     return response

@@ -2,7 +2,7 @@
 
 A paid request waits for two calls to Cycles. By aiohttp they took a third of its CPU; asked like this, over asyncio's
 sockets and TLS and with uvicorn's parser for the answers, a process serves 1.3 times as many. It knows what one server
-of JSON needs: no proxies, redirects, cookies or compression. Whatever else speaks HTTP here uses aiohttp.
+of JSON needs: no proxies, redirects, cookies or compression.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ IDLE_S = 15.0
 """What was idle for longer is not used again: servers, and what lies between, forget connections without a word."""
 
 Answer = tuple[int, dict[str, str], bytes]
-"""Status; headers by their names in lower case, of one that came twice the last; content."""
+"""Status; headers (names in lower case, the last value of a repeated one); content."""
 
 
 class Broken(ConnectionError):

@@ -15,19 +15,16 @@ What is charged, by what is known of the vendor's bill when the call ends, howev
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from runcycles import (
     Action,
     Amount,
-    AsyncStreamReservation,
     Caps,
     CyclesProtocolError,
     CyclesResponse,
@@ -57,8 +54,8 @@ HOLD_TTL_MS = 60_000
 
 GRACE_S = 6.0
 CUT_S = 0.5
-"""What runs GRACE_S after SIGTERM ends as soon as its model says more, and is cut CUT_S later, if that says nothing.
-Either is charged for what was delivered."""
+"""A call that still runs GRACE_S after SIGTERM ends at its next chunk; if none comes within CUT_S it is cancelled.
+Either way what was delivered is charged."""
 DRAIN_S = 2.0
 
 OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
@@ -93,7 +90,7 @@ class Hold:
         self.remaining: int | None = None
         """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
         self.ends_by: str | None = None
-        """The problem's code by which what goes on must end now: its hold lapses, or the process stops."""
+        """Set when the call must end now: the code of the problem, as its hold lapses or the process stops."""
         self.outcome = "released"
         self.answered_by = work.request.model
         self._tally = Tally(work.request)
@@ -159,8 +156,6 @@ class Hold:
         CALLS.labels(work.route, self.outcome).inc()
         CHARGED.inc(self.cost)
         return CallRecord(
-            id=secrets.token_hex(16),
-            at=datetime.now(UTC),
             tenant=work.caller.tenant,
             end_user=work.end_user,
             route=work.route,
@@ -394,7 +389,7 @@ class Guard:
 
     async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
-            async with self._reservation(client, hold) as reservation:
+            async with client.stream_reservation(**reservation_of(hold, self.subject(hold.work))) as reservation:
                 self._fail_open.outage_is_over()
                 hold.granted_by(client.reserved, reservation.caps)
                 hold.tell(None)
@@ -415,9 +410,6 @@ class Guard:
             return
         SETTLE.observe(time.monotonic() - left)
         self.book(hold, client, started)
-
-    def _reservation(self, client: TenantClient, hold: Hold) -> AsyncStreamReservation:
-        return client.stream_reservation(**reservation_of(hold, self.subject(hold.work)))
 
 
 def reservation_of(hold: Hold, subject: Subject) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Journal:
             if len(taken) < len(remains.commits):  # the disk is full, say: the next sweep tries again
                 continue
             remains.bury()
-            if remains.holds > 0:  # below, where one ended after its process had let go of its file
+            if remains.holds > 0:  # negative where one ended after its process had let go of its file
                 holds, at_most = remains.holds, remains.microcents
                 log.warning("calls were cut with an earlier process: their holds expire", holds=holds, at_most=at_most)
         return {self._folder / commit.folder for commit in written}

@@ -1,13 +1,13 @@
 """The preflight: refuse what the budget cannot pay before any work is done. Advisory: the hold decides."""
 
-import asyncio
 import uuid
 from functools import lru_cache
 
 from cachetools import TTLCache
 from runcycles import Action, Amount, DecisionRequest, Unit
 
-from ..calls.record import CallLog, refused_early
+from ..calls.record import CallLog, CallRecord
+from ..memo import Once
 from ..metrics import DENIALS
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
@@ -41,14 +41,15 @@ class Preflight:
         """Those that every call of a tenant counts in."""
         self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
         self._denied: TTLCache[str, str] = TTLCache(REMEMBERED_TENANTS, FRESH_S)
-        self._deciding: dict[str, asyncio.Task[str | None]] = {}
+        self._deciding = Once()
 
     async def check(self, tenant: str) -> None:
-        """Raises Problem: 402 or 403 when no call can be paid, 503 when Cycles is known to be out of reach."""
+        """Raises Problem: 402 or 403 when no call can be paid, 503 when Cycles is known to be out of reach,
+        and whatever else `decide` is refused with (429, 500)."""
         try:
             await self._check(tenant)
         except Problem as problem:
-            self._calls.add(refused_early(tenant, problem.code))
+            self._calls.add(CallRecord(tenant=tenant, route="preflight", outcome=problem.code))
             raise
 
     async def _check(self, tenant: str) -> None:
@@ -60,7 +61,7 @@ class Preflight:
         if known and short and known.age <= FRESH_S:
             raise _refusal(tenant, *short)
         if (short or known is None) and not self._allowed.get(tenant):
-            code = self._denied.get(tenant) or await self._decide_once(tenant)
+            code = self._denied.get(tenant) or await self._deciding.get(tenant, lambda: self._decide(tenant))
             if code == "budget_unavailable":
                 self._out_of_reach()
             elif code is not None:
@@ -79,14 +80,6 @@ class Preflight:
             if ledger.remaining + ledger.reserved < self._least_cost:
                 return "budget_exceeded", ledger
         return None
-
-    async def _decide_once(self, tenant: str) -> str | None:
-        """One `decide` for all who wait for the same tenant's."""
-        task = self._deciding.get(tenant)
-        if task is None:
-            task = self._deciding[tenant] = asyncio.create_task(self._decide(tenant))
-            task.add_done_callback(lambda _: self._deciding.pop(tenant))
-        return await asyncio.shield(task)
 
     async def _decide(self, tenant: str) -> str | None:
         client = await self._clients.of(tenant)

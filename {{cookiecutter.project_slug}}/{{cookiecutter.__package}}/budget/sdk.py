@@ -66,7 +66,10 @@ def _record(self: CommitJournal, entry: PendingCommitRecord) -> None:
     live, folder = _live_of(self)
     if live is None:
         sdk_record(self, entry)
-    elif not (_is_first_try(entry) and live.keep(Commit(folder, entry))) and journalled(self, entry):
+        return
+    if _is_first_try(entry) and live.keep(Commit(folder, entry)):
+        return
+    if journalled(self, entry):
         live.drop(folder, entry.reservation_id)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -31,42 +31,21 @@ class CallRecord:
     by which the call was refused. `uncharged` is what the ledger did not take of the cost.
     """
 
-    id: str
-    at: datetime
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
     tenant: str
-    end_user: str | None
+    end_user: str | None = None
     route: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    hold: int
-    cost: int
-    uncharged: int
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    hold: int = 0
+    cost: int = 0
+    uncharged: int = 0
     outcome: str
-    reservation_id: str | None
-    request_id: str
-    duration_ms: int
-
-
-def refused_early(tenant: str, code: str) -> CallRecord:
-    """A call that the preflight refused, before anything of it was read. `code` is the problem's."""
-    return CallRecord(
-        id=secrets.token_hex(16),
-        at=datetime.now(UTC),
-        tenant=tenant,
-        end_user=None,
-        route="preflight",
-        model="",
-        input_tokens=0,
-        output_tokens=0,
-        hold=0,
-        cost=0,
-        uncharged=0,
-        outcome=code,
-        reservation_id=None,
-        request_id="",
-        duration_ms=0,
-    )
+    reservation_id: str | None = None
+    request_id: str = ""
+    duration_ms: int = 0
 
 
 class Refusals(NamedTuple):

@@ -121,7 +121,6 @@ async def _state_of(services: Services, tenant_id: str) -> str:
     tenant = await tenant_of(services, tenant_id)
     with suppress(Problem):
         known = await services.balances.read(tenant_id, 0.0)
-        if known and known.ledgers:
-            ledger = known.widest
+        if known and (ledger := known.widest):
             return f"{tenant.status}, {format_usd(ledger.remaining)} of {format_usd(ledger.allocated)} USD left"
     return tenant.status

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..budget.balances import Amounts
-from ..llm.provider import Message
+from ..llm.provider import Message, Request
 from ..problems import OUTCOMES, Problem
 from ..services import Services
 from ..settings import Settings
@@ -196,15 +196,11 @@ async def audit(services: Services, page: int) -> list[AuditEntry]:
     return await services.dashboard.audit(None, AUDIT_PER_PAGE, (page - 1) * AUDIT_PER_PAGE)
 
 
-def usual_hold(settings: Settings) -> int:
-    """Microcents that are held at least for a call that names no model and no max_tokens."""
-    bound = settings.prices.of(settings.models[0]).upper_bound((Message("user", "x"),), settings.llm_max_tokens)
-    return bound.microcents
-
-
 def _reckoning(settings: Settings) -> Reckoning:
     """By the last full minute: what only time changes is no news for those who ask every two seconds."""
-    return Reckoning(now=int(time.time()) // 60 * 60, call=usual_hold(settings))
+    # of a call that names neither model nor max_tokens
+    usual = Request(settings.llm_model, (Message("user", "x"),), settings.llm_max_tokens)
+    return Reckoning(now=int(time.time()) // 60 * 60, call=settings.prices.hold_for(usual))
 
 
 async def _operations(services: Services) -> Context:
@@ -258,7 +254,7 @@ def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple
     """The widest ledger as it was last heard of, by this process or another, and when."""
     known = services.balances.known(tenant)
     if known and (standing is None or known.as_of >= standing.at):
-        return (known.widest if known.ledgers else None), known.as_of
+        return known.widest, known.as_of
     return standing, standing.at if standing else None
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from .. import about
 from ..budget.prices import format_usd
 from ..problems import OUTCOMES
-from .figures import STATES
+from .figures import AUDIT_PER_PAGE, STATES
 from .records import FIRST_SORT, Wanted
 
 STATIC = Path(__file__).with_name("static")
@@ -82,6 +82,7 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format, "address": address}
+_templates.globals["audit_per_page"] = AUDIT_PER_PAGE
 _templates.filters |= {show.__name__: show for show in (usd, moment, day, hour, reason, span)}
 _templates.filters["exact_usd"] = format_usd
 

@@ -68,8 +68,8 @@ class Sampler:
         standings = []
         for tenant in tenants:
             known, old = self._balances.known(tenant), before.get(tenant)
-            if known and known.ledgers and (old is None or old.at <= known.as_of):
-                standings.append(standing_of(tenant, known.widest, known.as_of, old, now))
+            if known and (ledger := known.widest) and (old is None or old.at <= known.as_of):
+                standings.append(standing_of(tenant, ledger, known.as_of, old, now))
         hours = [
             HourlyBalance(tenant=row.tenant, hour=now // 3600, allocated=row.allocated, remaining=row.remaining)
             for row in standings
@@ -91,7 +91,7 @@ class Sampler:
             if told < (spend := now.spend_at(per_cent)):
                 is_first = await self._store.move_alert(now.tenant, told, spend)
                 told = spend
-                # a budget that was raised by little is still above what was told of it
+                # raised so little that what was spent before is above the new threshold too: told already
                 was_above = before and before.spend_at(per_cent) <= before.alerted and spend <= before.used
                 if is_first and not was_above:
                     CROSSINGS.labels(per_cent).inc()
@@ -106,7 +106,7 @@ class Sampler:
     def _asked_since(self, before: Standing) -> bool:
         """Whether what is known was asked for after that was heard."""
         known = self._balances.known(before.tenant)
-        age = time.monotonic() - known.widest.asked_at if known and known.ledgers else 0.0
+        age = time.monotonic() - ledger.asked_at if known and (ledger := known.widest) else 0.0
         return before.at <= datetime.now(UTC) - timedelta(seconds=age)
 
 

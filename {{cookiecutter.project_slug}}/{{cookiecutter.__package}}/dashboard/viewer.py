@@ -31,12 +31,9 @@ class Viewer:
     def is_operator(self) -> bool:
         return self.tenant is None
 
-    def sees(self, tenant: str) -> bool:
-        return self.tenant in (None, tenant)
-
     def check(self, tenant: str | None = None) -> None:
         """Raises Problem not_found unless this viewer sees the tenant; without one, unless it is an operator."""
-        if not (self.is_operator if tenant is None else self.sees(tenant)):
+        if self.tenant not in (None, tenant):
             raise Problem("not_found")
 
 

@@ -64,6 +64,6 @@ class Watch:
 
     def _is_fresh(self, tenant: str, standing: Standing | None) -> bool:
         known = self._balances.known(tenant)
-        if known and known.ledgers and time.monotonic() - known.widest.asked_at < self._interval:
+        if known and (ledger := known.widest) and time.monotonic() - ledger.asked_at < self._interval:
             return True
         return standing is not None and datetime.now(UTC) - standing.at < timedelta(seconds=self._interval)

@@ -44,8 +44,6 @@ class DemoProvider:
     Its tokens are those of `count_tokens`, so that a stream that is cut costs exactly what was delivered.
     """
 
-    name = "demo"
-
     def __init__(self, delay: float = 0.04) -> None:
         self._delay = delay
 

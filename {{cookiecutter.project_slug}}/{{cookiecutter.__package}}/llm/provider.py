@@ -95,8 +95,6 @@ Stream = AsyncGenerator[AnsweredBy | Delta | Usage]
 class Provider(Protocol):
     """A model provider. One call is one HTTP request, never repeated: it was held for once."""
 
-    name: str
-
     async def complete(self, request: Request) -> Completion:
         """Answer in one piece. Raises ProviderError."""
         ...

@@ -48,7 +48,6 @@ class CyclesKey(BaseModel):
     name: str = ""
     key_prefix: str = ""
     status: str = "ACTIVE"
-    created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
     key_secret: SecretStr | None = None
 

@@ -1,10 +1,10 @@
 """What a request says of who sends it: the headers that every way of authentication reads."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ..problems import Problem
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 """As ASGI hands them over: names in lower case, repeated ones one after the other."""
 
 GATEWAY_SECRET = b"x-gateway-secret"

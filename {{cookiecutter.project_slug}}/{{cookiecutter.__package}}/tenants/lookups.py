@@ -1,12 +1,11 @@
 """Which tenant is it, and is it served? What every way of authentication asks the registry, and how often."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
 from cachetools import TTLCache
 
-from ..memo import Memo
+from ..memo import Memo, Once
 from ..problems import Problem
 from .headers import Headers, check_claim
 from .records import Tenant
@@ -23,10 +22,9 @@ LONGEST_NAME = 128
 
 
 class Found(NamedTuple):
-    """A tenant, and where it was found by an API key, that key's name and ID."""
+    """A tenant, and where it was found by an API key, that key's ID."""
 
     tenant: Tenant
-    name: str = ""
     key_id: str = ""
 
 
@@ -45,7 +43,7 @@ class Lookups:
         self._known: TTLCache[str, tuple[str, Found]] = TTLCache(KNOWN_NAMES, KNOWN_LIFE_S)
         # apart, so that guessed names cannot push out real ones
         self._unknown: TTLCache[str, bool] = TTLCache(1_000, LOOKUP_LIFE_S)
-        self._asking: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
+        self._asking = Once()
 
     async def find(self, name: str) -> Found | None:
         """What is known of `name`; None also for what can be no name, which no database is asked for."""
@@ -55,15 +53,9 @@ class Lookups:
         known = self._known.get(name)
         if known and known[0] == version:
             return known[1]
-        return None if name in self._unknown else await self._ask_once(version, name)
-
-    async def _ask_once(self, version: str, name: str) -> Found | None:
-        """Ask once for all who wait for the same name; shielded, for one of them may leave."""
-        asking = self._asking.get((version, name))
-        if asking is None:
-            asking = self._asking[version, name] = asyncio.create_task(self._ask_and_remember(version, name))
-            asking.add_done_callback(lambda _: self._asking.pop((version, name), None))
-        return await asyncio.shield(asking)
+        if name in self._unknown:
+            return None
+        return await self._asking.get((version, name), lambda: self._ask_and_remember(version, name))
 
     async def _ask_and_remember(self, version: str, name: str) -> Found | None:
         """`version` was read before: what has changed since is asked for again as soon as that is seen to move."""

@@ -24,7 +24,7 @@ from .registry import Registry
 ENGINE_REMEMBERS = timedelta(hours=23)
 """How long a request may be repeated under its idempotency key: the engine's 24 h, less for wrong clocks."""
 
-# Cycles takes a tenant `acme-`, but no ledger for it (facts: Admin API)
+# Cycles takes a tenant `acme-`, but no ledger for it
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]", re.ASCII)
 
 
@@ -59,13 +59,6 @@ class WasReset:
     done_before: list[str]
     skipped: list[str]
     note: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rewrapped:
-    """IDs of the tenants whose Cycles keys the newest secret opens now."""
-
-    tenants: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,9 +228,9 @@ class Onboarding:
         note = await self.accounts.after_close(tenant, admin, held, force=force)
         return Done(tenant=tenant.id, note=f"closed: callers get 401; {note}")
 
-    async def rewrap(self) -> Rewrapped:
-        """Seal every Cycles key anew with the newest of TENANT_KEYS_SECRET."""
-        return Rewrapped(tenants=await self.accounts.rewrap())
+    async def rewrap(self) -> dict[str, list[str]]:
+        """Seal every Cycles key anew with the newest of TENANT_KEYS_SECRET; `tenants`: whose."""
+        return {"tenants": await self.accounts.rewrap()}
 
     def _control(self) -> AdminApi:
         if self.admin is None:

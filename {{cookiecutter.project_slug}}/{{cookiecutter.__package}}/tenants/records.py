@@ -79,4 +79,3 @@ class Caller:
     """Who is calling, proven: the tenant whose budget pays."""
 
     tenant: str
-    name: str

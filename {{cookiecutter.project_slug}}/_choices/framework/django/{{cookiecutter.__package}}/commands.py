@@ -20,11 +20,13 @@ class VerbsCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         self._verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def verb(self, name: str, words: str, work: Verb) -> CommandParser:
-        """Add a verb that does `work`; the parser, for its arguments."""
+    def verb(self, name: str, words: str, work: Verb, *, of_tenant: bool = True) -> CommandParser:
+        """Add a verb that does `work`, by default to the tenant `id`; the parser, for its further arguments."""
         parser: CommandParser = self._verbs.add_parser(name, help=words, description=words)
         parser.set_defaults(work=work)
         add_json(parser)
+        if of_tenant:
+            parser.add_argument("id", metavar="ID")
         return parser
 
     def handle(self, *, work: Verb, as_json: bool, **options: Any) -> None:

@@ -46,7 +46,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-TEMPLATES = [  # the admin's; the dashboard's are rendered by dashboard/figures.py
+TEMPLATES = [  # the admin's; the dashboard's are rendered by dashboard/pages.py
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,

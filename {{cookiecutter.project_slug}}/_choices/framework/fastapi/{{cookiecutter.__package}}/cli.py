@@ -23,13 +23,13 @@ app.add_typer(operators, name="operators")
 caller_commands.add_to(app)
 
 Usd = Annotated[str, typer.Option(metavar="USD", help="Like 5.00")]
-Again = Annotated[bool, typer.Option("--again", help="Even if an interrupted run may have done it, over 23 h ago.")]
+Again = Annotated[bool, typer.Option("--again", help="Even though a run cut over 23 h ago may have done it.")]
 
 
 @tenants.command("add")
 def add_tenant(
     tenant_id: TenantId,
-    name: Annotated[str, typer.Option(help="As people know it.")],
+    name: Annotated[str, typer.Option(help="What people call it.")],
     budget: Usd,
     overdraft: Annotated[str | None, typer.Option(metavar="USD", help="How far it may go into debt.")] = None,
     as_json: Json = False,
@@ -118,7 +118,7 @@ def rewrap(as_json: Json = False) -> None:
 @operators.command("add")
 def add_an_operator(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read it, make none.")] = False,
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read it from standard input.")] = False,
     as_json: Json = False,
 ) -> None:
     """Let somebody into the dashboard, or give them a new password."""

@@ -1,4 +1,4 @@
-"""Where all is put together. A request's way: middleware, route, identity, preflight, guard, answer."""
+"""Where all is put together. A request's way: edge, sessions, route, identity, preflight, guard, answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -25,16 +25,14 @@ from {{ cookiecutter.__package }}.tenants.records import Caller  # noqa: E402
 
 
 def work_for(tenant: str) -> Work:
-    return summary_of(Caller(tenant, "worker"), "A long text about budgets.")
+    return summary_of(Caller(tenant), "A long text about budgets.")
 
 
 def settles(tenant: str) -> int:
     """A whole call: its cost."""
     with guard_sync.hold(work_for(tenant)) as hold:
         completion = complete(hold.request)
-        hold.add(Delta(completion.text))
-        assert completion.usage is not None
-        hold.add(completion.usage)
+        hold.add_completion(completion)
     return hold.cost
 
 

@@ -68,11 +68,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 
 def _remembered(request: HttpRequest, tenant: str) -> Ledger | None:
-    """The tenant's widest ledger, which bounds all its others; None where nothing is known of it."""
+    """The tenant's widest ledger; None where nothing is known of it."""
     services: Services | None = state_of(request).get("services")
     known = services.balances.known(tenant) if services else None
-    ledgers = known.ledgers.values() if known else ()
-    return min(ledgers, key=lambda ledger: ledger.scope.count("/"), default=None)
+    return known.widest if known else None
 
 
 async def _do(verb: str, tenant: str) -> str:

@@ -56,9 +56,9 @@ class Registry:
         return Tenant(**row.values()) if row else None
 
     @in_database
-    def tenants(self, *, after: str = "", limit: int | None = None) -> list[Tenant]:
-        """By ID: all of them, or a page of `limit` that follows the ID `after`."""
-        return [Tenant(**row.values()) for row in TenantRow.objects.filter(id__gt=after).order_by("id")[:limit]]
+    def tenants(self) -> list[Tenant]:
+        """All of them, by ID."""
+        return [Tenant(**row.values()) for row in TenantRow.objects.order_by("id")]
 
     @in_database
     def tenants_to_retire(self, now: datetime) -> list[Tenant]:

@@ -54,9 +54,9 @@ class Registry:
             row = await session.get(TenantRow, tenant_id)
         return Tenant(**row.values()) if row else None
 
-    async def tenants(self, *, after: str = "", limit: int | None = None) -> list[Tenant]:
-        """By ID: all of them, or a page of `limit` that follows the ID `after`."""
-        query = select(TenantRow).where(TenantRow.id > after).order_by(TenantRow.id).limit(limit)
+    async def tenants(self) -> list[Tenant]:
+        """All of them, by ID."""
+        query = select(TenantRow).order_by(TenantRow.id)
         async with self._database.session() as session:
             return [Tenant(**row.values()) for row in await session.scalars(query)]
 

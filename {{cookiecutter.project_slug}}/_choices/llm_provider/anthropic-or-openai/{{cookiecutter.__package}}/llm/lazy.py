@@ -13,8 +13,7 @@ class LazyProvider:
     Importing a vendor's SDK takes one to three seconds, which neither start-up nor the event loop can spare.
     """
 
-    def __init__(self, name: str, make: Callable[[], Provider]) -> None:
-        self.name = name
+    def __init__(self, make: Callable[[], Provider]) -> None:
         self._make = make
         self._made: Provider | None = None
         self._making = asyncio.Lock()

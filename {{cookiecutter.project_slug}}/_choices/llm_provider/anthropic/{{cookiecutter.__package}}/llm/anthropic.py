@@ -18,8 +18,6 @@ _SDK_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError)
 class AnthropicProvider:
     """Anthropic, or whatever speaks its API at `base_url`. `read_timeout`: seconds without a byte."""
 
-    name = "anthropic"
-
     def __init__(self, api_key: str, base_url: str | None = None, read_timeout: float = 60.0) -> None:
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,

@@ -13,8 +13,6 @@ _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 class OpenAIProvider:
     """OpenAI, or whatever speaks its API at `base_url`. `read_timeout`: seconds without a byte."""
 
-    name = "openai"
-
     def __init__(self, api_key: str, base_url: str | None = None, read_timeout: float = 60.0) -> None:
         self._client = openai.AsyncOpenAI(
             api_key=api_key,

@@ -46,4 +46,4 @@ def make_provider(settings: ProviderSettings) -> Provider:
         provider: Provider = import_module(".openai", __package__).OpenAIProvider(key, base_url, timeout)
         return provider
 
-    return LazyProvider(GENERATED, make)
+    return LazyProvider(make)

@@ -16,7 +16,7 @@ RETIRE_AFTER = timedelta(minutes=15)
 """When no hold made with a replaced Cycles key can live any more.
 
 A hold of 60 s with the engine's ten extensions lives 11 minutes, and has 60 s of grace for its commit; the
-rest is for the serving processes to learn of the new key (clients.KEY_LIFE_S).
+rest is for the serving processes to learn of the new key (clients.KEY_CACHED_S).
 """
 
 

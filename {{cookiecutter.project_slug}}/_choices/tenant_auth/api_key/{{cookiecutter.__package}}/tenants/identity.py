@@ -8,12 +8,10 @@ from cachetools import TTLCache
 from ..problems import Problem
 from ..settings import Settings
 from .headers import Headers, bearer_token
-from .keys import digest_of, first_credential, looks_like_a_key
+from .keys import digest_of, looks_like_a_key, mint_api_key
 from .lookups import KNOWN_NAMES, Found, Lookups, admit
-from .records import Caller
+from .records import ApiKey, Caller
 from .registry import Registry
-
-__all__ = ["Identity", "first_credential"]
 
 STAMP_EVERY_S = 60.0
 """How often the use of one key is written down."""
@@ -36,13 +34,12 @@ class Identity:
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
-        headers = list(headers)
         key = bearer_token(headers)
         if not looks_like_a_key(key):
             raise Problem("unauthenticated")
         found = admit(await self._owners.find(digest_of(key)), headers)
         self._stamp(found.key_id)
-        return Caller(found.tenant.id, found.name)
+        return Caller(found.tenant.id)
 
     async def owner(self, key: str) -> tuple[str, str] | None:
         """For the dashboard: the ID of the tenant whose live key this is, and the key's digest."""
@@ -60,9 +57,14 @@ class Identity:
         if found is None or not hmac.compare_digest(found[0].digest, digest):
             return None
         key, tenant = found
-        return Found(tenant, key.name, key.id)
+        return Found(tenant, key.id)
 
     def _stamp(self, key_id: str) -> None:
         if key_id not in self._stamped:
             self._stamped[key_id] = True
             self._used[key_id] = datetime.now(UTC)
+
+
+def first_credential(tenant: str) -> tuple[ApiKey, str]:
+    """The key to keep, and to show, at the end of onboarding."""
+    return mint_api_key(tenant, "first")

@@ -36,11 +36,6 @@ def looks_like_a_key(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
-def first_credential(tenant: str) -> tuple[ApiKey, str]:
-    """The key to keep, and to show, at the end of onboarding."""
-    return mint_api_key(tenant, "first")
-
-
 async def add_key(registry: Registry, tenant: str, name: str) -> tuple[ApiKey, str]:
     """Give a tenant one more key, as `mint_api_key` tells it. Raises TenantsError."""
     row = await registry.tenant(tenant)

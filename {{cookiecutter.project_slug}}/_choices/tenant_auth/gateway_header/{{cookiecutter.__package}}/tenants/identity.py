@@ -27,12 +27,11 @@ class Identity:
 
         Raises Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
-        headers = list(headers)
         tenant = claimed_tenant(headers) if self._is_from_gateway(headers) else None
         if tenant is None:
             raise Problem("unauthenticated")
         found = admit(await self._tenants.find(tenant.decode("latin-1")), headers)
-        return Caller(found.tenant.id, "gateway")
+        return Caller(found.tenant.id)
 
     async def owner(self, _key: str) -> tuple[str, str] | None:
         """For the dashboard: there are no keys, so tenants sign in by links."""

@@ -67,10 +67,6 @@ def test_a_good_token_proves_its_tenant(token: str) -> None:
     assert caller(token).tenant == "acme"
 
 
-def test_the_subject_is_the_callers_name() -> None:
-    assert caller(signed(sub="ada")).name == "ada"
-
-
 @pytest.mark.parametrize(
     "token",
     [

@@ -25,7 +25,6 @@ class Identity:
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
         identity_unavailable.
         """
-        headers = list(headers)
         caller = await self._tokens.caller(bearer_token(headers))
         admit(await self._tenants.find(caller.tenant), headers)
         return caller

@@ -40,7 +40,7 @@ class Tokens:
         tenant = claims.get(self._settings.jwt_tenant_claim)
         if not isinstance(tenant, str):
             raise Problem("unauthenticated")
-        return Caller(tenant, claims.get("sub") or "")
+        return Caller(tenant)
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if self._jwks is not None:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
             fail("unknown_tenant", f"There is no tenant {tenant!r}: see `tenants list`", as_json)
         try:
             text = file.read_text("utf-8")
-            answer = summarize(summary_of(Caller(tenant, "summarize"), text, max_tokens))
+            answer = summarize(summary_of(Caller(tenant), text, max_tokens))
         except (OSError, UnicodeDecodeError) as error:
             fail("unreadable", f"{file}: {error}", as_json)
         except Problem as problem:

@@ -15,9 +15,9 @@ class Command(VerbsCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        add = self.verb("add", "Let somebody in, or give them a new password.", _add)
+        add = self.verb("add", "Let somebody in, or give them a new password.", _add, of_tenant=False)
         add.add_argument("name", metavar="NAME")
-        add.add_argument("--password-stdin", action="store_true", help="Read it, make none.")
+        add.add_argument("--password-stdin", action="store_true", help="Read it from standard input.")
 
 
 async def _add(desk: Onboarding, given: dict[str, Any]) -> AddedOperator:

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 @commands.command("list")
 def list_keys(tenant_id: TenantId, as_json: Json = False) -> None:
-    """A tenant's keys, by what can be known of them."""
+    """A tenant's keys: their names and dates, never themselves."""
     run(lambda desk: keys.show_keys(desk.registry, tenant_id), as_json)
 
 

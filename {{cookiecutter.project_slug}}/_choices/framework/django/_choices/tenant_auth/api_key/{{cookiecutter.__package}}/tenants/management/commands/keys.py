@@ -11,19 +11,17 @@ class Command(VerbsCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        listing = self.verb(
+        self.verb(
             "list",
-            "A tenant's keys, by what can be known of them.",
+            "A tenant's keys: their names and dates, never themselves.",
             lambda desk, given: show_keys(desk.registry, given["id"]),
         )
-        listing.add_argument("id", metavar="ID")
 
         add = self.verb(
             "add",
             "One more key for a tenant, shown once.",
             lambda desk, given: show_new_key(desk.registry, given["id"], given["name"]),
         )
-        add.add_argument("id", metavar="ID")
         add.add_argument("--name", default="more", help="What it is for.")
 
         revoke = self.verb(
@@ -31,5 +29,4 @@ class Command(VerbsCommand):
             "Refuse a key from now on.",
             lambda desk, given: show_revoked_key(desk.registry, given["id"], given["key_id"]),
         )
-        revoke.add_argument("id", metavar="ID")
         revoke.add_argument("key_id", metavar="KEY_ID")
