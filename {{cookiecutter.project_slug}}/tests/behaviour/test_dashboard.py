@@ -86,6 +86,30 @@ def test_signing_out_needs_the_token_and_ends_the_session(app: App, stranger: ht
     assert stranger.get("/dashboard/").status_code == 303
 
 
+def test_a_session_that_was_signed_out_is_over_for_whoever_kept_its_cookie(app: App, stranger: httpx.Client) -> None:
+    sign_in(stranger, **app.operator)
+    kept = dict(stranger.cookies)
+    stranger.post("/dashboard/logout", data=hidden_fields(stranger.get("/dashboard/")))
+    with browser(app) as thief:
+        thief.cookies.update(kept)
+        assert thief.get("/dashboard/").status_code == 303
+        assert thief.get(f"/api/budget/{ACME}").status_code == 401
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(app: App, stranger: httpx.Client) -> None:
+    for password in ("a first password", "a second password"):
+        made = app.cli("operators", "add", "nadia", "--password-stdin", stdin=f"{password}\n")
+        assert made.returncode == 0, made.stderr
+        assert stranger.get("/dashboard/").status_code == 303
+        assert sign_in(stranger, "nadia", password).status_code == 303
+        assert stranger.get("/dashboard/").status_code == 200
+
+
+def test_a_session_lives_for_twelve_hours_at_the_browser_too(app: App, stranger: httpx.Client) -> None:
+    cookies = sign_in(stranger, **app.operator).headers.get_list("set-cookie")
+    assert any("max-age=43200" in cookie.lower() for cookie in cookies), cookies
+
+
 def test_a_session_pays_for_no_call(operator: httpx.Client) -> None:
     assert operator.post("/api/chat", json={"prompt": "Hello"}).status_code == 401
 

@@ -4,6 +4,7 @@ import asyncio
 
 from pwdlib import PasswordHash
 
+from .tenants.records import Operator
 from .tenants.registry import Registry
 
 _PASSWORDS = PasswordHash.recommended()
@@ -13,10 +14,10 @@ def hash_password(password: str) -> str:
     return _PASSWORDS.hash(password)
 
 
-async def check_password(registry: Registry, name: str, password: str) -> bool:
-    """Whether this operator has this password. An unknown name takes as long as a wrong password."""
+async def check_password(registry: Registry, name: str, password: str) -> Operator | None:
+    """The operator who has this password. An unknown name takes as long as a wrong password."""
     operator = await registry.operator(name)
     if operator is None:
         await asyncio.to_thread(_PASSWORDS.hash, password)
-        return False
-    return await asyncio.to_thread(_PASSWORDS.verify, password, operator.password_hash)
+        return None
+    return operator if await asyncio.to_thread(_PASSWORDS.verify, password, operator.password_hash) else None

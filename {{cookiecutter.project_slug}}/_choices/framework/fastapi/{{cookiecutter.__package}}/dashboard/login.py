@@ -1,5 +1,6 @@
 """Operators sign in with name and password, tenants by an API key or a link; from then on their session names them."""
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -17,14 +18,16 @@ from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 
 
 async def viewer_of(request: Request) -> Viewer | None:
-    """Whom the session names, if it has not run out and the registry still knows them."""
-    session, registry = request.session, services_of(request).registry
-    if session.get("until", 0) < time.time():
+    """Whom the session names, unless it has run out or was ended, or they are not let in any more."""
+    session, services = request.session, services_of(request)
+    if session.get("until", 0) < time.time() or await services.dashboard.has_ended(session.get("id", "")):
         return None
     if ticket := session.get("ticket"):
-        return await viewer_by(Ticket(**ticket), registry)
-    name: str = session.get("operator", "")
-    return Viewer(name) if await registry.operator(name) else None
+        return await viewer_by(Ticket(**ticket), services.registry)
+    operator = await services.registry.operator(session.get("operator", ""))
+    if operator is None or _digest(operator.password_hash) != session.get("password"):
+        return None
+    return Viewer(operator.name)
 
 
 async def signed_in(request: Request) -> Viewer:
@@ -39,15 +42,24 @@ async def sign_in(request: Request, name: str, password: str) -> None:
     """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
     address = address_of(request)
     begin(name, address)
-    if not await check_password(services_of(request).registry, name, password):
+    operator = await check_password(services_of(request).registry, name, password)
+    if operator is None:
         raise Problem("unauthenticated", "The name or the password is wrong.")
     succeeded(name, address)
-    _begin_session(request, operator=name)
+    await _begin_session(request, operator=operator.name, password=_digest(operator.password_hash))
 
 
-def sign_in_tenant(request: Request, ticket: Ticket) -> None:
+async def sign_in_tenant(request: Request, ticket: Ticket) -> None:
     """Make the session this tenant's."""
-    _begin_session(request, ticket=asdict(ticket))
+    await _begin_session(request, ticket=asdict(ticket))
+
+
+async def sign_out(request: Request) -> None:
+    """End the session, also for whoever has kept its cookie."""
+    session = request.session
+    if "id" in session:
+        await services_of(request).dashboard.end_session(session["id"], session["until"])
+    session.clear()
 
 
 def address_of(request: Request) -> str:
@@ -68,6 +80,11 @@ def check_csrf(request: Request, form: Mapping[str, str]) -> None:
         raise Problem("forbidden")
 
 
-def _begin_session(request: Request, **whose: object) -> None:
-    request.session.clear()
-    request.session.update(until=int(time.time()) + SESSION_LIFE_S, **whose)
+async def _begin_session(request: Request, **whose: object) -> None:
+    await sign_out(request)
+    request.session.update(id=secrets.token_hex(16), until=int(time.time()) + SESSION_LIFE_S, **whose)
+
+
+def _digest(password_hash: str) -> str:
+    """By which a session knows that the password was changed."""
+    return hashlib.sha256(password_hash.encode()).hexdigest()

@@ -129,7 +129,7 @@ async def link(request: Request, token: str) -> Response:  # noqa: ARG001
 
 @router.post("/dashboard/link/{token}")
 async def follow_link(token: str, request: Request, services: SharedServices, _: Confirmed) -> Response:
-    login.sign_in_tenant(request, await ticket_by_link(services, token, login.address_of(request)))
+    await login.sign_in_tenant(request, await ticket_by_link(services, token, login.address_of(request)))
     return RedirectResponse("/dashboard/", 303)
 
 
@@ -148,7 +148,7 @@ async def log_in(
     try:
         login.check_csrf(request, form)
         if key:
-            login.sign_in_tenant(request, await ticket_by_key(services, key.strip(), login.address_of(request)))
+            await login.sign_in_tenant(request, await ticket_by_key(services, key.strip(), login.address_of(request)))
         else:
             await login.sign_in(request, username, password)
     except Problem as problem:
@@ -160,7 +160,7 @@ async def log_in(
 
 @router.post("/dashboard/logout")
 async def log_out(request: Request, _: Confirmed) -> Response:
-    request.session.clear()
+    await login.sign_out(request)
     return RedirectResponse(LOGIN, 303)
 
 
