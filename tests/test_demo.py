@@ -113,3 +113,31 @@ def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo,
     else:
         demo.process.terminate()
     wait_until(demo.is_gone, "the end of app and emulator", seconds=20)
+
+
+@pytest.mark.parametrize("framework", ["fastapi"])
+def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(demo: Demo) -> None:
+    state = demo.wait_until_ready()
+    project = demo.state_file.parent.parent
+    python = str(next(project.glob(".venv/*/python")))
+
+    def dev(port: int, cycles_port: int) -> subprocess.Popen[str]:
+        ports = {"PORT": str(port), "CYCLES_PORT": str(cycles_port)}
+        environment = user_environment() | ports
+        return subprocess.Popen([python, "dev.py"], cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
+
+    _, said = dev(demo.port, demo.cycles_port).communicate(timeout=60)
+    assert f"port {demo.port} is taken" in said
+    assert json.loads(demo.state_file.read_text()) == state
+
+    demo.process.terminate()
+    wait_until(demo.is_gone, "the end of the first", seconds=20)
+    port, cycles_port = free_port(), free_port()
+    with dev(port, cycles_port) as elsewhere:
+        try:
+            wait_until(lambda: not is_free(port) and demo.state_file.exists(), "the second to be ready")
+            adds = [python, "-m", "acme_chat", "tenants", "add", "later", "--name", "Later", "--budget", "1.00"]
+            subprocess.run(adds, cwd=project, env=user_environment(), check=True)
+        finally:
+            elsewhere.terminate()
+    wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)

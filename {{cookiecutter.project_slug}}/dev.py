@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,18 +27,14 @@ from {{ cookiecutter.__package }}.settings import Settings
 DATA = Path("var/dev")
 STATE_FILE = Path("var/dev.json")
 CLI = [sys.executable, "-m", "{{ cookiecutter.__package }}"]
-APP_URL = f"http://127.0.0.1:{os.environ.get('PORT', '8000')}"
-CYCLES_URL = f"http://127.0.0.1:{os.environ.get('CYCLES_PORT', '7878')}"
+PORTS = {"PORT": os.environ.get("PORT", "8000"), "CYCLES_PORT": os.environ.get("CYCLES_PORT", "7878")}
+APP_URL, CYCLES_URL = (f"http://127.0.0.1:{port}" for port in PORTS.values())
 START_S = 60
 STOP_S = 15
 
 SECRETS = ("SECRET_KEY", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
-PLACES = {
-    "CYCLES_BASE_URL": CYCLES_URL,
-    "CYCLES_ADMIN_URL": CYCLES_URL,
-    "DATABASE_URL": "sqlite:///var/dev/app.sqlite3",
-    "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal",
-}
+PLACES = {"DATABASE_URL": "sqlite:///var/dev/app.sqlite3", "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal"}
+ADDRESSES = {"PORT": PORTS["PORT"], "CYCLES_BASE_URL": CYCLES_URL, "CYCLES_ADMIN_URL": CYCLES_URL}
 MADE_HERE = "  # made by dev.py"
 
 
@@ -72,15 +69,16 @@ def main() -> int:
 
 def run(running: list[subprocess.Popen[bytes]]) -> None:
     """Bring everything up, tell about it, and wait for somebody to end it. Appends what it starts to `running`."""
+    check_ports()
     DATA.mkdir(parents=True, exist_ok=True)
     write_env_file()
-    os.environ.update(PLACES)  # the ports of this run, whatever .env says of an earlier one
+    os.environ.update(PLACES | keep(ADDRESSES))
     state = read_state()
     STATE_FILE.unlink(missing_ok=True)
     running.append(start([sys.executable, "-m", "emulator"]))
     command("migrate")
     wait_for(f"{CYCLES_URL}/actuator/health/readiness", running)
-    os.environ.update(keep(dev_tenancy.account(environment())))
+    os.environ.update(keep(ADDRESSES | dev_tenancy.account(environment())))
     state = seed(state)
     running.append(start([*CLI, "serve", "--reload"]))
     wait_for(f"{APP_URL}/readyz", running)
@@ -89,6 +87,14 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     while all(process.poll() is None for process in running):
         time.sleep(0.5)
     raise Failure("a process has ended; its last words are above")
+
+
+def check_ports() -> None:
+    """Raises Failure where somebody listens already: another `make dev` of this folder, say, whose files these are."""
+    for name, port in PORTS.items():
+        with socket.socket() as probe:
+            if not port.isdecimal() or probe.connect_ex(("127.0.0.1", int(port))) == 0:
+                raise Failure(f"port {port} is taken, or none: {name} names another")
 
 
 def write_env_file() -> None:
@@ -109,11 +115,10 @@ def environment() -> dict[str, str | None]:
 def keep(made: dict[str, str]) -> dict[str, str]:
     """Write these settings into `.env`, in place of those of an earlier run; what anybody else has set there stays."""
     path = Path(".env")
-    if made:
-        lines = [line for line in path.read_text("utf-8").splitlines() if not line.endswith(MADE_HERE)]
-        theirs = dotenv_values(stream=StringIO("\n".join(lines)))
-        lines += [f"{name}={value}{MADE_HERE}" for name, value in made.items() if not theirs.get(name)]
-        write_private(path, "\n".join([*lines, ""]))
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.endswith(MADE_HERE)]
+    theirs = dotenv_values(stream=StringIO("\n".join(lines)))
+    lines += [f"{name}={value}{MADE_HERE}" for name, value in made.items() if not theirs.get(name)]
+    write_private(path, "\n".join([*lines, ""]))
     return made
 
 

@@ -2,10 +2,29 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
 
 from pydantic import ValidationError
+
+
+class Told(SystemExit):
+    """The end of a command that has said why."""
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Around the command that `sys.argv` names: what keeps it from running is told as what it refuses is."""
+    as_json = "--json" in sys.argv
+    try:
+        yield
+    except ValidationError as error:  # a setting that cannot be read
+        fail("invalid", faults_of(error), as_json)
+    except SystemExit as end:
+        if as_json and end.code == 2 and not isinstance(end, Told):  # its parser has said on stderr what is wrong
+            show({"error": {"code": "usage", "message": "See `--help`."}}, as_json)
+        raise
 
 
 def show(answer: dict[str, Any], as_json: bool) -> None:
@@ -29,13 +48,15 @@ def fail(code: str, message: str, as_json: bool, status: int = 1) -> NoReturn:
     _say(message, sys.stderr)
     if as_json:
         _say(json.dumps({"error": {"code": code, "message": message}}))
-    raise SystemExit(status)
+    raise Told(status)
 
 
 def faults_of(error: ValidationError) -> str:
-    """What is wrong with settings or values; never the input, which may be a secret."""
-    faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-    return f"{error.title}: {'; '.join(faults)}"
+    """What is wrong with settings or values, a line each; never the input, which may be a secret."""
+    faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+    if error.title == "Settings":
+        return "\n".join(f"{name.upper()}: {message}" for name, message in faults)
+    return "\n".join(f"{error.title}: {place}: {message}" for place, message in faults)
 
 
 def _show_table(rows: list[Mapping[str, Any]]) -> None:

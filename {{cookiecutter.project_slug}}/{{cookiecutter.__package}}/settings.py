@@ -1,19 +1,19 @@
 """Every setting, read from the environment, `.env` and files of secrets (the first that has it). See `.env.example`."""
 
 import os
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
 from .budget.prices import Prices, Rates, UnknownModel
 from .llm.providers import ProviderSettings
-from .setting_types import Names, Secrets, UsdPair, is_address, secret_faults
+from .setting_types import Names, Secrets, Usd, UsdPair, is_address, secret_faults
 from .tenants.settings import IdentitySettings
 from .tenants.tenancy import TenancySettings
 
@@ -37,8 +37,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cors_allow_origins: Names = []
     forwarded_allow_ips: str = "127.0.0.1"
     host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    workers: PositiveInt = 1
     metrics_token: Secrets = []
 
     database_url: str = "sqlite:///var/app.sqlite3"
@@ -48,23 +48,39 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_admin_api_key: SecretStr | None = None
     cycles_journal_dir: Path = Path("var/cycles-journal")
     cycles_app: str = DISTRIBUTION
-    cycles_connect_timeout: float = 2.0
-    cycles_read_timeout: float = 5.0
+    cycles_connect_timeout: PositiveFloat = 2.0
+    cycles_read_timeout: PositiveFloat = 5.0
     cycles_retry_enabled: bool = True
     cycles_retry_max_attempts: int = 5
     cycles_retry_initial_delay: float = 0.5
     cycles_retry_multiplier: float = 2.0
     cycles_retry_max_delay: float = 30.0
 
-    dashboard_interval: float = 15.0
-    dashboard_old_hold: float = 60.0
+    dashboard_interval: PositiveFloat = 15.0
+    dashboard_old_hold: PositiveFloat = 60.0
 
     llm_allowed_models: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: int = 1024
 
     budget_fail_open: bool = False
-    budget_fail_open_limit: Decimal | None = None
+    budget_fail_open_limit: Usd | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        """Those of pydantic-settings; but `.env`, the second, does not set what the environment has as empty."""
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            above = {name.lower() for name in os.environ}
+            told = dotenv_settings.env_vars.items()
+            dotenv_settings.env_vars = {name: text for name, text in told if name not in above}
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @property
     def development(self) -> bool:

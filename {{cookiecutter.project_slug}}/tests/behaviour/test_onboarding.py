@@ -141,11 +141,12 @@ def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
 
 def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_reset(installed: App) -> None:
     tenant = installed.add_tenant("1.00")["id"]
-    assert refusal(installed, "tenants", "add", tenant, "--name", "Other", "--budget", "1.00") == "tenant_exists"
-    other = installed.cli("tenants", "add", tenant, "--name", tenant, "--budget", "2.00")
-    assert other.returncode == 1
-    assert "tenants fund" in other.stderr
-    assert "tenants reset" in other.stderr
+    for name, budget in (("Other", "1.00"), (tenant, "2.00")):
+        answers = ("tenants", "add", tenant, "--name", name, "--budget", budget)
+        assert refusal(installed, *answers) == "tenant_exists"
+        words = installed.cli(*answers).stderr
+        assert "tenants fund" in words
+        assert "tenants reset" in words
 
 
 @pytest.mark.parametrize("requests", range(ONBOARDING))
@@ -264,6 +265,10 @@ def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
 
 
 def test_a_reset_needs_one_tenant_or_all(installed: App) -> None:
+    without_amount = installed.cli("tenants", "fund", "acme", "--json")
+    assert without_amount.returncode == 2
+    assert json.loads(without_amount.stdout)["error"].keys() == {"code", "message"}
+    assert "--credit" in without_amount.stderr
     assert installed.cli("tenants", "reset", "--budget", "1").returncode == 2
     assert installed.cli("tenants", "nonsense").returncode == installed.cli("nonsense").returncode == 2
     assert installed.cli("tenants", "reset", "acme", "--all", "--budget", "1").returncode == 2

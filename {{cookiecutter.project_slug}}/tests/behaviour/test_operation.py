@@ -122,6 +122,13 @@ def test_production_refuses_to_start_and_names_each_fault(installed: App) -> Non
     assert "Traceback" not in refused.stderr
 
 
+def test_a_setting_that_cannot_be_read_is_a_line_that_names_it(installed: App) -> None:
+    wrong = {"LLM_MAX_TOKENS": "many", "PORT": "99999", "WORKERS": "0", "BUDGET_FAIL_OPEN_LIMIT": "-5"}
+    refused = App(installed.folder, {**installed.environment, **wrong}).cli("serve")
+    assert refused.returncode == 1
+    assert sorted(line.partition(":")[0] for line in refused.stderr.splitlines()) == sorted(wrong)
+
+
 def test_production_serves_without_documentation(installed: App, acme: dict[str, str]) -> None:
     with installed.serving(APP_ENV="production") as serving:
         assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=acme).status_code == 200

@@ -93,9 +93,10 @@ def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) ->
 
 
 def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:
-    Path(".env").write_text("LLM_MAX_TOKENS=7\nPORT=9000\n", encoding="utf-8")
+    Path(".env").write_text("LLM_MAX_TOKENS=7\nPORT=9000\nMETRICS_TOKEN=of the file\n", encoding="utf-8")
     environment.setenv("PORT", "9001")
-    assert (Settings().llm_max_tokens, Settings().port) == (7, 9001)
+    environment.setenv("METRICS_TOKEN", "")
+    assert (Settings().llm_max_tokens, Settings().port, Settings().metrics_token) == (7, 9001, [])
 
 
 def test_no_secret_is_in_what_settings_print(environment: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ class _Input(BaseModel):
 
 class ChatMessage(_Input):
     role: Literal["system", "user", "assistant"]
-    content: Text
+    content: str
 
 
 class ChatRequest(_Input):
@@ -42,8 +42,8 @@ class ChatRequest(_Input):
     def _one_conversation(self) -> "ChatRequest":
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("send either prompt or messages")
-        if sum(len(message.content) for message in self.conversation) > MOST_CHARACTERS:
-            raise ValueError(f"all contents together may have {MOST_CHARACTERS} characters")
+        if not 1 <= sum(len(message.content) for message in self.conversation) <= MOST_CHARACTERS:
+            raise ValueError(f"all contents together must have 1 to {MOST_CHARACTERS} characters")
         return self
 
     @property

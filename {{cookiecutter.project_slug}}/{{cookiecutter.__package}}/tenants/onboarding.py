@@ -353,11 +353,9 @@ def _check_name(name: str) -> None:
 def _check_same(tenant: Tenant, name: str, budget: int) -> None:
     if tenant.status == "closed":
         raise TenantsError("tenant_closed", f"Tenant {tenant.id} is closed, and its ID is not given again")
-    if tenant.name != name:
-        raise TenantsError("tenant_exists", f"Tenant {tenant.id} exists under the name {tenant.name!r}")
-    if tenant.budget != budget:
-        begun = f"Tenant {tenant.id} was onboarded with {format_usd(tenant.budget)} USD"
-        raise TenantsError("tenant_exists", f"{begun}: `tenants fund` adds to it, `tenants reset` begins anew")
+    if (tenant.name, tenant.budget) != (name, budget):
+        begun = f"Tenant {tenant.id} was onboarded as {tenant.name!r} with {format_usd(tenant.budget)} USD"
+        raise TenantsError("tenant_exists", f"{begun}: `tenants fund` adds to that, `tenants reset` begins anew")
 
 
 def _usd(option: str, text: str) -> int:

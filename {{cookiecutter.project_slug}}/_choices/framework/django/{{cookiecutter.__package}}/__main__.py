@@ -4,9 +4,8 @@ import os
 import sys
 
 from django.core.management import BaseCommand, ManagementUtility
-from pydantic import ValidationError
 
-from .output import fail, faults_of
+from .output import command_line
 
 
 class Commands(ManagementUtility):
@@ -21,10 +20,8 @@ class Commands(ManagementUtility):
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
-    try:
+    with command_line():
         Commands([f"python -m {__package__}", *sys.argv[1:]]).execute()
-    except ValidationError as error:  # a setting that cannot be read
-        fail("invalid", faults_of(error), "--json" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """`python -m` and the package's name: the command line."""
 
 from .cli import app
+from .output import command_line
 
-app()
+with command_line():
+    app()

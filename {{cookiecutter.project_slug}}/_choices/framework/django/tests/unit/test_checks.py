@@ -49,6 +49,6 @@ def test_each_fault_of_a_deployment_has_its_id(tmp_path: Path, name: str, value:
 def test_a_setting_that_cannot_be_read_is_told_in_words_and_not_repeated(tmp_path: Path) -> None:
     done = App(tmp_path, {"PORT": "secret-port"}).cli("check")
     assert done.returncode == 1
-    assert "port: Input should be a valid integer" in done.stderr
+    assert "PORT: Input should be a valid integer" in done.stderr
     assert "secret-port" not in done.stderr
     assert "Traceback" not in done.stderr

@@ -31,7 +31,7 @@ class AnthropicProvider:
             answer = await self._client.messages.create(
                 model=request.model,
                 system=_system(request),
-                messages=[_param(message) for message in request.messages if message.role != "system"],
+                messages=_messages(request),
                 max_tokens=request.max_tokens,
             )
             text = "".join(block.text for block in answer.content if block.type == "text")
@@ -48,7 +48,7 @@ class AnthropicProvider:
             events = await self._client.messages.create(
                 model=request.model,
                 system=_system(request),
-                messages=[_param(message) for message in request.messages if message.role != "system"],
+                messages=_messages(request),
                 max_tokens=request.max_tokens,
                 stream=True,
             )
@@ -82,6 +82,11 @@ class AnthropicProvider:
 def _system(request: Request) -> str | anthropic.Omit:
     texts = [message.content for message in request.messages if message.role == "system"]
     return "\n\n".join(texts) if texts else anthropic.omit
+
+
+def _messages(request: Request) -> list[MessageParam]:
+    """Anthropic refuses empty ones."""
+    return [_param(message) for message in request.messages if message.role != "system" and message.content]
 
 
 def _param(message: Message) -> MessageParam:

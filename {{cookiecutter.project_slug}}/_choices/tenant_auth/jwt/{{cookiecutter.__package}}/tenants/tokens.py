@@ -27,7 +27,7 @@ class Tokens:
             self._jwks = Jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
 
     async def caller(self, token: str) -> Caller:
-        """The tenant that the issuer vouches for, and the subject. Whether we know the tenant is not asked here.
+        """The tenant that the issuer vouches for. Whether we know the tenant is not asked here.
 
         Raises Problem: unauthenticated, or identity_unavailable while the issuer's keys have never been read.
         """
