@@ -297,11 +297,11 @@ def test_a_threshold_of_a_budget_is_told_once_by_all_workers_and_again_when_it_w
                 assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
 
         spend(80_000_000)
-        wait_until(lambda: told() == [(80, 100_000_000)], what="80%")
+        wait_until(lambda: told() == [(80, 100_000_000)], 30, "80%")
         spend(15_000_000)
-        wait_until(lambda: told()[1:] == [(95, 100_000_000)], what="95%")
+        wait_until(lambda: told()[1:] == [(95, 100_000_000)], 30, "95%")
         installed.done("tenants", "fund", tenant["id"], "--credit", "1.00")
         spend(70_000_000)
-        wait_until(lambda: told()[2:] == [(80, 200_000_000)], what="80% of what it was raised to")
+        wait_until(lambda: told()[2:] == [(80, 200_000_000)], 30, "80% of what it was raised to")
         assert serving.metric('budget_thresholds_crossed_total{per_cent="80"}') == 2
         assert serving.metric('budget_thresholds_crossed_total{per_cent="95"}') == 1

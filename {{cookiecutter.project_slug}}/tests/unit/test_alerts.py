@@ -97,3 +97,28 @@ def test_a_tenant_without_a_budget_crosses_nothing(opened: Opened) -> None:
         assert await hear(0, allocated=0) == []
 
     tell(story, opened)
+
+
+def test_a_page_that_is_left_while_it_writes_swallows_no_alert(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, calls):
+            store = DashboardStore(*vars(calls).values())
+            move_alert = store.move_alert
+
+            async def leaves_then(tenant: str, was: int, to: int) -> bool:
+                moved = await move_alert(tenant, was, to)
+                page.cancel()
+                await asyncio.sleep(0)
+                return moved
+
+            store.move_alert = leaves_then  # type: ignore[method-assign]
+            balances = Balances(ask=never)
+            scope, now = scope_of("acme"), time.monotonic()
+            ledger = Ledger(scope=scope, allocated=1_000, spent=850, reserved=0, remaining=150, asked_at=now)
+            balances.remember([ledger])
+            page = asyncio.create_task(Sampler(balances, store).flush())
+            with capture_logs() as logs:
+                await asyncio.wait([page])
+            assert [entry["event"] for entry in logs] == ["budget threshold crossed"]
+
+    asyncio.run(story())

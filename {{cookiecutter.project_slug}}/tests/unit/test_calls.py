@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from structlog.testing import capture_logs
@@ -81,5 +82,27 @@ def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: O
                 await calls.flush()
             assert [call.id for call in await store.latest(None, 10)] == ["4", "3", "1", "0"]
             assert [entry["request_id"] for entry in logs] == ["r-2"]
+
+    asyncio.run(story())
+
+
+def test_what_becomes_known_while_a_batch_is_written_waits_for_the_record_of_its_call(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            insert = store.insert
+            log = CallLog(store)
+
+            async def slow_insert(records: Sequence[CallRecord]) -> None:
+                await insert(records)
+                if records[0].id == "0":
+                    log.add(dataclasses.replace(CALL, id="1", cost=10, reservation_id="r"))
+                    log.amend(Amendment("acme", "r", 4))
+
+            store.insert = slow_insert  # type: ignore[method-assign]
+            log.add(CALL)
+            await log.flush()
+            await log.flush()
+            (late,) = [call for call in await store.latest(None, 10) if call.id == "1"]
+            assert (late.cost, late.uncharged) == (6, 4)
 
     asyncio.run(story())

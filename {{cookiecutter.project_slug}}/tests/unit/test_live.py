@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -171,3 +172,21 @@ def test_a_forked_child_begins_with_a_file_of_its_own(live: Live) -> None:
 
 def test_nothing_is_left_behind_where_there_was_nothing(tmp_path: Path) -> None:
     assert buried(tmp_path / "none") == []
+
+
+def test_a_file_that_another_process_took_over_between_open_and_lock_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(tmp_path)
+    flock = fcntl.flock
+    quicker: list[object] = []
+
+    def late(file: int, how: int) -> None:
+        if not quicker:
+            quicker.append(None)
+            quicker.extend(buried(tmp_path))
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert buried(tmp_path) == []
+    assert len(quicker) == 2

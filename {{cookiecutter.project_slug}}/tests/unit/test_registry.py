@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from {{ cookiecutter.__package }}.tenants.records import Adjustment, ApiKey, Operator, Tenant
@@ -117,12 +118,14 @@ def test_a_reference_is_used_once(opened: Opened) -> None:
         )
         assert await registry.add_adjustment(wanted)
         assert not await registry.add_adjustment(wanted)
-        await registry.finish_adjustment("fund:7", NOON)
+        await registry.drop_adjustment("fund:7")
+        assert await registry.adjustment("fund:7") is None
+        await registry.finish_adjustment(replace(wanted, done_at=NOON))  # a run that went on meanwhile
         done = await registry.adjustment("fund:7")
         assert done is not None
         assert (done.tenant, done.amount, done.done_at) == ("acme", 5, NOON)
         await registry.drop_adjustment("fund:7")
-        assert await registry.adjustment("fund:7") is None
+        assert await registry.adjustment("fund:7") == done
 
     tell(story, opened)
 

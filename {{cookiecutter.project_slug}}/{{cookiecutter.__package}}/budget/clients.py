@@ -36,6 +36,8 @@ KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
+GONE = ("NOT_FOUND", "RESERVATION_FINALIZED")
+"""A commit whose hold Cycles has lost, or somebody else has released: the spend is booked as an event instead."""
 NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
@@ -80,9 +82,10 @@ class TenantClient(AsyncCyclesClient):
         body = plain(request)
         response = await super().commit_reservation(reservation_id, body)
         if response.get_body_attribute("error") in CAPPED:
-            held = (await self.get_reservation(reservation_id)).get_body_attribute("reserved")
-            if held:
+            response = await self.get_reservation(reservation_id)  # without an answer the SDK tries again
+            if held := response.get_body_attribute("reserved"):
                 response = await super().commit_reservation(reservation_id, {**body, "actual": held})
+        response = unless_gone(response)
         self._amend(reservation_id, body, response)
         self.settled = response
         return response
@@ -187,7 +190,7 @@ class Clients:
         message = str(body.get("message") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # how the engine reports that Redis is down
             self.breaker.failed()
-        else:
+        elif status != 503:  # readiness says no: nothing was asked of the engine
             self.breaker.succeeded()
         return CyclesResponse.http_error(status, message, body, told)
 
@@ -235,6 +238,13 @@ def unless_frozen(response: CyclesResponse) -> CyclesResponse:
     """The answer to an event; BUDGET_FROZEN becomes a 503, for that the SDK tries again and the other it drops."""
     if response.get_body_attribute("error") == "BUDGET_FROZEN":
         return replace(response, status=503)
+    return response
+
+
+def unless_gone(response: CyclesResponse) -> CyclesResponse:
+    """The answer to a commit; GONE becomes a 410, after which the SDK sends the event and otherwise nothing."""
+    if response.get_body_attribute("error") in GONE:
+        return replace(response, status=410)
     return response
 
 

@@ -35,8 +35,8 @@ class FailOpen:
         log.warning("Cycles is out of reach: served unguarded", tenant=tenant, taken_microcents=taken)
         return True
 
-    def outage_is_over(self) -> None:
-        self._taken.clear()
+    def outage_is_over(self, tenant: str) -> None:
+        self._taken.pop(tenant, None)
 
     def give_back(self, tenant: str, amount: int) -> None:
         """Return `amount` microcents of what was taken, for they were not needed."""

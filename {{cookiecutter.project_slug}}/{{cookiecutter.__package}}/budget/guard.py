@@ -390,7 +390,7 @@ class Guard:
     async def _reserve_and_settle(self, hold: _AwaitedHold, client: TenantClient, started: float) -> None:
         try:
             async with client.stream_reservation(**reservation_of(hold, self.subject(hold.work))) as reservation:
-                self._fail_open.outage_is_over()
+                self._fail_open.outage_is_over(hold.work.caller.tenant)
                 hold.granted_by(client.reserved, reservation.caps)
                 hold.tell(None)
                 self.held[hold] = started

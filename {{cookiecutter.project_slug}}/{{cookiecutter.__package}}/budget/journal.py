@@ -77,7 +77,10 @@ class Journal:
         """Try once to settle the journals that hold a record older than `older_than` seconds, or a dead process's."""
         folders = await asyncio.to_thread(self._due, older_than)  # 10,000 tenants' take 0.1 s to look through
         turn = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._replay(folder, turn) for folder in sorted(folders)))
+        replays = (self._replay(folder, turn) for folder in sorted(folders))
+        for error in await asyncio.gather(*replays, return_exceptions=True):
+            if error is not None:  # one tenant's, and no reason to leave the others' alone
+                log.error("journal not replayed, trying again", exc_info=error)
 
     def collect(self, older_than: float) -> set[Path]:
         """Journal what dead processes had on their way, and this one for longer than `older_than` seconds.

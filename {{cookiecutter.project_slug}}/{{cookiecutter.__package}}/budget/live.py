@@ -125,6 +125,8 @@ class Live:
         for path in self._folder.glob("*.live"):
             with suppress(OSError), path.open("rb") as file:  # its process lives, or another one was quicker
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file.fileno()).st_nlink == 0:  # taken over and buried since it was opened
+                    continue
                 yield _read(path, file.read())
 
     def close(self) -> None:

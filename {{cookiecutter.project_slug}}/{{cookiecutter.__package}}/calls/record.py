@@ -111,10 +111,11 @@ class CallLog:
     async def flush(self) -> None:
         """Write what waits; once an hour drop what is too old. What a failing database did not take is tried again."""
         self._filled.clear()
-        batch = list(self._waiting)
+        # an amendment that comes while the batch is written may be of a call that is not in it
+        batch, amendments = list(self._waiting), len(self._amendments)
         try:
             await self._write(batch)
-            while self._amendments:
+            for _ in range(amendments):
                 await self._store.amend(self._amendments[0])
                 self._amendments.popleft()
             if datetime.now(UTC) >= self._next_prune:

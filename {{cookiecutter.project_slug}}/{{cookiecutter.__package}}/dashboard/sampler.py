@@ -43,7 +43,7 @@ class Sampler:
             await asyncio.sleep(EVERY_S)
             self._balances.heard.clear()
             try:
-                await uncut(self.flush())
+                await self.flush()
                 if time.monotonic() >= self._next_prune:
                     self._next_prune = time.monotonic() + PRUNE_EVERY_S
                     await uncut(self._store.prune(KEPT_ROWS, int(time.time()) // 3600 - KEPT_HOURS))
@@ -51,7 +51,11 @@ class Sampler:
                 log.exception("balances not written, trying again", waiting=len(self._balances.changed))
 
     async def flush(self) -> None:
-        """Write what was heard since the last time; what is heard meanwhile waits, else this had no end."""
+        """Write what was heard since the last time, all of it also for a caller that leaves."""
+        await uncut(self._flush())
+
+    async def _flush(self) -> None:
+        """What is heard meanwhile waits, else this had no end."""
         waiting = list(self._balances.changed)
         self._balances.changed.clear()
         for first in range(0, len(waiting), AT_ONCE):
@@ -94,7 +98,6 @@ class Sampler:
                 # raised so little that what was spent before is above the new threshold too: told already
                 was_above = before and before.spend_at(per_cent) <= before.alerted and spend <= before.used
                 if is_first and not was_above:
-                    CROSSINGS.labels(per_cent).inc()
                     log.warning(
                         "budget threshold crossed",
                         tenant=now.tenant,
@@ -102,6 +105,7 @@ class Sampler:
                         allocated=now.allocated,
                         spent=now.spent,
                     )
+                    CROSSINGS.labels(per_cent).inc()
 
     def _asked_since(self, before: Standing) -> bool:
         """Whether what is known was asked for after that was heard."""

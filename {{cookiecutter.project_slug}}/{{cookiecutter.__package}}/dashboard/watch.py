@@ -13,6 +13,7 @@ from cachetools import TTLCache
 
 from ..budget.balances import REMEMBERED_TENANTS, Balances
 from ..problems import Problem
+from ..tenants.errors import TenantsError
 from .records import Standing, TenantStanding
 from .store import DashboardStore
 
@@ -59,6 +60,8 @@ class Watch:
                 await self._balances.read(tenant, 0.0)
             except Problem as problem:
                 self._asked[tenant] = problem.code
+            except TenantsError:  # a key that no secret opens
+                self._asked[tenant] = "budget_misconfigured"
             else:
                 self._asked[tenant] = None
 

@@ -6,7 +6,7 @@ runs at the same moment end in one Cycles key: a key is stored only in place of 
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
@@ -322,7 +322,7 @@ class Onboarding:
             if is_new and error.changed_nothing:
                 await self.registry.drop_adjustment(wanted.reference)
             raise
-        await self.registry.finish_adjustment(wanted.reference, datetime.now(UTC))
+        await self.registry.finish_adjustment(replace(standing, done_at=datetime.now(UTC)))
         return remaining
 
 

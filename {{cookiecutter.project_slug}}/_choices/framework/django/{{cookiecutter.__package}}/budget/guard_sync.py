@@ -27,7 +27,7 @@ from ..tenants.models import TenantRow
 from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
-from .clients import CAPPED, NO_ANSWER, event_of, note_uncharged, plain, settlement_of, unless_frozen
+from .clients import CAPPED, NO_ANSWER, event_of, note_uncharged, plain, settlement_of, unless_frozen, unless_gone
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
 from .live import Live
 from .subject import subject_of
@@ -98,9 +98,10 @@ class SyncClient(CyclesClient):
         self.settling()
         response = super().commit_reservation(reservation_id, request)
         if response.get_body_attribute("error") in CAPPED:
-            reserved = self.get_reservation(reservation_id).get_body_attribute("reserved")
-            if reserved:
+            response = self.get_reservation(reservation_id)
+            if reserved := response.get_body_attribute("reserved"):
                 response = super().commit_reservation(reservation_id, {**plain(request), "actual": reserved})
+        response = unless_gone(response)
         self._amend(reservation_id, plain(request), response)
         self.settled = response
         return response

@@ -119,12 +119,14 @@ class Registry:
         return Adjustment(**row.values()) if row else None
 
     @in_database
-    def finish_adjustment(self, reference: str, now: datetime) -> None:
-        AdjustmentRow.objects.filter(reference=reference).update(done_at=now)
+    def finish_adjustment(self, done: Adjustment) -> None:
+        """Keep that it is done, also where another run has dropped it meanwhile."""
+        AdjustmentRow.of(done).save()
 
     @in_database
     def drop_adjustment(self, reference: str) -> None:
-        AdjustmentRow.objects.filter(reference=reference).delete()
+        """Forget one that is not done."""
+        AdjustmentRow.objects.filter(reference=reference, done_at=None).delete()
 
     @in_database
     def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:

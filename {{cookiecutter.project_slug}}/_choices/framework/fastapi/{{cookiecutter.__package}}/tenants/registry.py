@@ -117,14 +117,16 @@ class Registry:
             row = await session.get(AdjustmentRow, reference)
         return Adjustment(**row.values()) if row else None
 
-    async def finish_adjustment(self, reference: str, now: datetime) -> None:
-        done = update(AdjustmentRow).where(AdjustmentRow.reference == reference).values(done_at=now)
+    async def finish_adjustment(self, done: Adjustment) -> None:
+        """Keep that it is done, also where another run has dropped it meanwhile."""
         async with self._database.begin() as session:
-            await session.execute(done)
+            await session.merge(AdjustmentRow(**asdict(done)))
 
     async def drop_adjustment(self, reference: str) -> None:
+        """Forget one that is not done."""
+        not_done = (AdjustmentRow.reference == reference) & AdjustmentRow.done_at.is_(None)
         async with self._database.begin() as session:
-            await session.execute(delete(AdjustmentRow).where(AdjustmentRow.reference == reference))
+            await session.execute(delete(AdjustmentRow).where(not_done))
 
     async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Open tenants whose Cycles key expires before a time, the next first."""
