@@ -35,6 +35,10 @@ class Running:
         self._process = PROCESSES.Process(target=_run, args=(module, arguments, folder, environment, streams))
         self._process.start()
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid
+
     def poll(self) -> int | None:
         """The exit code, the negative number of the signal that has ended it, or nothing while it runs."""
         return self._process.exitcode

@@ -7,11 +7,12 @@ whichever worker is asked tells of all.
 import hmac
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
@@ -54,6 +55,17 @@ def check_token(tokens: Sequence[SecretStr], authorization: str) -> None:
     expected = [f"Bearer {token.get_secret_value()}".encode() for token in tokens]
     if not any(hmac.compare_digest(authorization.encode(), each) for each in expected):
         raise Problem("unauthenticated", challenge="Bearer")
+
+
+def forget_the_killed() -> None:
+    """Take back the gauges of workers that were killed: nothing is held by them any more."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    for path in Path(folder).glob("gauge_live*_*.db") if folder and os.name == "posix" else ():
+        worker = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 
 def exposition(services: "Services") -> bytes:

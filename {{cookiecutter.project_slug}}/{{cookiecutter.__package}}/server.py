@@ -1,6 +1,8 @@
 """The server process: `make serve`, as in production; `make dev` with reload."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -30,8 +32,10 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
     if faults := settings.faults():
         sys.stderr.write("\n".join(faults) + "\n")
         return 1
-    if settings.workers > 1:  # before the workers begin, so that each counts where all are read
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="metrics-"))
+    if settings.workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        # before the workers begin, so that each counts where all are read
+        folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     uvicorn.run(
         f"{__package__}.{app}",
         lifespan="on",

@@ -21,6 +21,7 @@ from .dashboard.store import DashboardStore
 from .dashboard.watch import Watch
 from .llm.providers import make_provider
 from .memo import Memo
+from .metrics import forget_the_killed
 from .readiness import Readiness
 from .settings import Settings
 from .stopping import uncut, when_told_to_stop
@@ -68,6 +69,7 @@ class Services:
         writers = (self.journal.run(), self.calls.run(), self.sampler.run())
         work = (*writers, self._stamp_keys(), self._retire_keys())
         self._report_what_was_left()
+        forget_the_killed()
         when_told_to_stop(self.guard.stop)
         self._background = [asyncio.create_task(each) for each in work]
         return self

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import secrets
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -275,6 +276,28 @@ def test_no_secret_is_in_what_anybody_may_read(app: App, api: httpx.Client, emul
     assert len(secrets) >= 4
     assert not any(secret in page for secret in secrets for page in pages)
     assert emulator.url not in "".join(pages)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="it finds the workers to kill in /proc")
+def test_what_a_killed_worker_held_is_not_among_the_metrics_of_those_that_live(installed: App) -> None:
+    tenant, body = installed.add_tenant("1.00"), {**HELLO, "stream": True}
+    with installed.serving(WORKERS="2", DEMO_DELAY_MS="500") as serving:
+        assert serving.running is not None
+        with HTTP.stream("POST", f"{serving.url}/api/chat", json=body, headers=tenant["headers"]) as answer:
+            next(answer.iter_bytes())
+            wait_until(lambda: serving.metric("budget_held_microcents") > 0, what="held")
+            children = Path(f"/proc/{serving.running.pid}/task/{serving.running.pid}/children").read_text()
+            for worker in children.split():
+                if b"spawn_main" in Path(f"/proc/{worker}/cmdline").read_bytes():
+                    os.kill(int(worker), signal.SIGKILL)
+
+        def held() -> float | None:
+            try:
+                return serving.metric("budget_held_microcents")
+            except httpx.TransportError:
+                return None
+
+        wait_until(lambda: held() == 0, 30, "taken back")
 
 
 def test_a_threshold_of_a_budget_is_told_once_by_all_workers_and_again_when_it_was_raised_and_spent(
