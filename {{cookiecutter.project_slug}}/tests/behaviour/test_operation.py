@@ -284,10 +284,11 @@ def test_what_a_killed_worker_held_is_not_among_the_metrics_of_those_that_live(i
     with installed.serving(WORKERS="2", DEMO_DELAY_MS="500") as serving:
         assert serving.running is not None
         with HTTP.stream("POST", f"{serving.url}/api/chat", json=body, headers=tenant["headers"]) as answer:
-            next(answer.iter_bytes())
+            pieces = answer.iter_bytes()  # kept: without it the connection is closed
+            next(pieces)
             wait_until(lambda: serving.metric("budget_held_microcents") > 0, what="held")
-            children = Path(f"/proc/{serving.running.pid}/task/{serving.running.pid}/children").read_text()
-            for worker in children.split():
+            parent = serving.running.pid
+            for worker in Path(f"/proc/{parent}/task/{parent}/children").read_bytes().decode().split():
                 if b"spawn_main" in Path(f"/proc/{worker}/cmdline").read_bytes():
                     os.kill(int(worker), signal.SIGKILL)
 
