@@ -9,13 +9,15 @@ from runcycles.journal import PendingCommitRecord
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import journal
+from {{ cookiecutter.__package }}.budget.connections import MOST_CONNECTIONS
+from {{ cookiecutter.__package }}.budget.fail_open import FailOpen
 from {{ cookiecutter.__package }}.budget.journal import Backlog
 from {{ cookiecutter.__package }}.budget.live import Commit, Live
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 
 from .embedded import until
 from .stories import NO_RETRIES, Tell, World
-from .test_guard import COST, charge_one
+from .test_guard import COST, WORK, charge_one
 
 
 async def left_behind(world: World, age_s: float) -> Path:
@@ -92,6 +94,47 @@ def test_a_sweep_settles_what_the_sdk_has_given_up_also_after_one_that_failed(
         await left_behind(world, journal.OURS_AFTER_S)
         await world.settled()
         sweeping.cancel()
+
+    tell(story)
+
+
+async def served_unguarded(world: World, calls: int) -> None:
+    """What so many calls have left that were served while Cycles was out of reach."""
+    services = world.services
+    client = await services.clients.of("acme")
+    for _ in range(calls):
+        FailOpen(None).book(client.config, services.guard.subject(WORK), "demo-1", 1)
+
+
+@pytest.mark.parametrize("tell", [{"CYCLES_CONNECT_TIMEOUT": "0.5"}], indirect=True, ids=[""])
+def test_calls_are_served_while_more_comes_home_than_there_are_connections(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        many = MOST_CONNECTIONS + 50
+        await served_unguarded(world, many)
+        world.cycles.fault("delay", "event", delay_ms=1_500, times=many)
+        settling = asyncio.create_task(world.services.journal.settle(0.0))
+        await until(lambda: world.cycles.ledger().spent)
+        assert (await charge_one(world)).outcome == "charged"
+        world.cycles.state.faults.clear()
+        await settling
+        assert (world.cycles.ledger().spent, world.records) == (many + COST, [])
+
+    tell(story)
+
+
+def test_what_takes_long_to_settle_holds_nothing_up_and_is_not_begun_twice(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "PATIENCE_S", 0.05)
+
+    async def story(world: World) -> None:
+        await served_unguarded(world, 1)
+        world.cycles.fault("delay", "event", delay_ms=500, times=2)
+        for _ in range(2):
+            await world.services.journal.settle(0.0)
+            assert len(world.records) == 1
+        await world.settled()
+        assert [fault.times for fault in world.cycles.state.faults] == [1]
 
     tell(story)
 

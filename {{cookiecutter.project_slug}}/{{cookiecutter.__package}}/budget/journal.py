@@ -10,14 +10,18 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
+from runcycles import CyclesResponse
 from runcycles.journal import CommitJournal, PendingCommitRecord
 from runcycles.retry import AsyncCommitRetryEngine
 
+from ..memo import Once
 from ..problems import Problem
-from .clients import Clients
+from .clients import Clients, TenantClient
 from .live import Commit
 from .sdk import allow_replay, journalled, tenant_of_folder
 
@@ -27,7 +31,11 @@ SWEEP_EVERY_S = 10.0
 OURS_AFTER_S = 20.0
 """Younger records are still with the SDK's own retries."""
 AT_ONCE = 20
-REPLAY_TIMEOUT_S = 15.0
+"""Of what comes home; the other connections to Cycles are for those who call meanwhile."""
+PATIENCE_S = 15.0
+"""What takes longer to settle goes on by itself."""
+LONGEST_REPLAY_S = 2 * 3600.0
+"""The SDK waits for an hour at most, where a server asks it to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Journal:
         self._folder = folder
         self._base_url = base_url
         self._clients = clients
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._replaying = Once()
 
     def backlog(self) -> Backlog:
         ages = [time.time() - written for _, written in self._records()]
@@ -76,11 +86,10 @@ class Journal:
     async def settle(self, older_than: float) -> None:
         """Try once to settle the journals that hold a record older than `older_than` seconds, or a dead process's."""
         folders = await asyncio.to_thread(self._due, older_than)  # 10,000 tenants' take 0.1 s to look through
-        turn = asyncio.Semaphore(AT_ONCE)
-        replays = (self._replay(folder, turn) for folder in sorted(folders))
-        for error in await asyncio.gather(*replays, return_exceptions=True):
-            if error is not None:  # one tenant's, and no reason to leave the others' alone
-                log.error("journal not replayed, trying again", exc_info=error)
+        replays = (self._replaying.get(folder, partial(self._replay, folder)) for folder in sorted(folders))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*replays)
 
     def collect(self, older_than: float) -> set[Path]:
         """Journal what dead processes had on their way, and this one for longer than `older_than` seconds.
@@ -117,21 +126,39 @@ class Journal:
                 found.append((path, path.stat().st_mtime))
         return found
 
-    async def _replay(self, folder: Path, turn: asyncio.Semaphore) -> None:
+    async def _replay(self, folder: Path) -> None:
+        """Try once all that the folder holds. What goes wrong is one tenant's, and no reason to leave the others'."""
         tenant = tenant_of_folder(self._base_url, folder.name)
         if tenant is None:
             return
-        async with turn:
-            try:
+        try:
+            async with self._turn:
                 client = await self._clients.of(tenant)
-            except Problem:
-                log.error("journal of a tenant without a usable Cycles key", tenant=tenant, folder=str(folder))
-                return
             config = replace(client.config, retry_enabled=True, retry_max_attempts=1, retry_initial_delay=0.0)
             engine = AsyncCommitRetryEngine(config)
             allow_replay(folder)
-            engine.set_client(client)  # this is what makes the SDK read the folder and start
-            await engine.flush(REPLAY_TIMEOUT_S)
+            engine.set_client(_InTurn(client, self._turn))  # this makes the SDK read the folder, and try all of it
+            await engine.flush(LONGEST_REPLAY_S)
+        except Problem:
+            log.error("journal of a tenant without a usable Cycles key", tenant=tenant, folder=str(folder))
+        except Exception:
+            log.exception("journal not replayed, trying again", tenant=tenant, folder=str(folder))
+
+
+class _InTurn:
+    """A client for the SDK, which tries all that a folder holds side by side."""
+
+    def __init__(self, client: TenantClient, turn: asyncio.Semaphore) -> None:
+        self._client = client
+        self._turn = turn
+
+    async def commit_reservation(self, reservation_id: str, request: dict[str, Any]) -> CyclesResponse:
+        async with self._turn:
+            return await self._client.commit_reservation(reservation_id, request)
+
+    async def create_event(self, request: dict[str, Any]) -> CyclesResponse:
+        async with self._turn:
+            return await self._client.create_event(request)
 
 
 def _is_readable(path: Path) -> bool:
