@@ -109,6 +109,17 @@ def test_openapi_declares_every_status_that_a_route_may_answer(api: httpx.Client
     assert paths["/api/budget/{tenant}"]["get"]["responses"].keys() >= {"200", "401", "403", "404", "503"}
 
 
+def test_openapi_declares_what_a_caller_must_show(api: httpx.Client, acme: dict[str, str]) -> None:
+    document = api.get("/openapi.json").json()
+    schemes = document["components"]["securitySchemes"]
+    shown = {"Authorization" if scheme["type"] == "http" else scheme["name"] for scheme in schemes.values()}
+    assert shown == acme.keys()
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            wanted = [schemes.keys()] if path.startswith("/api/") else []
+            assert [each.keys() for each in operation.get("security", ())] == wanted, path
+
+
 def test_production_refuses_to_start_and_names_each_fault(installed: App) -> None:
     lacking = {
         "APP_ENV": "production",

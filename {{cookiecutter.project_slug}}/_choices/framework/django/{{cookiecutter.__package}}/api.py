@@ -1,5 +1,7 @@
 """The API: its routers, its refusals, its OpenAPI."""
 
+from typing import Any
+
 from django.conf import settings
 from ninja import NinjaAPI
 
@@ -7,11 +9,15 @@ from . import about, health
 from .budget import routes as budget_routes
 from .chat import routes as chat_routes
 from .handlers import add_exception_handlers
+from .openapi import with_identity
 
 
 class Api(NinjaAPI):
     def get_content_type(self) -> str:
         return "application/json"  # which has no charset (RFC 8259)
+
+    def get_openapi_schema(self, **kwargs: Any) -> Any:
+        return with_identity(super().get_openapi_schema(**kwargs))
 
 
 api = Api(

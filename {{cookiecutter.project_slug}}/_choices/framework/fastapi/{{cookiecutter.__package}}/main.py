@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import structlog
 from fastapi import FastAPI
@@ -24,6 +24,7 @@ from .handlers import add_exception_handlers
 from .logs import set_up_logging
 from .memory import spare_memory
 from .middleware import Sessions
+from .openapi import with_identity
 from .services import Services
 from .settings import Settings
 from .tenants.registry import Registry
@@ -34,6 +35,11 @@ log = structlog.get_logger(__name__)
 
 class State(TypedDict):
     services: Services
+
+
+class Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        return with_identity(super().openapi())
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -51,7 +57,7 @@ def create_app(settings: Settings) -> FastAPI:
         ):
             yield {"services": services}
 
-    app = FastAPI(
+    app = Api(
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lifespan,

@@ -4,6 +4,8 @@ from pydantic import BaseModel
 
 CHALLENGE = "Bearer"
 """What a 401 asks for."""
+SCHEMES = {"api_key": {"type": "http", "scheme": "bearer"}}
+"""What a request shows, in OpenAPI's words."""
 
 
 class IdentitySettings(BaseModel):

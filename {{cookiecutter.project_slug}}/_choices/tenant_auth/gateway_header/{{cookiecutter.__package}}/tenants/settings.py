@@ -6,6 +6,11 @@ from ..setting_types import Secrets, secret_faults
 
 CHALLENGE = "Gateway"
 """What a 401 asks for: there is no registered word for a gateway's headers, and a Bearer token would not help."""
+SCHEMES = {
+    "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-ID"},
+    "gateway": {"type": "apiKey", "in": "header", "name": "X-Gateway-Secret"},
+}
+"""What a request shows, in OpenAPI's words: all of it."""
 
 
 class IdentitySettings(BaseModel):

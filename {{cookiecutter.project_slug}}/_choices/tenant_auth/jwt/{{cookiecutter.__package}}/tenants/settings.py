@@ -15,6 +15,8 @@ ASYMMETRIC = frozenset(
 
 CHALLENGE = "Bearer"
 """What a 401 asks for."""
+SCHEMES = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+"""What a request shows, in OpenAPI's words."""
 
 
 class IdentitySettings(BaseModel):
