@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dotenv import dotenv_values
 
 from .conftest import CHOICES, ROOT, UV, copy_template, user_environment
 from .laboratory.processes import free_port
@@ -115,10 +116,11 @@ def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo,
     wait_until(demo.is_gone, "the end of app and emulator", seconds=20)
 
 
-@pytest.mark.parametrize("framework", ["fastapi"])
+@pytest.mark.parametrize("framework", ["fastapi tenancy=workspace"])  # which has a key at Cycles that dev.py makes
 def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(demo: Demo) -> None:
     state = demo.wait_until_ready()
     project = demo.state_file.parent.parent
+    settings = dotenv_values(project / ".env")
     python = str(next(project.glob(".venv/*/python")))
 
     def dev(port: int, cycles_port: int) -> subprocess.Popen[str]:
@@ -138,6 +140,9 @@ def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(
             wait_until(lambda: not is_free(port) and demo.state_file.exists(), "the second to be ready")
             adds = [python, "-m", "acme_chat", "tenants", "add", "later", "--name", "Later", "--budget", "1.00"]
             subprocess.run(adds, cwd=project, env=user_environment(), check=True)
+            there = f"http://127.0.0.1:{cycles_port}"
+            moved = {"PORT": str(port), "CYCLES_BASE_URL": there, "CYCLES_ADMIN_URL": there}
+            assert dotenv_values(project / ".env") == settings | moved
         finally:
             elsewhere.terminate()
     wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)

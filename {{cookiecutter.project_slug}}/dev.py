@@ -72,7 +72,7 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     check_ports()
     DATA.mkdir(parents=True, exist_ok=True)
     write_env_file()
-    os.environ.update(PLACES | keep(ADDRESSES))
+    os.environ.update(PLACES | ADDRESSES)
     state = read_state()
     STATE_FILE.unlink(missing_ok=True)
     running.append(start([sys.executable, "-m", "emulator"]))
