@@ -10,6 +10,7 @@ from {{ cookiecutter.__package }}.dashboard.records import HourlyBalance, Standi
 from {{ cookiecutter.__package }}.dashboard.sampler import standing_of
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.dashboard.watch import Watch
+from {{ cookiecutter.__package }}.tenants.errors import TenantsError
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 
 from .stories import Opened
@@ -52,3 +53,20 @@ def test_however_many_look_at_two_workers_one_asks_for_what_is_old(
 
     asyncio.run(look())
     assert asked == ["acme"] * times
+
+
+def test_a_tenant_whose_key_no_secret_opens_is_told_as_one_and_keeps_no_other_from_being_shown(opened: Opened) -> None:
+    asked: list[str] = []
+
+    async def ask(tenant: str) -> None:
+        if tenant == "acme":
+            raise TenantsError("not_decryptable", "no secret opens it")
+        asked.append(tenant)
+
+    async def look() -> dict[str, str]:
+        async with opened() as (_, calls):
+            tenants = (TenantStanding(tenant, None) for tenant in (ACME, replace(ACME, id="globex")))
+            return await Watch(Balances(ask), DashboardStore(*vars(calls).values()), interval=600).refresh(tenants)
+
+    assert asyncio.run(look()) == {"acme": "budget_misconfigured"}
+    assert asked == ["globex"]

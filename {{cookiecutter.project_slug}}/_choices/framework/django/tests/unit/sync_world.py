@@ -19,6 +19,7 @@ from django.test import Client  # noqa: E402
 from {{ cookiecutter.__package }}.budget import guard_sync  # noqa: E402
 from {{ cookiecutter.__package }}.budget.guard import Work  # noqa: E402
 from {{ cookiecutter.__package }}.chat.service_sync import complete, summarize, summary_of  # noqa: E402
+from {{ cookiecutter.__package }}.django_settings import ENV  # noqa: E402
 from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
 from {{ cookiecutter.__package }}.problems import Problem  # noqa: E402
 from {{ cookiecutter.__package }}.tenants.records import Caller  # noqa: E402
@@ -74,6 +75,16 @@ def is_refused(tenant: str) -> dict[str, Any]:
             raise AssertionError("the body must not run")
     except Problem as problem:
         return problem.body("")
+
+
+def hold_is_taken_away(tenant: str) -> int:
+    """A call whose hold somebody else releases meanwhile: its cost."""
+    other = guard_sync.SyncClient(tenant)
+    with guard_sync.hold(work_for(tenant)) as hold:
+        hold.add_completion(complete(hold.request))
+        (held,) = other.list_reservations(status="ACTIVE", **ENV.root_of(tenant)).get_body_attribute("reservations")
+        other.release_reservation(held["reservation_id"], {"idempotency_key": "theirs"})
+    return hold.cost
 
 
 def forks(tenant: str) -> list[int]:

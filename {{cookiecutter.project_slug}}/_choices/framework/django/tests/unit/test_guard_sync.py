@@ -60,6 +60,11 @@ def test_a_commit_that_failed_is_settled_before_the_process_ends(installed: App,
     assert outcome(installed, "settles", tenant) == settled(emulator, tenant) > 0
 
 
+def test_a_call_whose_hold_is_gone_is_charged_as_an_event(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    assert outcome(installed, "hold_is_taken_away", tenant) == settled(emulator, tenant) > 0
+
+
 def test_what_a_later_try_of_the_commit_leaves_uncharged_is_told_by_the_record_of_the_call(
     installed: App, emulator: Emulator
 ) -> None:
