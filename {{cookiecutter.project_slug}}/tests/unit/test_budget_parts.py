@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from runcycles import Subject
+from runcycles import CyclesResponse, Subject
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
 from {{ cookiecutter.__package }}.budget.breaker import Breaker
+from {{ cookiecutter.__package }}.budget.clients import COMMIT_STATUS, code_of_response, with_status
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
 from {{ cookiecutter.__package }}.metrics import BREAKER
 from {{ cookiecutter.__package }}.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
@@ -203,6 +204,13 @@ def test_a_call_counts_in_every_scope_from_the_root_on() -> None:
 )
 def test_what_cycles_answers_has_one_meaning(status: int, error: str | None, message: str | None, code: str) -> None:
     assert code_of_cycles(status, error, message) == code
+
+
+def test_what_a_gateway_answers_for_cycles_is_a_fault_of_the_set_up() -> None:
+    for status in (400, 401, 403):
+        answer = CyclesResponse.http_error(status, "told", {"error": {"code": status}, "message": ["no"]})
+        assert code_of_response(answer) == "budget_misconfigured"
+        assert with_status(answer, COMMIT_STATUS).status == status
 
 
 def test_every_problem_says_what_it_is_and_when_to_try_again() -> None:

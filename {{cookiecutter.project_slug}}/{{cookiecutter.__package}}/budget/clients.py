@@ -5,7 +5,7 @@ client (the SDK's `stream_reservation` and `@cycles` take it) whose calls go out
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -36,8 +36,10 @@ KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
-GONE = ("NOT_FOUND", "RESERVATION_FINALIZED")
-"""A commit whose hold Cycles has lost, or somebody else has released: the spend is booked as an event instead."""
+COMMIT_STATUS = {"NOT_FOUND": 410, "RESERVATION_FINALIZED": 410}
+"""Cycles has lost the hold, or somebody else has released it: the SDK books the spend as an event after a 410 alone."""
+EVENT_STATUS = {"BUDGET_FROZEN": 503}
+"""The SDK drops an event that is refused, and tries again after a 503."""
 NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
 _JSON_OBJECT = TypeAdapter(dict[str, Any])
 
@@ -85,7 +87,7 @@ class TenantClient(AsyncCyclesClient):
             response = await self.get_reservation(reservation_id)  # without an answer the SDK tries again
             if held := response.get_body_attribute("reserved"):
                 response = await super().commit_reservation(reservation_id, {**body, "actual": held})
-        response = unless_gone(response)
+        response = with_status(response, COMMIT_STATUS)
         self._amend(reservation_id, body, response)
         self.settled = response
         return response
@@ -99,9 +101,9 @@ class TenantClient(AsyncCyclesClient):
         return await self._ask(super().decide, request)
 
     async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Book a spend that has no hold. The SDK drops what is refused: so what is frozen waits, the rest is noted."""
+        """Book a spend that has no hold. What a frozen budget refuses waits, what else is refused is noted."""
         body = event_of(request)
-        response = unless_frozen(await super().create_event(body))
+        response = with_status(await super().create_event(body), EVENT_STATUS)
         self._amend(settlement_of(body), body, response)
         return response
 
@@ -234,18 +236,10 @@ def settlement_of(event: dict[str, Any]) -> str:
     return str(event.get("metadata", {}).get("recovered_reservation_id", event["idempotency_key"]))
 
 
-def unless_frozen(response: CyclesResponse) -> CyclesResponse:
-    """The answer to an event; BUDGET_FROZEN becomes a 503, for that the SDK tries again and the other it drops."""
-    if response.get_body_attribute("error") == "BUDGET_FROZEN":
-        return replace(response, status=503)
-    return response
-
-
-def unless_gone(response: CyclesResponse) -> CyclesResponse:
-    """The answer to a commit; GONE becomes a 410, after which the SDK sends the event and otherwise nothing."""
-    if response.get_body_attribute("error") in GONE:
-        return replace(response, status=410)
-    return response
+def with_status(response: CyclesResponse, statuses: Mapping[str, int]) -> CyclesResponse:
+    """The answer, with another status for these errors: the SDK goes by that."""
+    status = statuses.get(_text_of(response, "error"))
+    return replace(response, status=status) if status else response
 
 
 def note_uncharged(tenant: str, settlement: str, body: dict[str, Any], response: CyclesResponse) -> Amendment | None:
@@ -270,8 +264,12 @@ def note_uncharged(tenant: str, settlement: str, body: dict[str, Any], response:
 
 def code_of_response(response: CyclesResponse) -> str:
     """Our code (problems.OUTCOMES) for an answer that is not a success."""
-    error = response.get_body_attribute("error")
-    return code_of_cycles(response.status, error, response.get_body_attribute("message"))
+    return code_of_cycles(response.status, _text_of(response, "error"), _text_of(response, "message"))
+
+
+def _text_of(response: CyclesResponse, name: str) -> str:
+    """A member of the answer. What a gateway says in Cycles' place may be no text: `{"error": {"code": 403}}`."""
+    return str(response.get_body_attribute(name))
 
 
 def _json_object(content: bytes) -> dict[str, Any]:

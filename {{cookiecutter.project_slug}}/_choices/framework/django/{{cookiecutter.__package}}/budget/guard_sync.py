@@ -27,7 +27,17 @@ from ..tenants.models import TenantRow
 from ..tenants.tenancy import CyclesKeys
 from . import sdk  # noqa: F401  (its workarounds are in force wherever a client is)
 from .balances import UNIT
-from .clients import CAPPED, NO_ANSWER, event_of, note_uncharged, plain, settlement_of, unless_frozen, unless_gone
+from .clients import (
+    CAPPED,
+    COMMIT_STATUS,
+    EVENT_STATUS,
+    NO_ANSWER,
+    event_of,
+    note_uncharged,
+    plain,
+    settlement_of,
+    with_status,
+)
 from .guard import Hold, NothingUsed, Work, provider_problem, refusal_of, reservation_of
 from .live import Live
 from .subject import subject_of
@@ -101,7 +111,7 @@ class SyncClient(CyclesClient):
             response = self.get_reservation(reservation_id)
             if reserved := response.get_body_attribute("reserved"):
                 response = super().commit_reservation(reservation_id, {**plain(request), "actual": reserved})
-        response = unless_gone(response)
+        response = with_status(response, COMMIT_STATUS)
         self._amend(reservation_id, plain(request), response)
         self.settled = response
         return response
@@ -109,7 +119,7 @@ class SyncClient(CyclesClient):
     def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         """As `TenantClient.create_event`."""
         body = event_of(request)
-        response = unless_frozen(super().create_event(body))
+        response = with_status(super().create_event(body), EVENT_STATUS)
         self._amend(settlement_of(body), body, response)
         return response
 
