@@ -21,6 +21,8 @@ from .problems import Problem
 if TYPE_CHECKING:  # the guard counts here
     from .services import Services
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
 OURS = CollectorRegistry()
 REQUESTS = Counter("http_requests", "Answers by status", ["status"], registry=OURS)
 CALLS = Counter("llm_calls", "Guarded calls by outcome", ["route", "outcome"], registry=OURS)
@@ -48,6 +50,21 @@ class _Journal(Collector):
         yield GaugeMetricFamily("cycles_journal_unreadable", "Records that need somebody to look", unreadable)
 
 
+class _AllWorkers(Collector):
+    """As prometheus_client's own (0.26), which fails while a worker begins its file: that is empty for a moment."""
+
+    def collect(self) -> Iterator[Metric]:
+        files = [str(path) for path in Path(os.environ[FOLDER]).glob("*.db") if _is_begun(path)]
+        yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+
+
+def _is_begun(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # of a killed worker, and taken back this moment
+        return False
+
+
 def check_token(tokens: Sequence[SecretStr], authorization: str) -> None:
     """Raises Problem: not_found where there is no METRICS_TOKEN, unauthenticated unless the header bears one."""
     if not tokens:
@@ -59,7 +76,7 @@ def check_token(tokens: Sequence[SecretStr], authorization: str) -> None:
 
 def forget_the_killed() -> None:
     """Take back the gauges of workers that were killed: nothing is held by them any more."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    folder = os.environ.get(FOLDER)
     for path in Path(folder).glob("gauge_live*_*.db") if folder and os.name == "posix" else ():
         worker = int(path.stem.rpartition("_")[2])
         try:
@@ -72,7 +89,7 @@ def exposition(services: "Services") -> bytes:
     """All metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_Journal(services))
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    if FOLDER in os.environ:
+        registry.register(_AllWorkers())
         return generate_latest(registry)
     return generate_latest(registry) + generate_latest(OURS)

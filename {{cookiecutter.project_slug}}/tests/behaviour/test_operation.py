@@ -289,6 +289,12 @@ def test_no_secret_is_in_what_anybody_may_read(app: App, api: httpx.Client, emul
     assert emulator.url not in "".join(pages)
 
 
+def test_metrics_are_told_while_a_worker_begins_its_own(installed: App, tmp_path: Path) -> None:
+    (tmp_path / "counter_1.db").touch()
+    with installed.serving(WORKERS="2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as serving:
+        assert serving.metric("budget_held_microcents") == 0
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="it finds the workers to kill in /proc")
 def test_what_a_killed_worker_held_is_not_among_the_metrics_of_those_that_live(installed: App) -> None:
     tenant, body = installed.add_tenant("1.00"), {**HELLO, "stream": True}

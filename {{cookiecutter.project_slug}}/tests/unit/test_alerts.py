@@ -1,10 +1,11 @@
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger
+from {{ cookiecutter.__package }}.dashboard.records import Standing
 from {{ cookiecutter.__package }}.dashboard.sampler import Sampler
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 
@@ -15,6 +16,28 @@ Hear = Callable[..., Awaitable[list[int]]]
 """Workers hear of what acme has spent, allocated or owes; answers the thresholds that they tell of together."""
 
 
+async def never(_: str) -> None:
+    raise AssertionError("Cycles is asked")
+
+
+def worker(
+    store: DashboardStore, spent: int, allocated: int = 1_000, debt: int = 0, asked_at: float | None = None
+) -> Sampler:
+    """One that has heard this of acme, and has not written it down."""
+    balances = Balances(ask=never)
+    ledger = Ledger(
+        scope=scope_of("acme"),
+        allocated=allocated,
+        spent=spent,
+        reserved=0,
+        remaining=allocated - spent - debt,
+        debt=debt,
+        asked_at=time.monotonic() if asked_at is None else asked_at,
+    )
+    balances.remember([ledger])
+    return Sampler(balances, store)
+
+
 def tell(story: Callable[[Hear], Awaitable[None]], opened: Opened) -> None:
     async def run() -> None:
         async with opened() as (_, calls):
@@ -23,32 +46,15 @@ def tell(story: Callable[[Hear], Awaitable[None]], opened: Opened) -> None:
             async def hear(
                 *spent: int, allocated: int = 1_000, debt: int = 0, asked_at: float | None = None
             ) -> list[int]:
-                workers = []
-                for amount in spent:
-                    balances = Balances(ask=never)
-                    ledger = Ledger(
-                        scope=scope_of("acme"),
-                        allocated=allocated,
-                        spent=amount,
-                        reserved=0,
-                        remaining=allocated - amount - debt,
-                        debt=debt,
-                        asked_at=time.monotonic() if asked_at is None else asked_at,
-                    )
-                    balances.remember([ledger])
-                    workers.append(Sampler(balances, store))
+                workers = [worker(store, amount, allocated, debt, asked_at) for amount in spent]
                 with capture_logs() as logs:
-                    await asyncio.gather(*(worker.flush() for worker in workers))
+                    await asyncio.gather(*(each.flush() for each in workers))
                 assert all(entry["tenant"] == "acme" and entry["allocated"] == allocated for entry in logs)
                 return sorted(entry["per_cent"] for entry in logs if entry["event"] == "budget threshold crossed")
 
             await story(hear)
 
     asyncio.run(run())
-
-
-async def never(_: str) -> None:
-    raise AssertionError("Cycles is asked")
 
 
 def test_each_threshold_is_told_once_whichever_worker_hears_of_it(opened: Opened) -> None:
@@ -68,6 +74,30 @@ def test_what_is_first_heard_of_a_tenant_tells_all_that_it_has_crossed(opened: O
         assert await hear(960) == [80, 95]
 
     tell(story, opened)
+
+
+def test_what_a_slow_worker_heard_earlier_does_not_replace_what_was_heard_since(opened: Opened) -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(DashboardStore):
+        async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]:
+            found = await super().standings(tenants)
+            read.set()
+            await go_on.wait()
+            return found
+
+    async def story() -> None:
+        async with opened() as (_, calls):
+            store = DashboardStore(*vars(calls).values())
+            slow = worker(Slow(*vars(calls).values()), 798)
+            late = asyncio.create_task(slow.flush())
+            await read.wait()
+            await worker(store, 801).flush()
+            go_on.set()
+            await late
+            assert (await store.standings(["acme"]))["acme"].spent == 801
+
+    asyncio.run(story())
 
 
 def test_a_threshold_is_told_again_when_the_budget_was_raised_above_it(opened: Opened) -> None:
@@ -112,11 +142,7 @@ def test_a_page_that_is_left_while_it_writes_swallows_no_alert(opened: Opened) -
                 return moved
 
             store.move_alert = leaves_then  # type: ignore[method-assign]
-            balances = Balances(ask=never)
-            scope, now = scope_of("acme"), time.monotonic()
-            ledger = Ledger(scope=scope, allocated=1_000, spent=850, reserved=0, remaining=150, asked_at=now)
-            balances.remember([ledger])
-            page = asyncio.create_task(Sampler(balances, store).flush())
+            page = asyncio.create_task(worker(store, 850).flush())
             with capture_logs() as logs:
                 await asyncio.wait([page])
             assert [entry["event"] for entry in logs] == ["budget threshold crossed"]

@@ -56,7 +56,7 @@ class Sampler:
 
     async def _flush(self) -> None:
         """What is heard meanwhile waits, else this had no end."""
-        waiting = list(self._balances.changed)
+        waiting = sorted(self._balances.changed)  # in one order by all workers, or they lock each other out
         self._balances.changed.clear()
         for first in range(0, len(waiting), AT_ONCE):
             try:

@@ -81,12 +81,16 @@ class Database:
         """An INSERT that passes over the rows whose key is there."""
         return self._insert(table).on_conflict_do_nothing()
 
-    def upsert(self, table: type[Base], keep: tuple[str, ...] = ()) -> Insert:
-        """An INSERT that replaces the rows whose key is there, but for their columns `keep`."""
+    def upsert(self, table: type[Base], keep: tuple[str, ...] = (), latest_by: str | None = None) -> Insert:
+        """An INSERT that replaces the rows whose key is there, but for their columns `keep`.
+
+        Those that have a later `latest_by` stay.
+        """
         insert, columns = self._insert(table), table.__table__.columns
         keys = [column.key for column in columns if column.primary_key]
         others = {column.key: insert.excluded[column.key] for column in columns if column.key not in (*keys, *keep)}
-        return insert.on_conflict_do_update(index_elements=keys, set_=others)
+        is_later = insert.excluded[latest_by] >= columns[latest_by] if latest_by else None
+        return insert.on_conflict_do_update(index_elements=keys, set_=others, where=is_later)
 
     def _insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert

@@ -53,9 +53,12 @@ class DashboardStore:
 
     @in_database
     def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
-        """Put these in the place of what is there."""
+        """Put these in the place of what is there, but for standings that another process has heard of since."""
+        there = StandingRow.objects.filter(pk__in=[row.tenant for row in standings]).order_by("pk")
         with transaction.atomic():
-            StandingRow.upsert(standings, "tenant", keep=("alerted", "claimed_at"))
+            heard = dict(there.select_for_update().values_list("pk", "at"))
+            latest = (row for row in standings if row.at >= heard.get(row.tenant, row.at))
+            StandingRow.upsert(latest, "tenant", keep=("alerted", "claimed_at"))
             HourlyBalanceRow.upsert(hours, "tenant", "hour")
 
     @in_database

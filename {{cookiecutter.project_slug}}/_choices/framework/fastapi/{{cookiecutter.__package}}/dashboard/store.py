@@ -61,9 +61,10 @@ class DashboardStore:
             return {row["tenant"]: Standing(**row) for row in (await session.execute(query)).mappings()}
 
     async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
-        """Put these in the place of what is there."""
+        """Put these in the place of what is there, but for standings that another process has heard of since."""
+        put = self._database.upsert(StandingRow, keep=("alerted", "claimed_at"), latest_by="at")
         async with self._database.begin() as session:
-            await execute_many(session, self._database.upsert(StandingRow, keep=("alerted", "claimed_at")), standings)
+            await execute_many(session, put, standings)
             await execute_many(session, self._database.upsert(HourlyBalanceRow), hours)
 
     async def move_alert(self, tenant: str, was: int, to: int) -> bool:
