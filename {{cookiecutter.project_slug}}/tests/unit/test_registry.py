@@ -83,7 +83,7 @@ def test_onboarding_is_finished_once_with_one_key(opened: Opened) -> None:
     tell(story, opened)
 
 
-def test_tenants_are_listed_by_id_in_pages_and_by_the_age_of_their_keys(opened: Opened) -> None:
+def test_tenants_are_listed_by_id_and_those_with_a_key_to_retire_when_its_time_has_come(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         for name, retire_at in (("globex", NOON), ("acme", None), ("initech", NOON + timedelta(seconds=1))):
             assert await registry.add_tenant(tenant(name, retire_at))
