@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import symtable
 import sys
 from pathlib import Path
 
@@ -15,7 +14,9 @@ CHOICES = Path("_choices")
 FAULT = "ERROR: the template is at fault:"
 NEW = Path("UNFINISHED.txt")  # left by the pre hook, unless the folder held something before
 FOREIGN = {"django": "alembic|fastapi|sqlalchemy|starlette|typer", "fastapi": "django|ninja"}
-PACKAGE = b"{{'{{'}} cookiecutter.__package }}"  # in the tests, which are copied: rendering takes four times as long
+# What is copied names the package and its folder so: to render takes four times as long.
+PACKAGE, FOLDER = "{{'{{'}} cookiecutter.__package }}", "{{'{{'}}cookiecutter.__package}}"
+NAME = "{{ cookiecutter.__package }}"
 # Jinja of the project's own pages is fine, the template's is not. (Jinja reads this file too: no tag in it.)
 TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")
 
@@ -29,11 +30,11 @@ def lay_alternatives() -> None:
                 sys.exit(f"{FAULT} {tree.as_posix()} is no answer to {question}")
             if answer in answers:
                 for source in sorted(filter(Path.is_file, tree.rglob("*"))):
-                    move(source, source.relative_to(tree))
+                    move(source, Path(source.relative_to(tree).as_posix().replace(FOLDER, NAME)))
         shutil.rmtree(CHOICES / question, ignore_errors=True)
-    for test in Path("tests").rglob("*.py"):
-        if PACKAGE in (source := test.read_bytes()):
-            test.write_bytes(source.replace(PACKAGE, b"{{ cookiecutter.__package }}"))
+    for path in [*Path().glob("*.py"), *Path("tests").rglob("*.py")]:
+        if PACKAGE.encode() in (source := path.read_bytes()):
+            path.write_bytes(source.replace(PACKAGE.encode(), NAME.encode()))
     for left in CHOICES.glob("*"):
         sys.exit(f"{FAULT} {left.as_posix()} belongs to no question, or to one that was laid before")
 
@@ -52,14 +53,14 @@ def check(path: Path) -> None:
     source = "" if path.is_dir() else path.read_text(encoding="utf-8", errors="replace")
     if tag := TAG.search(source):
         sys.exit(f"{FAULT} {path.as_posix()} still has the tag {tag[0]!a}")
-    if path.suffix != ".py":
-        return
-    try:
-        symtable.symtable(source, path.as_posix(), "exec")  # to compile takes twice as long, a tree of ast four times
-    except (SyntaxError, ValueError) as error:
-        sys.exit(f"{FAULT} {path.as_posix()} is no Python: {error}")
-    if found := re.search(rf"^ *(?:from|import) +({FOREIGN[ANSWERS['framework']]})\b", source, re.MULTILINE):
+    foreign = rf"^ *(?:from|import) +({FOREIGN[ANSWERS['framework']]})\b"
+    if path.suffix == ".py" and (found := re.search(foreign, source, re.MULTILINE)):
         sys.exit(f"{FAULT} {path.as_posix()} imports {found[1]}, the framework is {ANSWERS['framework']}")
+    if path.suffix == ".py" and len(path.parts) == 1:  # what lies deeper is copied: no answer can break it
+        try:
+            compile(source, path.as_posix(), "exec")
+        except (SyntaxError, ValueError) as error:
+            sys.exit(f"{FAULT} {path.as_posix()} is no Python: {error}")
 
 
 try:

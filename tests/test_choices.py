@@ -27,6 +27,7 @@ CONTRACT_ORDER = [
     "license",
     "python_version",
 ]
+COPIED = re.compile("|".join(map(fnmatch.translate, CONTEXT["_copy_without_render"])))
 FRAMEWORK_WORDS = re.compile(r"\b(fastapi|starlette|sqlalchemy|alembic|django|ninja)\b", re.IGNORECASE)
 
 
@@ -110,9 +111,15 @@ def is_copied(path: Path, copied: re.Pattern[str]) -> bool:
     return any(copied.match(str(each)) for each in (path, *path.parents))  # of a copied folder all is
 
 
+def test_all_that_is_copied_is_python_whoever_chooses_it() -> None:
+    for path in TREE.rglob("*.py"):
+        if is_copied(path.relative_to(TREE), COPIED):
+            source = path.read_text(encoding="utf-8").replace("{{ cookiecutter.__package }}", "acme_chat")
+            compile(source, str(path), "exec", dont_inherit=True)
+
+
 def test_conditionals_are_few_and_none_is_in_the_python_of_a_framework() -> None:
-    copied = re.compile("|".join(map(fnmatch.translate, CONTEXT["_copy_without_render"])))
-    rendered = [path for path in TREE.rglob("*") if path.is_file() and not is_copied(path.relative_to(TREE), copied)]
+    rendered = [path for path in TREE.rglob("*") if path.is_file() and not is_copied(path.relative_to(TREE), COPIED)]
     counts = {path: len(re.findall(r"\{%-? *(?:el)?if\b", path.read_text(encoding="utf-8"))) for path in rendered}
     assert sum(counts.values()) <= 100
     assert [path for path in counts if counts[path] and path.suffix == ".py" and "framework" in path.parts] == []

@@ -159,12 +159,14 @@ def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_s
 def test_baking_over_a_project_keeps_what_the_user_added(bake: Bake, bake_over: Callable[..., None]) -> None:
     project = bake()
     before = snapshot(project.path)
-    added = project.path / "mine/of_django.py"
-    added.parent.mkdir()
-    added.write_text("import django\n")
+    added = [project.path / name for name in ("mine/of_django.py", "tests/unit/test_mine.py", "emulator/mine.py")]
+    added += [folder / "mine.py" for folder in project.package.rglob("*") if folder.is_dir()]
+    for path in added:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("import django\n")
     (project.path / "var/empty").mkdir(parents=True)
     bake_over(project.path)
-    assert snapshot(project.path) == before | {added: b"import django\n"}
+    assert snapshot(project.path) == before | dict.fromkeys(added, b"import django\n")
     assert not (project.path / "_choices").exists()
 
 

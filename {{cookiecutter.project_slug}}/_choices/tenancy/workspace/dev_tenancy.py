@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 
+from {{ cookiecutter.__package }}.about import DISTRIBUTION
 from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.make_account import make_account
 
 
 def environment() -> dict[str, str]:
     """The settings that a new installation needs for it."""
-    return {"CYCLES_TENANT": "{{ cookiecutter.project_slug }}-dev"}
+    return {"CYCLES_TENANT": f"{DISTRIBUTION}-dev"}
 
 
 def account(environment: Mapping[str, str | None]) -> dict[str, str]:
