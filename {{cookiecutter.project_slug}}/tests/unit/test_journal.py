@@ -106,12 +106,11 @@ async def served_unguarded(world: World, calls: int) -> None:
         FailOpen(None).book(client.config, services.guard.subject(WORK), "demo-1", 1)
 
 
-@pytest.mark.parametrize("tell", [{"CYCLES_CONNECT_TIMEOUT": "0.5"}], indirect=True, ids=[""])
 def test_calls_are_served_while_more_comes_home_than_there_are_connections(tell: Tell) -> None:
     async def story(world: World) -> None:
         many = MOST_CONNECTIONS + 50
         await served_unguarded(world, many)
-        world.cycles.fault("delay", "event", delay_ms=1_500, times=many)
+        world.cycles.fault("delay", "event", delay_ms=3_000, times=many)  # nobody waits so long for a connection
         settling = asyncio.create_task(world.services.journal.settle(0.0))
         await until(lambda: world.cycles.ledger().spent)
         assert (await charge_one(world)).outcome == "charged"
