@@ -21,6 +21,7 @@ from ..places import subject_of
 from ..running import scope_of
 from .embedded import USD
 from .stories import Tell, World, value_of
+from .test_guard import WORK
 
 ACTION = {"kind": "llm.completion", "name": "demo-1"}
 
@@ -111,6 +112,42 @@ def test_an_event_that_the_engine_refuses_is_noted_as_uncharged(
         world.cycles.change(replace(ledger, **change))
         response = await client.create_event({**event, "idempotency_key": key, "actual": money(1_000)})
         assert (response.status, told) == (status, [Amendment("acme", key, noted)] * (noted > 0))
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("actual", "error"), [({"unit": "TOKENS", "amount": 5}, "UNIT_MISMATCH"), (money(-1), "INVALID_REQUEST")]
+)
+def test_a_commit_that_is_refused_looks_to_the_sdk_like_one_of_a_hold_that_is_gone(
+    tell: Tell, actual: dict[str, Any], error: str
+) -> None:
+    async def story(world: World) -> None:
+        client, hold = await held(world)
+        refused = await client.commit_reservation(hold, {"idempotency_key": "c", "actual": actual})
+        assert (refused.status, refused.get_body_attribute("error")) == (410, error), "so it books an event"
+
+    tell(story)
+
+
+@pytest.mark.parametrize("body", [{}, {"error": "NO_ROUTE"}, {"error": {"code": 404}}])
+def test_what_a_gateway_refuses_in_cycles_place_is_kept_by_the_sdk_and_not_told_as_uncharged(
+    body: dict[str, Any],
+) -> None:
+    event = {"subject": subject_of("acme"), "actual": money(5)}
+    assert note_uncharged("acme", "e", event, CyclesResponse.http_error(404, "", body)) is None
+
+
+def test_a_hold_that_cannot_be_counted_is_not_made(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        live_file = world.services.settings.cycles_journal_dir / "live"
+        live_file.parent.mkdir(exist_ok=True)
+        live_file.write_text("in its way")
+        for _ in range(3):
+            with pytest.raises(Problem):
+                async with world.services.guard.hold(WORK):
+                    raise AssertionError("the call must not be made")
+        assert world.cycles.state.store.holds("status = 'ACTIVE'") == []
 
     tell(story)
 

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from {{ cookiecutter.__package }}.budget import guard
 from {{ cookiecutter.__package }}.budget.guard import Hold, Work, capped, refusal_of
 from {{ cookiecutter.__package }}.budget.prices import format_usd
+from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
     Completion,
@@ -26,7 +27,7 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
+from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNCHARGED, UNGUARDED
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.records import Caller
@@ -300,6 +301,39 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
     tell(story)
 
 
+@pytest.mark.parametrize("tell", [LIMIT], indirect=True, ids=[""])
+def test_what_a_call_of_one_outage_did_not_need_is_no_allowance_in_the_next(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.fault("error", "reserve", times=2)
+        async with world.services.guard.hold(WORK) as late:
+            assert late.allowance is not None
+            assert (await charge_one(world)).outcome == "charged", "the first outage is over"
+            world.cycles.fault("error", "reserve", times=100)
+            async with world.services.guard.hold(WORK):
+                late.add_completion(COMPLETION)
+        with pytest.raises(Problem, match="budget_unavailable"):
+            async with world.services.guard.hold(WORK), world.services.guard.hold(WORK):
+                pass
+
+    tell(story)
+
+
+@pytest.mark.parametrize("tell", [LIMIT], indirect=True, ids=[""])
+def test_what_is_served_unguarded_and_cannot_be_written_down_is_told_as_uncharged(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        settings, before = world.services.settings, value_of(UNCHARGED)
+        folder = journal_folder(settings.cycles_base_url, settings.root_of("acme")["tenant"])
+        settings.cycles_journal_dir.mkdir(exist_ok=True)
+        (settings.cycles_journal_dir / folder).write_text("in its way")
+        world.cycles.fault("error", "reserve", times=2)
+        with capture_logs() as logs:
+            await charge_one(world)
+        assert value_of(UNCHARGED) - before == COST
+        assert "served unguarded and never booked: no journal" in [each["event"] for each in logs]
+
+    tell(story)
+
+
 def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_tells_when_all_is_settled(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,6 +464,31 @@ def test_an_answer_in_one_piece_counts_what_its_vendor_told() -> None:
     assert (hold.usage, hold.answered_by) == (Usage(2, 1), "demo-1-fast")
     hold.add_completion(Completion("Hi", "demo-1", Usage(9, 1)))
     assert hold.usage == Usage(9, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "told", "cost"),
+    [
+        pytest.param("demo-1", (None, 5), 2 * 500 + 1 * 2_500, id="null"),
+        pytest.param("demo-1", (5.0, 5.0), 2 * 500 + 1 * 2_500, id="no whole numbers"),
+        pytest.param("demo-1", ("5", 5), 2 * 500 + 1 * 2_500, id="text"),
+        pytest.param("demo-1", (5, -1), 2 * 500 + 1 * 2_500, id="less than nothing"),
+        pytest.param("demo-1", (2**31, 5), 2 * 500 + 1 * 2_500, id="more than Cycles takes"),
+        pytest.param("/models/" + "x" * 130, (2, 1), HOLD, id="a name longer than Cycles takes"),
+        pytest.param(7, (2, 1), HOLD, id="a name that is none"),
+    ],
+)
+def test_whatever_a_vendor_tells_what_it_delivered_is_charged(
+    tell: Tell, model: Any, told: tuple[Any, Any], cost: int
+) -> None:
+    async def story(world: World) -> None:
+        async with world.services.guard.hold(WORK) as hold:
+            hold.add(AnsweredBy(model))
+            hold.add(Delta("Hi"))
+            hold.add(Usage(*told))
+        assert (hold.cost, world.cycles.ledger().spent, world.cycles.ledger().reserved) == (cost, cost, 0)
+
+    tell(story)
 
 
 def test_a_model_that_only_the_vendor_names_is_charged_by_its_own_price() -> None:

@@ -121,6 +121,43 @@ def test_calls_are_served_while_more_comes_home_than_there_are_connections(tell:
     tell(story)
 
 
+def test_a_record_that_was_told_to_wait_keeps_no_other_one_waiting(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await served_unguarded(world, 2)
+        waiting, _ = world.records
+        entry = json.loads(waiting.read_text("utf-8")) | {"not_before_ms": int((time.time() + 1800) * 1000)}
+        waiting.write_text(json.dumps(entry), encoding="utf-8")
+        await asyncio.wait_for(world.services.journal.settle(0.0), timeout=5)
+        assert (world.cycles.ledger().spent, world.records) == (1, [waiting])
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_a_record_from_when_the_clock_was_ahead_is_settled_at_once(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await left_behind(world, -3600)
+        await world.services.journal.settle(journal.OURS_AFTER_S)
+        assert world.cycles.ledger().spent == COST
+
+    tell(story)
+
+
+@NO_RETRIES
+def test_cycles_that_comes_back_during_a_sweep_is_noticed(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await left_behind(world, 0)
+        world.cycles.fault("delay", "commit", delay_ms=500)
+        sweeping = asyncio.create_task(world.services.journal.run())
+        await until(lambda: not world.cycles.state.faults)  # the first sweep waits for an answer
+        await left_behind(world, 0)
+        world.services.clients.breaker.recovered.set()
+        await until(lambda: world.cycles.ledger().spent == 2 * COST and not world.records)
+        sweeping.cancel()
+
+    tell(story)
+
+
 def test_what_takes_long_to_settle_holds_nothing_up_and_is_not_begun_twice(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

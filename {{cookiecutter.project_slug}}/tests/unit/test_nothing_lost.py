@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from {{ cookiecutter.__package }}.console import onboarding
 from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
-from {{ cookiecutter.__package }}.tenants.records import Caller
+from {{ cookiecutter.__package }}.tenants.errors import TenantsError
+from {{ cookiecutter.__package }}.tenants.records import Adjustment, Caller
 
 from .embedded import until
 from .stories import Tell, World
@@ -118,6 +120,22 @@ def test_a_reference_credits_once_though_one_of_two_runs_at_once_finds_nobody(te
             assert isinstance(first.exception(), AdminError)
             await other.fund("acme", "1.00", "R")
         assert world.cycles.ledger().allocated == 200_000_000
+
+    tell(story)
+
+
+def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        services = world.services
+        begun = datetime.now(UTC) + timedelta(days=1)  # by a clock that was ahead: nobody knows how long ago
+        wanted = Adjustment(
+            reference="fund:R", tenant="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
+        )
+        assert await services.registry.add_adjustment(wanted)
+        async with onboarding(services.settings, services.registry) as desk:
+            with pytest.raises(TenantsError, match="Cycles cannot tell any more"):
+                await desk.fund("acme", "1.00", "R")
+        assert world.cycles.ledger().allocated == 100_000_000
 
     tell(story)
 

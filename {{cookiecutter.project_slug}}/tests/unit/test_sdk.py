@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,23 @@ def test_a_folder_is_replayed_by_the_next_engine_after_it_was_allowed_and_by_no_
         assert sdk.claim_replay(tmp_path)
         assert not sdk.claim_replay(tmp_path)
     assert sdk.claim_replay(tmp_path / "another")
+
+
+def test_the_sdk_still_waits_with_a_whole_folder_for_a_record_that_was_told_to_wait(tmp_path: Path) -> None:
+    base_url = "http://cycles.test"
+    folder = tmp_path / sdk.journal_folder(base_url, "acme")
+    later = int(time.time() * 1000) + 60_000
+    CommitJournal(folder).record(PendingCommitRecord("r", base_url, "event", None, {"a": 1}, not_before_ms=later))
+    config = CyclesConfig(base_url, "key", tenant="acme", journal_dir=str(tmp_path))
+
+    async def replayed_by(make: type[AsyncCommitRetryEngine]) -> int:
+        sdk.allow_replay(folder)
+        engine = make(config)
+        engine._client = object()  # noqa: SLF001
+        return len(engine._load_replay_entries())  # noqa: SLF001
+
+    assert asyncio.run(replayed_by(AsyncCommitRetryEngine)) == 1, "it does not: can ReplayEngine go?"
+    assert asyncio.run(replayed_by(sdk.ReplayEngine)) == 0
 
 
 def test_a_journalled_commit_is_replayed_again_once_it_is_allowed(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
 from .breaker import Breaker
 from .connections import Connections
 from .live import Live
-from .sdk import live_in
+from .sdk import is_given_up, live_in
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +36,10 @@ KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept; a rotated one is seen sooner, by its 401."""
 CAPPED = ("OVERDRAFT_LIMIT_EXCEEDED", "IDEMPOTENCY_MISMATCH")
 """A commit that is to be tried with what was held. The second: it was, and its answer got lost."""
-COMMIT_STATUS = {"NOT_FOUND": 410, "RESERVATION_FINALIZED": 410}
-"""Cycles has lost the hold, or somebody else has released it: the SDK books the spend as an event after a 410 alone."""
+COMMIT_STATUS = dict.fromkeys(
+    ("NOT_FOUND", "RESERVATION_FINALIZED", "TENANT_CLOSED", "UNIT_MISMATCH", "INVALID_REQUEST"), 410
+)
+"""The SDK drops a commit that is refused, as when Cycles has lost the hold; after a 410 it books an event instead."""
 EVENT_STATUS = {"BUDGET_FROZEN": 503}
 """The SDK drops an event that is refused, and tries again after a 503."""
 NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
@@ -67,8 +69,9 @@ class TenantClient(AsyncCyclesClient):
     async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         body = plain(request)
         if not self._held:  # counted before it is asked for: the answer may come when nobody lives to count it
-            self._held = body["estimate"]["amount"]
-            self._clients.live.change(1, self._held)
+            amount = body["estimate"]["amount"]
+            self._clients.live.change(1, amount)
+            self._held = amount
         self.reserved = await self._ask(super().create_reservation, body)
         return self.reserved
 
@@ -247,9 +250,10 @@ def note_uncharged(tenant: str, settlement: str, body: dict[str, Any], response:
 
     None if all was taken, or may yet be. `settlement` is what the call's record has as its reservation.
     """
-    subject, error = body.get("subject"), response.get_body_attribute("error")  # commits name none
+    subject, error = body.get("subject"), _text_of(response, "error")  # commits name none
     charged = response.get_body_attribute("charged")  # told by events only if less
-    if subject and response.status in (400, 404, 409) and error != "IDEMPOTENCY_MISMATCH":
+    refused = response.status in (400, 404, 409) and is_given_up(error) and error != "IDEMPOTENCY_MISMATCH"
+    if subject and refused:
         charged = {"amount": 0}
     if not charged or (uncharged := body["actual"]["amount"] - charged["amount"]) <= 0:
         return None

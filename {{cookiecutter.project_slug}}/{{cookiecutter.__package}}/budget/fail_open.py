@@ -1,17 +1,25 @@
 """Serving while Cycles is out of reach, where BUDGET_FAIL_OPEN says so: bounded, counted, booked afterwards."""
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from runcycles import CyclesConfig, Subject
 from runcycles.journal import CommitJournal, PendingCommitRecord
 
-from ..metrics import UNGUARDED
+from ..metrics import UNCHARGED, UNGUARDED
 from .balances import UNIT
-from .sdk import journal_folder
+from .sdk import journal_folder, journalled
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Microcents that a tenant has taken in one outage; what a call did not need is to be taken off again."""
+
+    taken: int = 0
 
 
 class FailOpen:
@@ -19,32 +27,31 @@ class FailOpen:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
-        self._taken: dict[str, int] = {}
+        self._allowances: dict[str, Allowance] = {}
 
     @property
     def enabled(self) -> bool:
         return self._limit is not None
 
-    def admits(self, tenant: str, amount: int) -> bool:
-        """Take `amount` microcents of the tenant's allowance, if it is there."""
-        taken = self._taken.get(tenant, 0) + amount
-        if self._limit is None or taken > self._limit:
-            return False
-        self._taken[tenant] = taken
+    def admits(self, tenant: str, amount: int) -> Allowance | None:
+        """Take `amount` microcents of the tenant's allowance, if they are there."""
+        allowance = self._allowances.get(tenant) or Allowance()
+        if self._limit is None or allowance.taken + amount > self._limit:
+            return None
+        allowance.taken += amount
+        self._allowances[tenant] = allowance
         UNGUARDED.inc()
-        log.warning("Cycles is out of reach: served unguarded", tenant=tenant, taken_microcents=taken)
-        return True
+        log.warning("Cycles is out of reach: served unguarded", tenant=tenant, taken_microcents=allowance.taken)
+        return allowance
 
     def outage_is_over(self, tenant: str) -> None:
-        self._taken.pop(tenant, None)
-
-    def give_back(self, tenant: str, amount: int) -> None:
-        """Return `amount` microcents of what was taken, for they were not needed."""
-        if tenant in self._taken:
-            self._taken[tenant] -= amount
+        self._allowances.pop(tenant, None)
 
     def book(self, config: CyclesConfig, subject: Subject, model: str, cost: int) -> str | None:
-        """Journal `cost` microcents as an event, to be delivered when Cycles is back. Returns its idempotency key."""
+        """Journal `cost` microcents as an event, to be delivered when Cycles is back. Returns its idempotency key.
+
+        What cannot be written down is lost to the ledger: it is counted and logged as uncharged.
+        """
         if not cost or config.journal_dir is None:
             return None
         key = f"unguarded-{uuid.uuid4()}"
@@ -56,7 +63,8 @@ class FailOpen:
             "overage_policy": "ALLOW_IF_AVAILABLE",
         }
         folder = Path(config.journal_dir) / journal_folder(config.base_url, config.tenant or "")
-        CommitJournal(folder).record(
-            PendingCommitRecord(reservation_id=key, base_url=config.base_url, mode="event", event_fallback_body=event)
-        )
+        entry = PendingCommitRecord(key, config.base_url, mode="event", event_fallback_body=event)
+        if not journalled(CommitJournal(folder), entry):
+            UNCHARGED.inc(cost)
+            log.error("served unguarded and never booked: no journal", tenant=config.tenant, microcents=cost)
         return key

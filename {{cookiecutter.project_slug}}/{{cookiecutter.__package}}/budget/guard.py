@@ -42,7 +42,7 @@ from ..tenants.records import Caller
 from ..tenants.tenancy import owner_of
 from .balances import UNIT
 from .clients import Clients, TenantClient, code_of_response
-from .fail_open import FailOpen
+from .fail_open import Allowance, FailOpen
 from .prices import Prices, UnknownModel
 from .sdk import when_given_up
 from .subject import scopes_of, subject_of
@@ -91,6 +91,8 @@ class Hold:
         """Microcents that the tightest of the call's ledgers has left, as of the engine's last answer."""
         self.ends_by: str | None = None
         """Set when the call must end now: the code of the problem, as its hold lapses or the process stops."""
+        self.allowance: Allowance | None = None
+        """What it was served from while Cycles was out of reach."""
         self.outcome = "released"
         self.answered_by = work.request.model
         self._tally = Tally(work.request)
@@ -101,10 +103,17 @@ class Hold:
         """Tokens so far: the provider's figures, and our count where it has told none."""
         return self._tally.usage if self.used else Usage(0, 0)
 
+    @property
+    def model_version(self) -> str:
+        """The model that answered, by as much of its name as Cycles takes."""
+        return self.answered_by[:128]
+
     def add(self, item: AnsweredBy | Delta | Usage) -> None:
         self.used = True
         if isinstance(item, AnsweredBy):
-            self.answered_by = item.model
+            self.answered_by = str(item.model)
+        elif isinstance(item, Usage) and not item.is_sound:
+            log.warning("the provider's usage makes no sense: tokens are counted here", told=str(item))
         else:
             self._tally.add(item)
 
@@ -140,7 +149,7 @@ class Hold:
             raise NothingUsed
         usage.tokens_input = self.usage.input_tokens
         usage.tokens_output = self.usage.output_tokens
-        usage.model_version = self.answered_by
+        usage.model_version = self.model_version
         usage.set_actual_cost(self.charge(prices))
 
     def settled_by(self, reserved: CyclesResponse, settled: CyclesResponse) -> None:
@@ -300,8 +309,10 @@ class Guard:
         """A hold was not granted: the problem to raise. None: serve the call all the same, then `book_unguarded`."""
         client.settling()
         problem = refusal_of(client.reserved, self._members(hold))
-        if problem.code == "budget_unavailable" and self._fail_open.admits(hold.work.caller.tenant, hold.amount):
-            return None
+        if problem.code == "budget_unavailable":
+            hold.allowance = self._fail_open.admits(hold.work.caller.tenant, hold.amount)
+            if hold.allowance is not None:
+                return None
         return self._refuse(hold, problem, started)
 
     def book_unguarded(self, hold: Hold, client: TenantClient, started: float) -> None:
@@ -310,7 +321,8 @@ class Guard:
             hold.charge(self._prices)
         hold.outcome = "unguarded"
         work = hold.work
-        self._fail_open.give_back(work.caller.tenant, hold.amount - hold.cost)
+        if hold.allowance is not None:
+            hold.allowance.taken -= hold.amount - hold.cost
         booking = self._fail_open.book(client.config, self.subject(work), work.request.model, hold.cost)
         self._note(hold, started, booking)
 

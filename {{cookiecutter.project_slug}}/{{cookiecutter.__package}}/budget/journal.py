@@ -17,13 +17,12 @@ from typing import Any
 import structlog
 from runcycles import CyclesResponse
 from runcycles.journal import CommitJournal, PendingCommitRecord
-from runcycles.retry import AsyncCommitRetryEngine
 
 from ..memo import Once
 from ..problems import Problem
 from .clients import Clients, TenantClient
 from .live import Commit
-from .sdk import allow_replay, journalled, tenant_of_folder
+from .sdk import ReplayEngine, allow_replay, journalled, tenant_of_folder
 
 log = structlog.get_logger(__name__)
 
@@ -71,11 +70,11 @@ class Journal:
         """Settle what was left behind, then sweep until cancelled: all at once when Cycles answers again."""
         older_than, recovered = 0.0, self._clients.breaker.recovered
         while True:
+            recovered.clear()  # what comes back meanwhile is not missed
             try:
                 await self.settle(older_than)
             except Exception:
                 log.exception("journal sweep failed, trying again")
-            recovered.clear()
             try:
                 async with asyncio.timeout(SWEEP_EVERY_S):
                     await recovered.wait()
@@ -116,7 +115,8 @@ class Journal:
 
     def _due(self, older_than: float) -> set[Path]:
         taken_over = self.collect(older_than)
-        return taken_over | {path.parent for path, written in self._records() if time.time() - written >= older_than}
+        ages = ((path.parent, time.time() - written) for path, written in self._records())
+        return taken_over | {folder for folder, age in ages if not 0 <= age < older_than}  # below 0: a clock was ahead
 
     def _records(self) -> list[tuple[Path, float]]:
         """The records' files, and when each was written."""
@@ -135,7 +135,7 @@ class Journal:
             async with self._turn:
                 client = await self._clients.of(tenant)
             config = replace(client.config, retry_enabled=True, retry_max_attempts=1, retry_initial_delay=0.0)
-            engine = AsyncCommitRetryEngine(config)
+            engine = ReplayEngine(config)
             allow_replay(folder)
             engine.set_client(_InTurn(client, self._turn))  # this makes the SDK read the folder, and try all of it
             await engine.flush(LONGEST_REPLAY_S)

@@ -8,10 +8,12 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from runcycles import AsyncStreamReservation, journal, retry
 from runcycles.journal import CommitJournal, PendingCommitRecord
+from runcycles.retry import AsyncCommitRetryEngine
 
 from .live import Commit, Live
 
@@ -105,6 +107,20 @@ sdk_claim_replay, retry._claim_replay = retry._claim_replay, claim_replay  # noq
 def allow_replay(folder: Path) -> None:
     """Let the next engine of the SDK that is made for this folder replay it."""
     _to_replay.add(folder)
+
+
+class ReplayEngine(AsyncCommitRetryEngine):
+    """A server may tell a record to wait, an hour at most: the SDK's replay of its folder would not end before that.
+
+    Such a record is left to a later replay.
+    """
+
+    def _load_replay_entries(self) -> list[Any]:
+        return [pending for pending in super()._load_replay_entries() if pending.retry_after_s is None]
+
+
+is_given_up = retry._is_recognized_rejection  # noqa: SLF001
+"""Whether the SDK drops an event that is refused by this error. What a gateway says in Cycles' place it keeps."""
 
 
 def when_given_up(reservation: AsyncStreamReservation, tell: Callable[[], None]) -> None:

@@ -126,7 +126,7 @@ def text_of(hold: Hold, completion: Completion, context: CyclesContext | None) -
     if context is not None:
         used = hold.usage
         context.metrics = CyclesMetrics(
-            tokens_input=used.input_tokens, tokens_output=used.output_tokens, model_version=completion.model
+            tokens_input=used.input_tokens, tokens_output=used.output_tokens, model_version=hold.model_version
         )
     return completion.text
 

@@ -1,7 +1,7 @@
 """What the application needs of a model provider, and nothing more."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Literal, Protocol
 
 ErrorKind = Literal["unreachable", "timeout", "auth", "bad_request", "rate_limited", "refused", "failed"]
@@ -30,6 +30,11 @@ class Usage:
     output_tokens: int
     cached_input_tokens: int = 0
     cache_write_input_tokens: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether these are counts that Cycles takes: vendors' SDKs hand on whatever an answer says, null too."""
+        return all(type(tokens) is int and 0 <= tokens < 2**31 for tokens in astuple(self))
 
 
 @dataclass(frozen=True, slots=True)

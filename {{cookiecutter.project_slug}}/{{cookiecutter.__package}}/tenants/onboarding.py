@@ -21,8 +21,9 @@ from .identity import first_credential
 from .records import Adjustment, Tenant
 from .registry import Registry
 
-ENGINE_REMEMBERS = timedelta(hours=23)
-"""How long a request may be repeated under its idempotency key: the engine's 24 h, less for wrong clocks."""
+WRONG_CLOCKS = timedelta(hours=1)
+ENGINE_REMEMBERS = timedelta(hours=24) - WRONG_CLOCKS
+"""How long a request may be repeated under its idempotency key."""
 
 # Cycles takes a tenant `acme-`, but no ledger for it
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]", re.ASCII)
@@ -309,7 +310,7 @@ class Onboarding:
             raise TenantsError("reference_reused", f"{detail}: use another")
         if standing.done_at is not None:
             return None
-        if datetime.now(UTC) - standing.created_at > ENGINE_REMEMBERS:
+        if not -WRONG_CLOCKS <= datetime.now(UTC) - standing.created_at <= ENGINE_REMEMBERS:
             if again:
                 await self.registry.drop_adjustment(wanted.reference)
                 return await self._apply_once(wanted, again=False)

@@ -92,8 +92,9 @@ class SyncClient(CyclesClient):
     def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
         body = plain(request)
         if not self._held:
-            self._held = body["estimate"]["amount"]
-            _live(os.getpid()).change(1, self._held)
+            amount = body["estimate"]["amount"]
+            _live(os.getpid()).change(1, amount)
+            self._held = amount
         self.reserved = super().create_reservation(body)
         return self.reserved
 

@@ -56,8 +56,8 @@ class AnthropicProvider:
                 async for event in events:
                     match event.type:
                         case "message_start":
-                            usage = _usage(event.message.usage)
                             yield AnsweredBy(getattr(event.message, "model", None) or request.model)
+                            usage = _usage(event.message.usage)
                             yield usage
                         case "content_block_delta" if event.delta.type == "text_delta":
                             yield Delta(event.delta.text)

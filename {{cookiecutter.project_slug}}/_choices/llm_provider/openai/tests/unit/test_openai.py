@@ -68,6 +68,19 @@ def test_an_answer_without_usage_says_so() -> None:
     assert call(streaming(text("Hi."), END)) == [provider.Delta("Hi.")]
 
 
+def test_an_answer_of_nothing_is_paid_for_where_its_usage_is_told() -> None:
+    body = {"model": "gpt-test-1", "choices": [], "usage": TOLD}
+    assert call(answering(body), stream=False) == [provider.Completion("", "gpt-test-1", USAGE)]
+
+
+def test_an_answer_in_parts_is_their_text() -> None:
+    parts = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "Hi"}, {"type": "text", "text": "."}]
+    body = {"model": "gpt-test-1", "choices": [{"message": {"content": parts}}], "usage": TOLD}
+    assert call(answering(body), stream=False) == [provider.Completion("Hi.", "gpt-test-1", USAGE)]
+    piece = sse([{"index": 0, "delta": {"content": parts}}])
+    assert call(streaming(piece, END, TELLING)) == [provider.Delta("Hi."), USAGE]
+
+
 def test_a_stream_brings_its_pieces_and_then_its_usage() -> None:
     items = call(streaming(text("Hi"), text("."), END, TELLING, b"data: [DONE]\n\n"))
     assert items == [provider.Delta("Hi"), provider.Delta("."), USAGE]

@@ -1,5 +1,7 @@
 """OpenAI's chat completions, through its own SDK (openai 3.54, whose source was read for this)."""
 
+from typing import Any
+
 import openai
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletionMessageParam
@@ -28,9 +30,10 @@ class OpenAIProvider:
                 messages=[_param(message) for message in request.messages],
                 max_completion_tokens=request.max_tokens,
             )
-            text = answer.choices[0].message.content or ""
-            model = getattr(answer, "model", None) or request.model
-            return Completion(text, model, _usage(answer.usage) if answer.usage else None)
+            usage = _usage(answer.usage) if answer.usage else None
+            is_empty = usage is not None and not answer.choices  # paid for all the same
+            text = "" if is_empty else _text(answer.choices[0].message.content)
+            return Completion(text, getattr(answer, "model", None) or request.model, usage)
         except openai.OpenAIError as error:
             raise _provider_error(error) from None
         except _UNREADABLE as error:
@@ -54,10 +57,10 @@ class OpenAIProvider:
                     for choice in chunk.choices:
                         finished = finished or choice.finish_reason is not None
                         # where a compatible server streams the model's thinking, it does so by this name
-                        if thinking := getattr(choice.delta, "reasoning_content", None):
+                        if thinking := _text(getattr(choice.delta, "reasoning_content", None)):
                             yield Delta(thinking, hidden=True)
-                        if choice.delta.content:
-                            yield Delta(choice.delta.content)
+                        if text := _text(choice.delta.content):
+                            yield Delta(text)
                     if chunk.usage:
                         usage = _usage(chunk.usage)
                         yield usage
@@ -80,6 +83,12 @@ def _param(message: Message) -> ChatCompletionMessageParam:
             return {"role": "user", "content": message.content}
         case "assistant":
             return {"role": "assistant", "content": message.content}
+
+
+def _text(content: Any) -> str:
+    """Some servers answer in parts: `[{"type": "text", "text": "Hello"}, ...]`."""
+    parts = content if isinstance(content, list) else [{"text": content or ""}]
+    return "".join(part.get("text", "") for part in parts)
 
 
 def _usage(told: CompletionUsage) -> Usage:
