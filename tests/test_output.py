@@ -30,9 +30,9 @@ MIT_AND_THE_LIKE = {
 }
 
 # Lines of code: without blanks, comments and docstrings. An application is to have 4,000 at most in the end; with jwt
-# FastAPI's has about 5,970 now and Django's, with its synchronous half, its admin and checks, about 6,535: the
+# FastAPI's has about 6,000 now and Django's, with its synchronous half, its admin and checks, about 6,565: the
 # dashboard with its sign-ins, actions, charts and samples is 1,000 of each.
-LONGEST = {"fastapi": 5_970, "django": 6_535, "emulator": 1_200}
+LONGEST = {"fastapi": 6_000, "django": 6_565, "emulator": 1_200}
 
 
 # all tests of a project in the worker that has baked it
