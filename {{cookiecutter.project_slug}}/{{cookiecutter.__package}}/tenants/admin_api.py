@@ -156,10 +156,10 @@ class AdminApi:
 
     async def freeze(self, ledger: AdminLedger) -> None:
         """No new holds; commits of live ones are still taken."""
-        await self._send("POST", "/v1/admin/budgets/freeze", query=_place(ledger))
+        await self._send("POST", "/v1/admin/budgets/freeze", query=_place(ledger), body={})
 
     async def unfreeze(self, ledger: AdminLedger) -> None:
-        await self._send("POST", "/v1/admin/budgets/unfreeze", query=_place(ledger))
+        await self._send("POST", "/v1/admin/budgets/unfreeze", query=_place(ledger), body={})
 
     async def _list(self, path: str, member: str, query: dict[str, str]) -> list[Any]:
         query = {**query, "limit": str(_PAGE)}
@@ -179,6 +179,7 @@ class AdminApi:
         query: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
+        """Send a request. A POST needs a body: without one it is not labelled JSON, and Cycles answers 500."""
         where = f"The Cycles admin server at {self._base_url}"
         try:
             async with self._session.request(
