@@ -1,4 +1,4 @@
-"""Lay the chosen alternatives, check what came out, say what comes next. `_choices/` goes in any case."""
+"""Move the chosen alternatives into place, check the result and print the next steps."""
 
 import json
 import re
@@ -7,34 +7,30 @@ import sys
 from pathlib import Path
 
 CONTEXT = json.loads({{cookiecutter.items() | list | tojson | tojson}})  # pairs: tojson sorts the keys of a dict
-# Answers are compared with folder names, never joined to a path. Private values (`_template`) are none.
-ANSWERS = {question: answer for question, answer in CONTEXT if not question.startswith("_")}
+ANSWERS = {question: answer for question, answer in CONTEXT if question.isidentifier()}  # not ../mine
 OFFERED = json.loads({{_cookiecutter | default({}) | tojson | tojson}})  # what could be answered; not with cruft
-CHOICES = Path("_choices")
+CHOICES = Path("_choices")  # always ours: the pre hook refuses a folder that has one
 FAULT = "ERROR: the template is at fault:"
-NEW = Path("UNFINISHED.txt")  # left by the pre hook, unless the folder held something before
+NEW = Path("UNFINISHED.txt")  # the pre hook writes it into an empty folder; it stays unless all went well
 FOREIGN = {"django": "alembic|fastapi|sqlalchemy|starlette|typer", "fastapi": "django|ninja"}
-# What is copied names the package and its folder so: to render takes four times as long.
 PACKAGE, FOLDER = "{{'{{'}} cookiecutter.__package }}", "{{'{{'}}cookiecutter.__package}}"
-NAME = "{{ cookiecutter.__package }}"
-# Jinja of the project's own pages is fine, the template's is not. (Jinja reads this file too: no tag in it.)
-TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")
+NAME = "{{ cookiecutter.__package }}"  # put into copied files here: rendering them takes four times as long
+TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")  # Jinja reads this file too: no tag in it
 
 
 def lay_alternatives() -> None:
     """Move each `_choices/<question>/<answer>/` (`one-or-other/`) over the root; it may bring later questions'."""
+    for path in filter(Path.is_file, [Path("dev.py"), *Path("tests").rglob("*.py"), *CHOICES.rglob("*.py")]):
+        if PACKAGE.encode() in (source := path.read_bytes()):
+            path.write_bytes(source.replace(PACKAGE.encode(), NAME.encode()))
     for question, answer in ANSWERS.items():
         for tree in sorted((CHOICES / question).glob("*")):
-            answers = tree.name.split("-or-")
-            if not {*answers} <= {*OFFERED.get(question, answers)}:
+            if not {*(answers := tree.name.split("-or-"))} <= {*OFFERED.get(question, answers)}:
                 sys.exit(f"{FAULT} {tree.as_posix()} is no answer to {question}")
             if answer in answers:
                 for source in sorted(filter(Path.is_file, tree.rglob("*"))):
                     move(source, Path(source.relative_to(tree).as_posix().replace(FOLDER, NAME)))
         shutil.rmtree(CHOICES / question, ignore_errors=True)
-    for path in [*Path().glob("*.py"), *Path("tests").rglob("*.py")]:
-        if PACKAGE.encode() in (source := path.read_bytes()):
-            path.write_bytes(source.replace(PACKAGE.encode(), NAME.encode()))
     for left in CHOICES.glob("*"):
         sys.exit(f"{FAULT} {left.as_posix()} belongs to no question, or to one that was laid before")
 
@@ -42,6 +38,8 @@ def lay_alternatives() -> None:
 def move(source: Path, target: Path) -> None:
     if NEW.exists() and target.exists():
         sys.exit(f"{FAULT} {target.as_posix()} comes from two trees")
+    if not target.resolve().is_relative_to(Path.cwd().resolve()):
+        sys.exit(f"ERROR: {target.as_posix()} leads out of the project by a link: remove the link, then run again")
     target.parent.mkdir(parents=True, exist_ok=True)
     source.replace(target)
 
@@ -69,13 +67,11 @@ try:
         shutil.rmtree(CHOICES, ignore_errors=True)
         for path in sorted(Path().rglob("*")):
             check(path)
+        NEW.unlink()
     else:
         print("NOTE: baked over a folder that was there; it may hold files of earlier answers.")
     print(f"\nReady. Next:\n\n    cd {ANSWERS['project_slug']}\n    make dev\n")
-except KeyboardInterrupt:  # cookiecutter itself cleans up after failures only
-    if NEW.exists():
-        shutil.rmtree(Path.cwd(), ignore_errors=True)
+except KeyboardInterrupt:
     sys.exit("ERROR: interrupted")
 finally:
     shutil.rmtree(CHOICES, ignore_errors=True)
-    NEW.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Refuse answers that would make no working project: one line on stderr, exit 1, nothing left on disk."""
+"""Refuse unusable answers and folders: print one line to stderr, exit with 1, leave the disk as it was."""
 
 import json
 import keyword
@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
+COMMON = f""".editorconfig .env.example .gitattributes .gitignore Makefile README.md SECURITY.md dev.py emulator
+    pyproject.toml tests {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the rest
 # Such a package would hide what the project imports, installs or calls its own, or Windows keeps the name.
-TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
-    """
+TAKEN = """
     aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio argon2
     argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs build cachetools certifi cffi
     charset_normalizer click corsheaders cryptography dev dev_identity dev_tenancy dist distro django
@@ -24,17 +25,15 @@ TAKEN = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names} | set(
     sqlalchemy sqlparse starlette structlog test tests tqdm truststore typer types_cachetools types_pyyaml
     typing_extensions typing_inspection urllib3 usercustomize uv uvicorn uvloop var watchfiles websockets wheel
     whitenoise wrapt yaml yarl aux con nul prn
-    """.split()
-)
+""".split()
+TAKEN = {*TAKEN, *keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}
 TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
 
 
 def text(value: str) -> None:
     """Valid: `Acme "Chat" 50%`, Hebrew, emoji. Invalid: nothing, blanks around it, newlines, 301 letters."""
-    if not 1 <= len(value) <= 300 or value != value.strip():
-        raise ValueError("1 to 300 characters without blanks around them")
-    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", value):
-        raise ValueError("the same without line breaks and control characters")
+    if value != value.strip() or not re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,300}", value):
+        raise ValueError("1 to 300 characters, none a line break or control character, no blanks around them")
 
 
 def slug_shape(slug: str) -> None:
@@ -60,10 +59,15 @@ for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", fr
     try:
         rule(ANSWERS[question])
     except ValueError as would_do:
-        folder = Path(ANSWERS["project_slug"])
-        if len(folder.parts) > 1 and not (folder.is_absolute() or ".." in folder.parts or any(Path().iterdir())):
-            os.chdir(Path.cwd().parents[len(folder.parts) - 1])
+        folder, here = Path(ANSWERS["project_slug"]).as_posix(), Path.cwd().as_posix()
+        if "/" in folder and here.endswith(f"/{folder}") and not any(Path().iterdir()):
+            os.chdir(here.removesuffix(folder))
             os.removedirs(folder)  # of `a/b` both: cookiecutter would remove `b` alone
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
+if taken := [name for name in ("_choices", "UNFINISHED.txt") if os.path.lexists(name)]:
+    sys.exit(f"ERROR: {taken[0]} already exists: rename it, or delete it if an interrupted run left it")
+for path in (path for name in COMMON for path in (Path(name), *Path(name).rglob("*"))):
+    if not path.resolve().is_relative_to(Path.cwd().resolve()):
+        sys.exit(f"ERROR: {path.as_posix()} leads out of the project by a link: remove the link, then run again")
 if not any(Path().iterdir()):
-    Path("UNFINISHED.txt").write_text("The bake was interrupted: remove this folder, begin again.\n", encoding="ascii")
+    Path("UNFINISHED.txt").write_text("Generation was interrupted. Delete this folder and retry.\n", encoding="ascii")

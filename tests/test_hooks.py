@@ -16,7 +16,7 @@ from cookiecutter.generate import generate_files
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .conftest import PROJECT, QUESTIONS, ROOT, Bake, Refuse
+from .conftest import CHOICES, PROJECT, QUESTIONS, ROOT, Bake, Refuse
 
 HOOKS = sorted((ROOT / "hooks").glob("*.py"))
 GOOD_ANSWERS = {
@@ -190,6 +190,141 @@ def test_a_refused_answer_over_a_folder_changes_nothing(bake_over: Callable[...,
     with pytest.raises(FailedHookException):
         bake_over(mine.parent, project_slug="../a/b")
     assert snapshot(tmp_path / "over") == {mine: b"kept"}
+
+
+def refuse_over(bake_over: Callable[..., None], project: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """Generate over a project, assert that the hooks refuse, and return what they printed."""
+    capfd.readouterr()
+    with pytest.raises(FailedHookException):
+        bake_over(project)
+    return capfd.readouterr().err
+
+
+TAGGED = "NAME = '{{ cookiecutter.__package }}'\n"
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need privileges on Windows")
+
+
+def replace_by_link(path: Path, outside: Path) -> None:
+    """Move what is at `path` out of the project and leave a link to it."""
+    outside.mkdir()
+    if path.exists():
+        path.rename(outside / path.name)
+    else:
+        (outside / path.name / "framework").mkdir(parents=True)
+        (outside / path.name / "framework/mine.txt").write_text("mine")
+    path.symlink_to(outside / path.name)
+    (outside / "mine.py").write_text(TAGGED)
+
+
+@pytest.mark.parametrize("name", ["_choices/framework/mine.txt", "_choices", "UNFINISHED.txt"])
+def test_generating_over_a_users_own_choices_or_unfinished_file_is_refused(
+    bake: Bake, bake_over: Callable[..., None], capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    project = bake().path
+    (project / name).parent.mkdir(parents=True, exist_ok=True)
+    (project / name).write_text("mine")
+    (project / "README.md").write_text("edited")
+    before = snapshot(project)
+    message = refuse_over(bake_over, project, capfd)
+    found = name.partition("/")[0]
+    assert message == f"ERROR: {found} already exists: rename it, or delete it if an interrupted run left it\n"
+    assert snapshot(project) == before
+
+
+@needs_links
+@pytest.mark.parametrize(
+    "name",
+    ["_choices", "acme_chat", "acme_chat/budget", "acme_chat/web", "tests/unit", "Makefile", "tests/conftest.py"],
+)
+def test_a_link_out_of_the_project_is_refused_before_anything_is_written(
+    bake: Bake,
+    bake_over: Callable[..., None],
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    project, outside = bake().path, tmp_path / "outside"
+    (project / "README.md").write_text("edited")
+    replace_by_link(project / name, outside)
+    before = snapshot(project), snapshot(outside)
+    message = refuse_over(bake_over, project, capfd)
+    assert re.fullmatch(rf"ERROR: {name} (already exists|leads out of the project).*\n", message)
+    assert (snapshot(project), snapshot(outside)) == before
+    assert (project / name).is_symlink()
+
+
+@needs_links
+@pytest.mark.parametrize("name", ["LICENSE", ".github", ".github/workflows", "dev_identity.py"])
+def test_no_alternative_is_written_through_a_link_out_of_the_project(
+    bake: Bake, bake_over: Callable[..., None], tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    project, outside = bake().path, tmp_path / "outside"
+    replace_by_link(project / name, outside)
+    before = snapshot(outside)
+    message = refuse_over(bake_over, project, capfd)
+    assert re.fullmatch(rf"ERROR: {re.escape(name)}\S* leads out of the project by a link.*\n", message)
+    assert snapshot(outside) == before
+    assert (project / name).is_symlink()
+    assert not (project / "_choices").exists()
+
+
+@needs_links
+def test_links_that_the_template_does_not_write_through_are_kept(
+    bake: Bake, bake_over: Callable[..., None], tmp_path: Path
+) -> None:
+    project, outside = bake().path, tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine.py").write_text(TAGGED)
+    (project / "data").symlink_to(outside)
+    (project / "mine.py").symlink_to(outside / "mine.py")
+    (project / "tests/broken.py").symlink_to("nowhere.py")
+    (project / ".venv/bin").mkdir(parents=True)
+    (project / ".venv/bin/python").symlink_to(sys.executable)
+    bake_over(project)
+    assert snapshot(outside) == {outside / "mine.py": TAGGED.encode()}
+    links = ["data", "mine.py", "tests/broken.py", ".venv/bin/python"]
+    assert [name for name in links if not (project / name).is_symlink()] == []
+
+
+def test_a_replayed_question_that_is_a_path_deletes_nothing(template: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "acme-chat/mine/kept.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("kept")
+    context = json.loads((template / "cookiecutter.json").read_text()) | {
+        name: offered[0] for name, offered in CHOICES.items()
+    }
+    context |= {"project_slug": "acme-chat", "__package": "acme_chat", "__toml_description": "", "__toml_author": ""}
+    context |= {"../mine": "kept.txt", str(mine.parent): "kept.txt"}
+    generate_files(template, {"cookiecutter": context}, str(tmp_path), overwrite_if_exists=True)
+    assert mine.read_text() == "kept"
+
+
+def test_a_failing_bake_over_an_empty_folder_is_marked_unfinished(
+    changed_template: Path, bake_over: Callable[..., None], tmp_path: Path
+) -> None:
+    plant(changed_template, "_choices/colour/red/a.txt", "")
+    project = tmp_path / "over/acme-chat"
+    project.mkdir(parents=True)
+    with pytest.raises(FailedHookException):
+        bake_over(project, template=changed_template)
+    assert (project / "UNFINISHED.txt").exists()
+    assert not (project / "_choices").exists()
+
+
+@needs_links
+def test_a_refused_slug_removes_no_folder_behind_a_link(bake_over: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "elsewhere/real").mkdir(parents=True)
+    (tmp_path / "elsewhere/a/b").mkdir(parents=True)
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere/real")
+    with pytest.raises(FailedHookException):
+        bake_over(tmp_path / "b", project_slug="a/b")
+    assert (tmp_path / "elsewhere/a/b").is_dir()
+    assert (tmp_path / "elsewhere/real").is_dir()
+
+
+def test_the_pre_hook_lists_every_file_and_folder_that_all_projects_get(rules: dict[str, Any], template: Path) -> None:
+    names = {path.name for path in (template / PROJECT).iterdir()} - {"_choices"}
+    assert {name.replace("{{cookiecutter.__package}}", "acme_chat") for name in names} == {*rules["COMMON"]}
 
 
 def test_answers_that_are_paths_harm_nothing(bake: Bake, template: Path, tmp_path: Path) -> None:
