@@ -12,9 +12,8 @@ help: ## What there is to make
 	python3 -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv
 
 demo: | $(UV) ## A project with default answers in var/demo/, running (FRAMEWORK=fastapi)
-	@rm -rf var/demo
-	@$(UV) run --quiet cookiecutter --no-input --default-config --output-dir var/demo . framework=$(FRAMEWORK)
-	@exec $(MAKE) --no-print-directory -C var/demo/acme-chat dev UV="$(abspath $(UV))"
+	@$(UV) run --quiet python demo.py $(FRAMEWORK)
+	@exec $(MAKE) --no-print-directory -C var/demo/$(FRAMEWORK)/acme-chat dev UV="$(abspath $(UV))"
 
 test: lint ## All that must hold
 	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
