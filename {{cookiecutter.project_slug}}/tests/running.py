@@ -122,23 +122,30 @@ class Emulator:
 
     def ledger(self, tenant: str) -> dict[str, Any]:
         """The tenant's own ledger: its status; allocated, spent, reserved, remaining ... in microcents."""
-        rows = self._read(f"{self.admin_url}/v1/admin/budgets", tenant_id=subject_of(tenant)["tenant"])["ledgers"]
+        place = {"tenant_id": subject_of(tenant)["tenant"], "scope_prefix": scope_of(tenant)}
+        rows = self.listed(f"{self.admin_url}/v1/admin/budgets", "ledgers", **place)
         row = next(row for row in rows if row["scope"] == scope_of(tenant))
         amounts = {name: value["amount"] for name, value in row.items() if isinstance(value, dict)}
         return {"status": row["status"], "spent": 0, "reserved": 0, "debt": 0, **amounts}
 
     def live_holds(self, tenant: str) -> int:
-        return len(self._read(f"{self.url}/v1/reservations", status="ACTIVE", **subject_of(tenant))["reservations"])
+        return len(self.listed(f"{self.url}/v1/reservations", "reservations", status="ACTIVE", **subject_of(tenant)))
 
     def close(self, cycles_tenant: str) -> None:
         """For ever: its keys are revoked, its ledgers closed. Whether there is one does not matter."""
         url = f"{self.admin_url}/v1/admin/tenants/{cycles_tenant}"
         HTTP.patch(url, json={"status": "CLOSED"}, headers={"X-Admin-API-Key": ADMIN_KEY})
 
-    def _read(self, url: str, **query: str) -> Any:
-        answer = HTTP.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
-        answer.raise_for_status()
-        return answer.json()
+    def listed(self, url: str, member: str, **query: str) -> list[dict[str, Any]]:
+        """The rows of a list, from all of its pages."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            answer = HTTP.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
+            page = answer.raise_for_status().json()
+            rows += page[member]
+            if not page.get("next_cursor"):
+                return rows
+            query["cursor"] = page["next_cursor"]
 
 
 def only_emulated() -> None:

@@ -42,12 +42,9 @@ def refusal(app: App, *arguments: str) -> str:
 
 
 def live_keys(emulator: Emulator, tenant: str) -> list[str]:
-    answer = HTTP.get(
-        f"{emulator.admin_url}/v1/admin/api-keys",
-        params={"tenant_id": subject_of(tenant)["tenant"]},
-        headers={"X-Admin-API-Key": ADMIN_KEY},
-    )
-    return [key["key_id"] for key in answer.json()["keys"] if key["status"] == "ACTIVE" and key["name"] != "test"]
+    url, owner = f"{emulator.admin_url}/v1/admin/api-keys", subject_of(tenant)["tenant"]
+    keys = emulator.listed(url, "keys", tenant_id=owner)
+    return [key["key_id"] for key in keys if key["status"] == "ACTIVE" and key["name"] != "test"]
 
 
 Send = Callable[[], httpx.Response]

@@ -31,7 +31,7 @@ def last_scope(emulator: Emulator, tenant: str) -> str:
 def add_ledger(emulator: Emulator, tenant: str, scope: str, microcents: int) -> httpx.Response:
     allocated = {"unit": "USD_MICROCENTS", "amount": microcents}
     place = {"tenant_id": subject_of(tenant)["tenant"], "scope": scope, "unit": "USD_MICROCENTS"}
-    return HTTP.post(f"{emulator.url}/v1/admin/budgets", json={**place, "allocated": allocated}, headers=ADMIN)
+    return HTTP.post(f"{emulator.admin_url}/v1/admin/budgets", json={**place, "allocated": allocated}, headers=ADMIN)
 
 
 @pytest.fixture(scope="module")
