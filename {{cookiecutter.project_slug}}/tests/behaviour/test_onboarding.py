@@ -15,7 +15,7 @@ import pytest
 
 from ..listening import Quiet, listening
 from ..live import TAG
-from ..places import ONBOARDING, subject_of
+from ..places import CLOSING, ONBOARDING, subject_of
 from ..running import (
     ACME,
     ADMIN_KEY,
@@ -295,6 +295,30 @@ def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
     for tenant in (busy, idle):
         wait_until(lambda headers=tenant: status(api, headers) == 401, 5)
         assert refusal(app, "tenants", "resume", tenant["id"]) == "tenant_closed"
+
+
+@pytest.mark.parametrize("requests", range(CLOSING))
+def test_a_close_that_is_killed_is_completed_by_running_it_again(
+    installed: App, emulator: Emulator, requests: int
+) -> None:
+    whole, killed = installed.add_tenant()["id"], installed.add_tenant()["id"]
+    installed.done("tenants", "close", whole)
+    kill(installed, requests, "tenants", "close", killed)
+    installed.done("tenants", "close", killed)
+    assert emulator.ledger(killed)["status"] == emulator.ledger(whole)["status"] == "FROZEN"
+    assert len(live_keys(emulator, killed)) == len(live_keys(emulator, whole))
+    assert refusal(installed, "tenants", "resume", killed) == "tenant_closed"
+
+
+def test_a_close_that_is_killed_is_completed_while_a_call_is_in_flight(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant()["id"]
+    kill(installed, 1, "tenants", "close", tenant)  # the tenant is closed, its ledger not frozen yet
+    hold(emulator, tenant, 1_000)
+    keys = live_keys(emulator, tenant)
+    installed.done("tenants", "close", tenant)
+    ledger = emulator.ledger(tenant)
+    assert (ledger["status"], ledger["reserved"]) == ("FROZEN", 1_000)
+    assert live_keys(emulator, tenant) == keys  # the call needs its key to settle
 
 
 def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: App) -> None:

@@ -214,15 +214,19 @@ class Onboarding:
             await self.accounts.retire_keys(self.admin)
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Done:
-        """Refuse the tenant's callers and new holds for good; not while holds live unless forced."""
+        """Refuse the tenant's callers and new holds for good; not while holds live unless forced.
+
+        Safe to run again: a closed tenant may be one whose close was interrupted.
+        """
         admin = self._control()
-        tenant = await self._open(tenant_id)
-        held = _held(await self.accounts.ledgers(tenant.id, admin))
-        if held and not force:
-            what = f"Calls of {tenant.id} in flight hold {format_usd(held)} USD"
-            raise TenantsError("holds_live", f"{what}: suspend it and wait, or lose their settlement by --force")
-        await self.accounts.before_close(tenant)
-        await self.registry.update_tenant(tenant.id, status="closed")
+        tenant = await self._onboarded(tenant_id)
+        if tenant.status != "closed":
+            held = _held(await self.accounts.ledgers(tenant.id, admin))
+            if held and not force:
+                what = f"Calls of {tenant.id} in flight hold {format_usd(held)} USD"
+                raise TenantsError("holds_live", f"{what}: suspend it and wait, or lose their settlement by --force")
+            await self.accounts.before_close(tenant)
+            await self.registry.update_tenant(tenant.id, status="closed")
         await self._freeze(tenant)
         # a call may have come in between; now that the ledgers are frozen, no other can
         held = _held(await self.accounts.ledgers(tenant.id, admin))
@@ -245,13 +249,17 @@ class Onboarding:
             raise TenantsError("unknown_tenant", f"There is no tenant {tenant_id!r}: see `tenants list`")
         return tenant
 
-    async def _open(self, tenant_id: str) -> Tenant:
+    async def _onboarded(self, tenant_id: str) -> Tenant:
         tenant = await self._known(tenant_id)
-        if tenant.status == "closed":
-            raise TenantsError("tenant_closed", f"Tenant {tenant_id} is closed")
         if not tenant.onboarded:
             detail = f"Onboarding of {tenant_id} was interrupted: run the same `tenants add` again"
             raise TenantsError("not_onboarded", detail)
+        return tenant
+
+    async def _open(self, tenant_id: str) -> Tenant:
+        tenant = await self._onboarded(tenant_id)
+        if tenant.status == "closed":
+            raise TenantsError("tenant_closed", f"Tenant {tenant_id} is closed")
         return tenant
 
     async def _active(self, tenant_id: str) -> Tenant:

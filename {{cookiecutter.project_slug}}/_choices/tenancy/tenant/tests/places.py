@@ -9,6 +9,9 @@ OWN: dict[str, str] = {}
 ONBOARDING = 5
 """How many requests to the admin server it makes."""
 
+CLOSING = 6
+"""The same of `tenants close`."""
+
 
 def subject_of(tenant: str) -> dict[str, str]:
     return {"tenant": tenant}

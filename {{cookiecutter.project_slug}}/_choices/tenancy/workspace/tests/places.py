@@ -14,6 +14,9 @@ OWN = {"CYCLES_TENANT": CYCLES_TENANT}
 ONBOARDING = 2
 """How many requests to the admin server it makes."""
 
+CLOSING = 4
+"""The same of `tenants close`."""
+
 
 def subject_of(tenant: str) -> dict[str, str]:
     return {"tenant": CYCLES_TENANT, "workspace": tenant}
