@@ -10,9 +10,9 @@ from typing import Any
 from . import ledger as ledgers
 from . import schemas
 from .clock import DAY_MS, instant
-from .exchange import Answer, Exchange, amounts, invalid
+from .exchange import INTERNAL, Answer, Exchange, amounts, invalid
 from .ledger import Ledger, Refused
-from .schemas import LEVELS, UNITS
+from .schemas import INT64_MAX, LEVELS
 from .storage import Document
 
 DEFAULT_PERMISSIONS = [f"reservations:{right}" for right in ("create", "commit", "release", "extend", "list")]
@@ -50,7 +50,7 @@ class Admin(Exchange):
     def update_tenant(self, tenant_id: str) -> Answer:
         """PATCH /v1/admin/tenants/{id}. Closing is for ever: it revokes the keys and closes the ledgers."""
         request, (_, tenant) = self.parse(schemas.TenantUpdate), self.get_tenant(tenant_id)
-        if request.status and tenant["status"] == "CLOSED":
+        if request.status in {"ACTIVE", "SUSPENDED"} and tenant["status"] == "CLOSED":
             raise invalid("Cannot transition from CLOSED")
         tenant |= request.model_dump(exclude_none=True) | {"updated_at": instant(self.now)}
         if request.status in {"SUSPENDED", "CLOSED"}:
@@ -78,28 +78,29 @@ class Admin(Exchange):
                 raise invalid(f"Unrecognized permission: {permission}")
         self.require_active(request.tenant_id)
         secret = f"cyc_live_{secrets.token_urlsafe(24)}"
-        expires = request.expires_at.timestamp() * 1000 if request.expires_at else self.now + 90 * DAY_MS
+        expires = self.now + 90 * DAY_MS if request.expires_at is None else request.expires_at
         key: Document = {"key_id": f"key_{str(uuid.uuid4())[:16]}", "key_prefix": secret[:17]}
         key |= {"created_at": instant(self.now), "expires_at": instant(expires)}
         permissions = DEFAULT_PERMISSIONS if request.permissions is None else request.permissions
         key |= {"tenant_id": request.tenant_id, "permissions": permissions}
-        names = {"name", "description", "scope_filter", "metadata"}
-        more = request.model_dump(include=names, exclude_none=True)
-        shown = key | more | {"status": "ACTIVE"}
-        self.store.save("api_keys", {"shown": shown, "digest": hashlib.sha256(secret.encode()).hexdigest()})
+        more = request.model_dump(exclude={"permissions", "expires_at"}, exclude_none=True) | {"status": "ACTIVE"}
+        self.store.save("api_keys", {"shown": key | more, "digest": hashlib.sha256(secret.encode()).hexdigest()})
         return 201, key | {"key_secret": secret}
 
     def list_keys(self) -> Answer:
-        found = self.store.find("api_keys", "tenant = ?", self.query.get("tenant_id"), order="id")
-        return 200, {"keys": [key["shown"] for key in found], "has_more": False}
+        asked = self.asked(schemas.KeyList)
+        where = "tenant = ?" if asked.tenant_id else "? IS NULL"
+        found = self.store.find("api_keys", where, asked.tenant_id, order="rowid DESC")
+        return self.page("keys", asked, "key_id", [each["shown"] for each in found])
 
     def revoke_key(self, key_id: str) -> Answer:
         found = self.store.get("api_keys", id=key_id)
         if found is None:
             raise Refused("NOT_FOUND", f"API key not found: {key_id}", 404)
+        self.open_tenant(found["shown"]["tenant_id"])
         if found["shown"]["status"] == "REVOKED":
             raise Refused("KEY_REVOKED", f"API key already revoked: {key_id}")
-        reason = {"revoked_reason": self.query["reason"]} if "reason" in self.query else {}
+        reason = {"revoked_reason": self.query["reason"]} if self.query.get("reason") else {}
         found["shown"] |= {"status": "REVOKED", "revoked_at": instant(self.now)} | reason
         self.store.save("api_keys", found)
         return 200, found["shown"]
@@ -110,44 +111,49 @@ class Admin(Exchange):
         unit, limit = request.unit, request.overdraft_limit
         check_unit(unit, request.allocated, limit)
         named, tenant_id = SCOPE.fullmatch(request.scope), self.tenant or request.tenant_id
-        if not named or named[1] != tenant_id or (self.tenant and request.tenant_id):
+        if not named or named[1] != tenant_id or (self.tenant and request.tenant_id is not None):
             raise invalid("scope or tenant_id is not valid, or they do not match, or the key is a tenant's")
         self.require_active(tenant_id)
         scope = request.scope.lower()
         if self.store.path([scope], unit):
             raise Refused("DUPLICATE_RESOURCE", f"Budget exists: {request.scope}")
-        names = {"commit_overage_policy", "rollover_policy", "metadata", "period_start", "period_end"}
         about = {"ledger_id": str(uuid.uuid4()), "created_at": instant(self.now)}
-        about |= request.model_dump(mode="json", include=names, exclude_none=True)
-        ledger = Ledger(tenant_id, scope, unit, request.allocated.amount, about=about)
-        ledger = replace(ledger, overdraft_limit=limit.amount if limit else 0)
+        about |= request.model_dump(include={"commit_overage_policy", "rollover_policy"}, exclude_none=True)
+        period = request.model_dump(include={"period_start", "period_end"}, exclude_none=True)
+        about |= {name: instant(ms) for name, ms in period.items()}
+        overdraft_limit = limit.amount if limit else 0
+        ledger = Ledger(tenant_id, scope, unit, request.allocated.amount, overdraft_limit=overdraft_limit, about=about)
         self.store.save_path([ledger])
         return 201, shown_ledger(ledger)
 
     def list_budgets(self) -> Answer:
-        tenant_id = self.tenant or self.query.get("tenant_id")
-        where, prefix = "tenant = coalesce(?, tenant) AND substr(scope, 1, ?) = ?", self.query.get("scope_prefix", "")
-        found = self.store.find("ledgers", where, tenant_id, len(prefix), prefix, order="scope, unit")
-        return 200, {"ledgers": [shown_ledger(Ledger(**document)) for document in found], "has_more": False}
+        asked = self.asked(schemas.BudgetList)
+        where, prefix = "tenant = coalesce(?, tenant) AND substr(scope, 1, ?) = ?", asked.scope_prefix
+        found = self.store.find("ledgers", where, self.tenant or asked.tenant_id, len(prefix), prefix, order="scope")
+        rows = [shown_ledger(each) for document in found if (each := Ledger(**document)).readable]
+        return self.page("ledgers", asked, "ledger_id", rows)
 
     def update_budget(self) -> Answer:
-        request, ledger = self.parse(schemas.BudgetUpdate), self.ledger()
-        check_unit(ledger.unit, request.overdraft_limit)
+        place, request = self.asked(schemas.Place), self.parse(schemas.BudgetUpdate)
+        check_unit(place.unit, request.overdraft_limit)
+        ledger = self.open_ledger(place)
         if ledger.status == "CLOSED":
             raise Refused("BUDGET_CLOSED", "Cannot update a CLOSED budget")
         limit = request.overdraft_limit.amount if request.overdraft_limit else ledger.overdraft_limit
-        about = request.model_dump(include={"commit_overage_policy", "metadata"}, exclude_none=True)
+        about = request.model_dump(include={"commit_overage_policy"}, exclude_none=True)
         return 200, self.write(replace(ledgers.set_limit(ledger, limit), about=ledger.about | about))
 
     def fund_budget(self) -> Answer:
         """POST /v1/admin/budgets/fund. Idempotency keys are one space for all tenants, as on the server."""
-        request, tenant_id = self.parse(schemas.BudgetFund), self.tenant or self.query.get("tenant_id")
-        check_unit(self.query.get("unit"), request.amount, request.spent)
-        if not tenant_id:
-            raise invalid("tenant_id query parameter is required when using admin key authentication")
+        place, request = self.asked(schemas.Place), self.parse(schemas.BudgetFund)
+        tenant_id = self.tenant or (place.tenant_id or "").strip()
+        check_unit(place.unit, request.amount, request.spent)
+        if not tenant_id or (request.spent and request.operation != "RESET_SPENT"):
+            raise invalid("tenant_id is required with the admin key, and spent is for RESET_SPENT only")
+        self.open_tenant(tenant_id)
 
         def perform() -> tuple[Document, int]:
-            before = self.ledger(name="{scope}")
+            before = self.ledger(place, place.scope, readable=False)
             if before.tenant_id != tenant_id:
                 raise Refused("FORBIDDEN", "Budget does not belong to authenticated tenant", 403)
             if before.status != "ACTIVE":
@@ -161,27 +167,43 @@ class Admin(Exchange):
                 answer |= {f"{prefix}_{name}": value for name, value in shown.items()}
             return answer, DAY_MS
 
-        return 200, self.once("fund", request, perform, "Idempotency key reused with different payload")
+        answer = self.once("fund", request, perform, "Idempotency key reused with different payload")
+        if max(value["amount"] for value in answer.values() if isinstance(value, dict)) > INT64_MAX:
+            return 500, {"error": INTERNAL[0], "message": INTERNAL[1]}  # it is written all the same (sic)
+        return 200, answer
 
     def transition(self, verb: str) -> Answer:
         """POST /v1/admin/budgets/freeze and .../unfreeze."""
-        ledger, after = self.ledger(), "FROZEN" if verb == "freeze" else "ACTIVE"
+        place, after = self.asked(schemas.Place), "FROZEN" if verb == "freeze" else "ACTIVE"
+        self.parse(schemas.BudgetTransition, optional=True)
+        ledger = self.open_ledger(place)
         if ledger.status == "CLOSED":
             raise Refused("BUDGET_CLOSED", f"Budget is closed: {ledger.scope}")
         if ledger.status == after:
             raise Refused("INVALID_REQUEST", f"Budget is {'already' if verb == 'freeze' else 'not'} frozen")
         return 200, self.write(replace(ledger, status=after))
 
-    def ledger(self, name: str = "{scope}:{unit}") -> Ledger:
-        """The ledger of the query. Raises 404, whose message ends in `name`, and 409 when its tenant is closed."""
-        scope, unit = self.query.get("scope", "").lower(), self.query.get("unit", "")
-        if not scope or unit not in UNITS:
-            raise invalid("Missing or invalid parameter: scope or unit")
-        self.open_tenant(scope.partition("/")[0].removeprefix("tenant:"))
-        for ledger in self.store.path([scope], unit):
+    def open_ledger(self, place: Any) -> Ledger:
+        """Return the ledger at `place`. Raises 404, and 409 when its tenant is closed."""
+        self.open_tenant(place.scope.partition("/")[0].removeprefix("tenant:"))
+        return self.ledger(place, f"{place.scope}:{place.unit}")
+
+    def ledger(self, place: Any, name: str, *, readable: bool = True) -> Ledger:
+        for ledger in self.store.path([place.scope], place.unit, readable=readable):
             return ledger
-        name = name.format(scope=scope, unit=unit)
         raise Refused("BUDGET_NOT_FOUND", f"Budget not found for provided scope: {name}", 404)
+
+    def page(self, member: str, asked: Any, key: str, rows: list[Document]) -> Answer:
+        """Return the page of `rows` that is asked for. Raises 400."""
+        for name, value in asked.model_dump(include={"unit", "status"}, exclude_none=True).items():
+            rows = [row for row in rows if row[name] == value]
+        ids, last = [row[key] for row in rows], (asked.cursor or "").rpartition("|")[2]
+        if last and last not in ids:
+            raise invalid("Cursor is not valid for this result set; restart pagination without a cursor")
+        start, size = ids.index(last) + 1 if last else 0, min(max(asked.limit, 1), 100)
+        page, more = rows[start : start + size], len(rows) > start + size
+        owner = f"{page[-1]['tenant_id']}|" if page and not (self.tenant or asked.tenant_id) else ""
+        return 200, {member: page, "has_more": more} | ({"next_cursor": owner + page[-1][key]} if more else {})
 
     def write(self, ledger: Ledger) -> Document:
         """Save an admin's change, and show the ledger after it."""

@@ -1,9 +1,12 @@
 """Time in milliseconds since 1970, which tests move forward instead of sleeping."""
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 DAY_MS = 24 * 3600 * 1000
+EPOCH, MILLISECOND = datetime.fromtimestamp(0, UTC), timedelta(milliseconds=1)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
 class Clock:
@@ -19,3 +22,10 @@ class Clock:
 def instant(ms: float) -> str:
     """`ms` as the admin plane writes times: RFC 3339, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(text: object) -> int:
+    """Parse an RFC 3339 time. Raises ValueError."""
+    if not RFC_3339.fullmatch(str(text)):
+        raise ValueError("must be an RFC 3339 time with an offset")
+    return (datetime.fromisoformat(str(text)) - EPOCH) // MILLISECOND

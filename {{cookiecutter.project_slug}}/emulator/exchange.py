@@ -1,6 +1,9 @@
 """One HTTP request as the handlers see it; every plane is a class of handlers on top of it."""
 
+import codecs
 import hashlib
+import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from .storage import Document, Store
 Answer = tuple[int, Any]
 Kept = Callable[[], tuple[Document, int]]  # makes an answer, and says for how many ms it is kept
 INTERNAL = ("INTERNAL_ERROR", "Internal error", 500)
+JSON_TYPE = re.compile(r"\s*application/([\w.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+DECODER = json.JSONDecoder(parse_constant=int)  # which refuses NaN and Infinity
 MISMATCH = "Provided idempotency does not match the stored one"
 
 
@@ -32,32 +37,58 @@ class Exchange:
 
     def __init__(self, emulator: Emulator, request: web.Request, body: bytes) -> None:
         self.emulator, self.store, self.now = emulator, emulator.store, emulator.clock.now_ms()
+        self.charset = request.charset or "utf-8"
         self.path, self.query, self.headers, self.body = request.path, request.query, request.headers, body
         self.tenant: str | None = None
-        planes = {"/v1/admin": "admin", "/v1/": "runtime", "/_emulator/": "control"}
-        self.plane = next((plane for prefix, plane in planes.items() if self.path.startswith(prefix)), "none")
+        planes = {"/v1/admin": "admin", "/_emulator/": "control"}
+        self.plane = next((plane for prefix, plane in planes.items() if self.path.startswith(prefix)), "runtime")
 
-    def parse(self, model: Any) -> Any:
-        """The body as `model`. Raises 500 for a wrong content type (sic), 400 for anything else that is wrong."""
-        if self.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(*INTERNAL)
+    def document(self) -> Any:
+        """Return the JSON body, None if there is none. Raises 500 (sic) for a wrong content type, 400 for bad JSON."""
+        content_type = self.headers.get("Content-Type", "").strip()
         try:
-            request = model.model_validate_json(self.body)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            raise invalid(f"Validation failed: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        if self.headers.get("X-Idempotency-Key") not in {None, getattr(request, "idempotency_key", None)}:
+            if (self.body or content_type) and not JSON_TYPE.fullmatch(content_type):
+                raise LookupError(content_type)
+            codecs.lookup(self.charset)
+            text = self.body.decode(json.detect_encoding(self.body)).lstrip(" \t\r\n")
+            return DECODER.raw_decode(text)[0] if self.body else None  # what follows the first value is ignored
+        except LookupError:
+            raise Refused(*INTERNAL) from None
+        except (ValueError, RecursionError):
+            raise invalid("Malformed request body") from None
+
+    def parse(self, model: Any, *, optional: bool = False) -> Any:
+        """Return the body as `model`, None if there is none and it is optional. Raises as document() and read()."""
+        document = self.document()
+        if document is None and optional:
+            return None
+        request = self.read(model, document)
+        key = getattr(request, "idempotency_key", None)
+        if self.plane == "runtime" and self.headers.get("X-Idempotency-Key", key) != key:
             raise invalid("X-Idempotency-Key header does not match idempotency_key in request body")
         return request
 
-    def once(self, space: str, request: Any, perform: Kept, complaint: str = MISMATCH) -> Document:
+    def asked(self, model: Any, wrong: Refused | None = None) -> Any:
+        """Return the query as `model`; most blank parameters count as missing. Raises `wrong`, else 400."""
+        kept = {"limit", "scope", "status"}
+        return self.read(model, {k: v for k, v in self.query.items() if v.strip() or k in kept}, wrong)
+
+    def read(self, model: Any, given: Any, wrong: Refused | None = None) -> Any:
+        """Return `given` as `model`. Raises `wrong`, else 400."""
+        try:
+            return model.model_validate(given)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise wrong or invalid(f"Invalid {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def once(self, space: str, request: Any, perform: Kept, mismatch: str = MISMATCH) -> Document:
         """perform()'s answer; for a key that was used before the answer of then. Raises 409 for another payload."""
         key, digest = request.idempotency_key, fingerprint(request)
         if not key:  # only a fund may have none
             return dict(perform()[0])
         for found in self.store.find("replays", "space = ? AND key = ? AND until_ms > ?", space, key, self.now):
             if found["digest"] != digest:
-                raise Refused("IDEMPOTENCY_MISMATCH", complaint)
+                raise Refused("IDEMPOTENCY_MISMATCH", mismatch)
             return dict(found["answer"])
         answer, kept_ms = perform()
         record = {"space": space, "key": key, "until_ms": self.now + kept_ms, "digest": digest}

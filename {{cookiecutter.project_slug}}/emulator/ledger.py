@@ -48,6 +48,11 @@ class Ledger:
     def remaining(self) -> int:
         return self.allocated - self.spent - self.reserved - self.debt
 
+    @property
+    def readable(self) -> bool:
+        """False once an admin's funding has gone beyond int64: the servers can no longer read such a ledger."""
+        return max(self.allocated, self.spent) < 2**63
+
 
 def check_open(path: list[Ledger]) -> list[Ledger]:
     for each in (each for each in path if each.status != "ACTIVE"):
@@ -101,14 +106,14 @@ def charge(path: list[Ledger], amount: int, policy: str) -> tuple[list[Ledger], 
 
 
 def fund(ledger: Ledger, operation: str, amount: int, spent: int) -> Ledger:
-    """An admin's funding; RESET_SPENT sets spent to `spent`."""
+    """Apply an admin's funding, in floating point as the server does. RESET_SPENT sets spent to `spent`."""
     if operation == "DEBIT" and ledger.remaining < amount:
         raise Refused("BUDGET_EXCEEDED", f"Insufficient funds: {ledger.scope}")
     repaid = min(ledger.debt, amount) if operation == "REPAY_DEBT" else 0
     gains = {"CREDIT": amount, "DEBIT": -amount, "REPAY_DEBT": amount - repaid}
     allocated = ledger.allocated + gains[operation] if operation in gains else amount
-    spent = spent if operation == "RESET_SPENT" else ledger.spent
-    after = replace(ledger, allocated=allocated, debt=ledger.debt - repaid, spent=spent)
+    spent = int(float(spent)) if operation == "RESET_SPENT" else ledger.spent
+    after = replace(ledger, allocated=int(float(allocated)), debt=ledger.debt - repaid, spent=spent)
     return set_limit(after, ledger.overdraft_limit)
 
 

@@ -26,18 +26,18 @@ class Call(Runtime, Admin, Control):
     """One request with the handlers of all planes."""
 
 
-ROUTES: dict[
-    str, tuple[str, Callable[..., Answer] | None]
-] = {  # whose key it takes: a tenant's, the admin's, either; on the admin plane a tenant's needs a permission
+Handler = Callable[..., Answer]
+# Whose key a route takes: a tenant's, the admin's or either. On the admin plane a tenant's key needs a permission.
+ROUTES: dict[str, tuple[str, Handler]] = {
     "POST /v1/reservations": ("tenant", Call.reserve),
-    "POST /v1/reservations/([^/]{1,128})/commit": ("tenant", Call.commit),
-    "POST /v1/reservations/([^/]{1,128})/release": ("either", Call.release),
-    "POST /v1/reservations/([^/]{1,128})/extend": ("tenant", Call.extend),
+    "POST /v1/reservations/([^/]+)/commit": ("tenant", Call.commit),
+    "POST /v1/reservations/([^/]+)/release": ("either", Call.release),
+    "POST /v1/reservations/([^/]+)/extend": ("tenant", Call.extend),
     "POST /v1/decide": ("tenant", Call.decide),
     "POST /v1/events": ("tenant", Call.event),
     "GET /v1/balances": ("tenant", Call.balances),
     "GET /v1/reservations": ("either", Call.reservations),
-    "GET /v1/reservations/([^/]{1,128})": ("either", Call.reservation),
+    "GET /v1/reservations/([^/]+)": ("either", Call.reservation),
     "POST /v1/admin/tenants": ("admin", Call.create_tenant),
     "GET /v1/admin/tenants/([^/]+)": ("admin", Call.get_tenant),
     "PATCH /v1/admin/tenants/([^/]+)": ("admin", Call.update_tenant),
@@ -58,7 +58,19 @@ ROUTES: dict[
     "(GET|POST|DELETE) /_emulator/faults": ("control", Call.change_faults),
 }
 PATTERNS = [(re.compile(pattern), route) for pattern, route in ROUTES.items()]
-NO_ROUTE = ("tenant", None), ()  # even then the runtime asks for a key first
+METHODS = ("DELETE", "GET", "PATCH", "POST")
+
+
+def find(method: str, path: str, plane: str) -> tuple[str, Handler | Refused, tuple[str, ...]]:
+    """Return whose key a call takes, its handler or why there is none, and the arguments of the handler."""
+    for pattern, (access, handler) in PATTERNS:
+        if match := pattern.fullmatch(f"{'GET' if method == 'HEAD' else method} {path}"):
+            return access, handler, match.groups()
+    methods = [each for each in METHODS if any(pattern.fullmatch(f"{each} {path}") for pattern, _ in PATTERNS)]
+    if methods and plane == "admin":
+        message = f"Request method '{method}' is not supported; supported methods: {', '.join(methods)}"
+        return "nobody", Refused("INVALID_REQUEST", message, 405), tuple(methods)
+    return "admin" if plane == "admin" else "tenant", Refused(*INTERNAL), ()  # 500 for unknown paths (sic)
 
 
 class Planes:
@@ -70,9 +82,9 @@ class Planes:
     async def answer(self, request: web.Request) -> web.Response:
         """Find the handler, and let a waiting fault have its way."""
         call = Call(self.emulator, request, await request.read())
-        found = ((route, pattern.fullmatch(f"{request.method} {call.path}")) for pattern, route in PATTERNS)
-        (access, handler), ids = next(((route, match.groups()) for route, match in found if match), NO_ROUTE)
-        fault = take(self.emulator.faults, handler.__name__) if handler and call.plane == "runtime" else None
+        access, handler, ids = find(request.method, call.path, call.plane)
+        operation = getattr(handler, "__name__", "") if access in {"tenant", "either"} else ""
+        fault = take(self.emulator.faults, operation) if operation else None
         kind = fault.kind if fault else None
         response = None if kind == "drop_before" else self.reply(call, access, handler, ids, kind)
         if fault and kind == "delay":
@@ -91,24 +103,26 @@ class Planes:
                 self.authorize(call, access)
                 if fault in REFUSALS:
                     raise Refused(*REFUSALS[fault])
-                if handler is None:
-                    raise Refused(*INTERNAL)  # unknown paths and methods are 500 (sic)
+                if isinstance(handler, Refused):
+                    raise handler
                 status, body = handler(call, *ids)
         except Exception as error:  # noqa: BLE001 - the servers answer every surprise with a 500
             refused = error if isinstance(error, Refused) else Refused("INTERNAL_ERROR", repr(error), 500)
-            status, body = refused.status, {"error": refused.code, "message": refused.message} | names
+            status, body = refused.status, {"error": refused.code, "message": refused.message}
             body |= {"details": refused.details} if refused.details else {}
+        if "error" in body:
+            body |= names
         text = body if isinstance(body, str) else json.dumps(body)
         content_type = "text/plain" if text is body else "application/json"
         if fault == "malformed":
             text = text[: len(text) // 2]
         headers = {"X-Request-Id": names["request_id"], "X-Cycles-Trace-Id": names["trace_id"]}
-        if call.plane == "runtime" and status != 401:
+        if call.plane == "runtime" and call.path.startswith("/v1/") and status != 401:
             headers |= {"X-RateLimit-Remaining": "-1", "X-RateLimit-Reset": "0"}
             headers |= {"X-Cycles-Tenant": call.tenant} if call.tenant else {}
         if status == 401:  # the servers write these by other code, and it shows
             content_type += ";charset=ISO-8859-1" if call.plane == "admin" else ";charset=UTF-8"
-        headers |= {"Retry-After": "7"} if status == 429 else {}
+        headers |= {"Retry-After": "7"} if status == 429 else {"Allow": ", ".join(ids)} if status == 405 else {}
         headers |= {"Content-Type": content_type, "X-Cycles-Emulator": VERSION}
         return web.Response(status=status, body=text.encode(), headers=headers)
 
@@ -126,7 +140,7 @@ class Planes:
                 message = "Missing X-Cycles-API-Key header" if call.plane == "admin" else "Missing API key"
                 raise Refused("UNAUTHORIZED", message, 401)
             key = call.authenticate(secret)
-            granting = {access, access.replace("budgets", "admin"), f"admin:{access}"}
+            granting = {access, access.replace("budgets", "admin")}
             if ":" in access and granting.isdisjoint(key["permissions"]):
-                raise Refused("INSUFFICIENT_PERMISSIONS", f"Insufficient permissions: {access}", 403)
+                raise Refused("INSUFFICIENT_PERMISSIONS", f"API key lacks required permission: {access}", 403)
             call.tenant = key["tenant_id"]

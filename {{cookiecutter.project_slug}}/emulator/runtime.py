@@ -1,10 +1,10 @@
 """The runtime plane: hold, settle, extend, decide, record, read."""
 
 import base64
+import contextlib
 import json
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import ledger as ledgers
@@ -16,9 +16,7 @@ from .schemas import LEVELS, UNITS
 from .storage import Document, Hold, Store
 
 SWEEP_BATCH = 1000
-EPOCH, MILLISECOND = datetime.fromtimestamp(0, UTC), timedelta(milliseconds=1)
 NOT_YOURS = "Tenant provided in the request body does not match tenant resolved from authorization token"
-STATUSES = {"ACTIVE", "COMMITTED", "RELEASED", "EXPIRED"}
 SORTS = {"reservation_id", "tenant", "scope_path", "status", "reserved", "created_at_ms", "expires_at_ms"}
 EXPIRED = ("RESERVATION_EXPIRED", "Provided reservation has already expired", 410)
 WINDOWS = {"": "created_at_ms", "expires_": "expires_at_ms", "finalized_": "finalized_at_ms"}
@@ -153,17 +151,17 @@ class Runtime(Exchange):
 
     def balances(self) -> Answer:
         """GET /v1/balances: the ledgers whose path has every segment asked for, all units and statuses."""
+        size, tenant = self.page_size(), self.query.get("tenant", self.tenant)
         if not any(level in self.query for level in LEVELS):
             raise invalid("At least one of tenant/workspace/app/workflow/agent/toolset must be provided")
-        size, tenant = self.page_size(), self.query.get("tenant", self.tenant)
         self.check_tenant(tenant)
         where, values = self.path_filters("scope")
         where, values = [*where, "tenant = ?", "(scope, unit) > (?, ?)"], [*values, tenant]
         values += self.cursor(2) or ["", ""]
-        found = self.store.find("ledgers", " AND ".join(where), *values, order="scope, unit", limit=size + 1)
+        found = self.store.find("ledgers", " AND ".join(where), *values, order="scope, unit", limit=size)
         path = [Ledger(**document) for document in found]
-        last = [path[size - 1].scope, path[size - 1].unit] if path[size:] else None
-        return 200, balances(path[:size]) | paging(last)
+        last = [path[-1].scope, path[-1].unit] if len(path) == size else None
+        return 200, balances([each for each in path if each.readable]) | paging(last)
 
     def reservation(self, reservation_id: str) -> Answer:
         """GET /v1/reservations/{id}. An expired one is 410, though lists still show it."""
@@ -175,7 +173,7 @@ class Runtime(Exchange):
     def reservations(self) -> Answer:
         """GET /v1/reservations: one tenant's, filtered and sorted, by pages. All that it sorts by is indexed."""
         size, tenant = self.page_size(), self.query.get("tenant", self.tenant)
-        if not tenant and self.tenant is None:
+        if self.tenant is None and not (tenant or "").strip():
             raise invalid("tenant query parameter is required when using admin key authentication")
         where, values = self.filters()
         self.check_tenant(tenant)
@@ -188,31 +186,30 @@ class Runtime(Exchange):
         rows = self.store.find("reservations", condition, *values, order=order, limit=size + 1)
         hidden = {"metadata", "committed_metadata"} - set(self.query.get("include", "").split(","))
         shown = [{name: row["body"][name] for name in row["body"].keys() - hidden} for row in rows[:size]]
-        boundary = None
-        if rows[size:]:
+        boundary, sort = None, "sort_by" in self.query or "sort_dir" in self.query
+        if rows[size:] or (len(rows) == size and sort_by == "reservation_id" and not sort):
             last = rows[size - 1]["body"]
             keys = last | {"tenant": tenant, "reserved": last["reserved"]["amount"]}
             boundary = [sort_by, direction, filters, keys[sort_by], last["reservation_id"]]
         return 200, {"reservations": shown} | paging(boundary)
 
     def page_size(self) -> int:
-        """1 to 200. Raises 400 outside of it, and 500 for what is no number, as the real server does."""
-        limit = self.query.get("limit") or "50"
-        if not limit.removeprefix("-").isdecimal():
-            raise Refused(*INTERNAL)
-        if not 1 <= int(limit) <= 200:
+        """Return the limit, 1 to 200. Raises 400, and 500 (sic) for what is no number."""
+        limit: int = self.asked(schemas.Page, Refused(*INTERNAL)).limit
+        if not 1 <= limit <= 200:
             raise invalid("limit must be between 1 and 200")
-        return int(limit)
+        return limit
 
     def cursor(self, length: int) -> list[Any]:
-        """What paging() was given; [] for no cursor. Raises 400."""
-        try:
-            parts = json.loads(base64.urlsafe_b64decode(self.query.get("cursor") or "W10="))
-        except ValueError:
-            parts = None
-        if not isinstance(parts, list) or len(parts) not in {0, length}:
-            raise invalid("cursor is not valid")
-        return parts
+        """Return what paging() was given, [] for the first page. Raises 400 if a sort is asked for, else 500 (sic)."""
+        cursor, sort = self.query.get("cursor", "").strip(), "sort_by" in self.query or "sort_dir" in self.query
+        if not cursor or (cursor.isdecimal() and not sort):
+            return []
+        with contextlib.suppress(ValueError):
+            parts = json.loads(base64.urlsafe_b64decode(cursor))
+            if isinstance(parts, list) and len(parts) == length:
+                return parts
+        raise invalid("cursor is not valid") if sort else Refused(*INTERNAL)
 
     def path_filters(self, column: str) -> tuple[list[str], list[Any]]:
         """Conditions for the levels asked for, wherever they stand in a path."""
@@ -220,33 +217,24 @@ class Runtime(Exchange):
         return [f"instr('/' || {column} || '/', ?)"] * len(asked), asked
 
     def filters(self) -> tuple[list[str], list[Any]]:
-        """The conditions of a list and their values. Raises 400."""
+        """Return the conditions of a list and their values. Raises 400."""
         where, values = self.path_filters("scope_path")
-        if self.query.get("status", "ACTIVE") not in STATUSES:
-            raise invalid(f"Invalid status filter: {self.query['status']}")
-        for name in (name for name in ("status", "idempotency_key") if name in self.query):
-            where, values = [*where, f"{name} = ?"], [*values, self.query[name]]
+        asked = self.asked(schemas.ReservationList).model_dump(exclude_none=True)
+        for name in (name for name in ("status", "idempotency_key") if name in asked):
+            where, values = [*where, f"{name} = ?"], [*values, asked[name]]
         for prefix, column in WINDOWS.items():
-            start, end = self.moment(f"{prefix}from", 0), self.moment(f"{prefix}to", 2**62)
-            if start > end:
+            window = asked.get(f"{prefix}from", 0), asked.get(f"{prefix}to", 2**62)
+            if window[0] > window[1]:
                 raise invalid(f"{prefix}from must not be after {prefix}to")
-            if (start, end) != (0, 2**62):
-                where, values = [*where, f"{column} BETWEEN ? AND ?"], [*values, start, end]
+            if window != (0, 2**62):
+                where, values = [*where, f"{column} BETWEEN ? AND ?"], [*values, *window]
         return where, values
-
-    def moment(self, name: str, unset: int) -> int:
-        """The ISO instant in the query as ms; blank is unset."""
-        value = self.query.get(name, "").strip()
-        try:
-            return (datetime.fromisoformat(value) - EPOCH) // MILLISECOND if value else unset
-        except (ValueError, TypeError):  # the latter for a time without its offset
-            raise invalid(f"{name} must be an ISO-8601 instant") from None
 
     def order(self, filters: str) -> tuple[str, str, list[Any]]:
         """(sort_by, direction, value and id of the last row seen). A cursor carries its own order. Raises 400."""
         cursor, asked = self.cursor(5), (self.query.get("sort_by"), self.query.get("sort_dir"))
-        default = cursor[:2] or (["created_at_ms", "desc"] if any(asked) else ["reservation_id", "asc"])
-        sort_by, direction = [str(given or default[place]).lower() for place, given in enumerate(asked)]
+        default = cursor[:2] or (["created_at_ms", "desc"] if asked != (None, None) else ["reservation_id", "asc"])
+        sort_by, direction = [str(default[n] if value is None else value).lower() for n, value in enumerate(asked)]
         if sort_by not in SORTS or direction not in {"asc", "desc"}:
             raise invalid(f"Invalid sort_by or sort_dir: {sort_by} {direction}")
         if cursor and cursor[:3] != [sort_by, direction, filters]:
@@ -274,11 +262,13 @@ class Runtime(Exchange):
 
     def check_tenant(self, tenant: str | None) -> None:
         """Raises 403 if a tenant is named and is not the caller's; the admin key may name any."""
-        if self.tenant is not None and tenant and tenant != self.tenant:
+        if self.tenant is not None and tenant and tenant.strip() and tenant != self.tenant:
             raise Refused("FORBIDDEN", NOT_YOURS, 403)
 
     def owned(self, reservation_id: str) -> Hold:
-        """The reservation. Raises 404 if there is none, 403 if it is another tenant's."""
+        """Return the reservation. Raises 404 if there is none, 403 if it is another tenant's, 400 for a long id."""
+        if len(reservation_id) > 128:
+            raise invalid("reservation_id: size must be between 1 and 128")
         found = self.store.get("reservations", reservation_id=reservation_id)
         if found is None:
             raise Refused("NOT_FOUND", f"Resource not found: {reservation_id}", 404)
@@ -309,7 +299,7 @@ def sweep(store: Store, now: int) -> int:
     due = store.holds("status = 'ACTIVE' AND due_ms < ?", now, order="due_ms", limit=SWEEP_BATCH)
     for hold in due:
         unit, estimate = hold.body["reserved"].values()
-        store.save_path(ledgers.give_back(store.path(hold.budgeted, unit), estimate))
+        store.save_path(ledgers.give_back(store.path(hold.budgeted, unit, readable=False), estimate))
         hold.body["status"], hold.due_ms = "EXPIRED", now + 30 * DAY_MS
         store.save("reservations", vars(hold))
     store.delete("reservations", "status IN ('COMMITTED', 'RELEASED', 'EXPIRED') AND due_ms < ?", now)

@@ -67,10 +67,13 @@ class Store:
     def delete(self, table: str, where: str = "true", *values: object) -> None:
         self.db.execute(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
 
-    def path(self, scopes: Iterable[str], unit: str) -> list[Ledger]:
-        """The ledgers that exist among `scopes`, in the same order."""
+    def path(self, scopes: Iterable[str], unit: str, *, readable: bool = True) -> list[Ledger]:
+        """Return the ledgers that exist among `scopes`, in order. Raises OverflowError for an unreadable one."""
         found = (self.get("ledgers", scope=scope, unit=unit) for scope in scopes)
-        return [Ledger(**document) for document in found if document]
+        path = [Ledger(**document) for document in found if document]
+        if readable and not all(each.readable for each in path):
+            raise OverflowError("a ledger is beyond int64")
+        return path
 
     def save_path(self, path: Iterable[Ledger]) -> None:
         for each in path:
