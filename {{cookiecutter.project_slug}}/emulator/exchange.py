@@ -84,7 +84,7 @@ class Exchange:
     def once(self, space: str, request: Any, perform: Kept, mismatch: str = MISMATCH) -> Document:
         """perform()'s answer; for a key that was used before the answer of then. Raises 409 for another payload."""
         key, digest = request.idempotency_key, fingerprint(request)
-        if not key:  # only a fund may have none
+        if not key or (space == "fund" and not key.strip()):  # only a fund may have none
             return dict(perform()[0])
         for found in self.store.find("replays", "space = ? AND key = ? AND until_ms > ?", space, key, self.now):
             if found["digest"] != digest:

@@ -18,6 +18,7 @@ from .faults import REFUSALS, take
 from .ledger import Refused
 from .runtime import Runtime
 
+ACCEPT_JSON = re.compile(r"\*/\*|application/(\*|json)")
 TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 TRACE_ID = re.compile(r"(?!0{32})([0-9a-f]{32})")
 
@@ -26,9 +27,8 @@ class Call(Runtime, Admin, Control):
     """One request with the handlers of all planes."""
 
 
-Handler = Callable[..., Answer]
 # Whose key a route takes: a tenant's, the admin's or either. On the admin plane a tenant's key needs a permission.
-ROUTES: dict[str, tuple[str, Handler]] = {
+ROUTES: dict[str, tuple[str, Callable[..., Answer]]] = {
     "POST /v1/reservations": ("tenant", Call.reserve),
     "POST /v1/reservations/([^/]+)/commit": ("tenant", Call.commit),
     "POST /v1/reservations/([^/]+)/release": ("either", Call.release),
@@ -58,18 +58,16 @@ ROUTES: dict[str, tuple[str, Handler]] = {
     "(GET|POST|DELETE) /_emulator/faults": ("control", Call.change_faults),
 }
 PATTERNS = [(re.compile(pattern), route) for pattern, route in ROUTES.items()]
-METHODS = ("DELETE", "GET", "PATCH", "POST")
 
 
-def find(method: str, path: str, plane: str) -> tuple[str, Handler | Refused, tuple[str, ...]]:
+def find(method: str, path: str, plane: str) -> tuple[str, Callable[..., Answer] | Refused, tuple[str, ...]]:
     """Return whose key a call takes, its handler or why there is none, and the arguments of the handler."""
     for pattern, (access, handler) in PATTERNS:
         if match := pattern.fullmatch(f"{'GET' if method == 'HEAD' else method} {path}"):
             return access, handler, match.groups()
-    methods = [each for each in METHODS if any(pattern.fullmatch(f"{each} {path}") for pattern, _ in PATTERNS)]
+    methods = [m for m in ("DELETE", "GET", "PATCH", "POST") if any(p.fullmatch(f"{m} {path}") for p, _ in PATTERNS)]
     if methods and plane == "admin":
-        message = f"Request method '{method}' is not supported; supported methods: {', '.join(methods)}"
-        return "nobody", Refused("INVALID_REQUEST", message, 405), tuple(methods)
+        return "nobody", Refused("INVALID_REQUEST", f"Supported methods: {', '.join(methods)}", 405), tuple(methods)
     return "admin" if plane == "admin" else "tenant", Refused(*INTERNAL), ()  # 500 for unknown paths (sic)
 
 
@@ -114,6 +112,8 @@ class Planes:
             body |= names
         text = body if isinstance(body, str) else json.dumps(body)
         content_type = "text/plain" if text is body else "application/json"
+        if call.plane != "control" and status != 401 and not ACCEPT_JSON.search(call.headers.get("Accept", "*/*")):
+            status, text = 406 if call.plane == "admin" else 403, ""  # though the call has taken effect (sic)
         if fault == "malformed":
             text = text[: len(text) // 2]
         headers = {"X-Request-Id": names["request_id"], "X-Cycles-Trace-Id": names["trace_id"]}
