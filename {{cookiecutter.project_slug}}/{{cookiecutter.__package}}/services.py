@@ -11,7 +11,6 @@ from .budget.fail_open import FailOpen
 from .budget.guard import Guard
 from .budget.journal import Journal
 from .budget.preflight import Preflight
-from .budget.prices import MICROCENTS_PER_USD
 from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
@@ -22,6 +21,7 @@ from .dashboard.watch import Watch
 from .llm.providers import make_provider
 from .memo import Memo
 from .metrics import forget_the_killed
+from .money import MICROCENTS_PER_USD
 from .readiness import Readiness
 from .settings import Settings
 from .stopping import uncut, when_told_to_stop

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from runcycles import CyclesResponse, Subject
 
+from {{ cookiecutter.__package }}.breaker import Breaker
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
-from {{ cookiecutter.__package }}.budget.breaker import Breaker
 from {{ cookiecutter.__package }}.budget.clients import COMMIT_STATUS, code_of_response, with_status
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
 from {{ cookiecutter.__package }}.metrics import BREAKER
@@ -111,7 +111,7 @@ def test_members_that_an_answer_leaves_out_are_zero_and_other_units_are_not_ours
 
 
 def test_the_breaker_opens_after_five_failures_and_lets_one_probe_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("{{ cookiecutter.__package }}.budget.breaker.PROBE_S", 0.0)
+    monkeypatch.setattr("{{ cookiecutter.__package }}.breaker.PROBE_S", 0.0)
     breaker = Breaker()
     for _ in range(5):
         with breaker.call() as admitted:

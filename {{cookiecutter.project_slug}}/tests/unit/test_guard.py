@@ -15,7 +15,6 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import guard
 from {{ cookiecutter.__package }}.budget.guard import Hold, Work, capped, refusal_of
-from {{ cookiecutter.__package }}.budget.prices import format_usd
 from {{ cookiecutter.__package }}.budget.sdk import journal_folder
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
@@ -28,6 +27,7 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Usage,
 )
 from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNCHARGED, UNGUARDED
+from {{ cookiecutter.__package }}.money import format_usd
 from {{ cookiecutter.__package }}.problems import Problem
 from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.records import Caller

@@ -16,6 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse
 from structlog.contextvars import get_contextvars
 
+from ..breaker import Breaker
 from ..calls.record import Amendment
 from ..metrics import UNCHARGED, UPSTREAM
 from ..problems import Problem, code_of_cycles
@@ -24,7 +25,6 @@ from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys, owner_of
 from ..tracing import traced
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
-from .breaker import Breaker
 from .connections import Connections
 from .live import Live
 from .sdk import is_given_up, live_in

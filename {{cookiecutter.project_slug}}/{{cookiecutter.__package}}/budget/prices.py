@@ -14,8 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..llm.provider import Message, Request, Usage
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
-MICROCENTS_PER_USD = 10**8
-MAX_MICROCENTS = 2**63 - 1  # Cycles amounts are int64
 
 # What a provider adds around the contents: 3 to 5 tokens a message for its role and borders, and up to 10 a
 # call to prime the answer, as far as OpenAI and Anthropic are known to; with room to spare.
@@ -23,7 +21,6 @@ _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_CALL = 16
 
 _DATE_SUFFIX = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$", re.ASCII)
-_USD = re.compile(r"(\d+)(?:\.(\d{1,8}))?", re.ASCII)
 
 
 class UnknownModel(LookupError):
@@ -127,31 +124,6 @@ class Prices(BaseModel):
     def least_cost(self, models: Iterable[str]) -> int:
         """Microcents of the least hold that a call of one of `models` can ask for: one letter, one token."""
         return min(self.of(model).upper_bound((Message("user", "x"),), 1).microcents for model in models)
-
-
-def parse_usd(text: str) -> int:
-    """Microcents of an amount in USD as people write it: `5`, `5.00`, `0.00000001`. Raises ValueError."""
-    match = _USD.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not an amount in USD like 5.00 (no sign, at most 8 decimals)")
-    whole, decimals = match.group(1).lstrip("0"), match.group(2) or ""
-    if len(whole) > len(str(MAX_MICROCENTS)):  # before int(): it refuses thousands of digits in its own words
-        raise ValueError(_too_much(text[:20] + "..."))
-    microcents = int(whole or "0") * MICROCENTS_PER_USD + int(decimals.ljust(8, "0"))
-    if microcents > MAX_MICROCENTS:
-        raise ValueError(_too_much(text))
-    return microcents
-
-
-def format_usd(microcents: int) -> str:
-    """An amount in USD, exact, with at least two decimals: `5.00`, `-0.000128`."""
-    whole, rest = divmod(abs(microcents), MICROCENTS_PER_USD)
-    decimals = f"{rest:08d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if microcents < 0 else ''}{whole}.{decimals}"
-
-
-def _too_much(text: str) -> str:
-    return f"{text!r} is more than a budget can hold ({format_usd(MAX_MICROCENTS)} USD)"
 
 
 def _microcents(usd_per_million_tokens: Decimal) -> int:

@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ..budget.prices import format_usd
+from ..money import format_usd
 from .record import CallRecord
 
 if TYPE_CHECKING:

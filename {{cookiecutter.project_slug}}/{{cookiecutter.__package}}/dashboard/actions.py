@@ -5,8 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ..budget.prices import format_usd
 from ..console import onboarding
+from ..money import format_usd
 from ..problems import Problem
 from ..services import Services
 from ..tenants.errors import TenantsError

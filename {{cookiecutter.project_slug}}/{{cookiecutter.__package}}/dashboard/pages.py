@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from .. import about
-from ..budget.prices import format_usd
+from ..money import format_usd
 from ..problems import OUTCOMES
 from .figures import AUDIT_PER_PAGE, STATES
 from .records import FIRST_SORT, Wanted

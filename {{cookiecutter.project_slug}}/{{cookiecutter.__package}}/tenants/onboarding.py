@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Literal
 
 from ..budget.balances import UNIT
-from ..budget.prices import format_usd, parse_usd
+from ..money import format_usd, parse_usd
 from ..settings import Settings
 from .accounts import Accounts
 from .admin_api import AdminApi, AdminError, AdminLedger

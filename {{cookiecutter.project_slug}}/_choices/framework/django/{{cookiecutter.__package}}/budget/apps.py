@@ -8,4 +8,4 @@ class BudgetConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and open nothing: this runs for every command."""
-        from . import checks  # noqa: F401, PLC0415
+        from .. import checks  # noqa: F401, PLC0415

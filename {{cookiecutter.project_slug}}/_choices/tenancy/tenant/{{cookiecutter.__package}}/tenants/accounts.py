@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from ..budget.prices import format_usd
+from ..money import format_usd
 from ..settings import Settings
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import TenantsError

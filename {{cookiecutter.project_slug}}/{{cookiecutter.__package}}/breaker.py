@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..metrics import BREAKER
+from .metrics import BREAKER
 
 THRESHOLD = 5
 PROBE_S = 1.0

@@ -30,5 +30,5 @@ def served_by_asgi(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Serve asgi:application and drop WSGI_APPLICATION: under WSGI streams are not settled when a client leaves."
     return [
-        Warning("Paid routes are asynchronous, and the journal is replayed by the lifespan", hint, id="budget.W001")
+        Warning("Paid routes are asynchronous and need the lifespan protocol, which WSGI lacks", hint, id="budget.W001")
     ]
