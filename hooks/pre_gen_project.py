@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
-COMMON = f""".editorconfig .env.example .gitattributes .gitignore Makefile README.md SECURITY.md dev.py emulator
+COMMON = f""".editorconfig .env.example .gitattributes .gitignore Makefile README.md SECURITY.md dev.py docs emulator
     pyproject.toml tests {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the rest
 # Such a package would hide what the project imports, installs or calls its own, or Windows keeps the name.
 TAKEN = """

@@ -123,9 +123,11 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
 def test_a_route_added_as_the_readme_says_is_paid_for(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
     readme = (project.path / "README.md").read_text(encoding="utf-8")
+    (message,) = re.findall(r"with `(from .*)`:$", readme, re.MULTILINE)
     (route,) = re.findall(r"^```python\n(@router\.post.*?)^```$", readme, re.MULTILINE | re.DOTALL)
-    with (project.package / "chat/routes.py").open("a", encoding="utf-8") as routes:
-        routes.write(f"\n\n{route}")
+    routes = project.package / "chat/routes.py"
+    before, first, after = routes.read_text(encoding="utf-8").partition("from ..openapi")
+    routes.write_text(f"{before}{message}\n{first}{after}\n\n{route}", encoding="utf-8")
     tests = project.path / "tests/behaviour/test_chat.py"
     tests.write_text(tests.read_text(encoding="utf-8").replace("/api/summarize", "/api/translate"), encoding="utf-8")
     project.run(UV, "run", "ruff", "check", "--quiet")
@@ -227,10 +229,10 @@ def test_a_project_that_was_updated_with_its_owners_edits_in_it_passes_its_own_c
 
 
 # Used, but not by an import: forms of FastAPI, drivers that DATABASE_URL names, a Django app.
-# Imported, but brought by what is declared: FastAPI's and Django's own halves. dev.py and the emulator never serve.
+# Imported, but brought by what is declared: halves of FastAPI, Django, pydantic. dev.py and the emulator never serve.
 DECLARED_OTHERWISE = (
     "DEP002=python-multipart|aiosqlite|asyncpg|django-cors-headers,"
-    "DEP003=anyio|starlette|markupsafe|asgiref,DEP004=dotenv"
+    "DEP003=anyio|starlette|markupsafe|asgiref|pydantic_core,DEP004=dotenv"
 )
 
 

@@ -29,10 +29,8 @@ MIT_AND_THE_LIKE = {
     "BSD-3-Clause": "BSD 3-Clause License",
 }
 
-# Lines of code: without blanks, comments and docstrings. An application is to have 4,000 at most in the end; with jwt
-# FastAPI's has about 6,000 now and Django's, with its synchronous half, its admin and checks, about 6,565: the
-# dashboard with its sign-ins, actions, charts and samples is 1,000 of each.
-LONGEST = {"fastapi": 6_000, "django": 6_565, "emulator": 1_200}
+# Most lines of code, without blanks, comments and docstrings. A bound may only fall, or rise by what an issue allows.
+LONGEST = {"fastapi": 5_990, "django": 6_450, "emulator": 1_050}
 
 
 # all tests of a project in the worker that has baked it

@@ -20,7 +20,7 @@ ROLES = {
     "migrations": ({"migrate.py", "migrations"}, {"migrations"}),
 }
 # What Django people expect and FastAPI has no place for: admin, checks, static files, sessions, synchronous code.
-DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "sessions.py", "guard_sync.py", "service_sync.py"}
+DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "sessions.py", "sync.py"}
 COMMANDS = {"tenants", "keys", "operators", "doctor", "serve", "migrate", "check"}
 
 

@@ -47,7 +47,7 @@ class Sample:
 
 
 class Servers:
-    """The processes that are measured, started once and left running; each with a journal of its own."""
+    """The processes that are measured, started once and left running; each with an outbox of its own."""
 
     def __init__(self, stack: ExitStack, scratch: Path) -> None:
         self._stack = stack

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from acme_chat.budget.clients import Clients
+from acme_chat.budget.client import Clients
 from acme_chat.database import Database
 from acme_chat.settings import Settings
 from acme_chat.tenants import keys
@@ -185,7 +185,7 @@ async def clients_of(app: App, names: Sequence[str]) -> str:
     os.environ.update(app.environment)
     settings = Settings()
     async with open_registry(settings.database_url) as registry:
-        clients, times = Clients(settings, registry), []
+        clients, times = Clients(settings, registry, on_uncharged=lambda _: None), []
         for name in (names[0], *names[:SAMPLE], *names[:SAMPLE]):
             start = time.perf_counter()
             await clients.of(name)

@@ -72,7 +72,7 @@ class Laboratory:
         self.app = self.installed("app")
 
     def installed(self, name: str) -> Installed:
-        """Another installation, with a database and a journal of its own."""
+        """Return another installation, with a database and an outbox of its own."""
         folder = self._folder / name
         folder.mkdir()
         return Installed(self.project, folder, self.emulator, self.provider.url)

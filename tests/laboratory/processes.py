@@ -7,10 +7,11 @@ import random
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -207,17 +208,14 @@ class Installed:
         self._cli("migrate")
 
     def backlog(self) -> dict[str, int]:
-        """The commits in the journal, and those on their way: microcents by reservation."""
-        records = []
-        for path in self.journal.glob("*/*.json"):
-            with suppress(FileNotFoundError):  # settled this moment
-                records.append(path.read_bytes())
-        for path in self.journal.glob("live/*.live"):
-            pages = path.read_bytes()
-            taken = [start for start in range(4096, len(pages), 4096) if pages[start]]
-            records += [pages[start:].split(b"\n", 2)[1] for start in taken]
-        told = [json.loads(record) for record in records]
-        return {record["reservation_id"]: record["commit_body"]["actual"]["amount"] for record in told}
+        """Return the settlements in the outbox: microcents by reservation."""
+        outbox = self.journal / "outbox.sqlite3"
+        if not outbox.exists():
+            return {}
+        # read only: the last writer to close would move the write-ahead log, which the next start should find
+        with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=10)) as database:
+            rows = [json.loads(text) for (text,) in database.execute("SELECT settlement FROM settlements")]
+        return {row["reservation_id"]: row["body"]["actual"]["amount"] for row in rows}
 
     def add_tenant(self, budget: str = "1000.00") -> "Tenant":
         name = f"t-{secrets.token_hex(4)}"
@@ -243,17 +241,12 @@ class Installed:
         return done.stdout
 
     @asynccontextmanager
-    async def serving(
-        self, server: str = "uvicorn", log: Path | None = None, **settings: str
-    ) -> AsyncIterator[Serving]:
-        """The app served by `server`, with these settings on top; it is stopped as by its supervisor at the end.
-
-        What it says goes to `log`, or to our stderr.
-        """
+    async def serving(self, server: str = "uvicorn", **settings: str) -> AsyncIterator[Serving]:
+        """Serve the app by `server` with these settings on top, and stop it as a supervisor would at the end."""
         port = free_port()
         environment = self._environment | {"PORT": str(port)} | settings
         command = self._project.servers(port)[server]
-        process = start(command, self._project.path, environment, log)
+        process = start(command, self._project.path, environment)
         try:
             await ready(f"http://127.0.0.1:{port}/healthz", process)
             yield Serving(f"http://127.0.0.1:{port}", process)
@@ -269,12 +262,8 @@ class Tenant:
     headers: dict[str, str]
 
 
-def start(
-    command: list[str], folder: Path, environment: dict[str, str], log: Path | None = None
-) -> subprocess.Popen[bytes]:
-    """What it says goes to `log`, or to our stderr."""
-    with log.open("wb") if log else nullcontext() as stderr:
-        return subprocess.Popen(command, cwd=folder, env=environment, stderr=stderr)
+def start(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, cwd=folder, env=environment)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

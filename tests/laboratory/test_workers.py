@@ -1,4 +1,4 @@
-"""Two workers, one journal, one balance, and a command line beside them."""
+"""Two workers, one outbox, one balance, and a command line beside them."""
 
 import itertools
 import os
@@ -20,7 +20,7 @@ NUMBERS = itertools.count()
 TOO_LITTLE, ENOUGH = "0.001", "10.00"
 
 
-def test_two_workers_with_one_journal_charge_once_also_when_one_is_killed(
+def test_two_workers_with_one_outbox_charge_once_even_when_one_is_killed(
     laboratory: Laboratory, figure: Callable[[str], None]
 ) -> None:
     figure(laboratory.run(kill_a_worker(laboratory)))
@@ -37,19 +37,21 @@ async def kill_a_worker(laboratory: Laboratory, calls: int = 40) -> str:
         proxy.choose = lambda each: "error" if each.operation == "commit" else PASS
         scripts = [Script(name=f"workers-{number}") for number in range(calls)]
         costs = await in_turns((pay(caller, each, streamed=False) for each in scripts), AT_ONCE)
-        assert len(app.backlog()) == calls
+        # the rows of settled calls, the warm-up's among them, are deleted in batches
+        await until(lambda: len(app.backlog()) == calls, 5, "the outbox holds the commits of these calls")
         workers = serving.workers()
         assert len(workers) == 2
+        seen = len(proxy.tries)
         proxy.choose = lambda _: PASS
-        os.kill(workers[0], signal.SIGKILL)  # its supervisor starts another, which replays what both have written
+        os.kill(workers[0], signal.SIGKILL)  # its supervisor starts another; all send what both have written
         began = time.monotonic()
         await until(lambda: not app.backlog(), 45, "all is settled")
         took = time.monotonic() - began
-        tries = sum(each.operation == "commit" and each.fault == PASS for each in proxy.tries)
+        tries = sum(each.operation == "commit" for each in proxy.tries[seen:])
     booked = laboratory.emulator.reservations(tenant.id)
     assert [booked[script.name]["committed"]["amount"] for script in scripts] == costs
     assert laboratory.emulator.ledger(tenant.id)["spent"] == sum(filter(None, costs))
-    return f"{calls} commits that two workers had journalled: settled once by {tries} tries, {took:.1f} s after a kill"
+    return f"{calls} commits in the outbox of two workers: settled once by {tries} tries, {took:.1f} s after a kill"
 
 
 def test_a_balance_that_the_command_line_changes_is_seen_by_both_workers(

@@ -148,6 +148,13 @@ class Emulator:
             query["cursor"] = page["next_cursor"]
 
 
+def unsettled(journal: Path) -> int:
+    """Return how many settlements wait in the outbox of a journal folder."""
+    with closing(sqlite3.connect(f"file:{journal}/outbox.sqlite3?mode=rw", uri=True)) as outbox:
+        count: int = outbox.execute("SELECT count(*) FROM settlements").fetchone()[0]
+        return count
+
+
 def only_emulated() -> None:
     if LIVE:
         pytest.skip("needs an emulator: its faults, its clock, or one of its own")

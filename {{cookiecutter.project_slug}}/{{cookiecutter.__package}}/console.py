@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .logs import set_up_logging
 from .output import fail, faults_of, show
 from .settings import Settings
 from .tenants.admin_api import AdminApi
@@ -50,5 +51,7 @@ async def onboarding(settings: Settings, registry: Registry | None = None) -> As
 
 
 async def _work(work: Work) -> Any:
-    async with onboarding(Settings()) as desk:
+    settings = Settings()
+    set_up_logging(development=settings.development)
+    async with onboarding(settings) as desk:
         return await work(desk)

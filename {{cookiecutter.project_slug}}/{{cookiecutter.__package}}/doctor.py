@@ -1,24 +1,25 @@
 """`doctor`: what would keep the service from working, with remedies. Changes nothing, prints no secret."""
 
 import asyncio
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import aiohttp
-
-from .budget.balances import UNIT
-from .budget.live import Live
+from .budget.outbox import Outbox
+from .http_json import JsonClient
+from .money import UNIT
 from .settings import Settings
+from .sqlite_file import ERRORS
 from .tenants.admin_api import AdminApi, AdminError, AdminLedger
 from .tenants.findings import Finding
 from .tenants.onboarding import Onboarding
 from .tenants.records import Tenant
 
 MOST_SKEW_S = 5
+UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
+"""Settings of the SDK that the outbox replaces."""
 AT_A_TIME = 16
 """Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
 
@@ -37,7 +38,7 @@ async def examine(desk: Onboarding) -> list[Finding]:
     admin, database = await _admin(desk), await _database(desk)
     findings = [
         *_settings(desk.settings),
-        _journal(desk.settings),
+        *_outbox(desk.settings),
         *await _cycles(desk.settings),
         admin,
         database,
@@ -51,34 +52,40 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     faults = settings.faults()
     for fault in faults:
         yield Finding("fault", "settings", fault, "see .env.example")
+    for name in sorted(UNUSED & settings.model_fields_set):
+        yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
     if not faults:
         yield Finding("ok", "settings", f"complete, for {settings.app_env}")
 
 
-def _journal(settings: Settings) -> Finding:
+def _outbox(settings: Settings) -> Iterator[Finding]:
+    outbox = Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)
     try:
-        written = [path.stat().st_mtime for path in settings.cycles_journal_dir.glob("*/*.json")]
-        for dead in Live(settings.cycles_journal_dir).remains():
-            written += [dead.path.stat().st_mtime] * len(dead.commits)
-    except FileNotFoundError:  # one was settled this moment
-        return _journal(settings)
-    if written:
-        oldest_s = int(time.time() - min(written))
-        what = f"{len(written)} settlements have not reached Cycles yet, the oldest for {oldest_s} s"
-        return Finding("warning", "journal", what, "the app replays them; if they stay, read its log")
-    return Finding("ok", "journal", "no settlement waits")
+        outbox.check()
+        backlog = outbox.backlog()
+    except ERRORS as error:
+        yield Finding("fault", "journal", f"the outbox cannot be written ({error})", "see CYCLES_JOURNAL_DIR")
+        return
+    finally:
+        outbox.close()
+    if backlog.set_aside:
+        message = f"{backlog.set_aside} settlements or files were set aside and are not sent"
+        yield Finding("fault", "journal", message, "see docs/money.md, Set aside")
+    if backlog.count:
+        message = f"{backlog.count} settlements have not reached Cycles yet, the oldest for {backlog.oldest_s:.0f} s"
+        yield Finding("warning", "journal", message, "the app sends them; if they stay, read its log")
+    if not backlog.count and not backlog.set_aside:
+        yield Finding("ok", "journal", "no settlement waits")
 
 
 async def _cycles(settings: Settings) -> list[Finding]:
-    url = f"{settings.cycles_base_url.rstrip('/')}/actuator/health/readiness"
+    http = JsonClient(settings.cycles_base_url, connect_timeout=2, read_timeout=3)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-            session.get(url) as response,
-        ):
-            status, headers = response.status, response.headers
-    except (aiohttp.ClientError, TimeoutError):
+        status, headers, _ = await http.request("GET", "/actuator/health/readiness", {})
+    except OSError:
         return [Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")]
+    finally:
+        await http.aclose()
     if status != 200:
         return [Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")]
     is_emulator = "X-Cycles-Emulator" in headers

@@ -83,7 +83,7 @@ class Edge:
 
         services = state.get("services")
         try:
-            if services is not None and services.guard.draining:
+            if services is not None and services.guard.tasks.stopping:
                 raise Problem("shutting_down")
             self._check_host(scope["headers"])
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):

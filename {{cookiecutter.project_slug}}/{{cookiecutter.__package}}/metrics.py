@@ -37,17 +37,17 @@ UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OUR
 BREAKER = Gauge("cycles_breaker_open", "1: out of reach", registry=OURS, multiprocess_mode="livemax")
 
 
-class _Journal(Collector):
-    """Read when asked for: all workers have the one folder."""
+class _Outbox(Collector):
+    """Read when asked for: all workers share the one file."""
 
     def __init__(self, services: "Services") -> None:
-        self._journal = services.journal
+        self._outbox = services.outbox
 
     def collect(self) -> Iterator[Metric]:
-        backlog, unreadable = self._journal.backlog(), len(self._journal.unreadable())
-        yield GaugeMetricFamily("cycles_journal_backlog", "Commits waiting", backlog.count)
+        backlog = self._outbox.backlog()
+        yield GaugeMetricFamily("cycles_journal_backlog", "Settlements waiting", backlog.count)
         yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
-        yield GaugeMetricFamily("cycles_journal_unreadable", "Records that need somebody to look", unreadable)
+        yield GaugeMetricFamily("cycles_journal_unreadable", "Settlements and files set aside", backlog.set_aside)
 
 
 class _AllWorkers(Collector):
@@ -88,7 +88,7 @@ def forget_the_killed() -> None:
 def exposition(services: "Services") -> bytes:
     """All metrics in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Journal(services))
+    registry.register(_Outbox(services))
     if FOLDER in os.environ:
         registry.register(_AllWorkers())
         return generate_latest(registry)

@@ -2,6 +2,7 @@
 
 import re
 
+UNIT = "USD_MICROCENTS"
 MICROCENTS_PER_USD = 10**8
 MAX_MICROCENTS = 2**63 - 1  # Cycles amounts are int64
 

@@ -6,6 +6,7 @@ Whatever refuses a request raises `Problem`; the framework's edge turns it into 
 from dataclasses import dataclass
 from typing import Any
 
+from .money import UNIT, format_usd
 from .tenants.settings import CHALLENGE
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,13 +72,17 @@ _RETRY_AFTER_S = {
 }
 
 
+WAIT_FOR_HOLDS_S = 5
+"""Retry-After where only other calls' holds stand in the way."""
+
+
 @dataclass(eq=False)
 class Problem(Exception):
     """A request is refused.
 
     `code` is a key of OUTCOMES. `detail` replaces the table's words; clients read it, so it never holds an
     internal message. `retry_after` is in seconds. `members` are added to the body where they are known:
-    tenant, scope, unit, remaining (microcents), errors. `challenge` is what a 401 asks for.
+    tenant, scope, unit, required and remaining (microcents), errors. `challenge` is what a 401 asks for.
     """
 
     code: str
@@ -116,6 +121,25 @@ class Problem(Exception):
         if self.retry_after is not None:
             body["retry_after_seconds"] = self.retry_after
         return body | (self.members or {})
+
+
+def budget_problem(
+    code: str, tenant: str, required: int, scope: str | None = None, remaining: int | None = None, reserved: int = 0
+) -> Problem:
+    """Return the problem for a call of `required` microcents that the budget does not pay.
+
+    `scope`, `remaining` and `reserved` are of the ledger that stands in the way, None if Cycles does not tell.
+    """
+    members = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
+    if scope:
+        members["scope"] = scope
+    if code != "budget_exceeded" or remaining is None:
+        return Problem(code, members=members)
+    detail = f"This call needs up to ${format_usd(required)}; ${format_usd(max(0, remaining))} of the budget is left."
+    if remaining + reserved < required:
+        return Problem(code, detail, members=members)
+    detail += " Other calls in progress hold the rest."
+    return Problem(code, detail, retry_after=WAIT_FOR_HOLDS_S, members=members)
 
 
 def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:

@@ -1,11 +1,10 @@
 """Whether this process can do its work: asked by load balancers, answered at most once a second."""
 
 import asyncio
-import os
 import time
-from pathlib import Path
 
-from .budget.clients import Clients
+from .budget.client import Clients
+from .sqlite_file import ERRORS
 from .tenants.registry import Registry
 
 CACHED_S = 1.0
@@ -15,10 +14,9 @@ PATIENCE_S = 3.0
 class Readiness:
     """What GET /readyz tells: `ok` or a word for each of database, cycles and journal."""
 
-    def __init__(self, registry: Registry, clients: Clients, journal_dir: Path) -> None:
+    def __init__(self, registry: Registry, clients: Clients) -> None:
         self._registry = registry
         self._clients = clients
-        self._journal_dir = journal_dir
         self._is_migrated = False
         self._checks: dict[str, str] = {}
         self._checked_at = float("-inf")
@@ -49,4 +47,8 @@ class Readiness:
             return "not answering"
 
     def _journal(self) -> str:
-        return "ok" if os.access(self._journal_dir, os.W_OK | os.X_OK) else "not writable"
+        try:
+            self._clients.outbox.check(again=True)
+        except ERRORS:
+            return "not writable"
+        return "ok"

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .settings import Settings
 
 GRACEFUL_S = 8
-"""What still runs this long after SIGTERM is cut; paid calls have been before, see guard.GRACE_S."""
+"""What still runs this long after SIGTERM is cut; paid calls have been before, see stopping.GRACE_S."""
 
 
 class Connection(HttpToolsProtocol):
@@ -21,7 +21,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54), which is stopping: it closes connections that wait for a next request at once."""
-        self.app_state["services"].guard.when_drained(super().shutdown)
+        self.app_state["services"].guard.tasks.when_done(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:

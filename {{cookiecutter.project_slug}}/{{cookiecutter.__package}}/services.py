@@ -1,16 +1,16 @@
 """Everything that the requests of one process share: opened once, closed once, whatever the framework."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Self
 
 import structlog
 
-from .budget.clients import Clients
+from .budget.client import Clients
 from .budget.fail_open import FailOpen
 from .budget.guard import Guard
-from .budget.journal import Journal
 from .budget.preflight import Preflight
+from .budget.sweeper import Sweeper
 from .calls.record import CallLog
 from .calls.store import CallStore
 from .chat.service import Chat
@@ -38,11 +38,10 @@ RETIRE_EVERY_S = 60.0
 class Services:
     """An async context manager: entering starts the background tasks, leaving settles and closes.
 
-    Nothing here needs the network at start: clients are made on first use, the journal is replayed behind.
+    Nothing here needs the network at start: clients are made on first use, the outbox is swept in the background.
     """
 
     def __init__(self, settings: Settings, registry: Registry, store: CallStore, dashboard: DashboardStore) -> None:
-        prices = settings.prices
         limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry
@@ -54,23 +53,23 @@ class Services:
         self.balances = self.clients.balances
         self.sampler = Sampler(self.balances, dashboard)
         self.watch = Watch(self.balances, dashboard, settings.dashboard_interval)
-        self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD))
-        self.guard = Guard(settings, self.clients, prices, self.calls, self.fail_open)
-        least_cost = prices.least_cost(settings.models)
-        self.preflight = Preflight(settings, self.clients, self.fail_open, least_cost, self.calls)
-        self.journal = Journal(settings.cycles_journal_dir, settings.cycles_base_url, self.clients)
+        self.outbox = self.clients.outbox
+        self.sweeper = Sweeper(self.clients)
+        self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
+        self.guard = Guard(settings, self.clients, self.calls, self.fail_open)
+        self.preflight = Preflight(settings, self.clients, self.calls, self.fail_open)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
-        self.chat = Chat(settings, self.guard, self.clients, self.provider, prices)
-        self.readiness = Readiness(registry, self.clients, settings.cycles_journal_dir)
+        self.chat = Chat(settings, self.guard, self.provider)
+        self.readiness = Readiness(registry, self.clients)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        writers = (self.journal.run(), self.calls.run(), self.sampler.run())
+        writers = (self.sweeper.run(), self.calls.run(), self.sampler.run())
         work = (*writers, self._stamp_keys(), self._retire_keys())
-        self._report_what_was_left()
+        self._report_backlog()
         forget_the_killed()
-        when_told_to_stop(self.guard.stop)
+        when_told_to_stop(self.guard.tasks.stop)
         self._background = [asyncio.create_task(each) for each in work]
         return self
 
@@ -80,18 +79,18 @@ class Services:
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
             closing.push_async_callback(self._stamp_once)
-            closing.push_async_callback(self._flush_journal)
-            await self.guard.drain()
+            closing.push_async_callback(self._flush_outbox)
+            await self.guard.tasks.drain()
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
 
-    def _report_what_was_left(self) -> None:
-        self.journal.collect(older_than=0.0)
-        if commits := self.journal.backlog().count:
-            log.warning("commits left by an earlier process are being settled", count=commits)
-        for record in self.journal.unreadable():
-            log.error("a record of the journal cannot be read, its spend is not settled", file=str(record))
+    def _report_backlog(self) -> None:
+        backlog = self.outbox.backlog()
+        if backlog.count:
+            log.warning("settling spend left by a previous process", settlements=backlog.count)
+        if backlog.set_aside:
+            log.error("settlements were set aside and are not sent: see doctor", count=backlog.set_aside)
 
     async def _stamp_keys(self) -> None:
         while True:
@@ -114,10 +113,9 @@ class Services:
                 log.exception("replaced Cycles keys are not revoked yet")
             await asyncio.sleep(RETIRE_EVERY_S)
 
-    async def _flush_journal(self) -> None:
-        """One more try for commits that wait to be tried again; what still fails stays for the next start."""
-        try:
+    async def _flush_outbox(self) -> None:
+        """Try what waits once more. What still fails stays for the next start."""
+        self.outbox.wake()
+        with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_S):
-                await self.journal.settle(older_than=0.0)
-        except TimeoutError:
-            log.warning("commits are left in the journal for the next start", count=self.journal.backlog().count)
+                await self.sweeper.sweep()

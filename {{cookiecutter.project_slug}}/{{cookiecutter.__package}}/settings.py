@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 from runcycles import CyclesConfig
@@ -50,11 +50,14 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_app: str = DISTRIBUTION
     cycles_connect_timeout: PositiveFloat = 2.0
     cycles_read_timeout: PositiveFloat = 5.0
-    cycles_retry_enabled: bool = True
-    cycles_retry_max_attempts: int = 5
-    cycles_retry_initial_delay: float = 0.5
-    cycles_retry_multiplier: float = 2.0
-    cycles_retry_max_delay: float = 30.0
+    cycles_retry_initial_delay: NonNegativeFloat = 0.5
+    cycles_retry_multiplier: PositiveFloat = 2.0
+    cycles_retry_max_delay: NonNegativeFloat = 10.0  # a commit should arrive before its hold expires
+    # the SDK's; the outbox makes them meaningless, and `doctor` says so
+    cycles_retry_enabled: str = ""
+    cycles_journal_enabled: str = ""
+    cycles_retry_max_attempts: str = ""
+    cycles_retry_flush_timeout: str = ""
 
     dashboard_interval: PositiveFloat = 15.0
     dashboard_old_hold: PositiveFloat = 60.0
@@ -114,13 +117,14 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             app=self.cycles_app,
             connect_timeout=self.cycles_connect_timeout,
             read_timeout=self.cycles_read_timeout,
-            retry_enabled=self.cycles_retry_enabled,
-            retry_max_attempts=self.cycles_retry_max_attempts,
-            retry_initial_delay=self.cycles_retry_initial_delay,
-            retry_multiplier=self.cycles_retry_multiplier,
-            retry_max_delay=self.cycles_retry_max_delay,
-            journal_dir=str(self.cycles_journal_dir),
+            retry_enabled=False,
+            journal_enabled=False,
         )
+
+    def retry_delay(self, attempts: int) -> float:
+        """Return the seconds before a settlement is tried again, after so many failed tries."""
+        delay = self.cycles_retry_initial_delay * self.cycles_retry_multiplier ** min(attempts, 64)
+        return min(self.cycles_retry_max_delay, delay)
 
     def faults(self) -> list[str]:
         """What keeps this configuration from serving, a line each, by the names of `.env.example`."""

@@ -16,7 +16,7 @@ from typing import Any
 if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before anything of it is imported
     importlib.import_module("acme_chat.asgi")
 
-from acme_chat.budget.guard import Work
+from acme_chat.budget.hold import Work
 from acme_chat.chat.service import server_sent
 from acme_chat.llm.provider import Delta, Message
 from acme_chat.tenants.records import Caller

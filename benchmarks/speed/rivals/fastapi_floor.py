@@ -1,4 +1,4 @@
-"""The least that a paid route can do with aiohttp: two bare round trips. No tenants, no checks, no journal."""
+"""The least that a paid route can do with aiohttp: two bare round trips. No tenants, no checks, no outbox."""
 
 import os
 import uuid

@@ -38,6 +38,7 @@ def test_a_paid_call_costs_its_own_tenant_what_it_says(
     assert ledger["reserved"] == 0
     assert paid["budget"]["remaining"] == {"unit": USD, "amount": ledger["remaining"]}
     assert answer.headers["X-Budget-Remaining"] == str(ledger["remaining"])
+    assert answer.headers["X-Budget-Cost"] == str(answer.json()["cost"]["amount"])
     assert answer.headers["X-Request-Id"]
 
 

@@ -1,10 +1,12 @@
-"""`doctor` tells what keeps the service from working, or soon will: a line each, with a remedy, and no secret."""
+"""`doctor` finds what keeps the app from working, or soon will: a line each, with a remedy and no secret."""
 
 import json
-import os
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +40,7 @@ def found(app: App, **settings: str) -> list[tuple[str, str, str]]:
     return [(check["level"], check["check"], check["message"]) for check in checks if check["level"] != "ok"]
 
 
-def test_where_all_is_well_each_concern_is_a_line_that_says_so(clinic: tuple[App, Emulator]) -> None:
+def test_healthy_app_has_a_line_for_each_concern(clinic: tuple[App, Emulator]) -> None:
     app, _ = clinic
     assert found(app) == []
     lines = app.cli("doctor").stdout.splitlines()
@@ -61,7 +63,7 @@ def test_where_all_is_well_each_concern_is_a_line_that_says_so(clinic: tuple[App
     ],
     ids=lambda value: next(iter(value.items()))[0] if isinstance(value, dict) else None,
 )
-def test_what_is_set_wrong_is_found(
+def test_wrong_settings_are_found(
     clinic: tuple[App, Emulator], settings: dict[str, str], level: str, check: str, message: str
 ) -> None:
     app, _ = clinic
@@ -69,7 +71,7 @@ def test_what_is_set_wrong_is_found(
     assert any((level, check) == each[:2] and message in each[2] for each in told), told
 
 
-def test_an_engine_without_its_redis_is_found(clinic: tuple[App, Emulator]) -> None:
+def test_cycles_without_redis_is_found(clinic: tuple[App, Emulator]) -> None:
     app, emulator = clinic
     emulator.fault("unauthorized", "reserve")
     try:
@@ -82,7 +84,7 @@ def test_an_engine_without_its_redis_is_found(clinic: tuple[App, Emulator]) -> N
     ("change", "level", "message"),
     [({"status": "FROZEN"}, "fault", "is frozen"), ({"is_over_limit": True}, "warning", "is over its limit")],
 )
-def test_a_ledger_that_refuses_every_call_is_found(
+def test_ledger_that_refuses_every_call_is_found(
     clinic: tuple[App, Emulator], change: dict[str, object], level: str, message: str
 ) -> None:
     app, emulator = clinic
@@ -92,7 +94,7 @@ def test_a_ledger_that_refuses_every_call_is_found(
     emulator.control("ledger", place)
 
 
-def test_a_tenant_whose_only_ledger_is_in_another_unit_is_found(
+def test_ledger_in_another_unit_is_found(
     clinic: tuple[App, Emulator], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     app, _ = clinic
@@ -106,7 +108,7 @@ def test_a_tenant_whose_only_ledger_is_in_another_unit_is_found(
         assert ("fault", "tenant acme", message) in found(app, CYCLES_ADMIN_URL=other.url)
 
 
-def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) -> None:
+def test_clock_skew_is_found(clinic: tuple[App, Emulator]) -> None:
     class AnHourAgo(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -122,7 +124,7 @@ def test_a_clock_that_is_not_the_engines_is_found(clinic: tuple[App, Emulator]) 
     assert any(f"are {seconds} s apart" in message for seconds in range(3595, 3660))
 
 
-def test_settlements_that_wait_are_counted_and_the_age_of_the_oldest_is_told(clinic: tuple[App, Emulator]) -> None:
+def test_waiting_settlements_are_counted_with_the_age_of_the_oldest(clinic: tuple[App, Emulator]) -> None:
     app, emulator = clinic
     emulator.fault("drop_before", "commit", times=100)
     with app.serving() as serving:
@@ -132,10 +134,29 @@ def test_settlements_that_wait_are_counted_and_the_age_of_the_oldest_is_told(cli
         serving.running.kill()
         serving.running.wait()
     emulator.clear_faults()
-    records = sorted(app.folder.glob("journal/*/*.json"))
-    os.utime(records[0], (0, time.time() - 7200))
+    with closing(sqlite3.connect(app.folder / "journal" / "outbox.sqlite3")) as outbox, outbox:
+        outbox.execute("UPDATE settlements SET created_at = created_at - 3600")
+        oldest = "(SELECT min(id) FROM settlements)"
+        outbox.execute(f"UPDATE settlements SET created_at = created_at - 3600 WHERE id = {oldest}")  # noqa: S608
     ((level, check, message),) = found(app)
     assert (level, check) == ("warning", "journal")
     assert message.startswith("2 settlements have not reached Cycles yet, the oldest for 72"), message
-    for record in records:
-        record.unlink()
+
+
+def test_damaged_outbox_is_a_fault_until_somebody_takes_it_away(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
+    app, _ = clinic
+    (tmp_path / "outbox.sqlite3").write_bytes(b"{" * 8192)
+    told = ("fault", "journal", "1 settlements or files were set aside and are not sent")
+    for _ in range(2):
+        assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path)) == [told]
+    (kept,) = tmp_path.glob("*.corrupt")
+    kept.unlink()
+    assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path)) == []
+
+
+def test_settings_without_effect_are_warned_of(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
+    app, _ = clinic
+    names = ("JOURNAL_ENABLED", "RETRY_ENABLED", "RETRY_FLUSH_TIMEOUT", "RETRY_MAX_ATTEMPTS")
+    unused = {f"CYCLES_{name}": "1" for name in names}
+    warnings = [("warning", "settings", f"{name} has no effect") for name in unused]
+    assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path), **unused) == warnings

@@ -51,14 +51,16 @@ Send = Callable[[], httpx.Response]
 
 
 @contextmanager
-def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> Iterator[App]:
-    """The app with a way to Cycles' admin server on which `meddle` sends each request; None cuts the connection."""
-    url = app.environment["CYCLES_ADMIN_URL"]
+def relayed(
+    app: App, meddle: Callable[[str, Send], httpx.Response | None], setting: str = "CYCLES_ADMIN_URL"
+) -> Iterator[App]:
+    """The app with a relay to the server in `setting`: `meddle` sends each request, None cuts the connection."""
+    url, sent = app.environment[setting], ("Content-Type", "X-Admin-API-Key", "X-Cycles-API-Key")
 
     class Relay(Quiet, BaseHTTPRequestHandler):
         def relay(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            passed = {name: self.headers[name] for name in ("Content-Type", "X-Admin-API-Key") if name in self.headers}
+            passed = {name: self.headers[name] for name in sent if name in self.headers}
 
             def send() -> httpx.Response:
                 return HTTP.request(self.command, url + self.path, content=body, headers=passed)
@@ -71,7 +73,7 @@ def relayed(app: App, meddle: Callable[[str, Send], httpx.Response | None]) -> I
         do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
 
     with listening(Relay) as way:
-        yield App(app.folder, {**app.environment, "CYCLES_ADMIN_URL": way})
+        yield App(app.folder, {**app.environment, setting: way})
 
 
 def kill(app: App, requests: int, *arguments: str) -> None:

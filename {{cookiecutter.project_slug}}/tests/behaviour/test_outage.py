@@ -1,13 +1,14 @@
 """Cycles fails in every way that it can: nothing is lost, nothing is charged twice, nobody waits long."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from ..browsing import browser, sign_in, vital
-from ..running import TLS, App, Emulator, installed_app, run_emulator, wait_until
+from ..running import HTTP, TLS, App, Emulator, installed_app, run_emulator, unsettled, wait_until
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello"}
@@ -16,7 +17,7 @@ BOTH = (("/api/chat", HELLO), ("/api/summarize", {"text": "Hello"}))
 
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "error", "malformed"])
 @pytest.mark.parametrize("operation", ["reserve", "commit"])
-def test_one_fault_of_cycles_changes_neither_the_answer_nor_the_charge(
+def test_single_fault_of_cycles_changes_neither_answer_nor_charge(
     app: App, api: httpx.Client, emulator: Emulator, kind: str, operation: str
 ) -> None:
     tenant = app.add_tenant("1.00")
@@ -29,7 +30,7 @@ def test_one_fault_of_cycles_changes_neither_the_answer_nor_the_charge(
     wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 5, "no hold is left")
 
 
-def test_redis_being_down_is_an_outage_and_not_a_bad_key(app: App, api: httpx.Client, emulator: Emulator) -> None:
+def test_redis_outage_is_not_reported_as_a_bad_key(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
     emulator.fault("unauthorized", "any", times=2)
     try:
@@ -39,7 +40,7 @@ def test_redis_being_down_is_an_outage_and_not_a_bad_key(app: App, api: httpx.Cl
     assert_problem(answer, 503, "budget_unavailable")
 
 
-def test_while_cycles_is_gone_calls_are_refused_quickly_and_pass_again_after(
+def test_outage_refuses_calls_quickly_and_they_pass_again_after_it(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("outage")
@@ -59,7 +60,7 @@ def test_while_cycles_is_gone_calls_are_refused_quickly_and_pass_again_after(
             wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
 
 
-def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_operators(
+def test_failing_open_is_bounded_charged_afterwards_and_shown_to_operators(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("fail-open")
@@ -83,7 +84,10 @@ def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_
         assert 0 < sum(paid) <= 500_000
         assert_problem(answers[-1], 503, "budget_unavailable")
         assert "Cycles is out of reach" in operator.get("/dashboard/").text
-        assert vital(operator, "Waiting to be settled").startswith(f"{len(paid) + len(owing)}, oldest")
+        backlog = f"{len(paid) + len(owing)}, oldest"
+        wait_until(
+            lambda: vital(operator, "Waiting to be settled").startswith(backlog), 5, "the page shows the backlog"
+        )
         with run_emulator(folder, port) as back:
             again = wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
             paid.append(again["cost"]["amount"])
@@ -95,6 +99,24 @@ def test_serving_on_through_an_outage_is_bounded_booked_afterwards_and_shown_to_
         wait_until(lambda: vital(operator, "Waiting to be settled") == "None", 15, "the page tells of no backlog")
         wait_until(lambda: vital(operator, "Uncharged, 24 hours") != "$0.00", 15, "the page tells what nobody paid")
         assert "Cycles is out of reach" not in operator.get("/dashboard/").text
+
+
+def test_fail_open_limit_holds_over_all_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("workers")
+    with run_emulator(folder) as emulator:
+        app = installed_app(folder, emulator.url)
+        tenant = app.add_tenant("1.00")
+    settings = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "0.005", "LLM_MAX_TOKENS": "400"}
+
+    def chat(_: int) -> httpx.Response:  # on a connection of its own, which any of the workers accepts
+        return HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=tenant["headers"], timeout=30)
+
+    with app.serving(**settings, WORKERS="4") as serving, ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(chat, range(100)))
+        assert {answer.status_code for answer in answers} == {200, 503}
+        paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]
+        assert 250_000 < sum(paid) <= 500_000
+        assert serving.metric("budget_unguarded_calls_total") == unsettled(folder / "journal") == len(paid)
 
 
 def chat_if_served(api: httpx.Client, headers: dict[str, str]) -> Any:

@@ -34,7 +34,7 @@ def test_no_secret_is_said_or_written_whatever_fails(tmp_path: Path, mode: str) 
             emulator.clear_faults()
         assert any("Traceback" in line or "exception" in line for line in app.log.read_text("utf-8").splitlines())
     written = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert {"log", "app.sqlite3"} <= written.keys()
+    assert {"log", "app.sqlite3", "outbox.sqlite3"} <= written.keys()
     for place, content in {**written, "an answer": b"".join(said)}.items():
         found = [name for name, secret in secrets_of(app, tenant["headers"]).items() if secret.encode() in content]
         assert (place, found) == (place, [])

@@ -1,10 +1,12 @@
 """The emulator in the loop of a test, which may look into it and change what lies there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -12,10 +14,14 @@ from emulator.exchange import Emulator
 from emulator.faults import Fault
 from emulator.ledger import Ledger
 from emulator.planes import Planes
+from emulator.runtime import sweep
 
 from ..running import ADMIN_KEY, scope_of
 
 USD = "USD_MICROCENTS"
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,25 @@ class Cycles:
 
     url: str
     state: Emulator
+    requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """What was sent to it: the last part of the path, and the body."""
+    replaced: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Statuses and bodies that go out in place of the next answers, by the last part of the path."""
+    watchers: list[Callable[[str], object]] = field(default_factory=list)
+    """Called with the last part of the path when a request arrives."""
+
+    def sent(self, *operations: str) -> list[tuple[str, str]]:
+        """The requests for these operations and their idempotency keys, oldest first."""
+        return [(operation, body["idempotency_key"]) for operation, body in self.requests if operation in operations]
 
     def fault(self, kind: str, operation: str, **more: int) -> None:
         self.state.faults.append(Fault.model_validate({"kind": kind, "operation": operation, **more}))
+
+    def expire(self) -> None:
+        """Let two minutes pass for Cycles: all holds expire."""
+        self.state.clock.offset_ms += 120_000
+        while sweep(self.state.store, self.state.clock.now_ms()):
+            pass
 
     def ledger(self, tenant: str = "acme") -> Ledger:
         """The tenant's own; `change` puts it back."""
@@ -39,13 +61,27 @@ class Cycles:
 @asynccontextmanager
 async def running_cycles(folder: Path) -> AsyncIterator[Cycles]:
     state = Emulator(folder / "emulator.sqlite3", ADMIN_KEY)
-    app = web.Application()
+    cycles = Cycles("", state)
+
+    @web.middleware
+    async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
+        operation = request.path.rpartition("/")[2]
+        cycles.requests.append((operation, json.loads(await request.read() or "{}")))
+        for watcher in cycles.watchers:
+            watcher(operation)
+        answer = await handler(request)
+        if operation in cycles.replaced:
+            status, text = cycles.replaced.pop(operation)
+            return web.Response(status=status, text=text, content_type="application/json")
+        return answer
+
+    app = web.Application(middlewares=[observed])
     app.router.add_route("*", "/{path:.*}", Planes(state).answer)
     server = web.AppRunner(app, access_log=None)
     await server.setup()
     try:
         await web.TCPSite(server, "127.0.0.1", 0).start()
-        yield Cycles(f"http://127.0.0.1:{server.addresses[0][1]}", state)
+        yield replace(cycles, url=f"http://127.0.0.1:{server.addresses[0][1]}")
     finally:
         await server.cleanup()
         state.store.db.close()

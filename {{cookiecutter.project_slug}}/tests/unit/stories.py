@@ -1,9 +1,10 @@
 """What tests of modules share: a fresh database, and all that one process serves with, over an emulator in its loop."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from ..running import ADMIN_KEY
-from .embedded import Cycles, running_cycles, until
+from .embedded import Cycles, running_cycles
 
 Opened = Callable[[], AbstractAsyncContextManager[tuple[Registry, CallStore]]]
 """Opens a database that has all tables and no row."""
@@ -33,15 +34,39 @@ class World:
 
     services: Services
     cycles: Cycles
+    environment: dict[str, str]
+    """The settings of a process that shares all of it."""
 
     @property
-    def records(self) -> list[Path]:
-        """What lies in the journal."""
-        return [*self.services.settings.cycles_journal_dir.glob("*/*.json")]
+    def outbox(self) -> list[dict[str, Any]]:
+        """The settlements in the outbox, oldest first."""
+        self.services.outbox.flush()
+        rows = self.services.outbox.file.connect().execute("SELECT settlement FROM settlements ORDER BY created_at")
+        return [json.loads(text) for (text,) in rows]
+
+    @asynccontextmanager
+    async def restarted(self) -> AsyncIterator["World"]:
+        """The same with the services of a new process, which knows only what was written down."""
+        old = self.services
+        await old.clients.aclose()
+        services = Services(old.settings, old.registry, old.store, old.dashboard)
+        try:
+            yield replace(self, services=services)
+        finally:
+            await services.clients.aclose()
+            await services.provider.aclose()
+
+    async def sweep(self) -> None:
+        """Try everything in the outbox once, whenever it is due."""
+        self.services.outbox.wake()
+        await self.services.sweeper.sweep()
 
     async def settled(self) -> None:
-        """Wait until no hold lives and no commit waits."""
-        await until(lambda: not self.cycles.state.store.holds("status = 'ACTIVE'") and not self.records)
+        """Sweep until no hold lives and the outbox is empty."""
+        async with asyncio.timeout(10):
+            while self.cycles.state.store.holds("status = 'ACTIVE'") or self.outbox:
+                await self.sweep()
+                await asyncio.sleep(0.005)
 
     async def calls(self) -> list[CallRecord]:
         """All that were written down, the newest first."""
@@ -52,10 +77,6 @@ class World:
 Story = Callable[[World], Coroutine[Any, Any, None]]
 Tell = Callable[[Story], None]
 """Runs a story in the one world of the test, whose tenant acme has 1 USD."""
-
-LEFT = {"CYCLES_RETRY_ENABLED": "false", "CYCLES_RETRY_INITIAL_DELAY": "60"}
-NO_RETRIES = pytest.mark.parametrize("tell", [LEFT], indirect=True, ids=[""])
-"""The SDK leaves to the journal what Cycles did not take at once."""
 
 
 @asynccontextmanager
@@ -70,7 +91,7 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
             "CYCLES_ADMIN_URL": cycles.url,
             "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
             "CYCLES_JOURNAL_DIR": str(folder / "journal"),
-            "CYCLES_RETRY_INITIAL_DELAY": "0",
+            "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
             **more,
         }
         environment |= await asyncio.to_thread(dev_tenancy.account, environment)
@@ -78,7 +99,7 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
         services = Services(settings, registry, calls, DashboardStore(*vars(calls).values()))
         async with onboarding(settings, registry) as desk:
             await desk.add("acme", "Acme", "1.00")
-        yield World(services, cycles)
+        yield World(services, cycles, environment)
         await services.clients.aclose()
         await services.provider.aclose()
 

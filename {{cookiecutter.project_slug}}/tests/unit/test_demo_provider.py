@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from {{ cookiecutter.__package }}.llm import demo, provider
+from {{ cookiecutter.__package }}.llm import demo, metering, provider
 
 PROMPTS = ("", "Hello", "a {curly} one", "\N{SNOWMAN} in two words", "x" * 100_000, "half \ud83d an emoji")
 
@@ -39,7 +39,7 @@ def test_a_reply_has_40_to_60_words_and_more_than_40_tokens(prompt: str) -> None
 def test_max_tokens_cuts_a_reply_exactly(prompt: str, max_tokens: int) -> None:
     answer = complete(request(prompt, max_tokens))
     assert answer.usage is not None
-    assert answer.usage.output_tokens == provider.count_tokens(answer.text) == max_tokens
+    assert answer.usage.output_tokens == metering.count_tokens(answer.text) == max_tokens
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
@@ -53,15 +53,15 @@ def test_a_stream_says_and_uses_what_the_plain_answer_does(prompt: str, max_toke
 
 def test_a_stream_that_is_cut_has_used_what_was_delivered() -> None:
     asked = request("Hello there")
-    tally = provider.Tally(asked)
+    tally = metering.Meter(asked)
     for item in asyncio.run(collect(asked))[:10]:
         tally.add(item)
-    assert tally.usage.input_tokens == provider.count_tokens("Hello there")
+    assert tally.usage.input_tokens == metering.count_tokens("Hello there")
     assert 0 < tally.usage.output_tokens < 30
 
 
 def test_a_tally_takes_the_providers_figures_and_counts_only_what_came_after() -> None:
-    tally = provider.Tally(request("Hello", max_tokens=100))
+    tally = metering.Meter(request("Hello", max_tokens=100))
     told = provider.Usage(20, 5, cached_input_tokens=3)
     for item in (provider.Delta("x" * 40), told, provider.Delta("x" * 4), provider.Delta("x")):
         tally.add(item)
@@ -73,12 +73,20 @@ def test_a_tally_takes_the_providers_figures_and_counts_only_what_came_after() -
 
 
 def test_a_tally_counts_no_more_than_max_tokens_but_believes_the_provider() -> None:
-    tally = provider.Tally(request("Hello", max_tokens=10))
+    tally = metering.Meter(request("Hello", max_tokens=10))
     tally.add(provider.Delta("x" * 1_000))
     assert tally.usage.output_tokens == 10
     tally.add(provider.Usage(1, 12))
     assert tally.usage.output_tokens == 12
 
 
+def test_an_answer_in_one_piece_counts_what_its_vendor_told() -> None:
+    meter = metering.Meter(request("12345678", max_tokens=50))
+    meter.add_completion(provider.Completion("Hi", "demo-1-fast", None))
+    assert (meter.usage, meter.answered_by) == (provider.Usage(2, 1), "demo-1-fast")
+    meter.add_completion(provider.Completion("Hi", "demo-1", provider.Usage(9, 1)))
+    assert meter.usage == provider.Usage(9, 1)
+
+
 def test_nothing_counts_as_no_token_and_half_an_emoji_as_one() -> None:
-    assert [provider.count_tokens(text) for text in ("", "x", "four!", "\ud83d")] == [0, 1, 2, 1]
+    assert [metering.count_tokens(text) for text in ("", "x", "four!", "\ud83d")] == [0, 1, 2, 1]

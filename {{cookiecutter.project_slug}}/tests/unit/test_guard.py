@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import uuid
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from runcycles import Caps, CyclesResponse
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.budget import guard
-from {{ cookiecutter.__package }}.budget.guard import Hold, Work, capped, refusal_of
-from {{ cookiecutter.__package }}.budget.sdk import journal_folder
+from {{ cookiecutter.__package }} import stopping
+from {{ cookiecutter.__package }}.budget import heartbeat
+from {{ cookiecutter.__package }}.budget import hold as hold_module
+from {{ cookiecutter.__package }}.budget.hold import Hold, Work
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
     Completion,
@@ -26,15 +28,13 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNCHARGED, UNGUARDED
+from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
 from {{ cookiecutter.__package }}.money import format_usd
 from {{ cookiecutter.__package }}.problems import Problem
-from {{ cookiecutter.__package }}.settings import Settings
 from {{ cookiecutter.__package }}.tenants.records import Caller
 
-from ..running import scope_of
 from .embedded import USD, until
-from .stories import NO_RETRIES, Tell, World, value_of
+from .stories import Tell, World, value_of
 
 REQUEST = Request("demo-1", (Message("user", "12345678"),), max_tokens=50)
 WORK = Work(caller=Caller("acme"), route="chat", request=REQUEST, request_id="r")
@@ -49,7 +49,7 @@ COMPLETION = Completion("Hi", "demo-1", Usage(10, 3))
 async def charge_one(world: World) -> Hold:
     """A call of acme that costs COST."""
     async with world.services.guard.hold(WORK) as hold:
-        hold.add_completion(COMPLETION)
+        hold.meter.add_completion(COMPLETION)
     return hold
 
 
@@ -72,11 +72,11 @@ async def cut_call(world: World, faults: dict[str, str], pieces: int, ending: st
             assert (hold.caps.max_steps_remaining, hold.caps.tool_denylist) == (3, ["shell"])
             assert hold.request.max_tokens == 40
             for _ in range(pieces):
-                hold.add(Delta("x" * 8))
+                hold.meter.add(Delta("x" * 8))
                 delivered.append("piece")
                 await asyncio.sleep(0)
             if ending == "the vendor tells":
-                hold.add(Usage(2, 1))
+                hold.meter.add(Usage(2, 1))
                 delivered.append("told")
             if ending == "the vendor fails":
                 raise ProviderError("failed", "in the middle")
@@ -88,8 +88,8 @@ async def cut_call(world: World, faults: dict[str, str], pieces: int, ending: st
     task.cancel()
     (ended,) = await asyncio.gather(task, return_exceptions=True)
     assert not isinstance(ended, AssertionError), ended
-    await guard.drain()
-    guard.draining = False
+    await guard.tasks.drain()
+    guard.tasks.stopping = guard.tasks.ending = False
     await world.settled()
     world.cycles.state.faults.clear()
     charged = world.cycles.ledger().spent - spent
@@ -129,16 +129,17 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
         guard, before = world.services.guard, [value_of(metric) for metric in (HELD, CHARGED, SETTLE, CHARGED_CALLS)]
         with capture_logs() as logs:
             async with guard.hold(work) as hold:
-                assert (hold.amount, hold.remaining, hold.ends_by) == (HOLD, 10**8 - HOLD, None)
+                assert (hold.call.hold, hold.remaining, hold.ends_by) == (HOLD, 10**8 - HOLD, None)
                 assert (value_of(HELD) - before[0], list(guard.held)) == (HOLD, [hold])
-                hold.add_completion(COMPLETION)
+                hold.meter.add_completion(COMPLETION)
         (reservation,) = (each.body for each in world.cycles.state.store.holds("true"))
         named = {"app": world.services.settings.cycles_app, "workflow": "ada", "agent": "bot"}
         assert reservation["subject"].items() >= named.items()
         assert reservation["action"].items() >= {"kind": "llm.completion", "name": "demo-1"}.items()
         assert reservation["committed_metadata"] == {"route": "chat", "request_id": "r"}
         assert reservation["committed"]["amount"] == COST
-        assert (hold.cost, hold.uncharged, hold.remaining, hold.outcome) == (COST, 0, 10**8 - COST, "charged")
+        assert (hold.call.cost, hold.call.uncharged, hold.call.outcome) == (COST, 0, "charged")
+        assert hold.remaining == 10**8 - COST
         after = [value_of(metric) for metric in (HELD, CHARGED, SETTLE, CHARGED_CALLS)]
         assert [now - then for now, then in zip(after, before, strict=True)] == [0, COST, 1, 1]
         settling = next(each.value for each in next(iter(SETTLE.collect())).samples if each.name.endswith("_sum"))
@@ -172,17 +173,52 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
     tell(story)
 
 
+def test_each_request_has_a_key_of_its_own_and_says_what_it_is_for(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        for _ in range(2):
+            await charge_one(world)
+        keys = [key for _, key in world.cycles.sent("reservations", "commit")]
+        assert len({uuid.UUID(key) for key in keys}) == len(keys) == 4
+        (_, commit) = next(each for each in world.cycles.requests if each[0] == "commit")
+        assert commit["actual"] == {"unit": USD, "amount": COST}
+        assert commit["metrics"].items() >= {"tokens_input": 10, "tokens_output": 3, "model_version": "demo-1"}.items()
+        assert 0 <= commit["metrics"]["latency_ms"] < 60_000
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({"decision": "DENY", "reservation_id": "r"}, id="denied"),
+        pytest.param({"decision": "ALLOW"}, id="without a reservation"),
+        pytest.param({"decision": "ALLOW", "reservation_id": 7}, id="with another kind of ID"),
+        pytest.param({"decision": "ALLOW_WITH_CAPS", "reservation_id": "r", "caps": {"max_tokens": "all"}}, id="caps"),
+    ],
+)
+def test_answer_that_holds_nothing_usable_grants_nothing(tell: Tell, answer: dict[str, Any]) -> None:
+    async def story(world: World) -> None:
+        hold = world.services.guard.new(WORK)
+        assert not hold.grant(CyclesResponse.success(200, answer))
+        usable = {"decision": "ALLOW_WITH_CAPS", "reservation_id": "r", "caps": {"max_tokens": 40}}
+        assert not hold.grant(CyclesResponse.http_error(409, "", usable))
+        assert hold.grant(CyclesResponse.success(200, usable))
+        assert (hold.request.max_tokens, hold.call.reservation_id) == (40, "r")
+
+    tell(story)
+
+
 def test_what_the_tightest_ledger_does_not_take_is_uncharged(tell: Tell) -> None:
     async def story(world: World) -> None:
         ledger, app = world.cycles.ledger(), world.services.settings.cycles_app
         world.cycles.change(replace(ledger, scope=f"{ledger.scope}/app:{app}", allocated=HOLD + 1))
         async with world.services.guard.hold(WORK) as hold:
             assert hold.remaining == 1
-            hold.add(Usage(1_000, 10))
+            hold.meter.add(Usage(1_000, 10))
         cost = 1_000 * 500 + 10 * 2_500
-        assert (hold.cost, hold.uncharged, hold.remaining) == (HOLD + 1, cost - HOLD - 1, 0)
+        assert (hold.call.cost, hold.call.uncharged, hold.remaining) == (HOLD + 1, cost - HOLD - 1, 0)
         (record,) = await world.calls()
-        assert (record.cost, record.uncharged) == (hold.cost, hold.uncharged)
+        assert (record.cost, record.uncharged) == (hold.call.cost, hold.call.uncharged)
 
     tell(story)
 
@@ -190,8 +226,10 @@ def test_what_the_tightest_ledger_does_not_take_is_uncharged(tell: Tell) -> None
 @pytest.mark.parametrize(
     ("change", "code", "left"),
     [
-        pytest.param({"allocated": HOLD - 1}, "budget_exceeded", {"remaining": HOLD - 1}, id="too little"),
-        pytest.param({"debt": 5}, "debt_outstanding", {"remaining": 10**8 - 5}, id="debt"),
+        pytest.param(
+            {"allocated": HOLD - 1}, "budget_exceeded", {"required": HOLD, "remaining": HOLD - 1}, id="too little"
+        ),
+        pytest.param({"debt": 5}, "debt_outstanding", {"required": HOLD, "remaining": 10**8 - 5}, id="debt"),
         pytest.param({"status": "FROZEN", "allocated": HOLD}, "budget_frozen", {}, id="frozen"),
         pytest.param({"unit": "TOKENS"}, "budget_misconfigured", {}, id="no ledger in our unit"),
     ],
@@ -236,27 +274,13 @@ def test_a_call_whose_hold_is_in_doubt_is_not_made_and_it_is_told_when_to_try_ag
     tell(story)
 
 
-def test_who_may_try_again_at_once_is_told_to_wait_a_second() -> None:
-    answer = CyclesResponse.http_error(429, "", {}, {"retry-after": "0"})
-    assert refusal_of(answer, {}).retry_after == 1
-
-
-@NO_RETRIES
 def test_where_the_answer_to_the_commit_is_lost_what_was_left_at_the_hold_is_told(tell: Tell) -> None:
     async def story(world: World) -> None:
         world.cycles.fault("drop_after", "commit")
         hold = await charge_one(world)
-        assert (hold.cost, hold.remaining, hold.outcome) == (COST, 10**8 - HOLD, "charged")
+        assert (hold.call.cost, hold.remaining, hold.call.outcome) == (COST, 10**8 - HOLD, "charged")
 
     tell(story)
-
-
-def test_what_is_left_is_told_of_the_tenants_own_ledgers_in_our_unit() -> None:
-    rows = [(scope_of("acme"), 7, USD), (scope_of("acme"), 3, "TOKENS"), (scope_of("other"), 5, USD)]
-    balances = [{"scope_path": scope, "remaining": {"amount": left, "unit": unit}} for scope, left, unit in rows]
-    hold = Hold(WORK, HOLD)
-    hold.granted_by(CyclesResponse.success(200, {"balances": [*balances, {"scope_path": scope_of("acme")}]}), None)
-    assert hold.remaining == 7
 
 
 LIMIT = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": format_usd(HOLD)}
@@ -271,22 +295,22 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
             pass
         with capture_logs() as logs:
             hold = await charge_one(world)
-        assert (hold.cost, hold.outcome, hold.caps, hold.remaining) == (COST, "unguarded", None, None)
-        told = {"event": "Cycles is out of reach: served unguarded", "log_level": "warning"}
+        assert (hold.call.cost, hold.call.outcome, hold.caps, hold.remaining) == (COST, "unguarded", None, None)
+        told = {"event": "Cycles out of reach, call served without a hold", "log_level": "warning"}
         assert logs[0] == {**told, "tenant": "acme", "taken_microcents": HOLD}
-        (record,) = world.records
-        event = json.loads(record.read_text("utf-8"))["event_fallback_body"]
+        (settlement,) = world.outbox
+        event = settlement["body"]
+        assert (settlement["kind"], settlement["reservation_id"]) == ("event", None)
         assert event["action"] == {"kind": "llm.completion", "name": "demo-1"}
-        assert event["overage_policy"] == "ALLOW_IF_AVAILABLE"
         assert None not in event["subject"].values()
         with pytest.raises(Problem, match="budget_unavailable"):
             await charge_one(world)
         assert value_of(UNGUARDED) - before == 2
         world.cycles.state.faults.clear()
         world.cycles.change(replace(world.cycles.ledger(), allocated=HOLD + COST - 500))
-        assert (await charge_one(world)).outcome == "charged"
+        assert (await charge_one(world)).call.outcome == "charged"
         world.cycles.change(replace(world.cycles.ledger(), allocated=2 * COST - 500))
-        await services.journal.settle(0.0)
+        await world.sweep()
         assert world.cycles.ledger().spent == 2 * COST - 500
         records = (await world.calls())[::-1]
         assert [(each.outcome, each.hold, each.cost, each.uncharged) for each in records] == [
@@ -296,7 +320,7 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
             ("charged", HOLD, COST, 0),
         ]
         world.cycles.fault("error", "reserve", times=2)
-        assert (await charge_one(world)).outcome == "unguarded", "another outage, another allowance"
+        assert (await charge_one(world)).call.outcome == "unguarded", "another outage, another allowance"
 
     tell(story)
 
@@ -307,10 +331,10 @@ def test_what_a_call_of_one_outage_did_not_need_is_no_allowance_in_the_next(tell
         world.cycles.fault("error", "reserve", times=2)
         async with world.services.guard.hold(WORK) as late:
             assert late.allowance is not None
-            assert (await charge_one(world)).outcome == "charged", "the first outage is over"
+            assert (await charge_one(world)).call.outcome == "charged", "the first outage is over"
             world.cycles.fault("error", "reserve", times=100)
             async with world.services.guard.hold(WORK):
-                late.add_completion(COMPLETION)
+                late.meter.add_completion(COMPLETION)
         with pytest.raises(Problem, match="budget_unavailable"):
             async with world.services.guard.hold(WORK), world.services.guard.hold(WORK):
                 pass
@@ -318,18 +342,20 @@ def test_what_a_call_of_one_outage_did_not_need_is_no_allowance_in_the_next(tell
     tell(story)
 
 
-@pytest.mark.parametrize("tell", [LIMIT], indirect=True, ids=[""])
-def test_what_is_served_unguarded_and_cannot_be_written_down_is_told_as_uncharged(tell: Tell) -> None:
+@pytest.mark.parametrize("tell", [{}, LIMIT], indirect=True, ids=["fail closed", "fail open"])
+def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell) -> None:
     async def story(world: World) -> None:
-        settings, before = world.services.settings, value_of(UNCHARGED)
-        folder = journal_folder(settings.cycles_base_url, settings.root_of("acme")["tenant"])
-        settings.cycles_journal_dir.mkdir(exist_ok=True)
-        (settings.cycles_journal_dir / folder).write_text("in its way")
-        world.cycles.fault("error", "reserve", times=2)
-        with capture_logs() as logs:
-            await charge_one(world)
-        assert value_of(UNCHARGED) - before == COST
-        assert "served unguarded and never booked: no journal" in [each["event"] for each in logs]
+        folder = world.services.settings.cycles_journal_dir
+        (folder / "outbox.sqlite3").mkdir(parents=True)
+        calls = world.services.chat.complete, world.services.chat.summarize
+        for call in calls * 2:
+            with pytest.raises(Problem, match="budget_unavailable"):
+                await call(WORK)
+        assert world.cycles.state.store.holds("true") == []
+        assert {record.outcome for record in await world.calls()} == {"budget_unavailable"}
+        assert (await world.services.readiness.checks())["journal"] == "not writable"
+        (folder / "outbox.sqlite3").rmdir()
+        assert (await charge_one(world)).call.outcome == "charged"
 
     tell(story)
 
@@ -337,8 +363,8 @@ def test_what_is_served_unguarded_and_cannot_be_written_down_is_told_as_uncharge
 def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_tells_when_all_is_settled(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "GRACE_S", 0.2)
-    monkeypatch.setattr(guard, "CUT_S", 0.2)
+    monkeypatch.setattr(stopping, "GRACE_S", 0.2)
+    monkeypatch.setattr(stopping, "CUT_S", 0.2)
 
     async def story(world: World) -> None:
         ours, told, holds = world.services.guard, list[str](), list[Hold]()
@@ -346,25 +372,25 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
         async def call(*, listens: bool) -> str | None:
             async with ours.hold(WORK) as hold:
                 holds.append(hold)
-                hold.add_completion(COMPLETION)
+                hold.meter.add_completion(COMPLETION)
                 await until(lambda: listens and hold.ends_by)
             return hold.ends_by
 
         def drained(name: str) -> None:
             told.append(f"{name}: {world.cycles.ledger().spent}")
 
-        ours.when_drained(partial(drained, "nothing is held"))
+        ours.tasks.when_done(partial(drained, "nothing is held"))
         assert told == ["nothing is held: 0"]
-        assert await ours.unbroken(asyncio.sleep(0, "holds nothing")) == "holds nothing"
-        calls = [asyncio.create_task(ours.unbroken(call(listens=listens))) for listens in (True, False, False)]
+        assert await ours.tasks.finish(asyncio.sleep(0, "holds nothing")) == "holds nothing"
+        calls = [asyncio.create_task(ours.tasks.finish(call(listens=listens))) for listens in (True, False, False)]
         direct = asyncio.create_task(call(listens=False))
         await until(lambda: len(holds) == 4)
         calls[1].cancel()
         for name in ("one", "two"):
-            ours.when_drained(partial(drained, name))
+            ours.tasks.when_done(partial(drained, name))
         for _ in range(2):
-            ours.stop()
-        for refused in (charge_one(world), ours.unbroken(call(listens=True))):
+            ours.tasks.stop()
+        for refused in (charge_one(world), ours.tasks.finish(call(listens=True))):
             with pytest.raises(Problem, match=r"^shutting_down$"):
                 await refused
         assert (len(told), world.cycles.ledger().spent, calls[0].done()) == (1, 0, False)
@@ -372,25 +398,24 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
         assert ended[0] == "shutting_down"
         assert [type(each) for each in ended[1:]] == [asyncio.CancelledError, Problem, asyncio.CancelledError]
         assert str(ended[2]) == "shutting_down"
-        await ours.drain()
-        assert not ours._bodies  # noqa: SLF001
+        await ours.tasks.drain()
         assert (sorted(told[1:]), world.cycles.ledger().spent) == ([f"one: {4 * COST}", f"two: {4 * COST}"], 4 * COST)
 
     tell(story)
 
 
 def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "DRAIN_S", 0.05)
+    monkeypatch.setattr(stopping, "DRAIN_S", 0.05)
 
     async def story(world: World) -> None:
         async def call() -> None:
             async with world.services.guard.hold(WORK) as hold:
-                hold.add_completion(COMPLETION)
+                hold.meter.add_completion(COMPLETION)
                 await asyncio.Event().wait()
 
         left = asyncio.create_task(call())
         await until(lambda: world.services.guard.held)
-        await world.services.guard.drain()
+        await world.services.guard.tasks.drain()
         with pytest.raises(asyncio.CancelledError):
             await left
         assert world.cycles.ledger().spent == COST
@@ -402,13 +427,13 @@ def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch:
 
 def test_who_drains_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     for seconds in ("DRAIN_S", "CUT_S"):
-        monkeypatch.setattr(guard, seconds, 0.01)
+        monkeypatch.setattr(stopping, seconds, 0.01)
 
     async def story(world: World) -> None:
         world.cycles.fault("delay", "commit", delay_ms=300)
         call = asyncio.create_task(charge_one(world))
         await until(lambda: not world.cycles.state.faults)
-        await world.services.guard.drain()
+        await world.services.guard.tasks.drain()
         assert not call.done()
         await call
 
@@ -418,7 +443,9 @@ def test_who_drains_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypat
 def test_who_calls_without_end_is_told_when_the_engine_extends_no_longer(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "HOLD_TTL_MS", 1_000)
+    for module in (heartbeat, hold_module):
+        monkeypatch.setattr(module, "HOLD_TTL_MS", 1_000)
+    monkeypatch.setattr(heartbeat, "EXPIRING_S", 0.1)
 
     async def story(world: World) -> None:
         store = world.cycles.state.store
@@ -427,6 +454,36 @@ def test_who_calls_without_end_is_told_when_the_engine_extends_no_longer(
         async with world.services.guard.hold(WORK) as hold:
             await until(lambda: hold.ends_by)
         assert hold.ends_by == "budget_unavailable"
+
+    tell(story)
+
+
+def test_hold_that_is_granted_in_a_form_nobody_can_settle_is_released_and_the_call_refused(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        client = await world.services.clients.of("acme")
+        real = await client.create_reservation(world.services.guard.new(WORK).reservation())
+        reservation_id = real.get_body_attribute("reservation_id")
+        caps = {"decision": "ALLOW_WITH_CAPS", "caps": {"max_tokens": "many"}}
+        unusable = (200, json.dumps({**caps, "reservation_id": reservation_id}))
+        world.cycles.watchers.append(lambda _: world.cycles.replaced.update(reservations=unusable))
+        with pytest.raises(Problem, match=r"^budget_unavailable$"):
+            await charge_one(world)
+        (released,) = world.cycles.state.store.holds("status = 'RELEASED'")
+        assert released.body["reservation_id"] == reservation_id
+        (key,) = (key for _, key in world.cycles.sent("release"))
+        assert uuid.UUID(key)
+
+    tell(story)
+
+
+def test_call_that_used_nothing_is_released_by_a_key_of_its_own(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        for _ in range(2):
+            async with world.services.guard.hold(WORK):
+                pass
+        first, second = (uuid.UUID(key) for _, key in world.cycles.sent("release"))
+        assert first != second
+        assert world.cycles.ledger().reserved == 0
 
     tell(story)
 
@@ -452,20 +509,6 @@ def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
     tell(story)
 
 
-@pytest.mark.parametrize(("allowed", "most"), [(None, 50), (49, 49), (50, 50), (51, 50)])
-def test_the_engine_may_lower_the_tokens_of_an_answer_and_never_raise_them(allowed: int | None, most: int) -> None:
-    assert capped(REQUEST, Caps(max_tokens=allowed)) == replace(REQUEST, max_tokens=most)
-    assert capped(REQUEST, None) == REQUEST
-
-
-def test_an_answer_in_one_piece_counts_what_its_vendor_told() -> None:
-    hold = Hold(WORK, 1_000_000)
-    hold.add_completion(Completion("Hi", "demo-1-fast", None))
-    assert (hold.usage, hold.answered_by) == (Usage(2, 1), "demo-1-fast")
-    hold.add_completion(Completion("Hi", "demo-1", Usage(9, 1)))
-    assert hold.usage == Usage(9, 1)
-
-
 @pytest.mark.parametrize(
     ("model", "told", "cost"),
     [
@@ -483,24 +526,38 @@ def test_whatever_a_vendor_tells_what_it_delivered_is_charged(
 ) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.add(AnsweredBy(model))
-            hold.add(Delta("Hi"))
-            hold.add(Usage(*told))
-        assert (hold.cost, world.cycles.ledger().spent, world.cycles.ledger().reserved) == (cost, cost, 0)
+            hold.meter.add(AnsweredBy(model))
+            hold.meter.add(Delta("Hi"))
+            hold.meter.add(Usage(*told))
+        assert (hold.call.cost, world.cycles.ledger().spent, world.cycles.ledger().reserved) == (cost, cost, 0)
 
     tell(story)
 
 
-def test_a_model_that_only_the_vendor_names_is_charged_by_its_own_price() -> None:
-    prices = Settings.model_validate({}).prices
-    hold = Hold(WORK, 1_000_000)
-    hold.add(AnsweredBy("gpt-4.1-mini-2025-04-14"))
-    hold.add(Usage(10, 10))
-    assert hold.charge(prices) == 10 * 40 + 10 * 160
-    hold.add(AnsweredBy("gpt-99"))
-    with capture_logs() as logs:
-        assert hold.charge(prices) == 1_000_000
-    warned = "the model that answered has no price: charging all that was held"
-    assert logs == [{"event": warned, "model": "gpt-99", "log_level": "warning"}]
-    hold.add(Usage(10**6, 0))
-    assert hold.charge(prices) == 10**6 * 500, "never less than by the price that was held"
+def test_a_model_that_only_the_vendor_names_is_charged_by_its_own_price(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        hold = world.services.guard.new(WORK)
+        hold.meter.add(AnsweredBy("gpt-4.1-mini-2025-04-14"))
+        hold.meter.add(Usage(10, 10))
+        assert hold.charge() == 10 * 40 + 10 * 160
+        hold.meter.add(AnsweredBy("gpt-99"))
+        with capture_logs() as logs:
+            assert hold.charge() == HOLD
+        warned = "model that answered has no price, charging the whole hold"
+        assert logs == [{"event": warned, "model": "gpt-99", "log_level": "warning"}]
+        hold.meter.add(Usage(10**6, 0))
+        assert hold.charge() == 10**6 * 500, "never less than by the price that was held"
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("allowed", "most"), [(None, 50), (49, 49), (50, 50), (51, 50)])
+def test_caps_lower_the_tokens_of_an_answer_and_never_raise_them(tell: Tell, allowed: int | None, most: int) -> None:
+    async def story(world: World) -> None:
+        hold = world.services.guard.new(WORK)
+        hold.restrict(Caps(max_tokens=allowed))
+        assert hold.request == replace(REQUEST, max_tokens=most)
+        hold.restrict(None)
+        assert hold.request == replace(REQUEST, max_tokens=most)
+
+    tell(story)

@@ -7,11 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from runcycles import CyclesResponse
-from runcycles.journal import CommitJournal, PendingCommitRecord
 
-from {{ cookiecutter.__package }}.budget.clients import TenantClient
-from {{ cookiecutter.__package }}.budget.sdk import journal_folder
+from {{ cookiecutter.__package }}.budget.client import TenantClient
+from {{ cookiecutter.__package }}.budget.outbox import Settlement
 from {{ cookiecutter.__package }}.console import onboarding
 from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.problems import Problem
@@ -19,9 +17,8 @@ from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
 from {{ cookiecutter.__package }}.tenants.errors import TenantsError
 from {{ cookiecutter.__package }}.tenants.records import Adjustment, Caller
 
-from .embedded import until
 from .stories import Tell, World
-from .test_guard import COMPLETION, COST, WORK, charge_one
+from .test_guard import COMPLETION, COST, HOLD, WORK, charge_one
 
 
 async def add_globex(world: World) -> None:
@@ -33,7 +30,7 @@ async def add_globex(world: World) -> None:
 def test_a_call_whose_hold_is_gone_is_charged_as_an_event(tell: Tell, how: str) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.add_completion(COMPLETION)
+            hold.meter.add_completion(COMPLETION)
             (held,) = world.cycles.state.store.holds("status = 'ACTIVE'")
             if how == "lost by Cycles":
                 world.cycles.state.store.delete("reservations")
@@ -41,28 +38,21 @@ def test_a_call_whose_hold_is_gone_is_charged_as_an_event(tell: Tell, how: str) 
             else:
                 client = await world.services.clients.of("acme")
                 await client.release_reservation(held.body["reservation_id"], {"idempotency_key": "x"})
-        await until(lambda: world.cycles.ledger().spent == COST and not world.records)
+        assert (world.cycles.ledger().spent, world.outbox) == (COST, [])
 
     tell(story)
 
 
-def test_what_an_overdraft_limit_refuses_is_charged_though_the_hold_could_not_be_read_at_first(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads, read = [], TenantClient.get_reservation
-
-    async def silent_twice(self: TenantClient, reservation_id: str) -> CyclesResponse:
-        reads.append(reservation_id)
-        if len(reads) <= 2:
-            return CyclesResponse.transport_error(TimeoutError())
-        return await read(self, reservation_id)
-
+def test_commit_beyond_the_overdraft_limit_charges_the_hold_once_though_its_answer_is_lost(tell: Tell) -> None:
     async def story(world: World) -> None:
-        monkeypatch.setattr(TenantClient, "get_reservation", silent_twice)
         async with world.services.guard.hold(WORK) as hold:
-            hold.add(Usage(1, 100_000))
-            world.cycles.change(replace(world.cycles.ledger(), overdraft_limit=1, allocated=hold.amount))
-        await until(lambda: world.cycles.ledger().spent == hold.amount and not world.records)
+            hold.meter.add(Usage(1, 100_000))
+            world.cycles.change(replace(world.cycles.ledger(), overdraft_limit=1, allocated=HOLD))
+            world.cycles.fault("delay", "commit", delay_ms=0)  # the first is refused
+            world.cycles.fault("drop_after", "commit")
+        assert world.outbox[0]["amount"] == HOLD, "written down before it is sent"
+        await world.settled()
+        assert (world.cycles.ledger().spent, world.cycles.ledger().debt) == (HOLD, 0)
 
     tell(story)
 
@@ -75,10 +65,10 @@ def test_what_is_served_unguarded_is_bounded_while_a_neighbour_is_served(tell: T
         for _ in range(20):
             world.cycles.fault("error", "reserve", times=2)
             with suppress(Problem):
-                served += (await charge_one(world)).cost
+                served += (await charge_one(world)).call.cost
             world.cycles.state.faults.clear()
             async with world.services.guard.hold(replace(WORK, caller=Caller("globex"))) as hold:
-                hold.add_completion(COMPLETION)
+                hold.meter.add_completion(COMPLETION)
         assert 0 < served <= 200_000
 
     tell(story)
@@ -140,23 +130,20 @@ def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: T
     tell(story)
 
 
-def test_a_journal_that_cannot_be_replayed_keeps_no_other_one_waiting(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("tell", [{"CYCLES_RETRY_INITIAL_DELAY": "60", "CYCLES_RETRY_MAX_DELAY": "60"}], indirect=True)
+def test_settlements_that_fail_for_one_tenant_do_not_delay_another(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         await add_globex(world)
         settings, clients = world.services.settings, world.services.clients
-        event = {
-            "idempotency_key": "k",
-            "subject": settings.root_of("globex"),
-            "action": {"kind": "llm.completion", "name": "m"},
-            "actual": {"unit": "USD_MICROCENTS", "amount": 7},
-        }
         for tenant in ("acme", "globex"):
-            root = settings.root_of(tenant)["tenant"]
-            folder = settings.cycles_journal_dir / journal_folder(settings.cycles_base_url, root)
-            entry = PendingCommitRecord(f"r-{tenant}", settings.cycles_base_url, "event", None, event)
-            CommitJournal(folder).record(entry)
+            for number in range(7):
+                body = {
+                    "idempotency_key": f"{tenant}-{number}",
+                    "subject": settings.root_of(tenant),
+                    "action": {"kind": "llm.completion", "name": "m"},
+                    "actual": {"unit": "USD_MICROCENTS", "amount": 1},
+                }
+                world.services.outbox.add(Settlement(tenant=tenant, body=body), due_now=True)
         of = clients.of
 
         async def broken_for_acme(tenant: str) -> TenantClient:
@@ -165,7 +152,9 @@ def test_a_journal_that_cannot_be_replayed_keeps_no_other_one_waiting(
             return await of(tenant)
 
         monkeypatch.setattr(clients, "of", broken_for_acme)
-        await world.services.journal.settle(0.0)
-        assert not any("r-globex" in record.read_text() for record in world.records)
+        await world.services.sweeper.sweep()
+        assert [settlement["tenant"] for settlement in world.outbox] == ["acme"] * 7
+        assert world.cycles.ledger("globex").spent == 7
+        assert world.services.outbox.due_tenants() == [], "acme's later ones wait for the first"
 
     tell(story)

@@ -4,20 +4,27 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.budget import preflight
 from {{ cookiecutter.__package }}.metrics import DENIALS, UPSTREAM
 from {{ cookiecutter.__package }}.problems import Problem
 
 from ..running import scope_of
 from .embedded import USD
 from .stories import Tell, World, value_of
+from .test_guard import charge_one
 
 LEAST = 25 * 500 + 2_500
 """Microcents of the smallest call of demo-1: 25 tokens at most for one letter, and one token of answer."""
 
 
+async def short(world: World, **change: Any) -> None:
+    """Change the ledger of acme, and cache its balances as they were two seconds ago."""
+    world.cycles.change(replace(world.cycles.ledger(), **change))
+    known = await world.services.balances.read("acme", 0.0)
+    known.ledgers = {scope: replace(ledger, asked_at=ledger.asked_at - 2) for scope, ledger in known.ledgers.items()}
+
+
 async def asked(world: World, times: int = 1) -> tuple[int, list[Problem | None]]:
-    """How many calls go out to Cycles when so many callers of acme come at once, and how each is refused."""
+    """Check so many callers of acme at once. Return the calls made to Cycles, and each refusal."""
 
     async def check() -> Problem | None:
         try:
@@ -31,27 +38,27 @@ async def asked(world: World, times: int = 1) -> tuple[int, list[Problem | None]
     return int(value_of(UPSTREAM) - before), refusals
 
 
-def test_who_is_unknown_is_asked_about_once_for_all_who_wait_and_not_again_when_allowed(tell: Tell) -> None:
+def test_unknown_tenant_is_decided_once_for_all_concurrent_calls(tell: Tell) -> None:
     async def story(world: World) -> None:
         assert await asked(world, times=5) == (1, [None] * 5)
-        assert await asked(world) == (0, [None])
-        world.cycles.change(replace(world.cycles.ledger(), allocated=LEAST - 1))
-        assert await asked(world) == (0, [None]), "the hold will tell"
+        await charge_one(world)
+        world.cycles.change(replace(world.cycles.ledger(), allocated=0))
+        assert await asked(world) == (0, [None]), "known from the hold; the next one refuses"
 
     tell(story)
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "members"),
+    ("change", "code", "remaining"),
     [
-        pytest.param({"allocated": LEAST - 1}, "budget_exceeded", {"remaining": LEAST - 1}, id="too little"),
-        pytest.param({"spent": 10**8 - 1}, "budget_exceeded", {"remaining": 1}, id="spent"),
-        pytest.param({"debt": 1}, "debt_outstanding", {"remaining": 10**8 - 1}, id="debt"),
-        pytest.param({"is_over_limit": True}, "overdraft_limit_exceeded", {"remaining": 10**8}, id="over its limit"),
+        pytest.param({"allocated": LEAST - 1}, "budget_exceeded", LEAST - 1, id="too little"),
+        pytest.param({"spent": 10**8 - 1}, "budget_exceeded", 1, id="spent"),
+        pytest.param({"debt": 1}, "debt_outstanding", 10**8 - 1, id="debt"),
+        pytest.param({"is_over_limit": True}, "overdraft_limit_exceeded", 10**8, id="over its limit"),
     ],
 )
-def test_what_is_known_to_be_short_is_refused_without_asking_while_that_is_fresh(
-    tell: Tell, change: dict[str, Any], code: str, members: dict[str, int]
+def test_short_budget_is_refused_from_fresh_balances_without_a_request(
+    tell: Tell, change: dict[str, Any], code: str, remaining: int
 ) -> None:
     async def story(world: World) -> None:
         world.cycles.change(replace(world.cycles.ledger(), **change))
@@ -60,7 +67,9 @@ def test_what_is_known_to_be_short_is_refused_without_asking_while_that_is_fresh
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (0, code)
         assert problem is not None
-        assert problem.members == {"tenant": "acme", "unit": USD, "scope": scope_of("acme"), **members}
+        told = {"scope": scope_of("acme"), "required": LEAST, "remaining": remaining}
+        assert problem.members == {"tenant": "acme", "unit": USD, **told}
+        assert problem.retry_after is None
         assert value_of(DENIALS.labels(code)) == denied + 1
         (record,) = await world.calls()
         assert (record.outcome, record.route) == (code, "preflight")
@@ -72,11 +81,11 @@ def test_what_is_known_to_be_short_is_refused_without_asking_while_that_is_fresh
     "change",
     [
         pytest.param({"allocated": LEAST}, id="just enough"),
-        pytest.param({"allocated": LEAST, "reserved": 1}, id="enough when what is held comes back"),
-        pytest.param({"debt": 1, "overdraft_limit": 1}, id="a debt that is allowed"),
+        pytest.param({"allocated": LEAST, "reserved": 1}, id="enough once a hold is released"),
+        pytest.param({"debt": 1, "overdraft_limit": 1}, id="debt within the overdraft limit"),
     ],
 )
-def test_what_is_known_to_do_passes_without_asking(tell: Tell, change: dict[str, Any]) -> None:
+def test_sufficient_budget_passes_without_a_request(tell: Tell, change: dict[str, Any]) -> None:
     async def story(world: World) -> None:
         world.cycles.change(replace(world.cycles.ledger(), **change))
         await world.services.balances.read("acme", 0.0)
@@ -85,40 +94,61 @@ def test_what_is_known_to_do_passes_without_asking(tell: Tell, change: dict[str,
     tell(story)
 
 
-def test_a_shortage_known_a_while_ago_is_asked_about_and_the_denial_is_believed_for_a_moment(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preflight, "FRESH_S", 0.0)
+def test_stale_shortage_is_read_again_once_for_all_concurrent_calls(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        funded = world.cycles.ledger()
+        await short(world, allocated=1)
+        world.cycles.change(funded)
+        assert await asked(world, times=5) == (1, [None] * 5)
+        assert await asked(world) == (0, [None])
 
+    tell(story)
+
+
+def test_many_refused_calls_read_the_balances_at_most_once_a_second(tell: Tell) -> None:
     async def story(world: World) -> None:
         world.cycles.change(replace(world.cycles.ledger(), allocated=1))
-        await world.services.balances.read("acme", 0.0)
-        calls, (problem, other) = await asked(world, times=2)
-        assert (calls, problem and problem.code, other and other.code) == (1, "budget_exceeded", "budget_exceeded")
-        assert problem is not None
-        assert problem.members == {"tenant": "acme", "unit": USD, "scope": scope_of("acme"), "remaining": 1}
-        assert [await asked(world)][0][0] == 0
-        world.cycles.change(replace(world.cycles.ledger(), allocated=LEAST))
+        started, sent = asyncio.get_running_loop().time(), 0
+        for _ in range(50):
+            calls, refusals = await asked(world, times=4)
+            sent += calls
+            assert {refusal and refusal.code for refusal in refusals} == {"budget_exceeded"}
+        assert sent <= 2 + asyncio.get_running_loop().time() - started, "one to decide, then one a second"
+
+    tell(story)
+
+
+def test_balances_that_cannot_be_read_refuse_the_call_as_an_outage(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await short(world, allocated=1)
+        world.cycles.fault("error", "balances")
+        _, (problem,) = await asked(world)
+        assert (problem and problem.code, problem and problem.retry_after) == ("budget_unavailable", 2)
 
     tell(story)
 
 
 @pytest.mark.parametrize(
-    ("change", "code"), [({"status": "FROZEN"}, "budget_frozen"), ({"allocated": 0}, "budget_exceeded")]
+    ("change", "fault", "members"),
+    [
+        pytest.param({"status": "FROZEN"}, None, {}, id="frozen"),
+        pytest.param(
+            {"allocated": 7}, None, {"scope": scope_of("acme"), "required": LEAST, "remaining": 7}, id="too little"
+        ),
+        pytest.param({"allocated": 7}, "error", {"required": LEAST, "remaining": None}, id="balances not told"),
+    ],
 )
-def test_a_denial_of_who_was_unknown_names_its_reason(tell: Tell, change: dict[str, Any], code: str) -> None:
+def test_denial_of_an_unknown_tenant_says_what_is_missing(
+    tell: Tell, change: dict[str, Any], fault: str | None, members: dict[str, Any]
+) -> None:
     async def story(world: World) -> None:
-        ledger, services = world.cycles.ledger(), world.services
-        world.cycles.change(replace(ledger, **change))
-        calls, (problem,) = await asked(world)
-        assert (calls, problem and problem.code) == (1, code)
+        world.cycles.change(replace(world.cycles.ledger(), **change))
+        if fault:
+            world.cycles.fault(fault, "balances")
+        _, (problem,) = await asked(world)
         assert problem is not None
-        assert problem.members == {"tenant": "acme", "unit": USD}
-        world.cycles.change(ledger)
-        other_worker = preflight.Preflight(
-            services.settings, services.clients, services.fail_open, LEAST, services.calls
-        )
-        await other_worker.check("acme")
+        assert problem.code == ("budget_exceeded" if members else "budget_frozen")
+        assert problem.members == {"tenant": "acme", "unit": USD, **members}
 
     tell(story)
 
@@ -129,16 +159,14 @@ OPEN = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "1.00"}
 @pytest.mark.parametrize(
     ("tell", "code"), [({}, "budget_unavailable"), (OPEN, None)], ids=["closed", "open"], indirect=["tell"]
 )
-def test_while_cycles_is_out_of_reach_calls_are_refused_unless_they_may_be_served_unguarded(
-    tell: Tell, code: str | None
-) -> None:
+def test_outage_refuses_calls_unless_the_app_fails_open(tell: Tell, code: str | None) -> None:
     async def story(world: World) -> None:
         denied = value_of(DENIALS.labels("budget_unavailable"))
         world.cycles.fault("error", "decide")
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (1, code)
         assert value_of(DENIALS.labels("budget_unavailable")) - denied == (code is not None)
-        assert await asked(world) == (1, [None]), "it answers again"
+        assert await asked(world) == (1, [None]), "Cycles answers again"
         for _ in range(5):
             world.services.clients.breaker.failed()
         calls, (problem,) = await asked(world)

@@ -24,6 +24,19 @@ def heard(seconds_ago: int) -> Standing:
     return standing_of("acme", ledger, now - timedelta(seconds=seconds_ago), None, int(now.timestamp()))
 
 
+def listing(asked: list[str], locked: str = "") -> Balances:
+    """Balances that note whose were asked for; no secret opens the key of `locked`."""
+
+    async def ask(tenant: str) -> None:
+        if tenant == locked:
+            raise TenantsError("not_decryptable", "no secret opens it")
+        asked.append(tenant)
+        balances.listed(tenant, time.monotonic())
+
+    balances = Balances(ask)
+    return balances
+
+
 @pytest.mark.parametrize(
     ("tenant", "seconds_ago", "times"),
     [
@@ -34,39 +47,32 @@ def heard(seconds_ago: int) -> Standing:
         pytest.param(replace(ACME, onboarded=False), None, 0, id="not set up"),
     ],
 )
-def test_however_many_look_at_two_workers_one_asks_for_what_is_old(
+def test_stale_balances_are_read_once_for_all_viewers_of_two_workers(
     opened: Opened, tenant: Tenant, seconds_ago: int | None, times: int
 ) -> None:
     standing = None if seconds_ago is None else heard(seconds_ago)
     asked: list[str] = []
-
-    async def ask(tenant: str) -> None:
-        asked.append(tenant)
 
     async def look() -> None:
         async with opened() as (_, calls):
             store = DashboardStore(*vars(calls).values())
             if standing:
                 await store.save([standing], [HourlyBalance(tenant="acme", hour=1, allocated=9, remaining=9)])
-            workers = [Watch(Balances(ask), store, interval=600) for _ in range(2)]
+            workers = [Watch(listing(asked), store, interval=600) for _ in range(2)]
             await asyncio.gather(*(worker.refresh([TenantStanding(tenant, standing)]) for worker in workers * 5))
 
     asyncio.run(look())
     assert asked == ["acme"] * times
 
 
-def test_a_tenant_whose_key_no_secret_opens_is_told_as_one_and_keeps_no_other_from_being_shown(opened: Opened) -> None:
+def test_tenant_whose_key_cannot_be_decrypted_does_not_hide_the_others(opened: Opened) -> None:
     asked: list[str] = []
-
-    async def ask(tenant: str) -> None:
-        if tenant == "acme":
-            raise TenantsError("not_decryptable", "no secret opens it")
-        asked.append(tenant)
 
     async def look() -> dict[str, str]:
         async with opened() as (_, calls):
             tenants = (TenantStanding(tenant, None) for tenant in (ACME, replace(ACME, id="globex")))
-            return await Watch(Balances(ask), DashboardStore(*vars(calls).values()), interval=600).refresh(tenants)
+            store = DashboardStore(*vars(calls).values())
+            return await Watch(listing(asked, "acme"), store, interval=600).refresh(tenants)
 
     assert asyncio.run(look()) == {"acme": "budget_misconfigured"}
     assert asked == ["globex"]

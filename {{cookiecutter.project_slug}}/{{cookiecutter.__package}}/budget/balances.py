@@ -15,11 +15,15 @@ from typing import Any
 from cachetools import LRUCache
 
 from ..memo import Once
+from ..money import UNIT
 from ..tenants.tenancy import owner_of
 
-UNIT = "USD_MICROCENTS"
 REMEMBERED_TENANTS = 20_000
 """Far more than are usual: where tenants call in turn, and are a few more than it holds, a cache never has the next."""
+
+
+FRESH_S = 1.0
+"""Balances this old are read anew before anybody is told of them: at most one call a second for each tenant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,27 +65,31 @@ class Snapshot:
 
     ledgers: dict[str, Ledger]
     as_of: datetime
-    listed_at: float | None = None
+    listed_at: float = float("-inf")
     """Monotonic seconds of the last balances call. It lists all ledgers; other answers tell of their own scopes."""
 
     @property
     def widest(self) -> Ledger | None:
         """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
-        return next(iter(self.widest_first), None)
-
-    @property
-    def widest_first(self) -> list[Ledger]:
-        return sorted(self.ledgers.values(), key=lambda ledger: (ledger.scope.count("/"), ledger.scope))
+        return min(self.ledgers.values(), key=depth, default=None)
 
     @property
     def age(self) -> float:
         """Seconds since the oldest of the figures was asked for."""
-        listed_at = float("-inf") if self.listed_at is None else self.listed_at
-        return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=listed_at)
+        return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=self.listed_at)
 
     def along(self, scopes: list[str]) -> list[Ledger]:
         """The ledgers at these scopes, in their order."""
         return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
+
+    def obstacle(self, scopes: list[str], required: int) -> Ledger | None:
+        """Return the first ledger that refuses a hold of `required` microcents, None if it is none of the tenant's."""
+        return next((each for each in self.along(scopes) if each.blocked or each.remaining < required), None)
+
+
+def depth(ledger: Ledger) -> tuple[int, str]:
+    """Return the key by which the widest ledgers sort first."""
+    return ledger.scope.count("/"), ledger.scope
 
 
 def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:
@@ -125,7 +133,6 @@ class Balances:
             old = known.ledgers.get(ledger.scope)
             if old is None or old.asked_at <= ledger.asked_at:
                 known.ledgers[ledger.scope] = ledger
-                known.as_of = datetime.now(UTC)
 
     def listed(self, tenant: str, listed_at: float) -> None:
         """All of a tenant's ledgers were told by calls that went out since `listed_at` (monotonic seconds)."""
@@ -133,26 +140,26 @@ class Balances:
         # a scope that nothing spoke of since is gone
         known.ledgers = {scope: ledger for scope, ledger in known.ledgers.items() if ledger.asked_at >= listed_at}
         known.listed_at = listed_at
-        known.as_of = datetime.now(UTC)
 
     def _snapshot(self, tenant: str) -> Snapshot:
         """What is known of a tenant, to be changed."""
         self.changed.add(tenant)
         self.heard.set()
-        known = self._known.get(tenant)
-        if known is None:
-            known = self._known[tenant] = Snapshot({}, datetime.now(UTC))
+        known: Snapshot = self._known.setdefault(tenant, Snapshot({}, datetime.now(UTC)))
+        known.as_of = datetime.now(UTC)
         return known
 
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    async def read(self, tenant: str, max_age: float) -> Snapshot | None:
-        """All of a tenant's ledgers, no older than `max_age` seconds.
-
-        Raises what `ask` raises: Problem, when Cycles does not tell.
-        """
+    def least(self, tenant: str, scopes: list[str]) -> int | None:
+        """Return the microcents left in the tightest ledger at these scopes, None if nothing is known."""
         known = self._known.get(tenant)
-        if known is None or known.listed_at is None or known.age > max_age:
+        return min((ledger.remaining for ledger in known.along(scopes)), default=None) if known else None
+
+    async def read(self, tenant: str, max_age: float = FRESH_S) -> Snapshot:
+        """Return all of a tenant's ledgers, no older than `max_age` seconds. Raises Problem if Cycles does not tell."""
+        known = self._known.get(tenant)
+        if known is None or known.listed_at < 0 or known.age > max_age:
             await self._asking.get(tenant, lambda: self._ask(tenant))
-        return self._known.get(tenant)
+        return self._known[tenant]

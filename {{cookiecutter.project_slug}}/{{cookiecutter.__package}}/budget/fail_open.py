@@ -1,70 +1,46 @@
-"""Serving while Cycles is out of reach, where BUDGET_FAIL_OPEN says so: bounded, counted, booked afterwards."""
+"""Serving while Cycles is out of reach, if BUDGET_FAIL_OPEN is set: bounded, counted, booked afterwards.
 
-import uuid
-from dataclasses import dataclass
-from pathlib import Path
+What each tenant has taken in an outage lies beside the outbox, so the limit holds over all workers of a machine.
+"""
+
+import time
 
 import structlog
-from runcycles import CyclesConfig, Subject
-from runcycles.journal import CommitJournal, PendingCommitRecord
 
-from ..metrics import UNCHARGED, UNGUARDED
-from .balances import UNIT
-from .sdk import journal_folder, journalled
+from ..metrics import UNGUARDED
+from ..sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(slots=True)
-class Allowance:
-    """Microcents that a tenant has taken in one outage; what a call did not need is to be taken off again."""
-
-    taken: int = 0
+_TAKE = """INSERT INTO allowances VALUES (:tenant, :now, :amount) ON CONFLICT (tenant) DO UPDATE
+SET taken = taken + :amount WHERE taken + :amount <= :limit RETURNING begun_at, taken"""
+_GIVE_BACK = "UPDATE allowances SET taken = taken - :amount WHERE tenant = :tenant AND begun_at = :begun_at"
 
 
 class FailOpen:
-    """What each tenant may still spend unguarded in this outage. `limit` in microcents; None allows nothing."""
+    """What a tenant may spend without a hold in one outage: `limit` microcents, nothing if None."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, file: SqliteFile) -> None:
         self._limit = limit
-        self._allowances: dict[str, Allowance] = {}
+        self._file = file
+        self.enabled = limit is not None
 
-    @property
-    def enabled(self) -> bool:
-        return self._limit is not None
-
-    def admits(self, tenant: str, amount: int) -> Allowance | None:
-        """Take `amount` microcents of the tenant's allowance, if they are there."""
-        allowance = self._allowances.get(tenant) or Allowance()
-        if self._limit is None or allowance.taken + amount > self._limit:
+    def admit(self, tenant: str, amount: int) -> float | None:
+        """Take `amount` microcents of the tenant's allowance. Return its identity, None if it does not suffice."""
+        if self._limit is None or amount > self._limit:
             return None
-        allowance.taken += amount
-        self._allowances[tenant] = allowance
-        UNGUARDED.inc()
-        log.warning("Cycles is out of reach: served unguarded", tenant=tenant, taken_microcents=allowance.taken)
-        return allowance
+        taking = {"tenant": tenant, "now": time.time(), "amount": amount, "limit": self._limit}
+        for begun_at, taken in self._file.run(_TAKE, **taking):
+            UNGUARDED.inc()
+            log.warning("Cycles out of reach, call served without a hold", tenant=tenant, taken_microcents=taken)
+            return float(begun_at)
+        return None
+
+    def give_back(self, tenant: str, allowance: float, microcents: int) -> None:
+        """Return what a call did not need, unless that outage is over."""
+        self._file.run(_GIVE_BACK, tenant=tenant, begun_at=allowance, amount=microcents)
 
     def outage_is_over(self, tenant: str) -> None:
-        self._allowances.pop(tenant, None)
-
-    def book(self, config: CyclesConfig, subject: Subject, model: str, cost: int) -> str | None:
-        """Journal `cost` microcents as an event, to be delivered when Cycles is back. Returns its idempotency key.
-
-        What cannot be written down is lost to the ledger: it is counted and logged as uncharged.
-        """
-        if not cost or config.journal_dir is None:
-            return None
-        key = f"unguarded-{uuid.uuid4()}"
-        event = {
-            "idempotency_key": key,
-            "subject": subject.model_dump(exclude_none=True),
-            "action": {"kind": "llm.completion", "name": model},
-            "actual": {"unit": UNIT, "amount": cost},
-            "overage_policy": "ALLOW_IF_AVAILABLE",
-        }
-        folder = Path(config.journal_dir) / journal_folder(config.base_url, config.tenant or "")
-        entry = PendingCommitRecord(key, config.base_url, mode="event", event_fallback_body=event)
-        if not journalled(CommitJournal(folder), entry):
-            UNCHARGED.inc(cost)
-            log.error("served unguarded and never booked: no journal", tenant=config.tenant, microcents=cost)
-        return key
+        """Begin anew in the next outage."""
+        if self.enabled:
+            self._file.run("DELETE FROM allowances WHERE tenant = :tenant", tenant=tenant)

@@ -1,107 +1,81 @@
-"""The preflight: refuse what the budget cannot pay before any work is done. Advisory: the hold decides."""
+"""The preflight: refuse what no budget can pay before any work is done. Advisory: the hold decides."""
 
+import time
 import uuid
 from functools import lru_cache
-
-from cachetools import TTLCache
-from runcycles import Action, Amount, DecisionRequest, Unit
 
 from ..calls.record import CallLog, CallRecord
 from ..memo import Once
 from ..metrics import DENIALS
+from ..money import UNIT
 from ..problems import Problem, code_of_cycles
 from ..settings import Settings
-from .balances import REMEMBERED_TENANTS, UNIT, Ledger, Snapshot
-from .clients import Clients, code_of_response
+from .balances import FRESH_S, REMEMBERED_TENANTS, Ledger, Snapshot
+from .client import Clients, code_of_response
 from .fail_open import FailOpen
+from .refusal import refusal_of
 from .subject import scopes_of, subject_of
-
-ALLOWED_S = 15.0
-"""How long `decide` is not asked again after it allowed; the first hold brings the balances anyway."""
-
-FRESH_S = 1.0
-"""How old a remembered balance or denial may be to deny by itself: others change balances too."""
 
 
 class Preflight:
-    """Asks the memory first; Cycles (`decide`) where nothing is known, or a shortage was known a while ago.
+    """Checks cached balances. Reads short ones anew if they are old, and asks Cycles (`decide`) if there are none."""
 
-    `least_cost` is the microcents of the cheapest call there is.
-    """
-
-    def __init__(
-        self, settings: Settings, clients: Clients, fail_open: FailOpen, least_cost: int, calls: CallLog
-    ) -> None:
-        self._calls = calls
+    def __init__(self, settings: Settings, clients: Clients, calls: CallLog, fail_open: FailOpen) -> None:
         self._settings = settings
         self._clients = clients
+        self._calls = calls
         self._fail_open = fail_open
-        self._least_cost = least_cost
+        self._least_cost = settings.prices.least_cost(settings.models)
+        """Microcents of the cheapest call there is."""
         self._scopes = lru_cache(REMEMBERED_TENANTS)(lambda tenant: scopes_of(subject_of(settings, tenant)))
-        """Those that every call of a tenant counts in."""
-        self._allowed: TTLCache[str, bool] = TTLCache(REMEMBERED_TENANTS, ALLOWED_S)
-        self._denied: TTLCache[str, str] = TTLCache(REMEMBERED_TENANTS, FRESH_S)
+        """The scopes that every call of a tenant counts in."""
         self._deciding = Once()
 
     async def check(self, tenant: str) -> None:
-        """Raises Problem: 402 or 403 when no call can be paid, 503 when Cycles is known to be out of reach,
-        and whatever else `decide` is refused with (429, 500)."""
+        """Raise Problem if no call can be paid (402, 403) or Cycles does not say (429, 500, 503)."""
         try:
-            await self._check(tenant)
+            code = await self._code(tenant)
+            if code and not (code == "budget_unavailable" and self._fail_open.enabled):
+                raise await refusal_of(self._clients.balances, code, tenant, self._scopes(tenant), self._least_cost)
         except Problem as problem:
+            DENIALS.labels(problem.code).inc()
             self._calls.add(CallRecord(tenant=tenant, route="preflight", outcome=problem.code))
             raise
 
-    async def _check(self, tenant: str) -> None:
+    async def _code(self, tenant: str) -> str | None:
+        """Return the code by which every call is refused, None if one may be paid."""
+        balances = self._clients.balances
         if self._clients.breaker.refuses:
-            self._out_of_reach()
-            return
-        known = self._clients.balances.known(tenant)
-        short = self._short(tenant, known) if known else None
-        if known and short and known.age <= FRESH_S:
-            raise _refusal(tenant, *short)
-        if (short or known is None) and not self._allowed.get(tenant):
-            code = self._denied.get(tenant) or await self._deciding.get(tenant, lambda: self._decide(tenant))
-            if code == "budget_unavailable":
-                self._out_of_reach()
-            elif code is not None:
-                raise _refusal(tenant, code, short[1] if short else None)
+            return "budget_unavailable"
+        known = balances.known(tenant)
+        if known is None:
+            return await self._deciding.get(tenant, lambda: self._decide(tenant))
+        short = self._short(tenant, known)
+        if short and time.monotonic() - short.asked_at > FRESH_S:
+            try:
+                known = await balances.read(tenant)
+            except Problem as problem:
+                return problem.code
+            short = self._short(tenant, known)
+        return (short.blocked or "budget_exceeded") if short else None
 
-    def _out_of_reach(self) -> None:
-        if not self._fail_open.enabled:
-            DENIALS.labels("budget_unavailable").inc()
-            raise Problem("budget_unavailable")
-
-    def _short(self, tenant: str, known: Snapshot) -> tuple[str, Ledger] | None:
-        """Why no call can be paid, as far as is known: even with all holds given back it would not do."""
+    def _short(self, tenant: str, known: Snapshot) -> Ledger | None:
+        """Return the first ledger that could pay for no call, even if every hold were released."""
         for ledger in known.along(self._scopes(tenant)):
-            if ledger.blocked:
-                return ledger.blocked, ledger
-            if ledger.remaining + ledger.reserved < self._least_cost:
-                return "budget_exceeded", ledger
+            if ledger.blocked or ledger.remaining + ledger.reserved < self._least_cost:
+                return ledger
         return None
 
     async def _decide(self, tenant: str) -> str | None:
         client = await self._clients.of(tenant)
-        response = await client.decide(
-            DecisionRequest(
-                idempotency_key=str(uuid.uuid4()),
-                subject=subject_of(self._settings, tenant),
-                action=Action(kind="llm.completion", name="preflight"),
-                estimate=Amount(unit=Unit.USD_MICROCENTS, amount=self._least_cost),
-            )
-        )
+        question = {
+            "idempotency_key": str(uuid.uuid4()),
+            "subject": subject_of(self._settings, tenant),
+            "action": {"kind": "llm.completion", "name": "preflight"},
+            "estimate": {"unit": UNIT, "amount": self._least_cost},
+        }
+        response = await client.decide(question)
         if not response.is_success:
             return code_of_response(response)
-        if response.get_body_attribute("decision") != "DENY":
-            self._allowed[tenant] = True
-            return None
-        self._denied[tenant] = code_of_cycles(409, response.get_body_attribute("reason_code"))
-        return self._denied[tenant]
-
-
-def _refusal(tenant: str, code: str, ledger: Ledger | None = None) -> Problem:
-    """The problem to raise, counted."""
-    DENIALS.labels(code).inc()
-    tightest = {"scope": ledger.scope, "remaining": ledger.remaining} if ledger else {}
-    return Problem(code, members={"tenant": tenant, "unit": UNIT, **tightest})
+        denied = response.get_body_attribute("decision") == "DENY"
+        return code_of_cycles(409, response.get_body_attribute("reason_code")) if denied else None

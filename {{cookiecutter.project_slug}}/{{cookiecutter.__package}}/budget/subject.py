@@ -4,37 +4,29 @@ import hashlib
 import string
 from functools import lru_cache
 
-from runcycles import Subject
-
 from ..settings import Settings
 
 _PLAIN = frozenset(string.ascii_lowercase + string.digits)
 LONGEST = 128
+LEVELS = ("tenant", "workspace", "app", "workflow", "agent", "toolset")
 
 
-def subject_of(settings: Settings, tenant: str, end_user: str | None = None, agent: str | None = None) -> Subject:
-    """The Cycles subject of a call: tenant and app, and where they are named the end user and the agent.
+def subject_of(
+    settings: Settings, tenant: str, end_user: str | None = None, agent: str | None = None
+) -> dict[str, str]:
+    """Return the Cycles subject of a call: tenant and app, and if they are named the end user and the agent.
 
-    Cycles orders the levels tenant, workspace, app, workflow, agent, toolset; a level that has no ledger is
-    not enforced, so an end user or agent is limited as soon as somebody gives it a ledger of its own.
+    Cycles orders the levels tenant, workspace, app, workflow, agent, toolset. A level without a ledger is not
+    enforced, so an end user or agent is limited as soon as somebody gives it a ledger of its own.
     """
-    return Subject(
-        **settings.root_of(tenant),
-        app=scope_id(settings.cycles_app),
-        workflow=scope_id(end_user) if end_user else None,
-        agent=scope_id(agent) if agent else None,
-    )
+    levels = {"app": settings.cycles_app, "workflow": end_user, "agent": agent}
+    return {**settings.root_of(tenant), **{level: scope_id(name) for level, name in levels.items() if name}}
 
 
-def scopes_of(subject: Subject) -> list[str]:
-    """The scope paths that a call of `subject` counts in, from the root on: a ledger at any of them may refuse it."""
-    path: list[str] = []
-    scopes = []
-    for level in ("tenant", "workspace", "app", "workflow", "agent", "toolset"):
-        if name := getattr(subject, level):
-            path.append(f"{level}:{name.lower()}")
-            scopes.append("/".join(path))
-    return scopes
+def scopes_of(subject: dict[str, str]) -> list[str]:
+    """Return the scope paths that a call counts in, from the root on. A ledger at any of them may refuse it."""
+    path = [f"{level}:{subject[level].lower()}" for level in LEVELS if level in subject]
+    return ["/".join(path[:depth]) for depth in range(1, len(path) + 1)]
 
 
 @lru_cache(10_000)

@@ -10,10 +10,12 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from ..metrics import CALLS, CHARGED
 from ..stopping import uncut
 
 log = structlog.get_logger(__name__)
 
+LOGGED = ("request_id", "tenant", "route", "model", "reservation_id", "cost", "uncharged", "outcome", "duration_ms")
 MOST_WAITING = 10_000
 BATCH_EVERY_S = 0.5
 SERVED = ("charged", "released", "unguarded")
@@ -23,7 +25,7 @@ KEPT_FOR = timedelta(days=90)
 PRUNE_EVERY = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CallRecord:
     """What one call asked for, used and cost; amounts in microcents.
 
@@ -95,6 +97,13 @@ class CallLog:
     def add(self, record: CallRecord) -> None:
         self._waiting.append(record)
         self._filled.set()
+
+    def finish(self, call: CallRecord) -> None:
+        """Count, log and write down a guarded call that has ended."""
+        CALLS.labels(call.route, call.outcome).inc()
+        CHARGED.inc(call.cost)
+        self.add(call)
+        log.info("call", **{name: getattr(call, name) for name in LOGGED})
 
     def amend(self, amendment: Amendment) -> None:
         """A commit that was tried again, or a call booked afterwards, was not taken in full."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..budget.balances import Snapshot
 from ..llm.provider import Message
 
 MOST_CHARACTERS = 100_000
@@ -103,9 +104,24 @@ class BalanceRow(BaseModel):
 
 
 class BudgetAnswer(BaseModel):
+    """All ledgers of a tenant, by scope. `as_of` is RFC 3339, UTC."""
+
     tenant: str
     as_of: str
     balances: list[BalanceRow]
+
+    @classmethod
+    def of(cls, tenant: str, known: Snapshot) -> "BudgetAnswer":
+        amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
+        rows = [
+            BalanceRow(
+                scope=ledger.scope,
+                is_over_limit=ledger.is_over_limit,
+                **{name: Money(amount=getattr(ledger, name)) for name in amounts},
+            )
+            for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
+        ]
+        return cls(tenant=tenant, as_of=known.as_of.isoformat().replace("+00:00", "Z"), balances=rows)
 
 
 class ProblemBody(BaseModel):
@@ -120,5 +136,6 @@ class ProblemBody(BaseModel):
     tenant: str | None = None
     scope: str | None = None
     unit: str | None = None
+    required: int | None = None
     remaining: int | None = None
     retry_after_seconds: int | None = None

@@ -1,21 +1,21 @@
 """The example feature. `complete` and `stream` use the guard; `summarize` shows the SDK's @cycles decorator."""
 
 import json
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from inspect import unwrap
 from typing import Any
 
-from runcycles import CyclesContext, CyclesMetrics, CyclesProtocolError, Subject, cycles, get_cycles_context
+from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
 
-from ..budget.clients import Clients
-from ..budget.guard import HOLD_TTL_MS, OVERAGE_POLICY, Guard, Hold, Work, capped, provider_problem
-from ..budget.prices import Prices
-from ..llm.provider import Completion, Delta, Message, Provider, ProviderError, Request
+from ..budget.guard import Guard
+from ..budget.heartbeat import HOLD_TTL_MS
+from ..budget.hold import OVERAGE_POLICY, Hold, Work
+from ..llm.provider import Delta, Message, Provider, Request
 from ..problems import Problem
 from ..settings import Settings
-from .schemas import Answer, BudgetLeft, Money, StreamEnd, TokenUsage
+from ..tenants.records import Caller
+from .schemas import Answer, BudgetLeft, Money, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 SUMMARIZER = "summarizer"
@@ -28,12 +28,10 @@ Event = tuple[str, dict[str, Any]]
 class Chat:
     """Answers paid by the caller's tenant. Every method raises Problem when the budget or the provider refuses."""
 
-    def __init__(self, settings: Settings, guard: Guard, clients: Clients, provider: Provider, prices: Prices) -> None:
+    def __init__(self, settings: Settings, guard: Guard, provider: Provider) -> None:
         self._settings = settings
         self._guard = guard
-        self._clients = clients
         self._provider = provider
-        self._prices = prices
 
     def request(
         self, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
@@ -42,14 +40,13 @@ class Chat:
         return request_to_model(self._settings, messages, model, max_tokens)
 
     async def complete(self, work: Work) -> Answer:
-        """One answer in one piece. A client that leaves meanwhile does not stop it: the call is made and paid for."""
-        answer: Answer = await self._guard.unbroken(self._complete(work))
-        return answer
+        """Answer in one piece. A client that leaves does not stop the call: it is made and paid for."""
+        return await self._guard.tasks.finish(self._complete(work))
 
     async def _complete(self, work: Work) -> Answer:
         async with self._guard.hold(work) as hold:
             completion = await self._provider.complete(hold.request)
-            hold.add_completion(completion)
+            hold.meter.add_completion(completion)
         return Answer(reply=completion.text, **end_of(hold))
 
     async def stream(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
@@ -61,7 +58,7 @@ class Chat:
         """
         async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
             async for item in items:
-                hold.add(item)
+                hold.meter.add(item)
                 if hold.ends_by:
                     raise Problem(hold.ends_by)
                 if isinstance(item, Delta) and not item.hidden:
@@ -69,66 +66,65 @@ class Chat:
         yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold
 
     async def summarize(self, work: Work) -> Answer:
-        """As `complete`, in the SDK's decorator form."""
-        answer: Answer = await self._guard.unbroken(self._summarize(work))
-        return answer
+        """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
+        return await self._guard.tasks.finish(self._summarize(work))
 
     async def _summarize(self, work: Work) -> Answer:
-        client = await self._clients.of(work.caller.tenant)
-        hold = Hold(work, self._prices.hold_for(work.request))
-        started = time.monotonic()
+        hold = self._guard.new(work)
+        with self._guard.refusing(hold):
+            client = await self._guard.client_of(hold)
 
-        # Decorated here, at the call: the decorator keeps its client for ever, and this must be the caller's.
-        @cycles(**decoration_of(hold, self._guard.subject(work), self._prices), client=client)
+        # Decorated here, at the call: @cycles keeps its client forever, and this must be the caller's.
+        @cycles(
+            client=client,
+            estimate=hold.call.hold,
+            actual=lambda _: hold.charge(),
+            action_kind="llm.completion",
+            action_name=hold.request.model,
+            ttl_ms=HOLD_TTL_MS,
+            overage_policy=OVERAGE_POLICY,
+            **hold.subject,
+        )
         async def summary() -> str:
             context = get_cycles_context()
-            return text_of(hold, await self._provider.complete(request_within(hold, context)), context)
+            hold.restrict(context.caps if context else None)
+            with self._guard.asking(hold):
+                completion = await self._provider.complete(hold.request)
+                hold.meter.add_completion(completion)
+            if context:
+                used = hold.meter.usage
+                context.metrics = CyclesMetrics(
+                    tokens_input=used.input_tokens,
+                    tokens_output=used.output_tokens,
+                    model_version=hold.meter.answered_by,
+                )
+            return completion.text
 
-        book = self._guard.book
+        refused = None
         try:
-            try:
-                text = await summary()
-            except CyclesProtocolError as error:
-                if problem := self._guard.refused(hold, client, started):
-                    raise problem from error
-                book = self._guard.book_unguarded
-                text = await unwrap(summary)()
-        except ProviderError as error:  # of an answer in one piece nothing has come then: the hold is released
-            book(hold, client, started)
-            raise provider_problem(error, hold) from error
-        book(hold, client, started)
+            text = await summary()
+        except CyclesProtocolError:
+            refused = await self._guard.refuse(hold, client)
+            if refused:
+                raise refused from None
+            text = await unwrap(summary)()  # served without a hold
+        finally:
+            if not refused:
+                self._guard.settled(hold)
         return Answer(reply=text, **end_of(hold))
 
 
-def decoration_of(hold: Hold, subject: Subject, prices: Prices) -> dict[str, Any]:
-    """What the SDK's `cycles` takes but for the client."""
-    return {
-        "estimate": hold.amount,
-        "actual": lambda _: hold.charge(prices),
-        "action_kind": "llm.completion",
-        "action_name": hold.request.model,
-        "ttl_ms": HOLD_TTL_MS,
-        "overage_policy": OVERAGE_POLICY,
-        **subject.model_dump(exclude_none=True),
-    }
-
-
-def request_within(hold: Hold, context: CyclesContext | None) -> Request:
-    """The request as the engine's caps allow it; there is no context where the call is served unguarded."""
-    hold.caps = context.caps if context else None
-    hold.request = capped(hold.request, hold.caps)
-    return hold.request
-
-
-def text_of(hold: Hold, completion: Completion, context: CyclesContext | None) -> str:
-    """Note what an answer used, for the charge and for Cycles' metrics."""
-    hold.add_completion(completion)
-    if context is not None:
-        used = hold.usage
-        context.metrics = CyclesMetrics(
-            tokens_input=used.input_tokens, tokens_output=used.output_tokens, model_version=hold.model_version
-        )
-    return completion.text
+def summary_of(settings: Settings, caller: Caller, body: SummarizeRequest, request_id: str = "") -> Work:
+    """Return the guarded call that makes a summary. Raises Problem for what is not offered."""
+    messages = (Message("system", SUMMARIZE), Message("user", body.text))
+    return Work(
+        caller=caller,
+        route="summarize",
+        request=request_to_model(settings, messages, max_tokens=body.max_tokens),
+        request_id=request_id,
+        end_user=body.end_user,
+        agent=SUMMARIZER,
+    )
 
 
 def request_to_model(
@@ -144,9 +140,10 @@ def request_to_model(
     return Request(model, messages, max_tokens or most)
 
 
-def budget_header(remaining: int | None) -> dict[str, str]:
-    """X-Budget-Remaining in microcents, where the engine told."""
-    return {} if remaining is None else {"X-Budget-Remaining": str(remaining)}
+def budget_headers(remaining: int | None, cost: int | None = None) -> dict[str, str]:
+    """Return X-Budget-Remaining and X-Budget-Cost in microcents, as far as they are known."""
+    figures = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost}
+    return {name: str(figure) for name, figure in figures.items() if figure is not None}
 
 
 def server_sent(event: Event) -> bytes:
@@ -157,10 +154,10 @@ def server_sent(event: Event) -> bytes:
 
 def end_of(hold: Hold) -> dict[str, Any]:
     """The members of StreamEnd for a call that is settled."""
-    usage = hold.usage
+    usage = hold.meter.usage
     return {
         "model": hold.request.model,
         "usage": TokenUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens),
-        "cost": Money(amount=hold.cost),
+        "cost": Money(amount=hold.call.cost),
         "budget": BudgetLeft(remaining=None if hold.remaining is None else Money(amount=hold.remaining)),
     }

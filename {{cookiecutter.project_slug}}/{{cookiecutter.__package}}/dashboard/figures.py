@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from ..budget.balances import Amounts
+from ..budget.balances import Amounts, depth
 from ..llm.provider import Message, Request
 from ..problems import OUTCOMES, Problem
 from ..services import Services
@@ -168,7 +168,9 @@ async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool)
     row, known = await row_of(services, tenant), services.balances.known(tenant_id)
     return {
         "row": row,
-        "ledgers": [LedgerRow(ledger, by.call) for ledger in (known.widest_first if known else ())],
+        "ledgers": [
+            LedgerRow(ledger, by.call) for ledger in (sorted(known.ledgers.values(), key=depth) if known else ())
+        ],
         "calls": await services.store.latest(tenant_id, LATEST_CALLS),
         "audit": await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
         **await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by)),
@@ -212,13 +214,13 @@ async def _operations(services: Services) -> Context:
     now = datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=REFUSALS_OF_H - 1)
     held = [
-        OldHold(hold.work.caller.tenant, hold.amount, int(time.monotonic() - begun))
-        for hold, begun in services.guard.held.items()
-        if time.monotonic() - begun > services.settings.dashboard_old_hold
+        OldHold(hold.call.tenant, hold.call.hold, int(hold.age_s))
+        for hold in services.guard.held
+        if hold.age_s > services.settings.dashboard_old_hold
     ]
     return {
         "is_cut_off": services.clients.breaker.is_open,
-        "backlog": services.journal.backlog(),
+        "backlog": services.outbox.backlog(),
         "old_holds": sorted(held, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
         "uncharged": await services.store.uncharged(now - timedelta(hours=24)),
         "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),

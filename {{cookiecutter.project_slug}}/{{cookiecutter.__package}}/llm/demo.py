@@ -6,7 +6,8 @@ import re
 
 from pydantic import BaseModel, Field
 
-from .provider import Completion, Delta, Request, Stream, Tally, Usage
+from .metering import Meter
+from .provider import Completion, Delta, Request, Stream, Usage
 
 _SENTENCES = (
     (
@@ -71,6 +72,6 @@ def _reply(request: Request) -> str:
 
 
 def _usage(request: Request, text: str) -> Usage:
-    tally = Tally(request)
+    tally = Meter(request)
     tally.add(Delta(text))
     return tally.usage

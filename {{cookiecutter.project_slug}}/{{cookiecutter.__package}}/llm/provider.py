@@ -1,7 +1,7 @@
 """What the application needs of a model provider, and nothing more."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 ErrorKind = Literal["unreachable", "timeout", "auth", "bad_request", "rate_limited", "refused", "failed"]
@@ -34,7 +34,8 @@ class Usage:
     @property
     def is_sound(self) -> bool:
         """Whether these are counts that Cycles takes: vendors' SDKs hand on whatever an answer says, null too."""
-        return all(type(tokens) is int and 0 <= tokens < 2**31 for tokens in astuple(self))
+        counts = (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.cache_write_input_tokens)
+        return all(type(tokens) is int and 0 <= tokens < 2**31 for tokens in counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,39 +115,3 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Give the connections back."""
         ...
-
-
-class Tally:
-    """What a streamed call has used so far, so that it can be settled wherever it ends."""
-
-    def __init__(self, request: Request) -> None:
-        self._max_tokens = request.max_tokens
-        self._told = Usage(sum(count_tokens(message.content) for message in request.messages), 0)
-        self._untold_bytes = 0
-
-    def add(self, item: Delta | Usage) -> None:
-        if isinstance(item, Delta):
-            self._untold_bytes += _utf8_size(item.text)
-        elif item != self._told:  # a ProviderError repeats the last figures, which cover no text since
-            self._told, self._untold_bytes = item, 0
-
-    @property
-    def usage(self) -> Usage:
-        """The provider's last figures and our count of the text since; all our count where it told none."""
-        told = self._told
-        counted = min(told.output_tokens + _tokens_of_bytes(self._untold_bytes), self._max_tokens)
-        return replace(told, output_tokens=counted) if counted > told.output_tokens else told
-
-
-def count_tokens(text: str) -> int:
-    """Our own count of tokens, for where the provider tells none: one for every four bytes of UTF-8 begun."""
-    return _tokens_of_bytes(_utf8_size(text))
-
-
-def _tokens_of_bytes(size: int) -> int:
-    return -(-size // 4)
-
-
-def _utf8_size(text: str) -> int:
-    # surrogatepass: half an emoji, as a provider may cut one, must not break the count.
-    return len(text.encode("utf-8", "surrogatepass"))

@@ -2,17 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
+from urllib.parse import urlencode
 
-import aiohttp
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr
 
-from ..budget.balances import UNIT
+from ..http_json import JsonClient
+from ..money import UNIT
 from .errors import TenantsError
 
 KEY_LIFE = timedelta(days=365)
 """How long a new Cycles key lives: it cannot be changed later. The engine's default is 90 days."""
 
-_TIMEOUT = aiohttp.ClientTimeout(total=20, sock_connect=3)
+CONNECT_S, ANSWER_S = 3.0, 17.0
 _PAGE = 100
 
 
@@ -72,16 +73,14 @@ class AdminApi:
 
     def __init__(self, base_url: str, admin_key: SecretStr) -> None:
         self._base_url = base_url.rstrip("/")
-        self._admin_key = admin_key
-        self._session: aiohttp.ClientSession
+        self._headers = {"X-Admin-API-Key": admin_key.get_secret_value()}
+        self._http = JsonClient(base_url, CONNECT_S, ANSWER_S)
 
     async def __aenter__(self) -> Self:
-        headers = {"X-Admin-API-Key": self._admin_key.get_secret_value()}
-        self._session = aiohttp.ClientSession(headers=headers, timeout=_TIMEOUT)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        await self._http.aclose()
 
     async def check_access(self) -> None:
         """Raise AdminError unless the control plane answers and takes the admin key."""
@@ -181,21 +180,16 @@ class AdminApi:
     ) -> dict[str, Any]:
         """Send a request. A POST needs a body: without one it is not labelled JSON, and Cycles answers 500."""
         where = f"The Cycles admin server at {self._base_url}"
+        target = f"{path}?{urlencode(query)}" if query else path
         try:
-            async with self._session.request(
-                method, self._base_url + path, params=query, json=body, allow_redirects=False
-            ) as response:
-                status = response.status
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+            status, _, answer = await self._http.request(method, target, self._headers, body)
+        except ConnectionRefusedError as error:
             detail = f"{where} is out of reach: is CYCLES_ADMIN_URL right, and the server up?"
             raise AdminError("admin_unreachable", 0, detail) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except OSError as error:
             detail = f"{where} gave no answer, so what was asked for may be done or not: look, then try again"
             raise AdminError("admin_silent", 0, detail) from error
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict) or status >= 500 or 300 <= status < 400:
+        if not answer or status >= 500 or 300 <= status < 400:
             raise AdminError("admin_failed", status, f"{where} answers {status} to {method} {path}: see its log")
         if status == 401:
             raise AdminError("admin_key_refused", status, f"{where} refuses CYCLES_ADMIN_API_KEY")

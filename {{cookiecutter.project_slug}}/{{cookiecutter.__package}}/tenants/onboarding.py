@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
 
-from ..budget.balances import UNIT
-from ..money import format_usd, parse_usd
+from ..money import UNIT, format_usd, parse_usd
 from ..settings import Settings
 from .accounts import Accounts
 from .admin_api import AdminApi, AdminError, AdminLedger

@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     f"{__package__}.tenants",
     f"{__package__}.calls",
     f"{__package__}.budget",
+    f"{__package__}.chat",
     f"{__package__}.dashboard",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -105,7 +106,7 @@ CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ("GET", "POST")
 CORS_ALLOW_HEADERS = ("accept", "accept-language", "content-language", "authorization", "content-type", "x-tenant-id")
 CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "Retry-After")
+CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After")
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
 SESSION_ENGINE = f"{__package__}.dashboard.sessions"

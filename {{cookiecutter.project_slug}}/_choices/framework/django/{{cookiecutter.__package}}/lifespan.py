@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TypedDict
 
+from anyio.from_thread import BlockingPortal
+
+from . import sync
 from .calls.store import CallStore
 from .dashboard.store import DashboardStore
 from .edge import Receive, Scope, Send
@@ -25,8 +28,13 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
     if faults := settings.faults():
         raise RuntimeError("refusing to start:\n" + "\n".join(faults))
-    async with tracing(), Services(settings, Registry(), CallStore(), DashboardStore()) as services:
-        yield {"services": services}
+    async with (
+        tracing(),
+        BlockingPortal() as loop,
+        Services(settings, Registry(), CallStore(), DashboardStore()) as services,
+    ):
+        with sync.serving(loop, services):
+            yield {"services": services}
 
 
 async def answer(opened: AbstractAsyncContextManager[State], scope: Scope, receive: Receive, send: Send) -> None:

@@ -9,14 +9,14 @@ from ..dependencies import ApiRequest, headers_of, identified, services_of
 from ..openapi import BUDGET
 from ..problems import Problem
 from ..tenants.headers import carry_credentials
-from .answer import budget_of
 
 router = Router(tags=["budget"])
 
 
 @router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def my_budget(request: ApiRequest) -> BudgetAnswer:
-    return await budget_of(services_of(request).balances, request.auth.tenant)
+    tenant = request.auth.tenant
+    return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
 
 
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
@@ -28,4 +28,4 @@ async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
             raise Problem("not_found")
     elif (await identified(request)).tenant != tenant:
         raise Problem("not_found")  # as if it did not exist, which it may or may not
-    return await budget_of(services.balances, tenant)
+    return BudgetAnswer.of(tenant, await services.balances.read(tenant))

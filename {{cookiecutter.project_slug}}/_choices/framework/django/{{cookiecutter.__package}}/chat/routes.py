@@ -3,19 +3,19 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
+from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
-from ..budget.guard import Hold, Work
+from .. import sync
+from ..budget.hold import Hold, Work
 from ..dependencies import ApiRequest, paid, services_of
 from ..handlers import request_id_of
-from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
 from ..problems import Problem
-from . import service_sync
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, SUMMARIZER, Event, budget_header, server_sent
+from .service import Event, budget_headers, server_sent, summary_of
 
 router = Router(auth=paid, tags=["paid"])
 
@@ -34,35 +34,26 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
         return answered(await services.chat.complete(work))
     events = services.chat.stream(work)
     first, hold = await anext(events)  # what fails before the first delta is a plain problem
-    return EventStream(_sent(first, events, work.request_id), headers=budget_header(hold.remaining))
+    return EventStream(_sent(first, events, work.request_id), headers=budget_headers(hold.remaining))
 
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
 async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
-    services = services_of(request)
-    messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    work = Work(
-        caller=request.auth,
-        route="summarize",
-        request=services.chat.request(messages, max_tokens=body.max_tokens),
-        request_id=request_id_of(request),
-        end_user=body.end_user,
-        agent=SUMMARIZER,
-    )
-    return answered(await services.chat.summarize(work))
+    work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
+    return answered(await services_of(request).chat.summarize(work))
 
 
 @router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
 def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
-    """As summarize, in a synchronous view: it takes a thread for as long as the model answers."""
-    work = service_sync.summary_of(request.auth, body.text, body.max_tokens, body.end_user, request_id_of(request))
-    return answered(service_sync.summarize(work))
+    """Same as summarize, in a synchronous view: it takes a thread for as long as the model answers."""
+    work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
+    return answered(sync.call(lambda services: services.chat.summarize(work)))
 
 
 def answered(answer: Answer) -> HttpResponse:
     """A guarded answer: validated where it was made, so ninja need not do it again."""
     remaining = answer.budget.remaining
-    headers = budget_header(remaining.amount if remaining else None)
+    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
 
 

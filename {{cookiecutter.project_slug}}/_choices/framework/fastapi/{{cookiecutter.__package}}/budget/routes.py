@@ -8,14 +8,13 @@ from ..dependencies import CurrentCaller, SharedServices, caller_of
 from ..openapi import BUDGET
 from ..problems import Problem
 from ..tenants.headers import carry_credentials
-from .answer import budget_of
 
 router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
 
 @router.get("/me")
 async def my_budget(caller: CurrentCaller, services: SharedServices) -> BudgetAnswer:
-    return await budget_of(services.balances, caller.tenant)
+    return BudgetAnswer.of(caller.tenant, await services.balances.read(caller.tenant))
 
 
 @router.get("/{tenant}")
@@ -26,4 +25,4 @@ async def budget(tenant: str, request: Request, services: SharedServices) -> Bud
             raise Problem("not_found")
     elif (await caller_of(request)).tenant != tenant:
         raise Problem("not_found")  # as if it did not exist, which it may or may not
-    return await budget_of(services.balances, tenant)
+    return BudgetAnswer.of(tenant, await services.balances.read(tenant))

@@ -7,13 +7,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..budget.guard import Hold, Work
+from ..budget.hold import Hold, Work
 from ..dependencies import GuardedRoute, services_of
-from ..llm.provider import Message
 from ..openapi import PAID, STREAMED
 from ..problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import SUMMARIZE, SUMMARIZER, Event, budget_header, server_sent
+from .service import Event, budget_headers, server_sent, summary_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -32,28 +31,20 @@ async def chat(body: ChatRequest, request: Request) -> Response:
         return paid(await services.chat.complete(work))
     events = services.chat.stream(work)
     first, hold = await anext(events)  # what fails before the first delta is a plain problem
-    return EventStream(_sent(first, events, work.request_id), headers=budget_header(hold.remaining))
+    return EventStream(_sent(first, events, work.request_id), headers=budget_headers(hold.remaining))
 
 
 @router.post("/summarize", response_model=Answer)
 async def summarize(body: SummarizeRequest, request: Request) -> Response:
     services = services_of(request)
-    messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    work = Work(
-        caller=request.state.caller,
-        route="summarize",
-        request=services.chat.request(messages, max_tokens=body.max_tokens),
-        request_id=request.state.request_id,
-        end_user=body.end_user,
-        agent=SUMMARIZER,
-    )
+    work = summary_of(services.settings, request.state.caller, body, request.state.request_id)
     return paid(await services.chat.summarize(work))
 
 
 def paid(answer: Answer) -> Response:
     """A guarded answer: validated where it was made, so FastAPI need not do it again."""
     remaining = answer.budget.remaining
-    headers = budget_header(remaining.amount if remaining else None)
+    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
 
 

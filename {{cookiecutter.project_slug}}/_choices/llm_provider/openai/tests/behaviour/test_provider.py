@@ -202,7 +202,7 @@ def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
     assert answer.json()["cost"]["amount"] == poor.spent() == 100_000
     uncharged = 1_000 * (INPUT + OUTPUT) - 100_000
     assert serving.metric("budget_uncharged_microcents_total") == before + uncharged
-    told = ("spend not taken by the ledger", f"tenant={poor.id}", f"microcents={uncharged} ")
+    told = ("] uncharged ", f"tenant={poor.id}", f"microcents={uncharged} ")
     wait_until(lambda: logged(log, *told), 2, "told in the log")
     problem = assert_problem(post(serving, poor), 402, "overdraft_limit_exceeded")
     assert problem["scope"] == scope_of(poor.id)

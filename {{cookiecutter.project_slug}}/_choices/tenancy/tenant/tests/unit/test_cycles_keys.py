@@ -1,18 +1,20 @@
-"""Each tenant's own Cycles key: replaced, gone, or sealed by a secret that is no more."""
+"""A tenant's own Cycles key: rotated, missing, or encrypted with a secret that is gone."""
 
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.budget.sdk import journal_folder
+from {{ cookiecutter.__package }}.budget import client as client_module
+from {{ cookiecutter.__package }}.budget.client import Clients
 from {{ cookiecutter.__package }}.console import onboarding
 from {{ cookiecutter.__package }}.metrics import UPSTREAM
 from {{ cookiecutter.__package }}.problems import Problem
 
 from .stories import Tell, World, value_of
+from .test_client import event
 from .test_guard import COST, charge_one
 
 
-def test_a_key_that_was_replaced_is_read_anew_and_one_that_was_not_is_refused(tell: Tell) -> None:
+def test_rotated_key_is_read_again_and_a_revoked_one_is_refused(tell: Tell) -> None:
     async def story(world: World) -> None:
         services = world.services
         await charge_one(world)
@@ -33,33 +35,48 @@ def test_a_key_that_was_replaced_is_read_anew_and_one_that_was_not_is_refused(te
     tell(story)
 
 
-def test_who_has_no_key_is_refused_and_its_journal_named(tell: Tell) -> None:
+def test_key_is_cached_for_a_while(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         services = world.services
-        settings = services.settings
-        folder = settings.cycles_journal_dir / journal_folder(settings.cycles_base_url, "nobody")
-        folder.mkdir(parents=True)
-        (folder / "r.json").touch()
-        with capture_logs() as logs:
-            await services.journal.settle(0.0)
-        (line,) = logs
-        told = {"event": "journal of a tenant without a usable Cycles key", "log_level": "error"}
-        assert line == {**told, "tenant": "nobody", "folder": str(folder)}
+        monkeypatch.setattr(client_module, "KEY_CACHED_S", 0)
+        uncached = Clients(services.settings, services.registry, services.calls.amend)
+        for clients in (services.clients, uncached):
+            await clients.of("acme")
         await services.registry.update_tenant("acme", sealed_key="")
+        await services.clients.of("acme")
         with pytest.raises(Problem, match="budget_misconfigured"):
-            await charge_one(world)
-        (record,) = await world.calls()
-        assert record.outcome == "budget_misconfigured"
+            await uncached.of("acme")
 
     tell(story)
 
 
-def test_what_goes_wrong_on_our_side_fails_the_call_and_is_written_down(tell: Tell) -> None:
+def test_tenant_without_a_key_is_refused_and_its_settlements_wait_for_one(tell: Tell) -> None:
     async def story(world: World) -> None:
-        await world.services.registry.update_tenant("acme", sealed_key="sealed by a secret that is no more")
+        registry = world.services.registry
+        tenant = await registry.tenant("acme")
+        assert tenant is not None
+        await registry.update_tenant("acme", sealed_key="")
+        world.services.outbox.add(event("e", 1_000))
+        with capture_logs() as logs:
+            await world.sweep()
+        assert [(each["event"], each["tenant"]) for each in logs] == [("not settled, trying again", "acme")]
+        with pytest.raises(Problem, match="budget_misconfigured"):
+            await charge_one(world)
+        (record,) = await world.calls()
+        assert record.outcome == "budget_misconfigured"
+        await registry.update_tenant("acme", sealed_key=tenant.sealed_key)
+        await world.settled()
+        assert world.cycles.ledger().spent == 1_000
+
+    tell(story)
+
+
+def test_fault_of_our_own_fails_the_call_and_is_recorded(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await world.services.registry.update_tenant("acme", sealed_key="sealed with a lost secret")
         with capture_logs() as logs, pytest.raises(Problem, match="internal_error"):
             await charge_one(world)
-        assert [(each["event"], each["tenant"]) for each in logs if "exc_info" in each] == [("guard failed", "acme")]
+        assert [(each["event"], each["tenant"]) for each in logs if "exc_info" in each] == [("hold failed", "acme")]
         (record,) = await world.calls()
         assert (record.outcome, record.hold, record.cost) == ("internal_error", 0, 0)
         assert not world.services.guard.held

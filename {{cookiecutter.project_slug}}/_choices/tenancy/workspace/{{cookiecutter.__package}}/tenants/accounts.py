@@ -4,7 +4,7 @@
 
 from typing import NoReturn
 
-from ..budget.balances import UNIT
+from ..money import UNIT
 from ..settings import Settings
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import NotOffered

@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
+from pydantic import ValidationError
 
-from ....chat.service_sync import summarize, summary_of
+from .... import sync
 from ....commands import add_json
-from ....output import fail, show
+from ....output import fail, faults_of, show
 from ....problems import OUTCOMES, Problem
 from ....tenants.models import TenantRow
 from ....tenants.records import Caller
+from ...schemas import SummarizeRequest
+from ...service import summary_of
 
 
 class Command(BaseCommand):
@@ -27,10 +31,15 @@ class Command(BaseCommand):
         if not TenantRow.objects.filter(id=tenant).exists():
             fail("unknown_tenant", f"There is no tenant {tenant!r}: see `tenants list`", as_json)
         try:
-            text = file.read_text("utf-8")
-            answer = summarize(summary_of(Caller(tenant), text, max_tokens))
+            body = SummarizeRequest(text=file.read_text("utf-8"), max_tokens=max_tokens)
+            work = summary_of(settings.ENV, Caller(tenant), body)
+            answer = sync.call(lambda services: services.chat.summarize(work))
+        except ValidationError as error:
+            fail("invalid_request", faults_of(error), as_json)
         except (OSError, UnicodeDecodeError) as error:
             fail("unreadable", f"{file}: {error}", as_json)
         except Problem as problem:
             fail(problem.code, problem.detail or OUTCOMES[problem.code][2], as_json)
+        finally:
+            sync.close()
         show(answer.model_dump(), as_json)

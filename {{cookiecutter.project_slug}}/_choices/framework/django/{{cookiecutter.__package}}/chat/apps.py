@@ -1,0 +1,7 @@
+"""The example feature."""
+
+from django.apps import AppConfig
+
+
+class ChatConfig(AppConfig):
+    name = __package__

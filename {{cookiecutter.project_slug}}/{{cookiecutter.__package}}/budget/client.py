@@ -1,0 +1,278 @@
+"""Clients of Cycles: one per tenant and piece of work, over one HTTP session.
+
+`TenantClient` is the SDK's `AsyncCyclesClient` with its public methods overridden, so the guard and `@cycles` share it.
+A commit goes into the outbox before it is sent, and can't be lost after that.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+from cachetools import TTLCache
+from pydantic import BaseModel
+from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
+
+from ..breaker import Breaker
+from ..calls.record import Amendment
+from ..http_json import JsonClient
+from ..metrics import UNCHARGED, UPSTREAM
+from ..money import UNIT
+from ..problems import Problem, code_of_cycles
+from ..settings import Settings
+from ..tenants.registry import Registry
+from ..tenants.tenancy import CyclesKeys
+from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
+from .outbox import Outbox, Settlement
+
+log = structlog.get_logger(__name__)
+
+KEY_CACHED_S = 120
+"""How long a decrypted Cycles key is kept. A rotated one is noticed sooner, by its 401."""
+NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
+RESERVATIONS = "/v1/reservations"
+DONE = {"commit": (200, "COMMITTED"), "event": (201, "APPLIED")}
+"""The status codes and statuses of settlements that Cycles has taken."""
+
+
+class TenantClient(AsyncCyclesClient):
+    """Acts for one tenant. Made by `Clients.of`; holds no connection.
+
+    `reserved` and `settled` are Cycles' last answers to the reserve and to the commit or release: `@cycles` drops them.
+    """
+
+    def __init__(self, clients: "Clients", tenant: str, config: CyclesConfig) -> None:
+        # not super().__init__(), which opens a connection pool (34 ms); `@cycles` reads _config
+        self._config = config
+        self._tenant = tenant
+        self._clients = clients
+        self._reservation: dict[str, Any] = {}
+        self.spent: Callable[[], dict[str, Any] | None] = lambda: None
+        """Returns the commit that charges what was used, None if nothing was."""
+        self.reserved = self.settled = NO_ANSWER
+
+    async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """Reserve. Raises one of outbox.ERRORS, before anything is sent, if the outbox can't be written."""
+        self._clients.outbox.check()
+        self._reservation = plain(request)
+        self.reserved = await self._ask(RESERVATIONS, self._reservation)
+        return self.reserved
+
+    async def extend_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        return await self._send(f"{RESERVATIONS}/{reservation_id}/extend", plain(request))
+
+    async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """Commit. Always a success: without a final answer the sweeper tries again. `charged` is what ledgers took."""
+        body, reservation = plain(request), self._reservation
+        settlement = Settlement(
+            tenant=self._tenant,
+            body={**body, "subject": reservation["subject"], "action": reservation["action"]},
+            kind="commit",
+            reservation_id=reservation_id,
+            held=reservation["estimate"]["amount"],
+            amount=body["actual"]["amount"],
+        )
+        self._clients.outbox.add(settlement)
+        self.settled = await self.settle(settlement)
+        return self.settled
+
+    async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        """Release, or commit what was spent. `@cycles` releases on any exception, and the guard at every end."""
+        if commit := self.spent():
+            return await self.commit_reservation(reservation_id, commit)
+        self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
+        return self.settled
+
+    async def decide(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        return await self._ask("/v1/decide", plain(request))
+
+    async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+        return await self._send("/v1/events", plain(request))
+
+    async def list_reservations(self, **query_params: str) -> CyclesResponse:
+        return await self._send(f"{RESERVATIONS}?{urlencode(query_params)}")
+
+    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
+        return await self._send(f"{RESERVATIONS}/{reservation_id}")
+
+    async def get_balances(self, **query_params: str) -> CyclesResponse:
+        return await self._send(f"/v1/balances?{urlencode(query_params)}")
+
+    async def aclose(self) -> None:
+        """Do nothing: the session belongs to `Clients`."""
+
+    async def settle(self, settlement: Settlement) -> CyclesResponse:
+        """Send a settlement once, as an event if its hold is gone, and write down the outcome.
+
+        Returns a commit's answer, also while the outcome is unknown: the outbox sees to it.
+        """
+        outbox, answer = self._clients.outbox, NO_ANSWER
+        if settlement.kind == "commit":
+            answer = await self._commit(settlement)
+            if is_refused(answer) and error_of(answer) != "IDEMPOTENCY_MISMATCH":
+                settlement.kind = "event"
+                outbox.save(settlement)
+        if settlement.kind == "event" and settlement.is_forgotten:
+            outbox.set_aside(settlement.id, "its hold is gone, and it is older than Cycles' memory of events")
+            return committed(settlement.actual)
+        if settlement.kind == "event":
+            answer = await self.create_event(settlement.event)
+        charged = charged_by(answer, settlement)
+        if charged is None:
+            outbox.postpone(settlement, (answer.retry_after_ms_header or 0) / 1000)
+            log.warning("not settled yet", tenant=self._tenant, settlement=settlement.name, status=answer.status)
+            return committed(settlement.actual)
+        uncharged = settlement.actual - charged
+        if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0:
+            UNCHARGED.inc(uncharged)
+            log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
+            self._clients.on_uncharged(Amendment(self._tenant, settlement.name, uncharged))
+        return committed(charged)
+
+    async def _commit(self, settlement: Settlement) -> CyclesResponse:
+        """Commit; if the overdraft limit refuses, no more than was held."""
+        path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
+        answer = await self._send(path, settlement.commit)
+        if error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED" and settlement.amount > settlement.held:
+            settlement.amount = settlement.held
+            self._clients.outbox.save(settlement)
+            answer = await self._send(path, settlement.commit)
+        return answer
+
+    async def _ask(self, path: str, body: dict[str, Any]) -> CyclesResponse:
+        """POST what Cycles may refuse. While Cycles is out of reach only the breaker's probe goes out."""
+        with self._clients.breaker.call() as admitted:
+            return await self._send(path, body) if admitted else NO_ANSWER
+
+    async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
+        answer = await self._clients.send(path, self._config.api_key, body)
+        if answer.status == 401 and await self._has_newer_key():
+            answer = await self._clients.send(path, self._config.api_key, body)
+        return answer
+
+    async def _has_newer_key(self) -> bool:
+        """Whether the key was rotated since it was read."""
+        refused = self._config.api_key
+        try:
+            self._config = await self._clients.reread(self._tenant)
+        except Exception:
+            log.exception("Cycles key not read", tenant=self._tenant)
+        return self._config.api_key != refused
+
+
+class Clients:
+    """What all clients of a process share. Use it inside one event loop; close it at the end."""
+
+    def __init__(self, settings: Settings, registry: Registry, on_uncharged: Callable[[Amendment], None]) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._keys = CyclesKeys(settings)
+        self._configs: TTLCache[str, CyclesConfig] = TTLCache(REMEMBERED_TENANTS, KEY_CACHED_S)
+        url, timeouts = settings.cycles_base_url, (settings.cycles_connect_timeout, settings.cycles_read_timeout)
+        self._http = JsonClient(url, *timeouts)
+        self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
+        self.breaker = Breaker()
+        self.balances = Balances(self._ask_balances)
+        self.on_uncharged = on_uncharged
+
+    async def of(self, tenant: str) -> TenantClient:
+        """Return a client for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
+        return TenantClient(self, tenant, self._configs.get(tenant) or await self.reread(tenant))
+
+    async def reread(self, tenant: str) -> CyclesConfig:
+        """Read the tenant's key from the registry."""
+        row = await self._registry.tenant(tenant)
+        config = self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
+        self._configs[tenant] = config
+        return config
+
+    async def send(self, path: str, api_key: str, body: dict[str, Any] | None = None) -> CyclesResponse:
+        """POST a body, or GET. No answer is a response of status -1, as in the SDK; nothing is raised."""
+        asked_at, headers = time.monotonic(), {"X-Cycles-API-Key": api_key}
+        UPSTREAM.inc()
+        try:
+            status, told, answer = await self._http.request("GET" if body is None else "POST", path, headers, body)
+        except OSError as error:
+            self.breaker.failed()
+            return CyclesResponse.transport_error(error)
+        if status < 300:
+            self.breaker.succeeded()
+            self.balances.remember(ledgers_of(answer, asked_at))
+            return CyclesResponse.success(status, answer)
+        message = str(answer.get("message") or status)
+        if status == 401 and message == "INTERNAL_ERROR":  # Redis is down
+            self.breaker.failed()
+        elif status != 503:  # what /actuator/health/readiness answers; nothing was asked of the engine
+            self.breaker.succeeded()
+        return CyclesResponse.http_error(status, message, answer, {"retry-after": told.get("Retry-After", "")})
+
+    async def is_ready(self) -> bool:
+        """Return whether Cycles can serve, its Redis included."""
+        return (await self.send("/actuator/health/readiness", "")).is_success
+
+    async def aclose(self) -> None:
+        """Close the connections and the outbox. Both are opened again when needed."""
+        await self._http.aclose()
+        self.outbox.close()
+
+    async def _ask_balances(self, tenant: str) -> None:
+        client = await self.of(tenant)
+        if self.breaker.refuses:
+            raise Problem("budget_unavailable")
+        asked_at = time.monotonic()
+        query = {**self._settings.root_of(tenant), "limit": "200"}
+        while True:
+            response = await client.get_balances(**query)
+            if not response.is_success:
+                raise Problem(code_of_response(response))
+            if not (cursor := response.get_body_attribute("next_cursor")):
+                break
+            query["cursor"] = cursor
+        self.balances.listed(tenant, asked_at)
+
+
+def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
+    """Return a request as JSON data. The SDK passes models in some places and dicts in others."""
+    return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
+
+
+def committed(microcents: int) -> CyclesResponse:
+    """Return the answer to a commit of which ledgers took so much."""
+    return CyclesResponse.success(200, {"status": "COMMITTED", "charged": {"unit": UNIT, "amount": microcents}})
+
+
+def charged_by(answer: CyclesResponse, settlement: Settlement) -> int | None:
+    """Return the microcents that ledgers took of the settlement, None if it has to be sent again.
+
+    A success of another shape than the protocol's decides nothing.
+    """
+    actual = settlement.actual
+    if answer.is_success:
+        charged = answer.get_body_attribute("charged")
+        if charged is None and settlement.kind == "event":  # it tells only if less
+            charged = {"amount": actual}
+        amount = charged.get("amount") if isinstance(charged, dict) else None
+        is_done = (answer.status, error_of(answer, "status")) == DONE[settlement.kind]
+        return amount if is_done and isinstance(amount, int) else None
+    if not is_refused(answer) or error_of(answer) == "BUDGET_FROZEN":
+        return None
+    return actual if error_of(answer) == "IDEMPOTENCY_MISMATCH" else 0  # the first was charged before
+
+
+def is_refused(answer: CyclesResponse) -> bool:
+    """Return whether Cycles refuses for good. What a gateway says in its place does not count."""
+    if not answer.is_client_error or answer.status in (401, 403, 429):
+        return False
+    code = ErrorCode.from_string(error_of(answer) or None)
+    return answer.status == 410 or (code is not None and not code.is_retryable)
+
+
+def code_of_response(response: CyclesResponse) -> str:
+    """Return our code (problems.OUTCOMES) for an answer that is not a success."""
+    return code_of_cycles(response.status, error_of(response), error_of(response, "message"))
+
+
+def error_of(response: CyclesResponse, member: str = "error") -> str:
+    """Return a member of the answer as text. A gateway's may be anything: `{"error": {"code": 403}}`."""
+    return str(response.get_body_attribute(member) or "")

@@ -1,0 +1,159 @@
+"""One guarded call: what is held for it, what it has used so far, and what to charge.
+
+What is charged depends on what is known of the vendor's bill when the call ends, however it ends:
+
+- the vendor reported usage: that, plus our count of the text streamed since;
+- the vendor began to answer and reported nothing: our count of the input and of all output, thinking included. Thinking
+  that is not streamed can't be counted; whoever leaves such a stream is charged without it;
+- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request it was too slow to
+  answer: the log line of the failure says how much at most, to compare with the invoice;
+- the model that answered has no price: the whole hold, with a warning;
+- more than was held: all of it, as far as the ledger goes. The rest is `uncharged` on the call.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from runcycles import Caps, CyclesResponse
+
+from ..calls.record import CallRecord
+from ..llm.metering import Meter
+from ..llm.provider import Request
+from ..money import UNIT
+from ..stopping import Tasks
+from ..tenants.records import Caller
+from .balances import Balances
+from .client import TenantClient
+from .heartbeat import HOLD_TTL_MS, Heartbeat
+from .prices import Prices, UnknownModel
+from .subject import scopes_of
+
+log = structlog.get_logger(__name__)
+
+OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
+"""Without an overdraft limit on the ledger this charges what is there, same as ALLOW_IF_AVAILABLE."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A call to guard: who pays, for which route, and the request to the model."""
+
+    caller: Caller
+    route: str
+    request: Request
+    request_id: str
+    end_user: str | None = None
+    agent: str | None = None
+
+
+class Hold:
+    """A guarded call in progress. Send `request` to the model and pass all that comes back to `meter`.
+
+    `call` is its record, complete once it is settled.
+    """
+
+    def __init__(self, work: Work, subject: dict[str, Any], prices: Prices, balances: Balances, tasks: Tasks) -> None:
+        self.subject = subject
+        self.scopes = scopes_of(subject)
+        self.request = work.request
+        self.call = CallRecord(
+            tenant=work.caller.tenant,
+            end_user=work.end_user,
+            route=work.route,
+            model=work.request.model,
+            hold=prices.hold_for(work.request),
+            outcome="released",
+            request_id=work.request_id,
+        )
+        self.meter = Meter(work.request)
+        self.client: TenantClient | None = None
+        self.heartbeat: Heartbeat | None = None
+        self.caps: Caps | None = None
+        """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
+        self.allowance: float | None = None
+        """Set if served without a hold, while Cycles was out of reach (see fail_open)."""
+        self._started = time.monotonic()
+        self._prices = prices
+        self._balances = balances
+        self._tasks = tasks
+
+    @property
+    def age_s(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def remaining(self) -> int | None:
+        """Microcents that the tightest of the call's ledgers has left, None if unknown."""
+        return None if self.allowance is not None else self._balances.least(self.call.tenant, self.scopes)
+
+    @property
+    def ends_by(self) -> str | None:
+        """Code of the problem by which the call must end now: the process stops, or its hold is about to expire."""
+        if self._tasks.ending:
+            return "shutting_down"
+        return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
+
+    def charge(self) -> int:
+        """Set the cost of the call to what was used, and return it: the whole hold if the model has no price."""
+        call, usage = self.call, self.meter.usage
+        try:
+            call.cost = self._prices.of(self.meter.answered_by).cost(usage)
+        except UnknownModel:
+            call.cost = max(call.hold, self._prices.of(self.request.model).cost(usage))
+            log.warning("model that answered has no price, charging the whole hold", model=self.meter.answered_by)
+        call.outcome = "charged"
+        return call.cost
+
+    def grant(self, answer: CyclesResponse) -> bool:
+        """Take over a reservation and the caps on it. Return False if the answer holds nothing we could settle."""
+        caps, reservation_id = answer.get_body_attribute("caps"), answer.get_body_attribute("reservation_id")
+        allowed = answer.get_body_attribute("decision") in ("ALLOW", "ALLOW_WITH_CAPS")
+        if not (answer.is_success and allowed and isinstance(reservation_id, str)):
+            return False
+        try:
+            self.restrict(Caps.model_validate(caps) if caps else None)
+        except ValueError:
+            return False
+        self.call.reservation_id = reservation_id
+        return True
+
+    def restrict(self, caps: Caps | None) -> None:
+        """Apply the limits that Cycles sets."""
+        self.caps = caps
+        if caps and caps.max_tokens is not None:
+            self.request = replace(self.request, max_tokens=min(caps.max_tokens, self.request.max_tokens))
+
+    def reservation(self) -> dict[str, Any]:
+        """Return the body of POST /v1/reservations."""
+        return {**self.booking("estimate", self.call.hold), "ttl_ms": HOLD_TTL_MS, "overage_policy": OVERAGE_POLICY}
+
+    def commit(self) -> dict[str, Any] | None:
+        """Return the body that charges what was used, None if nothing was."""
+        if not self.meter.is_used:
+            return None
+        amount, usage = {"unit": UNIT, "amount": self.charge()}, self.meter.usage
+        told = {"tokens_input": usage.input_tokens, "tokens_output": usage.output_tokens}
+        return {
+            "idempotency_key": str(uuid.uuid4()),
+            "actual": amount,
+            "metrics": {**told, "latency_ms": int(self.age_s * 1000), "model_version": self.meter.answered_by},
+            "metadata": {"route": self.call.route, "request_id": self.call.request_id},
+        }
+
+    def settled_by(self, answer: CyclesResponse) -> None:
+        """Take over what ledgers took of the cost."""
+        if charged := answer.get_body_attribute("charged"):
+            self.call.uncharged = max(0, self.call.cost - charged["amount"])
+            self.call.cost = charged["amount"]
+
+    def booking(self, name: str, microcents: int) -> dict[str, Any]:
+        """Return who pays for what, and as `name` how much: the estimate of a reservation, the actual of an event."""
+        return {
+            "idempotency_key": str(uuid.uuid4()),
+            "subject": self.subject,
+            "action": {"kind": "llm.completion", "name": self.call.model},
+            name: {"unit": UNIT, "amount": microcents},
+        }

@@ -1,0 +1,228 @@
+"""Outbox of settlements: each is written down before it is sent, and deleted once Cycles has decided on it.
+
+One SQLite file in CYCLES_JOURNAL_DIR, shared by all workers of a machine. A row that is still there after LEASE_S is
+sent again by any worker (`sweeper.py`): after a lost answer, an outage or a kill. Sending twice is harmless, because a
+settlement keeps its idempotency key. docs/money.md draws the states.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+from pydantic import TypeAdapter
+
+from ..money import UNIT
+from ..sqlite_file import SqliteFile
+
+log = structlog.get_logger(__name__)
+
+FILE = "outbox.sqlite3"
+VERSION = 1
+LEASE_S = 4.0
+"""How long a row is left to the process that is sending it."""
+WAITING_AFTER_S = 2.0
+"""A row this old counts as waiting: its first try has failed, or takes long."""
+BATCH = 100
+"""Rows that are deleted in one go."""
+LONGEST_RETRY_AFTER_S = 3600.0
+REMEMBERED_S = {"commit": 30 * 86_400.0 - 3600, "event": 7 * 86_400.0 - 3600}
+"""How long Cycles recognizes a repeated idempotency key, less an hour for clocks that disagree (facts: commits are
+kept for 30 days, events for 7)."""
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS settlements (id INTEGER PRIMARY KEY, server TEXT, tenant TEXT, settlement TEXT,
+    created_at REAL, next_try_at REAL, not_before REAL DEFAULT 0, set_aside TEXT);
+CREATE TABLE IF NOT EXISTS allowances (tenant TEXT PRIMARY KEY, begun_at REAL, taken INTEGER);
+"""
+_INSERT = """INSERT INTO settlements (id, server, tenant, settlement, created_at, next_try_at)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"""
+_SAVE = """UPDATE settlements SET settlement = :settlement, next_try_at = coalesce(:next_try_at, next_try_at),
+not_before = coalesce(:not_before, not_before) WHERE id = :id"""
+_LATER = f"BETWEEN :now AND :now + {2 * LONGEST_RETRY_AFTER_S}"  # what is still later is of a clock that was ahead
+_DUE = f"""FROM settlements WHERE server = :server AND set_aside IS NULL
+AND next_try_at NOT {_LATER} AND not_before NOT {_LATER}"""
+_CLAIM = f"""UPDATE settlements SET next_try_at = :now + {LEASE_S} WHERE id IN
+(SELECT id {_DUE} AND tenant = :tenant ORDER BY created_at LIMIT :limit) RETURNING id, CAST(settlement AS BLOB)"""  # noqa: S608  (constants)
+_DUE_TENANTS = f"SELECT tenant {_DUE} GROUP BY tenant ORDER BY min(created_at)"
+_DELAY = """UPDATE settlements SET next_try_at = max(next_try_at, (SELECT next_try_at FROM settlements WHERE id = :id))
+WHERE server = :server AND tenant = :tenant"""
+_WAITS = "FILTER (WHERE set_aside IS NULL AND created_at < :before)"
+_COUNT = f"SELECT count(*) {_WAITS}, min(created_at) {_WAITS}, count(set_aside) FROM settlements"  # noqa: S608  (constants)
+
+
+@dataclass(slots=True, kw_only=True)
+class Settlement:
+    """Spend to charge. `body` is an event's: idempotency_key, actual, subject, action, and maybe metrics, metadata.
+
+    `kind` is `commit`, or `event` where the hold is gone or there was none. Amounts are microcents: `held`, and
+    `amount`, which is what to commit.
+    """
+
+    tenant: str
+    body: dict[str, Any]
+    kind: Literal["commit", "event"] = "event"
+    reservation_id: str | None = None
+    held: int = 0
+    amount: int = 0
+    attempts: int = 0
+    created_at: float = 0.0
+    id: int = 0
+    """Its row: the nanosecond it was written in. With a number used again, a worker could delete another's row."""
+
+    @property
+    def name(self) -> str:
+        """How the record of the call refers to it: the reservation's ID, or the event's key."""
+        return self.reservation_id or str(self.body["idempotency_key"])
+
+    @property
+    def actual(self) -> int:
+        """Microcents that the call cost."""
+        return int(self.body["actual"]["amount"])
+
+    @property
+    def commit(self) -> dict[str, Any]:
+        """Return the body of POST /v1/reservations/{id}/commit."""
+        body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
+        return {**body, "actual": {"unit": UNIT, "amount": self.amount}}
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """Return the body of POST /v1/events: under the commit's key, and never refused for want of money."""
+        body = {**self.body, "overage_policy": "ALLOW_IF_AVAILABLE"}
+        if self.reservation_id:
+            recovery = {"recovery_reason": "commit_after_reservation_expired"}
+            body["metadata"] = {**body.get("metadata", {}), "recovered_reservation_id": self.reservation_id, **recovery}
+        return body
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether Cycles may have charged it already without knowing."""
+        return time.time() - self.created_at > REMEMBERED_S[self.kind]
+
+
+_JSON = TypeAdapter(Settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Settlements that wait, the age of the oldest in seconds (0 if none), and rows and files that were set aside."""
+
+    count: int
+    oldest_s: float
+    set_aside: int
+
+
+class Outbox:
+    """The settlements for one Cycles server; rows for other servers are left alone.
+
+    Only `check` raises: what can't be written is kept in memory and written later. `retry_delay` gives the seconds
+    before the next try, by the number of tries so far.
+    """
+
+    def __init__(self, folder: Path, server: str, retry_delay: Callable[[int], float]) -> None:
+        self.file = SqliteFile(folder / FILE, SCHEMA, VERSION)
+        self._server = server
+        self._retry_delay = retry_delay
+        self._unwritten: list[Settlement] = []
+        self._decided: list[int] = []
+
+    def check(self, *, again: bool = False) -> None:
+        """Raise one of sqlite_file.ERRORS unless settlements can be written."""
+        self.file.check(again=again or bool(self._unwritten))
+        if self._unwritten and not self.flush():
+            raise OSError("settlements wait to be written down")
+
+    def add(self, settlement: Settlement, *, due_now: bool = False) -> None:
+        """Write a settlement down before it is sent."""
+        settlement.created_at = time.time()
+        if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
+            self._unwritten.append(settlement)
+
+    def save(self, settlement: Settlement, next_try_at: float | None = None, not_before: float | None = None) -> None:
+        """Write down how and when it is sent from now on, before it is."""
+        text = _JSON.dump_json(settlement).decode()
+        self.file.run(_SAVE, id=settlement.id, settlement=text, next_try_at=next_try_at, not_before=not_before)
+
+    def delete(self, settlement: Settlement, *, at_once: bool = False) -> bool:
+        """Forget what Cycles has decided on: with the next `flush`, for a row that stays is at worst sent twice.
+
+        `at_once` tells whether it was the first to do so.
+        """
+        if settlement in self._unwritten:
+            self._unwritten.remove(settlement)
+        elif at_once:
+            return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
+        else:
+            self._decided.append(settlement.id)
+            if len(self._decided) >= BATCH:
+                self.flush()
+        return True
+
+    def flush(self) -> bool:
+        """Delete what was decided, and write down what could not be written before. Return whether that worked."""
+        decided, self._decided = self._decided, []
+        if decided:
+            self.file.run(f"DELETE FROM settlements WHERE id IN ({','.join(map(str, decided))})")  # noqa: S608  (numbers)
+        self._unwritten = [each for each in self._unwritten if not self._insert(each, 0.0)]
+        return not self._unwritten
+
+    def postpone(self, settlement: Settlement, retry_after_s: float = 0.0) -> None:
+        """Try again later, and not before Cycles has asked for."""
+        now, delay = time.time(), self._retry_delay(settlement.attempts)
+        settlement.attempts += 1
+        self.save(settlement, now + delay, now + min(retry_after_s, LONGEST_RETRY_AFTER_S))
+
+    def delay_tenant(self, failed: Settlement) -> None:
+        """Leave the tenant's other settlements until this one is tried again: they would fail as well."""
+        self.file.run(_DELAY, id=failed.id, server=self._server, tenant=failed.tenant)
+
+    def set_aside(self, row_id: int, why: str) -> None:
+        """Keep a row that must not be sent, for a person to look at."""
+        log.error("settlement set aside: it is not sent", row=row_id, why=why)
+        self.file.run("UPDATE settlements SET set_aside = :why WHERE id = :id", why=why, id=row_id)
+
+    def due_tenants(self) -> list[str]:
+        """Return whose settlements are due."""
+        return [tenant for (tenant,) in self.file.run(_DUE_TENANTS, server=self._server, now=time.time())]
+
+    def claim(self, tenant: str, limit: int) -> list[Settlement]:
+        """Take a tenant's oldest due settlements for LEASE_S."""
+        claimed = []
+        for row_id, text in self.file.run(_CLAIM, server=self._server, now=time.time(), tenant=tenant, limit=limit):
+            try:
+                settlement = _JSON.validate_json(text)
+            except ValueError:
+                self.set_aside(row_id, "unreadable")
+                continue
+            if settlement.is_forgotten:
+                self.set_aside(row_id, "older than Cycles' memory")
+            else:
+                claimed.append(settlement)
+        return claimed
+
+    def wake(self) -> None:
+        """Make everything due: the process starts or ends, or Cycles answers again."""
+        self.file.run("UPDATE settlements SET next_try_at = 0 WHERE server = :server", server=self._server)
+
+    def backlog(self) -> Backlog:
+        """Return what waits, for any server."""
+        waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.set_aside())
+        for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
+            waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
+        return Backlog(waiting, time.time() - since, set_aside)
+
+    def close(self) -> None:
+        """Close the file. It is opened again when needed."""
+        self.flush()
+        self.file.close()
+
+    def _insert(self, settlement: Settlement, next_try_at: float) -> bool:
+        settlement.id = time.time_ns()
+        text, created_at = _JSON.dump_json(settlement).decode(), settlement.created_at
+        row = (settlement.id, self._server, settlement.tenant, text, created_at, next_try_at)
+        if self.file.run(_INSERT, *row):
+            return True
+        settlement.id = 0  # that row may be another's, made in the same nanosecond
+        return False

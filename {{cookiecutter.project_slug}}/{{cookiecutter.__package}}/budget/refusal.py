@@ -1,0 +1,26 @@
+"""The problem by which a budget refuses a call."""
+
+import time
+
+from ..money import UNIT
+from ..problems import OUTCOMES, Problem, budget_problem
+from .balances import FRESH_S, Balances
+
+
+async def refusal_of(balances: Balances, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
+    """Return the problem for a call of `required` microcents that counts in `scopes`.
+
+    A 402 has the first ledger that stands in the way, read anew if the cache does not explain the refusal.
+    """
+    if OUTCOMES[code][0] != 402:
+        return Problem(code, members={"tenant": tenant, "unit": UNIT})
+    try:
+        known = await balances.read(tenant)
+        ledger = known.obstacle(scopes, required)
+        if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
+            ledger = (await balances.read(tenant, 0.0)).obstacle(scopes, required)
+    except Problem:
+        ledger = None
+    if ledger is None:
+        return budget_problem(code, tenant, required)
+    return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)

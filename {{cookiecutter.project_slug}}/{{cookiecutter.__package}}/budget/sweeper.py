@@ -1,0 +1,83 @@
+"""Sends what the outbox holds until Cycles has decided: in every worker, from start to end, without traffic."""
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from .client import Clients
+from .outbox import Settlement
+
+log = structlog.get_logger(__name__)
+
+SWEEP_EVERY_S = 1.0
+AT_ONCE = 20
+"""Settlements on their way at a time. The other connections are for callers."""
+PER_TENANT = 5
+"""Of these, for one tenant."""
+
+
+class Sweeper:
+    """Tries due settlements. A tenant whose settlements fail does not delay the others."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._outbox = clients.outbox
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._sweeping: set[str] = set()
+
+    async def run(self) -> None:
+        """Sweep until cancelled. Everything is due at the start, and when Cycles answers again."""
+        recovered = self._clients.breaker.recovered
+        recovered.set()
+        async with asyncio.TaskGroup() as sweeps:
+            while True:
+                if recovered.is_set():
+                    recovered.clear()
+                    self._outbox.wake()
+                for tenant in self._due():
+                    sweeps.create_task(self._sweep_tenant(tenant))
+                with suppress(RuntimeError):  # no thread to be had
+                    await asyncio.to_thread(self._outbox.file.checkpoint)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SWEEP_EVERY_S):
+                        await recovered.wait()
+
+    async def sweep(self) -> None:
+        """Try everything that is due once; a tenant's next batch only if the last had some success."""
+        await asyncio.gather(*map(self._sweep_tenant, self._due()))
+        self._outbox.flush()
+
+    def _due(self) -> list[str]:
+        """Return the tenants whose settlements are due and not being sent."""
+        self._outbox.flush()
+        return [tenant for tenant in self._outbox.due_tenants() if tenant not in self._sweeping]
+
+    async def _sweep_tenant(self, tenant: str) -> None:
+        self._sweeping.add(tenant)
+        try:
+            while batch := self._outbox.claim(tenant, PER_TENANT):
+                decided = await asyncio.gather(*map(self._is_decided, batch))
+                if not any(decided):  # the tenant's own fault, not the network's
+                    self._outbox.delay_tenant(batch[0])
+                    return
+        except Exception:
+            log.exception("sweep failed, trying again", tenant=tenant)
+        finally:
+            self._sweeping.discard(tenant)
+
+    async def _is_decided(self, settlement: Settlement) -> bool:
+        """Try once. Only the breaker's probe goes out while Cycles is out of reach."""
+        attempts = settlement.attempts
+        async with self._slots:
+            with self._clients.breaker.call() as admitted:
+                if not admitted:
+                    self._outbox.save(settlement, next_try_at=0.0)
+                    return False
+                try:
+                    client = await self._clients.of(settlement.tenant)
+                    await client.settle(settlement)
+                except Exception:
+                    log.exception("not settled, trying again", tenant=settlement.tenant, settlement=settlement.name)
+                    self._outbox.postpone(settlement)
+        return settlement.attempts == attempts

@@ -1,0 +1,116 @@
+"""A small SQLite file that the processes of a machine share: private, set aside if damaged, quick to write."""
+
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+ERRORS = (OSError, sqlite3.Error)
+"""What using a file may raise."""
+CHECKPOINT_BYTES = 4 * 2**20
+
+
+class SqliteFile:
+    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates what is missing; `version` is its version.
+
+    A file that is damaged, no database, or of another version is renamed to `NAME.<ns>.corrupt`, and a new one begun.
+    """
+
+    def __init__(self, path: Path, schema: str, version: int) -> None:
+        self.path = path
+        self._schema = schema
+        self._version = version
+        self._opened: sqlite3.Connection | None = None
+        self._is_writable = False
+
+    def connect(self) -> sqlite3.Connection:
+        """Return the open file. Raises one of ERRORS."""
+        if self._opened is None:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._opened = self._open()
+        return self._opened
+
+    def check(self, *, again: bool = False) -> None:
+        """Raise one of ERRORS unless the file can be written. Tries it the first time and after a failure."""
+        if again or not self._is_writable:
+            self._is_writable = False
+            self.connect().execute(f"PRAGMA user_version = {self._version}")
+            self._is_writable = True
+
+    def run(self, statement: str, *values: object, **named: object) -> list[Any]:
+        """Execute a statement and return its rows: none, and a line in the log, if the file can't be used."""
+        try:
+            return self.connect().execute(statement, values or named).fetchall()
+        except ERRORS as error:
+            log.exception("file not usable", file=str(self.path))
+            self._is_writable = False
+            if not isinstance(error, (OSError, sqlite3.OperationalError)):  # damaged: the next use sets it aside
+                self.close()
+            return []
+
+    def checkpoint(self) -> None:
+        """Move a large write-ahead log into the file. It waits for the disk: call it in a thread."""
+        try:
+            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            if size > CHECKPOINT_BYTES:
+                with closing(sqlite3.connect(self.path)) as database:
+                    database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    if size > 8 * CHECKPOINT_BYTES:  # writers never paused: they wait for the little that is left
+                        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except FileNotFoundError:
+            return
+        except ERRORS:
+            log.exception("write-ahead log not moved into the file", file=str(self.path))
+
+    def set_aside(self) -> list[Path]:
+        """Return the files that were set aside."""
+        return [*self.path.parent.glob(f"{self.path.name}.*.corrupt")]
+
+    def close(self) -> None:
+        """Close the file. It is opened again when needed."""
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file, one process at a time: two would set it aside twice, or be told that it is locked."""
+        lock = self.path.with_suffix(".lock")
+        _create(lock)
+        with closing(sqlite3.connect(lock, timeout=10, isolation_level=None)) as turn:
+            turn.execute("BEGIN EXCLUSIVE")
+            try:
+                return self._open_in_turn()
+            except sqlite3.OperationalError:  # locked, or no room
+                raise
+            except sqlite3.DatabaseError:
+                log.exception("file not readable: set aside", file=str(self.path))
+            now, name = time.time_ns(), self.path.name
+            for file in (self.path, self.path.with_name(f"{name}-wal"), self.path.with_name(f"{name}-shm")):
+                with suppress(FileNotFoundError):
+                    file.rename(file.with_name(f"{file.name}.{now}.corrupt"))
+            return self._open_in_turn()
+
+    def _open_in_turn(self) -> sqlite3.Connection:
+        _create(self.path)
+        database = sqlite3.connect(self.path, timeout=2, isolation_level=None, check_same_thread=False)
+        try:
+            (version,) = database.execute("PRAGMA user_version").fetchone()
+            if version not in (0, self._version) or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError(f"version {version}, or damaged")
+            settings = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
+            database.executescript(f"{settings}; PRAGMA user_version = {self._version}; {self._schema}")
+            database.execute("PRAGMA wal_autocheckpoint = 0")  # it waits for the disk: see `checkpoint`
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+
+def _create(path: Path) -> None:
+    with suppress(FileExistsError):  # to open an existing file besides SQLite would drop this process's locks
+        path.touch(0o600, exist_ok=False)
