@@ -1,4 +1,4 @@
-"""How many faults planted in budget/ its tests find: `uv run python -m benchmarks.mutants [MODULE ...]`.
+"""How many faults planted in the money path its tests find: `uv run python -m benchmarks.mutants [MODULE ...]`.
 
 Bakes a FastAPI project, changes one thing in a module at a time (mutmut) and runs the unit tests that reach the changed
 function: two seconds each. Prints a line of figures for each module, and what was changed in those that were not found.
@@ -13,30 +13,30 @@ from pathlib import Path
 
 from tests.conftest import UV, copy_template, user_environment
 
-TOLD = "test_guard.py::test_a_call_is_told_as_it_was_asked_for_used_and_charged"
-SERVED = "test_guard.py::test_what_is_served_through_an_outage_is_bounded_booked_and_amended"
-REFUSED = "test_guard.py::test_a_refused_hold_says_why_before_the_call_is_made"
-JOURNALLED = "test_journal.py::test_what_is_younger_is_left_to_the_sdk_and_what_is_older_is_settled_once"
-GIVEN_UP = "test_guard.py::test_who_calls_without_end_is_told_when_the_engine_extends_no_longer"
 TESTS = {
     "prices": ["test_prices.py"],
     "breaker": ["test_budget_parts.py"],
-    "subject": ["test_budget_parts.py", TOLD, REFUSED],
+    "subject": ["test_budget_parts.py", "test_guard.py"],
     "balances": ["test_budget_parts.py", "test_preflight.py"],
-    "live": ["test_live.py", "test_clients.py"],
-    "sdk": ["test_sdk.py", "test_journal.py", GIVEN_UP],
-    "fail_open": [SERVED],
     "preflight": ["test_preflight.py"],
-    "journal": ["test_journal.py", "test_cycles_keys.py"],
-    "connections": ["test_connections.py"],
-    "clients": ["test_clients.py", "test_cycles_keys.py", SERVED, REFUSED],
-    "guard": ["test_guard.py", "test_cycles_keys.py", JOURNALLED],
+    "refusal": ["test_preflight.py", "test_guard.py"],
+    "metering": ["test_demo_provider.py", "test_guard.py"],
+    "hold": ["test_guard.py"],
+    "heartbeat": ["test_heartbeat.py"],
+    "guard": ["test_guard.py", "test_nothing_lost.py", "test_cycles_keys.py", "test_preflight.py"],
+    "client": [
+        *("test_client.py", "test_outbox.py", "test_heartbeat.py", "test_guard.py", "test_nothing_lost.py"),
+        *("test_cycles_keys.py", "test_recovery_profile.py"),
+    ],
+    "outbox": ["test_outbox.py", "test_client.py", "test_nothing_lost.py", "test_recovery_profile.py"],
+    "sweeper": ["test_sweeper.py", "test_nothing_lost.py", "test_client.py", "test_cycles_keys.py"],
+    "fail_open": ["test_outbox.py", "test_guard.py", "test_nothing_lost.py"],
 }
-"""The tests in tests/unit/ that reach a module of budget/, without the one that cuts calls anywhere: seconds each."""
+"""The modules of the money path, and the tests in tests/unit/ that reach them."""
 CONFIGURATION = """
 [tool.mutmut]
 source_paths = ["acme_chat"]
-only_mutate = ["acme_chat/budget/{module}.py"]
+only_mutate = ["{path}"]
 also_copy = ["emulator", "dev.py", "dev_identity.py", "dev_tenancy.py", ".env.example"]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-p", "no:cacheprovider", "--timeout=20", "-k", "not wherever_a_call and not slow_function"]
@@ -68,9 +68,10 @@ def examine(project: Path, module: str, mutmut: list[str]) -> None:
     pyproject = project / "pyproject.toml"
     original = pyproject.read_text("utf-8")
     tests = [f"tests/unit/{name}" for name in TESTS[module]]
-    pyproject.write_text(original + CONFIGURATION.format(module=module, tests=json.dumps(tests)), "utf-8")
+    (path,) = (file.relative_to(project).as_posix() for file in (project / "acme_chat").rglob(f"{module}.py"))
+    pyproject.write_text(original + CONFIGURATION.format(path=path, tests=json.dumps(tests)), "utf-8")
     ran = run_in(project, *mutmut, "run", "--max-children", "2")
-    meta = project / f"mutants/acme_chat/budget/{module}.py.meta"
+    meta = project / f"mutants/{path}.meta"
     codes: dict[str, int | None] = json.loads(meta.read_text("utf-8"))["exit_code_by_key"] if meta.exists() else {}
     if not codes or None in codes.values():
         sys.exit(ran.stdout[-3_000:])
