@@ -440,12 +440,17 @@ def test_who_drains_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypat
     tell(story)
 
 
-def test_who_calls_without_end_is_told_when_the_engine_extends_no_longer(
-    tell: Tell, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def shorten_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let holds expire after one second."""
     for module in (heartbeat, hold_module):
         monkeypatch.setattr(module, "HOLD_TTL_MS", 1_000)
     monkeypatch.setattr(heartbeat, "EXPIRING_S", 0.1)
+
+
+def test_who_calls_without_end_is_told_when_the_engine_extends_no_longer(
+    tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_holds(monkeypatch)
 
     async def story(world: World) -> None:
         store = world.cycles.state.store

@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import heartbeat
-from {{ cookiecutter.__package }}.budget import hold as hold_module
 from {{ cookiecutter.__package }}.budget.outbox import FILE
 from {{ cookiecutter.__package }}.console import onboarding
 from {{ cookiecutter.__package }}.llm.provider import ProviderError
@@ -22,7 +21,7 @@ from {{ cookiecutter.__package }}.tenants.errors import NotOffered
 from . import workers
 from .embedded import until
 from .stories import Tell, World
-from .test_guard import COMPLETION, COST, WORK, charge_one
+from .test_guard import COMPLETION, COST, WORK, charge_one, shorten_holds
 
 SETTLEMENTS = ("commit", "release", "events")
 
@@ -69,9 +68,7 @@ def test_cr_core_002_expired_commit_falls_back_to_an_event(tell: Tell) -> None:
 def test_cr_core_003_heartbeat_transport_failure_is_observable_and_non_fatal(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (heartbeat, hold_module):
-        monkeypatch.setattr(module, "HOLD_TTL_MS", 1_000)
-    monkeypatch.setattr(heartbeat, "EXPIRING_S", 0.1)
+    shorten_holds(monkeypatch)
     monkeypatch.setattr(heartbeat, "RETRY_S", 0.01)
 
     async def story(world: World) -> None:

@@ -20,8 +20,6 @@ from ..tenants.tenancy import owner_of
 
 REMEMBERED_TENANTS = 20_000
 """Far more than are usual: where tenants call in turn, and are a few more than it holds, a cache never has the next."""
-
-
 FRESH_S = 1.0
 """Balances this old are read anew before anybody is told of them: at most one call a second for each tenant."""
 

@@ -90,6 +90,12 @@ class Hold:
         return None if self.allowance is not None else self._balances.least(self.call.tenant, self.scopes)
 
     @property
+    def metrics(self) -> dict[str, Any]:
+        """What a commit reports of the call's usage."""
+        usage, model = self.meter.usage, self.meter.answered_by
+        return {"tokens_input": usage.input_tokens, "tokens_output": usage.output_tokens, "model_version": model}
+
+    @property
     def ends_by(self) -> str | None:
         """Code of the problem by which the call must end now: the process stops, or its hold is about to expire."""
         if self._tasks.ending:
@@ -134,12 +140,10 @@ class Hold:
         """Return the body that charges what was used, None if nothing was."""
         if not self.meter.is_used:
             return None
-        amount, usage = {"unit": UNIT, "amount": self.charge()}, self.meter.usage
-        told = {"tokens_input": usage.input_tokens, "tokens_output": usage.output_tokens}
         return {
             "idempotency_key": str(uuid.uuid4()),
-            "actual": amount,
-            "metrics": {**told, "latency_ms": int(self.age_s * 1000), "model_version": self.meter.answered_by},
+            "actual": {"unit": UNIT, "amount": self.charge()},
+            "metrics": {**self.metrics, "latency_ms": int(self.age_s * 1000)},
             "metadata": {"route": self.call.route, "request_id": self.call.request_id},
         }
 

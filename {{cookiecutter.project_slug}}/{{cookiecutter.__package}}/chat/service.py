@@ -36,7 +36,7 @@ class Chat:
     def request(
         self, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
     ) -> Request:
-        """As `request_to_model`."""
+        """Return the request to the model, with the defaults filled in. Raises Problem for what is not offered."""
         return request_to_model(self._settings, messages, model, max_tokens)
 
     async def complete(self, work: Work) -> Answer:
@@ -92,12 +92,7 @@ class Chat:
                 completion = await self._provider.complete(hold.request)
                 hold.meter.add_completion(completion)
             if context:
-                used = hold.meter.usage
-                context.metrics = CyclesMetrics(
-                    tokens_input=used.input_tokens,
-                    tokens_output=used.output_tokens,
-                    model_version=hold.meter.answered_by,
-                )
+                context.metrics = CyclesMetrics(**hold.metrics)
             return completion.text
 
         refused = None
