@@ -79,7 +79,7 @@ REFUSED_TEXTS = {
 
 def texts_of(project: BakedProject) -> dict[str, str]:
     """The free texts as a program reads them back, from both places where they are kept."""
-    about = json.loads(project.read(project.package / "about.json"))
+    about = json.loads(project.read(project.package / "core" / "about.json"))
     metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
     assert metadata["description"] == about["description"]
     assert metadata["authors"] == [{"name": about["author"]}]

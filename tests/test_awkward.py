@@ -86,7 +86,7 @@ def baked(template: Path, folder: Path, answers: dict[str, str]) -> BakedProject
 
 def check_texts(project: BakedProject, answers: dict[str, str]) -> None:
     """All that reads the project can read it, and finds the texts as they were typed."""
-    about = json.loads(project.read(project.package / "about.json"))
+    about = json.loads(project.read(project.package / "core" / "about.json"))
     shown = {"project_name": about["title"], "description": about["description"], "author_name": about["author"]}
     assert shown == answers
     metadata = tomllib.loads(project.read("pyproject.toml"))["project"]

@@ -130,7 +130,7 @@ def imports(path: Path, source: str) -> set[str]:
 
 
 # Read by Django, Alembic or SQLAlchemy, by their place and name.
-READ_BY_A_FRAMEWORK = re.compile(r".*/(?:migrations/.*|apps|admin|urls|django_settings|migrate|models)\.py|tests/.*")
+READ_BY_A_FRAMEWORK = re.compile(r".*/(?:migrations/.*|apps|admin|urls|settings|migrate|models)\.py|tests/.*")
 NAMED_BY_ONE_FRAMEWORK = {"STATIC"}  # Django finds the folder by its app
 
 

@@ -14,13 +14,13 @@ PACKAGE = "{{cookiecutter.__package}}"
 ROLES = {
     "putting it together": (
         {"main.py"},
-        {"asgi.py", "urls.py", "api.py", "lifespan.py", "django_settings.py", "apps.py"},
+        {"asgi.py", "urls.py", "api.py", "lifespan.py", "settings.py", "apps.py"},
     ),
-    "commands": ({"cli.py", "arguments.py", "caller_commands.py"}, {"commands.py", "management"}),
+    "commands": ({"app.py", "arguments.py", "keys.py"}, {"commands.py", "management"}),
     "migrations": ({"migrate.py", "migrations"}, {"migrations"}),
 }
 # What Django people expect and FastAPI has no place for: admin, checks, static files, sessions, synchronous code.
-DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "sessions.py", "sync.py"}
+DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "middleware.py", "sync.py"}
 COMMANDS = {"tenants", "keys", "operators", "doctor", "serve", "migrate", "check"}
 
 

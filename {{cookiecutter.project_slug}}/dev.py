@@ -21,8 +21,8 @@ from dotenv import dotenv_values
 import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.llm.provider import Message, Request
-from {{ cookiecutter.__package }}.money import format_usd
-from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.core.config import Settings
 
 DATA = Path("var/dev")
 STATE_FILE = Path("var/dev.json")

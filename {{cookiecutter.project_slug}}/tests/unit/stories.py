@@ -15,10 +15,10 @@ import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.calls.record import CallRecord
 from {{ cookiecutter.__package }}.calls.store import CallStore
-from {{ cookiecutter.__package }}.console import onboarding
+from {{ cookiecutter.__package }}.cli.console import onboarding
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.services import Services
-from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.web.services import Services
+from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from ..running import ADMIN_KEY

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package }}.breaker import Breaker
+from {{ cookiecutter.__package }}.core.breaker import Breaker
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
-from {{ cookiecutter.__package }}.metrics import BREAKER
-from {{ cookiecutter.__package }}.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
+from {{ cookiecutter.__package }}.core.metrics import BREAKER
+from {{ cookiecutter.__package }}.core.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
 
 from ..running import scope_of
 from .stories import value_of

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
-from {{ cookiecutter.__package }}.stopping import uncut
+from {{ cookiecutter.__package }}.core.tasks import uncut
 
 from .stories import Opened
 

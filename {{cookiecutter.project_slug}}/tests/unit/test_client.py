@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from {{ cookiecutter.__package }}.budget.client import TenantClient, charged_by, code_of_response, plain
 from {{ cookiecutter.__package }}.budget.outbox import Settlement
 from {{ cookiecutter.__package }}.calls.record import Amendment
-from {{ cookiecutter.__package }}.metrics import UNCHARGED, UPSTREAM
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.metrics import UNCHARGED, UPSTREAM
+from {{ cookiecutter.__package }}.core.problems import Problem
 
 from ..places import subject_of
 from ..running import scope_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.__package }}.budget import outbox
-from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.core.config import Settings
 
 MONEY = (Path(__file__).parents[2] / "docs/money.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+)\.py: ([\w.]+)`", MONEY)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runcycles import Caps, CyclesResponse
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }} import stopping
+from {{ cookiecutter.__package }}.core import tasks
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget import hold as hold_module
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work
@@ -28,9 +28,9 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
-from {{ cookiecutter.__package }}.money import format_usd
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
+from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.records import Caller
 
 from .embedded import USD, until
@@ -363,8 +363,8 @@ def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell
 def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_tells_when_all_is_settled(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stopping, "GRACE_S", 0.2)
-    monkeypatch.setattr(stopping, "CUT_S", 0.2)
+    monkeypatch.setattr(tasks, "GRACE_S", 0.2)
+    monkeypatch.setattr(tasks, "CUT_S", 0.2)
 
     async def story(world: World) -> None:
         ours, told, holds = world.services.guard, list[str](), list[Hold]()
@@ -405,7 +405,7 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
 
 
 def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stopping, "DRAIN_S", 0.05)
+    monkeypatch.setattr(tasks, "DRAIN_S", 0.05)
 
     async def story(world: World) -> None:
         async def call() -> None:
@@ -427,7 +427,7 @@ def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch:
 
 def test_who_drains_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     for seconds in ("DRAIN_S", "CUT_S"):
-        monkeypatch.setattr(stopping, seconds, 0.01)
+        monkeypatch.setattr(tasks, seconds, 0.01)
 
     async def story(world: World) -> None:
         world.cycles.fault("delay", "commit", delay_ms=300)

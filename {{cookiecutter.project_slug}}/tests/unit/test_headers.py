@@ -1,6 +1,6 @@
 import pytest
 
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.headers import bearer_token, carry_credentials, check_claim, without_secret
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants import lookups
 from {{ cookiecutter.__package }}.tenants.lookups import Found, Lookups, admit
 from {{ cookiecutter.__package }}.tenants.records import Status, Tenant

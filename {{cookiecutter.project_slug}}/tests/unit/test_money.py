@@ -1,6 +1,6 @@
 import pytest
 
-from {{ cookiecutter.__package }}.money import format_usd, parse_usd
+from {{ cookiecutter.__package }}.core.money import format_usd, parse_usd
 
 
 @pytest.mark.parametrize(

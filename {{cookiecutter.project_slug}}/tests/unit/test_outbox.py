@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget.fail_open import FailOpen
 from {{ cookiecutter.__package }}.budget.outbox import FILE, Outbox, Settlement
-from {{ cookiecutter.__package }}.sqlite_file import ERRORS
+from {{ cookiecutter.__package }}.core.sqlite_file import ERRORS
 
 
 def settlement(key: str, tenant: str = "acme", kind: Literal["commit", "event"] = "event") -> Settlement:

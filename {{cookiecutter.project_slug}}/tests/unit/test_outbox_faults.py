@@ -18,9 +18,9 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import sweeper
 from {{ cookiecutter.__package }}.budget.outbox import FILE, Outbox
-from {{ cookiecutter.__package }}.problems import Problem
-from {{ cookiecutter.__package }}.settings import Settings
-from {{ cookiecutter.__package }}.sqlite_file import CHECKPOINT_BYTES, SqliteFile
+from {{ cookiecutter.__package }}.core.problems import Problem
+from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.sqlite_file import CHECKPOINT_BYTES, SqliteFile
 
 from .embedded import until
 from .stories import Tell, World

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.metrics import DENIALS, UPSTREAM
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.metrics import DENIALS, UPSTREAM
+from {{ cookiecutter.__package }}.core.problems import Problem
 
 from ..running import scope_of
 from .embedded import USD

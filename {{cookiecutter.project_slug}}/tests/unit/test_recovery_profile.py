@@ -13,9 +13,9 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget.outbox import FILE
-from {{ cookiecutter.__package }}.console import onboarding
+from {{ cookiecutter.__package }}.cli.console import onboarding
 from {{ cookiecutter.__package }}.llm.provider import ProviderError
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.errors import NotOffered
 
 from . import workers

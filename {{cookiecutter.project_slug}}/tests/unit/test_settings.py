@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 import dev_identity
-from {{ cookiecutter.__package }}.doctor import UNUSED
+from {{ cookiecutter.__package }}.cli.doctor import UNUSED
 from {{ cookiecutter.__package }}.llm.provider import Usage
-from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.core.config import Settings
 
 from ..places import SETTINGS
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.breaker import THRESHOLD
+from {{ cookiecutter.__package }}.core.breaker import THRESHOLD
 from {{ cookiecutter.__package }}.budget import sweeper
 
 from .embedded import until

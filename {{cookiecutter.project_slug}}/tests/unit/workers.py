@@ -19,8 +19,8 @@ from {{ cookiecutter.__package }}.budget.client import Clients
 from {{ cookiecutter.__package }}.budget.fail_open import FailOpen
 from {{ cookiecutter.__package }}.budget.outbox import Outbox, Settlement
 from {{ cookiecutter.__package }}.budget.sweeper import Sweeper
-from {{ cookiecutter.__package }}.settings import Settings
-from {{ cookiecutter.__package }}.sqlite_file import ERRORS
+from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.sqlite_file import ERRORS
 from {{ cookiecutter.__package }}.tenants.registry import open_registry
 
 from ..commands import FORK, Running, run_module

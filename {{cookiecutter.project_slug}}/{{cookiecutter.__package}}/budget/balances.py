@@ -14,8 +14,8 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from ..memo import Once
-from ..money import UNIT
+from ..core.cache import Once
+from ..core.money import UNIT
 from ..tenants.tenancy import owner_of
 
 REMEMBERED_TENANTS = 20_000

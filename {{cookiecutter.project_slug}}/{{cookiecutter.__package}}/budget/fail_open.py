@@ -7,8 +7,8 @@ import time
 
 import structlog
 
-from ..metrics import UNGUARDED
-from ..sqlite_file import SqliteFile
+from ..core.metrics import UNGUARDED
+from ..core.sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
 

@@ -14,11 +14,11 @@ import structlog
 
 from ..calls.record import CallLog
 from ..llm.provider import ProviderError
-from ..metrics import DENIALS, HELD, SETTLE
-from ..problems import Problem
-from ..settings import Settings
-from ..sqlite_file import ERRORS
-from ..stopping import Tasks
+from ..core.metrics import DENIALS, HELD, SETTLE
+from ..core.problems import Problem
+from ..core.config import Settings
+from ..core.sqlite_file import ERRORS
+from ..core.tasks import Tasks
 from .client import Clients, TenantClient, code_of_response, error_of
 from .fail_open import FailOpen
 from .heartbeat import Heartbeat

@@ -22,8 +22,8 @@ from runcycles import Caps, CyclesResponse
 from ..calls.record import CallRecord
 from ..llm.metering import Meter
 from ..llm.provider import Request
-from ..money import UNIT
-from ..stopping import Tasks
+from ..core.money import UNIT
+from ..core.tasks import Tasks
 from ..tenants.records import Caller
 from .balances import Balances
 from .client import TenantClient

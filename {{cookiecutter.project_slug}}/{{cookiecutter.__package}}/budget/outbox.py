@@ -14,8 +14,8 @@ from typing import Any, Literal
 import structlog
 from pydantic import TypeAdapter
 
-from ..money import UNIT
-from ..sqlite_file import SqliteFile
+from ..core.money import UNIT
+from ..core.sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
 

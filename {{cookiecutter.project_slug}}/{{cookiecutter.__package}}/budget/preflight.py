@@ -5,11 +5,11 @@ import uuid
 from functools import lru_cache
 
 from ..calls.record import CallLog, CallRecord
-from ..memo import Once
-from ..metrics import DENIALS
-from ..money import UNIT
-from ..problems import Problem, code_of_cycles
-from ..settings import Settings
+from ..core.cache import Once
+from ..core.metrics import DENIALS
+from ..core.money import UNIT
+from ..core.problems import Problem, code_of_cycles
+from ..core.config import Settings
 from .balances import FRESH_S, REMEMBERED_TENANTS, Ledger, Snapshot
 from .client import Clients, code_of_response
 from .fail_open import FailOpen

@@ -2,8 +2,8 @@
 
 import time
 
-from ..money import UNIT
-from ..problems import OUTCOMES, Problem, budget_problem
+from ..core.money import UNIT
+from ..core.problems import OUTCOMES, Problem, budget_problem
 from .balances import FRESH_S, Balances
 
 

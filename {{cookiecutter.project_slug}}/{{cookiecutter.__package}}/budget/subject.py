@@ -4,7 +4,7 @@ import hashlib
 import string
 from functools import lru_cache
 
-from ..settings import Settings
+from ..core.config import Settings
 
 _PLAIN = frozenset(string.ascii_lowercase + string.digits)
 LONGEST = 128

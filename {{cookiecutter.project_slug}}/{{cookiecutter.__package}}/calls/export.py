@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from ..money import format_usd
+from ..core.money import format_usd
 from .record import CallRecord
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
-from ..metrics import CALLS, CHARGED
-from ..stopping import uncut
+from ..core.metrics import CALLS, CHARGED
+from ..core.tasks import uncut
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from ..budget.guard import Guard
 from ..budget.heartbeat import HOLD_TTL_MS
 from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..llm.provider import Delta, Message, Provider, Request
-from ..problems import Problem
-from ..settings import Settings
+from ..core.problems import Problem
+from ..core.config import Settings
 from ..tenants.records import Caller
 from .schemas import Answer, BudgetLeft, Money, StreamEnd, SummarizeRequest, TokenUsage
 

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ..console import onboarding
-from ..money import format_usd
-from ..problems import Problem
-from ..services import Services
+from ..cli.console import onboarding
+from ..core.money import format_usd
+from ..core.problems import Problem
+from ..web.services import Services
 from ..tenants.errors import TenantsError
 from ..tenants.links import make_link
 from .figures import Context, row_of, tenant_of

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from ..budget.balances import Amounts, depth
 from ..llm.provider import Message, Request
-from ..problems import OUTCOMES, Problem
-from ..services import Services
-from ..settings import Settings
+from ..core.problems import OUTCOMES, Problem
+from ..web.services import Services
+from ..core.config import Settings
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.records import Tenant
 from .charts import burndown, month_of, refusal_bars

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .. import about
-from ..money import format_usd
-from ..problems import OUTCOMES
+from ..core import about
+from ..core.money import format_usd
+from ..core.problems import OUTCOMES
 from .figures import AUDIT_PER_PAGE, STATES
 from .records import FIRST_SORT, Wanted
 

@@ -9,8 +9,8 @@ from typing import Any
 import structlog
 
 from ..budget.balances import Amounts, Balances
-from ..metrics import CROSSINGS
-from ..stopping import uncut
+from ..core.metrics import CROSSINGS
+from ..core.tasks import uncut
 from .charts import THRESHOLDS
 from .records import SHORTEST_RATE_S, HourlyBalance, Standing
 from .store import DashboardStore

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from cachetools import TTLCache
 
 from ..budget.balances import REMEMBERED_TENANTS, Balances
-from ..problems import Problem
+from ..core.problems import Problem
 from ..tenants.errors import TenantsError
 from .records import Standing, TenantStanding
 from .store import DashboardStore

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import structlog
 
-from ..problems import Problem
+from ..core.problems import Problem
 from .provider import AnsweredBy, Completion, Delta, ProviderError, Request, Usage
 
 log = structlog.get_logger(__name__)

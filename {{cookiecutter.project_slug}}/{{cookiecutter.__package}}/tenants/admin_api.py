@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr
 
-from ..http_json import JsonClient
-from ..money import UNIT
+from ..core.http_json import JsonClient
+from ..core.money import UNIT
 from .errors import TenantsError
 
 KEY_LIFE = timedelta(days=365)

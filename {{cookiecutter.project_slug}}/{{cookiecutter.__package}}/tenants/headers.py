@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..problems import Problem
+from ..core.problems import Problem
 
 Headers = Sequence[tuple[bytes, bytes]]
 """As ASGI hands them over: names in lower case, repeated ones one after the other."""

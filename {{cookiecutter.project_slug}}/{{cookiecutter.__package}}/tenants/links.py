@@ -5,7 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ..settings import Settings
+from ..core.config import Settings
 from .errors import TenantsError
 from .registry import Registry
 

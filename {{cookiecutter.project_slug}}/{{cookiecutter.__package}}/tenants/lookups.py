@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from cachetools import TTLCache
 
-from ..memo import Memo, Once
-from ..problems import Problem
+from ..core.cache import Memo, Once
+from ..core.problems import Problem
 from .headers import Headers, check_claim
 from .records import Tenant
 

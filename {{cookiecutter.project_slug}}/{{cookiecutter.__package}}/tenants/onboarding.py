@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
 
-from ..money import UNIT, format_usd, parse_usd
-from ..settings import Settings
+from ..core.money import UNIT, format_usd, parse_usd
+from ..core.config import Settings
 from .accounts import Accounts
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import TenantsError

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from {{ cookiecutter.__package }}.about import DISTRIBUTION
-from {{ cookiecutter.__package }}.settings import Settings
+from {{ cookiecutter.__package }}.core.about import DISTRIBUTION
+from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.tenants.make_account import make_account
 
 

@@ -5,7 +5,7 @@ import sys
 
 from django.core.management import BaseCommand, ManagementUtility
 
-from .output import command_line
+from .cli.output import command_line
 
 
 class Commands(ManagementUtility):
@@ -19,7 +19,7 @@ class Commands(ManagementUtility):
 
 
 def main() -> None:
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.settings")
     with command_line():
         Commands([f"python -m {__package__}", *sys.argv[1:]]).execute()
 

@@ -5,11 +5,12 @@ from typing import Any
 from django.conf import settings
 from ninja import NinjaAPI
 
-from . import about, health
-from .budget import routes as budget_routes
+from .core import about
+from .web import health
+from .web import budget as budget_routes
 from .chat import routes as chat_routes
-from .handlers import add_exception_handlers
-from .openapi import with_identity
+from .web.handlers import add_exception_handlers
+from .web.openapi import with_identity
 
 
 class Api(NinjaAPI):

@@ -7,13 +7,13 @@ import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.django_settings")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.settings")
 django.setup(set_prefix=False)  # first: what follows imports models
 
 from . import lifespan, urls  # noqa: E402, F401  (the first request need not load them)
-from .edge import App, Edge, Receive, Scope, Send  # noqa: E402
-from .memory import spare_memory  # noqa: E402
-from .tracing import UNTRACED, wanted  # noqa: E402
+from .web.edge import App, Edge, Receive, Scope, Send  # noqa: E402
+from .core.memory import spare_memory  # noqa: E402
+from .core.tracing import UNTRACED, wanted  # noqa: E402
 
 
 class Handler(ASGIHandler):

@@ -10,11 +10,11 @@ from anyio.from_thread import BlockingPortal
 from . import sync
 from .calls.store import CallStore
 from .dashboard.store import DashboardStore
-from .edge import Receive, Scope, Send
-from .services import Services
-from .settings import Settings
+from .web.edge import Receive, Scope, Send
+from .web.services import Services
+from .core.config import Settings
 from .tenants.registry import Registry
-from .tracing import tracing
+from .core.tracing import tracing
 
 
 class State(TypedDict):

@@ -20,7 +20,7 @@ from structlog.contextvars import bind_contextvars, get_contextvars
 from .budget.hold import Hold, Work
 from .calls.store import CallStore
 from .dashboard.store import DashboardStore
-from .services import Services
+from .web.services import Services
 from .tenants.registry import Registry
 
 T = TypeVar("T")

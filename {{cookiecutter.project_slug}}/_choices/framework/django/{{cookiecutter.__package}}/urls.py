@@ -5,7 +5,7 @@ from django.urls import path
 
 from .api import api
 from .dashboard import routes as dashboard
-from .handlers import failed, refused
+from .web.handlers import failed, refused
 
 urlpatterns = [
     path("", dashboard.home),

@@ -11,24 +11,25 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from . import about, health
-from .budget import routes as budget_routes
+from .core import about
+from .web import health
+from .web import budget as budget_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
 from .dashboard import routes as dashboard_routes
 from .dashboard.pages import STATIC
 from .dashboard.store import DashboardStore
-from .database import Database
-from .edge import Edge
-from .handlers import add_exception_handlers
-from .logs import set_up_logging
-from .memory import spare_memory
-from .middleware import Sessions
-from .openapi import with_identity
-from .services import Services
-from .settings import Settings
+from .core.database import Database
+from .web.edge import Edge
+from .web.handlers import add_exception_handlers
+from .core.logging import set_up_logging
+from .core.memory import spare_memory
+from .web.sessions import Sessions
+from .web.openapi import with_identity
+from .web.services import Services
+from .core.config import Settings
 from .tenants.registry import Registry
-from .tracing import UNTRACED, asked_for, tracing
+from .core.tracing import UNTRACED, asked_for, tracing
 
 log = structlog.get_logger(__name__)
 

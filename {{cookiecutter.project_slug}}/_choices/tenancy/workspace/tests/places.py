@@ -1,6 +1,6 @@
 """What a tenant is to Cycles, for the tests: a workspace in the one Cycles tenant."""
 
-from {{ cookiecutter.__package }}.about import DISTRIBUTION
+from {{ cookiecutter.__package }}.core.about import DISTRIBUTION
 
 from .live import TAG
 

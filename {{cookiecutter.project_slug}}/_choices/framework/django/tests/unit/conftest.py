@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "{{ cookiecutter.__package }}.django_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "{{ cookiecutter.__package }}.settings"
 django.setup()
 
 from {{ cookiecutter.__package }}.calls.store import CallStore  # noqa: E402

@@ -13,7 +13,7 @@ from typing import Any
 
 import django
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "{{ cookiecutter.__package }}.django_settings"
+os.environ["DJANGO_SETTINGS_MODULE"] = "{{ cookiecutter.__package }}.settings"
 django.setup()
 
 from django.db import transaction  # noqa: E402
@@ -23,10 +23,10 @@ from {{ cookiecutter.__package }} import sync  # noqa: E402
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work  # noqa: E402
 from {{ cookiecutter.__package }}.chat.schemas import SummarizeRequest  # noqa: E402
 from {{ cookiecutter.__package }}.chat.service import summary_of  # noqa: E402
-from {{ cookiecutter.__package }}.django_settings import ENV  # noqa: E402
+from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
 from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
-from {{ cookiecutter.__package }}.problems import Problem  # noqa: E402
-from {{ cookiecutter.__package }}.services import Services  # noqa: E402
+from {{ cookiecutter.__package }}.core.problems import Problem  # noqa: E402
+from {{ cookiecutter.__package }}.web.services import Services  # noqa: E402
 from {{ cookiecutter.__package }}.tenants.records import Caller  # noqa: E402
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.django_settings import database
+from {{ cookiecutter.__package }}.settings import database
 
 from .stories import Opened
 

@@ -9,7 +9,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 
 from ..running import HTTP, PACKAGE, TLS, App, Emulator, free_port, installed_app, process, wait_ready
 

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from ..database import Row
+from ..core.database import Row
 from .record import Amendment
 
 

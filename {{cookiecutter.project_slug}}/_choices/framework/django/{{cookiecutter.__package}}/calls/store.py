@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import Count, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
-from ..database import in_database
+from ..core.database import in_database
 from .models import CallRow
 from .record import SERVED, Amendment, CallRecord, Refusals, Share
 

@@ -10,10 +10,10 @@ from ninja import Router
 
 from .. import sync
 from ..budget.hold import Hold, Work
-from ..dependencies import ApiRequest, paid, services_of
-from ..handlers import request_id_of
-from ..openapi import PAID, STREAMED
-from ..problems import Problem
+from ..web.dependencies import ApiRequest, paid, services_of
+from ..web.handlers import request_id_of
+from ..web.openapi import PAID, STREAMED
+from ..core.problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import Event, budget_headers, server_sent, summary_of
 

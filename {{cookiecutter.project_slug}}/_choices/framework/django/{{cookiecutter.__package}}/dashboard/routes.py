@@ -15,13 +15,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from markupsafe import Markup
 
 from ..calls.export import calls_as_csv
-from ..dependencies import services_of
-from ..handlers import ProblemResponse
-from ..problems import OUTCOMES, Problem
+from ..web.dependencies import services_of
+from ..web.handlers import ProblemResponse
+from ..core.problems import OUTCOMES, Problem
 from ..tenants.errors import TenantsError
 from . import actions, figures, pages
-from .login import address_of, sign_in, sign_in_tenant, signed_in, viewer_of
-from .viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
+from ..web.login import address_of, sign_in, sign_in_tenant, signed_in, viewer_of
+from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
 
 CLI = "python manage.py"
 """What the pages tell operators to type."""

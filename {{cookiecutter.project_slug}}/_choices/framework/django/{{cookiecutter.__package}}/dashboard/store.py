@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import BooleanField, Count, ExpressionWrapper, F, FloatField, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Cast, Greatest, Lower, NullIf
 
-from ..database import in_database
+from ..core.database import in_database
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow

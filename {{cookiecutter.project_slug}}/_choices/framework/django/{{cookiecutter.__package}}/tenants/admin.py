@@ -10,11 +10,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ..budget.balances import Ledger
-from ..console import onboarding
+from ..cli.console import onboarding
 from ..dashboard.admin import ReadOnlyAdmin
 from ..dashboard.pages import usd
-from ..dependencies import state_of
-from ..services import Services
+from ..web.dependencies import state_of
+from ..web.services import Services
 from .errors import TenantsError
 from .models import ApiKeyRow, TenantRow
 

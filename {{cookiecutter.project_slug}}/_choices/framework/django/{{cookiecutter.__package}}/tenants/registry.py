@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from ..database import Row, in_database
+from ..core.database import Row, in_database
 from .models import AdjustmentRow, ApiKeyRow, SignInLinkRow, TenantRow, VersionRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from {{ cookiecutter.__package }}.calls.store import CallStore
-from {{ cookiecutter.__package }}.database import Base, Database
+from {{ cookiecutter.__package }}.core.database import Base, Database
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from .stories import Opened, tell

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, event
 
 from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.database import MIGRATIONS, Database, driver_url
-from {{ cookiecutter.__package }}.migrate import drift
+from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
+from {{ cookiecutter.__package }}.cli.migrate import drift
 
 from .stories import Opened
 

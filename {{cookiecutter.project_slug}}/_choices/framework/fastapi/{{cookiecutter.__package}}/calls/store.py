@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, cast, delete, extract, func, or_, select, tuple_, update
 
-from ..database import Database, execute_many
+from ..core.database import Database, execute_many
 from .models import CallRow
 from .record import SERVED, Amendment, CallRecord, Refusals, Share
 

@@ -8,9 +8,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..budget.hold import Hold, Work
-from ..dependencies import GuardedRoute, services_of
-from ..openapi import PAID, STREAMED
-from ..problems import Problem
+from ..web.dependencies import GuardedRoute, services_of
+from ..web.openapi import PAID, STREAMED
+from ..core.problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import Event, budget_headers, server_sent, summary_of
 

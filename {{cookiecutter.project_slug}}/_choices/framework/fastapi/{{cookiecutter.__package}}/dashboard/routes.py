@@ -9,11 +9,12 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
-from ..dependencies import SharedServices, services_of
-from ..problems import OUTCOMES, Problem
+from ..web.dependencies import SharedServices, services_of
+from ..core.problems import OUTCOMES, Problem
 from ..tenants.errors import TenantsError
-from . import actions, figures, login, pages
-from .viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
+from . import actions, figures, pages
+from ..web import login
+from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
 
 CLI = f"python -m {__name__.partition('.')[0]}"
 """What the pages tell operators to type."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select, update
 
-from ..database import Database, execute_many
+from ..core.database import Database, execute_many
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditRow, EndedSessionRow, HourlyBalanceRow, StandingRow

@@ -3,4 +3,4 @@
 from importlib import import_module
 from pathlib import Path
 
-import_module(f"{Path(__file__).parents[1].name}.migrate").run()
+import_module(f"{Path(__file__).parents[1].name}.cli.migrate").run()

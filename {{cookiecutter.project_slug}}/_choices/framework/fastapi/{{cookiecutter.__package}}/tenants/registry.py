@@ -11,7 +11,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ..database import Base, Database
+from ..core.database import Base, Database
 from .models import AdjustmentRow, ApiKeyRow, OperatorRow, SignInLinkRow, TenantRow, VersionRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 

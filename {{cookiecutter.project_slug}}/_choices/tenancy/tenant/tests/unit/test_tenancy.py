@@ -1,7 +1,7 @@
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.tenancy import CyclesKeys, TenancySettings, owner_of
 from {{ cookiecutter.__package }}.tenants.vault import Vault
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from ..money import format_usd
-from ..settings import Settings
+from ..core.money import format_usd
+from ..core.config import Settings
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import TenantsError
 from .findings import EXPIRES_SOON, Finding, about_expiry

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from ..problems import Problem
-from ..setting_types import Secrets, secret_faults
+from ..core.problems import Problem
+from ..core.setting_types import Secrets, secret_faults
 from .vault import Vault
 
 

@@ -4,8 +4,8 @@
 
 from typing import NoReturn
 
-from ..money import UNIT
-from ..settings import Settings
+from ..core.money import UNIT
+from ..core.config import Settings
 from .admin_api import AdminApi, AdminError, AdminLedger
 from .errors import NotOffered
 from .findings import Finding, about_expiry

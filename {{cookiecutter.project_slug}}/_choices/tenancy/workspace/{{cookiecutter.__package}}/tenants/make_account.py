@@ -6,7 +6,7 @@ Run it as `python -m PACKAGE.tenants.make_account`, with CYCLES_TENANT and acces
 import asyncio
 import sys
 
-from ..settings import Settings
+from ..core.config import Settings
 from .admin_api import AdminApi
 from .errors import TenantsError
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from {{ cookiecutter.__package }}.problems import Problem
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.jwks import LIFE_S, REFRESH_EVERY_S, RETRY_EVERY_S, Jwks, usable_keys
 
 from ..listening import Quiet, listening

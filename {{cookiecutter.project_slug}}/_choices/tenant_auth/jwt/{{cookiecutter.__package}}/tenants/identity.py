@@ -1,6 +1,6 @@
 """Who is calling: a token of the issuer decides. X-Tenant-ID is a claim that must agree with it."""
 
-from ..settings import Settings
+from ..core.config import Settings
 from .headers import Headers, bearer_token
 from .lookups import Found, Lookups, admit
 from .records import Caller

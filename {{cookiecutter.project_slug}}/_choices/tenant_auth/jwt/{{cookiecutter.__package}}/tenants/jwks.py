@@ -10,7 +10,7 @@ import aiohttp
 import jwt
 import structlog
 
-from ..problems import Problem
+from ..core.problems import Problem
 
 log = structlog.get_logger(__name__)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import jwt
 
-from ..problems import Problem
+from ..core.problems import Problem
 from .jwks import Jwks
 from .records import Caller
-from .settings import IdentitySettings
+from ..core.identity_settings import IdentitySettings
 
 LONGEST_TOKEN = 8192
 LEEWAY_S = 5

@@ -1,0 +1,7 @@
+"""The management commands."""
+
+from django.apps import AppConfig
+
+
+class CliConfig(AppConfig):
+    name = __package__

@@ -1,0 +1,20 @@
+"""`serve`: the server process."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from ...server import serve
+
+
+class Command(BaseCommand):
+    help = "Serve, from the environment: HOST, PORT, WORKERS and the rest."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--reload", action="store_true", help="On each change.")
+
+    def handle(self, *, reload: bool, **_: Any) -> None:
+        sys.exit(serve(settings.ENV, "asgi:application", reload=reload))

@@ -1,0 +1,31 @@
+"""What a tenant, or an operator, may know of a budget."""
+
+from django.http import HttpRequest
+from ninja import Router
+
+from ..chat.schemas import BudgetAnswer
+from .login import viewer_of
+from .dependencies import ApiRequest, headers_of, identified, services_of
+from .openapi import BUDGET
+from ..core.problems import Problem
+from ..tenants.headers import carry_credentials
+
+router = Router(tags=["budget"])
+
+
+@router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
+async def my_budget(request: ApiRequest) -> BudgetAnswer:
+    tenant = request.auth.tenant
+    return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
+
+
+@router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
+async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
+    services = services_of(request)
+    if not carry_credentials(headers_of(request)) and (viewer := await viewer_of(request)):
+        viewer.check(tenant)
+        if await services.registry.tenant(tenant) is None:
+            raise Problem("not_found")
+    elif (await identified(request)).tenant != tenant:
+        raise Problem("not_found")  # as if it did not exist, which it may or may not
+    return BudgetAnswer.of(tenant, await services.balances.read(tenant))

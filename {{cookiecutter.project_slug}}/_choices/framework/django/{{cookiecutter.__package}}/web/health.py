@@ -1,0 +1,30 @@
+"""For load balancers and Prometheus."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from ninja import Router
+
+from .dependencies import services_of
+from ..core.metrics import check_token, exposition
+
+router = Router(tags=["operation"])
+
+NOT_READY = {"responses": {503: {"description": "Not ready"}}}
+
+
+@router.get("/healthz", response=dict[str, str])
+async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
+    """The process answers. Never asks anything else: a restart would not mend Cycles."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", response=dict[str, dict[str, str]], openapi_extra=NOT_READY)
+async def ready(request: HttpRequest) -> HttpResponse:
+    checks = await services_of(request).readiness.checks()
+    return JsonResponse({"checks": checks}, status=200 if set(checks.values()) == {"ok"} else 503)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: HttpRequest) -> HttpResponse:
+    services = services_of(request)
+    check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
+    return HttpResponse(exposition(services), content_type="text/plain; version=0.0.4; charset=utf-8")

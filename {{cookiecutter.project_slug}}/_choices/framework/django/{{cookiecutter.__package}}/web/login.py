@@ -1,0 +1,63 @@
+"""Operators, the staff of contrib.auth, sign in with name and password, tenants by an API key or a link."""
+
+from dataclasses import asdict
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import aget_user, alogin, authenticate
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from .dependencies import services_of
+from ..core.problems import Problem
+from ..tenants.records import may_be_name
+from .sessions import SessionStore
+from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
+
+TICKET = "ticket"
+
+
+async def viewer_of(request: HttpRequest) -> Viewer | None:
+    """Whom the session names, if they are still let in. The API, without session middleware, may ask too."""
+    if not hasattr(request, "session"):
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if key is None:
+            return None
+        request.session = SessionStore(key)
+    if ticket := await request.session.aget(TICKET):
+        return await viewer_by(Ticket(**ticket), services_of(request).registry)
+    user = await aget_user(request)
+    is_operator = isinstance(user, User) and user.is_active and user.is_staff
+    return Viewer(user.get_username()) if is_operator else None
+
+
+async def signed_in(request: HttpRequest) -> Viewer:
+    """Whom the session names. Raises SignInFirst."""
+    viewer = await viewer_of(request)
+    if viewer is None:
+        raise SignInFirst
+    return viewer
+
+
+async def sign_in(request: HttpRequest, name: str, password: str) -> None:
+    """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
+    address = address_of(request)
+    begin(name, address)
+    # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
+    user = await sync_to_async(authenticate)(request, username=name, password=password) if may_be_name(name) else None
+    if not isinstance(user, User) or not user.is_staff:
+        raise Problem("unauthenticated", "The name or the password is wrong.")
+    succeeded(name, address)
+    await request.session.aflush()
+    await alogin(request, user)
+
+
+async def sign_in_tenant(request: HttpRequest, ticket: Ticket) -> None:
+    """Make the session this tenant's."""
+    await request.session.aflush()
+    await request.session.aset(TICKET, asdict(ticket))
+
+
+def address_of(request: HttpRequest) -> str:
+    address: str = request.META.get("REMOTE_ADDR", "")
+    return address

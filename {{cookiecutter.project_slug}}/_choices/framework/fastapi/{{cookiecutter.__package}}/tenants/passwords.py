@@ -1,0 +1,23 @@
+"""The operators' passwords (argon2)."""
+
+import asyncio
+
+from pwdlib import PasswordHash
+
+from .records import Operator
+from .registry import Registry
+
+_PASSWORDS = PasswordHash.recommended()
+
+
+def hash_password(password: str) -> str:
+    return _PASSWORDS.hash(password)
+
+
+async def check_password(registry: Registry, name: str, password: str) -> Operator | None:
+    """The operator who has this password. An unknown name takes as long as a wrong password."""
+    operator = await registry.operator(name)
+    if operator is None:
+        await asyncio.to_thread(_PASSWORDS.hash, password)
+        return None
+    return operator if await asyncio.to_thread(_PASSWORDS.verify, password, operator.password_hash) else None

@@ -1,0 +1,27 @@
+"""For load balancers and Prometheus."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from .dependencies import SharedServices
+from ..core.metrics import check_token, exposition
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/healthz")
+async def alive() -> dict[str, str]:
+    """The process answers. Never asks anything else: a restart would not mend Cycles."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "Not ready"}})
+async def ready(services: SharedServices) -> JSONResponse:
+    checks = await services.readiness.checks()
+    return JSONResponse({"checks": checks}, 200 if set(checks.values()) == {"ok"} else 503)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request, services: SharedServices) -> Response:
+    check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
+    return Response(exposition(services), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,175 @@
+"""`doctor`: what would keep the service from working, with remedies. Changes nothing, prints no secret."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..budget.outbox import Outbox
+from ..core.http_json import JsonClient
+from ..core.money import UNIT
+from ..core.config import Settings
+from ..core.sqlite_file import ERRORS
+from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
+from ..tenants.findings import Finding
+from ..tenants.onboarding import Onboarding
+from ..tenants.records import Tenant
+
+MOST_SKEW_S = 5
+UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
+"""Settings of the SDK that the outbox replaces."""
+AT_A_TIME = 16
+"""Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
+
+
+async def report(desk: Onboarding) -> dict[str, Any]:
+    """What the command shows: the findings as `checks`, and an `error` if a fault is among them."""
+    findings = await examine(desk)
+    answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
+    if faults := sum(finding.level == "fault" for finding in findings):
+        answer["error"] = {"code": "faults", "message": f"faults found: {faults}"}
+    return answer
+
+
+async def examine(desk: Onboarding) -> list[Finding]:
+    """All checks: settings, journal, Cycles and its admin server, database, each tenant's key and ledger."""
+    admin, database = await _admin(desk), await _database(desk)
+    findings = [
+        *_settings(desk.settings),
+        *_outbox(desk.settings),
+        *await _cycles(desk.settings),
+        admin,
+        database,
+    ]
+    if database.level == "ok":
+        findings += await _tenants(desk, desk.admin if admin.level == "ok" else None)
+    return findings
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    faults = settings.faults()
+    for fault in faults:
+        yield Finding("fault", "settings", fault, "see .env.example")
+    for name in sorted(UNUSED & settings.model_fields_set):
+        yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
+    if not faults:
+        yield Finding("ok", "settings", f"complete, for {settings.app_env}")
+
+
+def _outbox(settings: Settings) -> Iterator[Finding]:
+    outbox = Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)
+    try:
+        outbox.check()
+        backlog = outbox.backlog()
+    except ERRORS as error:
+        yield Finding("fault", "journal", f"the outbox cannot be written ({error})", "see CYCLES_JOURNAL_DIR")
+        return
+    finally:
+        outbox.close()
+    if backlog.set_aside:
+        message = f"{backlog.set_aside} settlements or files were set aside and are not sent"
+        yield Finding("fault", "journal", message, "see docs/money.md, Set aside")
+    if backlog.count:
+        message = f"{backlog.count} settlements have not reached Cycles yet, the oldest for {backlog.oldest_s:.0f} s"
+        yield Finding("warning", "journal", message, "the app sends them; if they stay, read its log")
+    if not backlog.count and not backlog.set_aside:
+        yield Finding("ok", "journal", "no settlement waits")
+
+
+async def _cycles(settings: Settings) -> list[Finding]:
+    http = JsonClient(settings.cycles_base_url, connect_timeout=2, read_timeout=3)
+    try:
+        status, headers, _ = await http.request("GET", "/actuator/health/readiness", {})
+    except OSError:
+        return [Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")]
+    finally:
+        await http.aclose()
+    if status != 200:
+        return [Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")]
+    is_emulator = "X-Cycles-Emulator" in headers
+    ready = Finding("ok", "cycles", "ready (the emulator)" if is_emulator else "ready")
+    if is_emulator and not settings.development:
+        ready = Finding("warning", "cycles", "ready, but it is the emulator", "set CYCLES_BASE_URL to the real engine")
+    return [ready, *_clock(headers.get("Date"))]
+
+
+def _clock(date: str | None) -> Iterator[Finding]:
+    """How far our clock is from the engine's; HTTP tells it to the second, and not everybody tells."""
+    if date is None:
+        return
+    seconds = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
+    if seconds > MOST_SKEW_S:
+        message = f"this clock and the engine's are {seconds:.0f} s apart"
+        yield Finding("warning", "clock", message, "keep both by NTP: keys and holds expire by the engine's")
+    else:
+        yield Finding("ok", "clock", "agrees with the engine's")
+
+
+async def _admin(desk: Onboarding) -> Finding:
+    if desk.admin is None:
+        remedy = "set CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY, here only"
+        return Finding("warning", "admin", "no access: keys and ledgers at Cycles are not examined", remedy)
+    try:
+        await desk.admin.check_access()
+    except AdminError as error:
+        return Finding("fault", "admin", str(error), "see CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY")
+    return Finding("ok", "admin", "access granted")
+
+
+async def _database(desk: Onboarding) -> Finding:
+    try:
+        await desk.registry.ready()
+        is_migrated = await desk.registry.is_migrated()
+    except Exception as error:  # noqa: BLE001  (each driver has its own)
+        return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
+    if not is_migrated:
+        return Finding("fault", "database", "its tables are not those of this version", "make migrate")
+    return Finding("ok", "database", "answers, and is migrated")
+
+
+async def _tenants(desk: Onboarding, admin: AdminApi | None) -> list[Finding]:
+    tenants = [tenant for tenant in await desk.registry.tenants() if tenant.status != "closed"]
+    places = asyncio.Semaphore(AT_A_TIME)
+
+    async def examined(tenant: Tenant) -> list[Finding]:
+        async with places:
+            return await _tenant(desk, tenant, admin)
+
+    found = await asyncio.gather(*map(examined, tenants))
+    findings = [finding for findings in found for finding in findings]
+    sound = len(tenants) - len({finding.check for finding in findings})
+    shared = await desk.accounts.examine(admin) if admin else []
+    return [*shared, *findings, Finding("ok", "tenants", f"{sound} of {len(tenants)} open tenants are in order")]
+
+
+async def _tenant(desk: Onboarding, tenant: Tenant, admin: AdminApi | None) -> list[Finding]:
+    check = f"tenant {tenant.id}"
+    if not tenant.onboarded:
+        return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
+    try:
+        findings = await desk.accounts.examine_tenant(tenant, admin)
+        ledgers = await desk.accounts.ledgers(tenant.id, admin) if admin else []
+    except AdminError as error:
+        return [Finding("fault", check, str(error), "run doctor again")]
+    if admin:
+        findings += _ledgers(tenant, desk.settings.scope_of(tenant.id), ledgers)
+    return findings
+
+
+def _ledgers(tenant: Tenant, scope: str, ledgers: list[AdminLedger]) -> Iterator[Finding]:
+    """What the control plane tells of a tenant's ledgers; `scope` must be among them."""
+    check = f"tenant {tenant.id}"
+    ledgers = [ledger for ledger in ledgers if ledger.unit == UNIT]
+    if scope not in {ledger.scope for ledger in ledgers}:
+        yield Finding("fault", check, f"no ledger in {UNIT} at {scope}", "create it by the Cycles Admin API")
+    for ledger in ledgers:
+        if ledger.status == "FROZEN" and tenant.status == "active":
+            yield Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}")
+        if ledger.status == "ACTIVE" and tenant.status == "suspended":
+            message = f"it is suspended, but {ledger.scope} is not frozen"
+            yield Finding("fault", check, message, f"tenants suspend {tenant.id}")
+        if ledger.is_over_limit:
+            remedy = f"tenants fund {tenant.id}, or reset it"
+            yield Finding("warning", check, f"{ledger.scope} is over its limit", remedy)

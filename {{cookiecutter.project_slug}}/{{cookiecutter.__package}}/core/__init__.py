@@ -1,0 +1,1 @@
+"""What every layer uses: settings, problems, logging, metrics and the ways out to HTTP and SQLite."""

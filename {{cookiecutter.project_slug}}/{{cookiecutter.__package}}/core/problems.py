@@ -1,0 +1,164 @@
+"""From outcome to HTTP: the one table of statuses, and the RFC 9457 body that every refusal becomes.
+
+Whatever refuses a request raises `Problem`; the framework's edge turns it into the response.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from .money import UNIT, format_usd
+from .identity_settings import CHALLENGE
+
+MEDIA_TYPE = "application/problem+json"
+
+# code -> status, title, detail as the client may read it
+OUTCOMES: dict[str, tuple[int, str, str]] = {
+    "unauthenticated": (401, "Not authenticated", "Send a valid identity with the request."),
+    "tenant_mismatch": (403, "Tenant mismatch", "X-Tenant-ID does not agree with the identity."),
+    "tenant_suspended": (403, "Tenant suspended", "This tenant is suspended."),
+    "budget_frozen": (403, "Budget frozen", "The budget is frozen."),
+    "budget_closed": (403, "Budget closed", "The budget is closed."),
+    "forbidden": (403, "Forbidden", "The form has expired or was not sent from this site."),
+    "budget_exceeded": (402, "Budget exceeded", "The budget does not cover this call."),
+    "overdraft_limit_exceeded": (402, "Overdraft limit exceeded", "The budget is over its limit."),
+    "debt_outstanding": (402, "Debt outstanding", "The budget has debt that must be repaid first."),
+    "not_found": (404, "Not found", "There is no such thing here."),
+    "method_not_allowed": (405, "Method not allowed", "This address does not take that method."),
+    "too_large": (413, "Content too large", "The request body is larger than 1 MiB."),
+    "unsupported_media_type": (415, "Unsupported media type", "Send application/json."),
+    "invalid_host": (400, "Invalid host", "This host name is not served here."),
+    "invalid_request": (422, "Invalid request", "The request is not valid."),
+    "unknown_model": (422, "Unknown model", "This model is not offered."),
+    "limit_exceeded": (429, "Too many requests", "Try again later."),
+    "too_many_attempts": (429, "Too many attempts", "Try again later."),
+    "provider_error": (502, "Model provider failed", "The model provider did not answer as it should."),
+    "budget_unavailable": (503, "Budget unavailable", "The budget cannot be checked now. Try again later."),
+    "identity_unavailable": (503, "Identity unavailable", "The identity cannot be checked now. Try again later."),
+    "shutting_down": (503, "Shutting down", "This server is stopping. Try again."),
+    "budget_misconfigured": (
+        500,
+        "Budget misconfigured",
+        "The budget of this tenant is not set up correctly.",
+    ),
+    "internal_error": (500, "Internal error", "Something went wrong on our side."),
+}
+
+# Cycles' error and reason codes that say something of the budget (protocol: reservations, decide)
+_BUDGET_CODES = {
+    "BUDGET_EXCEEDED": "budget_exceeded",
+    "OVERDRAFT_LIMIT_EXCEEDED": "overdraft_limit_exceeded",
+    "DEBT_OUTSTANDING": "debt_outstanding",
+    "BUDGET_FROZEN": "budget_frozen",
+    "BUDGET_CLOSED": "budget_closed",
+    "TENANT_SUSPENDED": "tenant_suspended",
+    "TENANT_CLOSED": "budget_closed",
+    "LIMIT_EXCEEDED": "limit_exceeded",
+}
+
+_STATUS_CODES = {
+    401: "unauthenticated",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+
+_RETRY_AFTER_S = {
+    "limit_exceeded": 1,
+    "too_many_attempts": 60,
+    "budget_unavailable": 2,
+    "identity_unavailable": 5,
+    "shutting_down": 1,
+}
+
+
+WAIT_FOR_HOLDS_S = 5
+"""Retry-After where only other calls' holds stand in the way."""
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """A request is refused.
+
+    `code` is a key of OUTCOMES. `detail` replaces the table's words; clients read it, so it never holds an
+    internal message. `retry_after` is in seconds. `members` are added to the body where they are known:
+    tenant, scope, unit, required and remaining (microcents), errors. `challenge` is what a 401 asks for.
+    """
+
+    code: str
+    detail: str | None = None
+    retry_after: int | None = None
+    members: dict[str, Any] | None = None
+    challenge: str = CHALLENGE
+
+    def __post_init__(self) -> None:
+        super().__init__(self.code)
+        if self.retry_after is None:
+            self.retry_after = _RETRY_AFTER_S.get(self.code)
+
+    @property
+    def status(self) -> int:
+        return OUTCOMES[self.code][0]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Retry-After where trying again makes sense, and the challenge that a 401 must carry (RFC 9110)."""
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.status == 401:
+            headers["WWW-Authenticate"] = self.challenge
+        return headers
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        status, title, detail = OUTCOMES[self.code]
+        body: dict[str, Any] = {
+            "type": f"urn:problem:{self.code}",
+            "title": title,
+            "status": status,
+            "detail": self.detail or detail,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        if self.retry_after is not None:
+            body["retry_after_seconds"] = self.retry_after
+        return body | (self.members or {})
+
+
+def budget_problem(
+    code: str, tenant: str, required: int, scope: str | None = None, remaining: int | None = None, reserved: int = 0
+) -> Problem:
+    """Return the problem for a call of `required` microcents that the budget does not pay.
+
+    `scope`, `remaining` and `reserved` are of the ledger that stands in the way, None if Cycles does not tell.
+    """
+    members = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
+    if scope:
+        members["scope"] = scope
+    if code != "budget_exceeded" or remaining is None:
+        return Problem(code, members=members)
+    detail = f"This call needs up to ${format_usd(required)}; ${format_usd(max(0, remaining))} of the budget is left."
+    if remaining + reserved < required:
+        return Problem(code, detail, members=members)
+    detail += " Other calls in progress hold the rest."
+    return Problem(code, detail, retry_after=WAIT_FOR_HOLDS_S, members=members)
+
+
+def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:
+    """Our code for an answer of Cycles that is not a success.
+
+    `status` is 0 or below when none came; `error` is the body's error or reason_code. A 401 says UNAUTHORIZED
+    for everything: there `message` tells a bad key from a suspended tenant and from a Redis outage.
+    """
+    if status == 401:
+        if message == "INTERNAL_ERROR":
+            return "budget_unavailable"
+        return _BUDGET_CODES.get(message or "", "budget_misconfigured")
+    if status <= 0 or status >= 500 or error == "INTERNAL_ERROR":
+        return "budget_unavailable"
+    if status == 429:
+        return "limit_exceeded"
+    return _BUDGET_CODES.get(error or "", "budget_misconfigured")
+
+
+def code_of_status(status: int) -> str:
+    """Our code for a status that the framework chose by itself."""
+    return _STATUS_CODES.get(status, "invalid_request" if 400 <= status < 500 else "internal_error")

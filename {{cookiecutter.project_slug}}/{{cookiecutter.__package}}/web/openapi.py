@@ -1,0 +1,30 @@
+"""What OpenAPI says of refusals, and of how callers prove who they are."""
+
+from typing import Any
+
+from ..chat.schemas import ProblemBody
+from ..core.problems import MEDIA_TYPE, OUTCOMES
+from ..core.identity_settings import SCHEMES
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these problems."""
+    schema = ProblemBody.model_json_schema()
+    titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
+    return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+def with_identity(document: dict[str, Any]) -> dict[str, Any]:
+    """The document, in which each route that may answer 401 says what it wants to see."""
+    document["components"]["securitySchemes"] = SCHEMES
+    for path in document["paths"].values():
+        for operation in path.values():
+            if {"401", 401} & operation["responses"].keys():
+                operation["security"] = [{name: [] for name in SCHEMES}]
+    return document
+
+
+PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)
+BUDGET = problems(401, 403, 404, 422, 429, 500, 503)
+EVENTS = {"description": "With stream: events `delta` as they come, then one `done` or `error`"}
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENTS}}}}
