@@ -20,9 +20,10 @@ from dotenv import dotenv_values
 
 import dev_identity
 import dev_tenancy
-from {{ cookiecutter.__package }}.llm.provider import Message, Request
-from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.llm.provider import Message, Request
 
 DATA = Path("var/dev")
 STATE_FILE = Path("var/dev.json")
@@ -158,7 +159,7 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
 def small_budget(settings: Settings) -> str:
     """USD that cover one and a half of the largest default call: used up after a handful of calls."""
     largest = Request(settings.llm_model, (Message("user", "x" * 200),), settings.llm_max_tokens)
-    return format_usd(settings.prices.hold_for(largest) * 3 // 2)
+    return format_usd(Prices.load(settings.llm_unlisted_price).hold_for(largest) * 3 // 2)
 
 
 def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:

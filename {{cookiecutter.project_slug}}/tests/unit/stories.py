@@ -15,11 +15,10 @@ import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.calls.record import CallRecord
 from {{ cookiecutter.__package }}.calls.store import CallStore
-from {{ cookiecutter.__package }}.cli.console import onboarding
-from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.web.services import Services
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
 from {{ cookiecutter.__package }}.tenants.registry import Registry
+from {{ cookiecutter.__package }}.web.services import Services
 
 from ..running import ADMIN_KEY
 from .embedded import Cycles, running_cycles
@@ -49,7 +48,7 @@ class World:
         """The same with the services of a new process, which knows only what was written down."""
         old = self.services
         await old.clients.aclose()
-        services = Services(old.settings, old.registry, old.store, old.dashboard)
+        services = Services(old.settings, old.registry, old.store)
         try:
             yield replace(self, services=services)
         finally:
@@ -96,7 +95,7 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
         }
         environment |= await asyncio.to_thread(dev_tenancy.account, environment)
         settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
-        services = Services(settings, registry, calls, DashboardStore(*vars(calls).values()))
+        services = Services(settings, registry, calls)
         async with onboarding(settings, registry) as desk:
             await desk.add("acme", "Acme", "1.00")
         yield World(services, cycles, environment)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package }}.core.breaker import Breaker
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
+from {{ cookiecutter.__package }}.core.breaker import Breaker
 from {{ cookiecutter.__package }}.core.metrics import BREAKER
 from {{ cookiecutter.__package }}.core.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
 
@@ -109,7 +109,7 @@ def test_absent_members_are_zero_and_other_units_are_ignored() -> None:
 
 
 def test_breaker_opens_after_five_failures_and_admits_one_probe_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("{{ cookiecutter.__package }}.breaker.PROBE_S", 0.0)
+    monkeypatch.setattr("{{ cookiecutter.__package }}.core.breaker.PROBE_S", 0.0)
     breaker = Breaker()
     for _ in range(5):
         with breaker.call() as admitted:

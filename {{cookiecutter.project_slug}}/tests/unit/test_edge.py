@@ -1,8 +1,8 @@
 import asyncio
 from typing import Any
 
-from {{ cookiecutter.__package }}.web.edge import Edge, Message, Receive, Scope, Send
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.web.edge import Edge, Message, Receive, Scope, Send
 
 
 def test_the_gateways_secret_is_for_the_identity_alone() -> None:

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from runcycles import Caps, CyclesResponse
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.core import tasks
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget import hold as hold_module
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work
+from {{ cookiecutter.__package }}.chat.service import Chat
+from {{ cookiecutter.__package }}.core import tasks
+from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
+from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
     Completion,
@@ -28,9 +32,6 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
-from {{ cookiecutter.__package }}.core.money import format_usd
-from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.records import Caller
 
 from .embedded import USD, until
@@ -347,7 +348,7 @@ def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell
     async def story(world: World) -> None:
         folder = world.services.settings.cycles_journal_dir
         (folder / "outbox.sqlite3").mkdir(parents=True)
-        calls = world.services.chat.complete, world.services.chat.summarize
+        calls = Chat(world.services).complete, Chat(world.services).summarize
         for call in calls * 2:
             with pytest.raises(Problem, match="budget_unavailable"):
                 await call(WORK)

@@ -10,11 +10,11 @@ import pytest
 
 from {{ cookiecutter.__package }}.budget.client import TenantClient
 from {{ cookiecutter.__package }}.budget.outbox import Settlement
-from {{ cookiecutter.__package }}.cli.console import onboarding
-from {{ cookiecutter.__package }}.llm.provider import Usage
+from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.core.problems import Problem
+from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
-from {{ cookiecutter.__package }}.tenants.errors import TenantsError
+from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
 from {{ cookiecutter.__package }}.tenants.records import Adjustment, Caller
 
 from .stories import Tell, World

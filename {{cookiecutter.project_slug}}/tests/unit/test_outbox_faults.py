@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import sweeper
 from {{ cookiecutter.__package }}.budget.outbox import FILE, Outbox
-from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.sqlite_file import CHECKPOINT_BYTES, SqliteFile
 
 from .embedded import until

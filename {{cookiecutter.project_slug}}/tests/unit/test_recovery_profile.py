@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget.outbox import FILE
-from {{ cookiecutter.__package }}.cli.console import onboarding
-from {{ cookiecutter.__package }}.llm.provider import ProviderError
+from {{ cookiecutter.__package }}.core.errors import NotOffered
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.tenants.errors import NotOffered
+from {{ cookiecutter.__package }}.llm.provider import ProviderError
+from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
 
 from . import workers
 from .embedded import until

@@ -8,9 +8,11 @@ import pytest
 from pydantic import ValidationError
 
 import dev_identity
+from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.cli.doctor import UNUSED
-from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.llm.provider import Usage
+from {{ cookiecutter.__package }}.web.startup import faults
 
 from ..places import SETTINGS
 
@@ -37,7 +39,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.Monke
 def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LLM_ALLOWED_MODELS", "")
     settings = Settings()
-    assert settings.faults() == []
+    assert faults(settings) == []
     assert [secret.get_secret_value()[:3] for secret in settings.secret_key] == ["new", "old"]
 
 
@@ -63,7 +65,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
 )
 def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
-    (fault,) = Settings().faults()
+    (fault,) = faults(Settings())
     assert name in fault
     assert "0123456789" not in fault
 
@@ -73,7 +75,7 @@ def test_a_journal_without_room_is_a_fault() -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))  # as a full disk: files cannot grow
     try:
-        (fault,) = Settings().faults()
+        (fault,) = faults(Settings())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert fault.startswith("CYCLES_JOURNAL_DIR")
@@ -89,8 +91,11 @@ def test_a_price_that_is_none_is_refused(environment: pytest.MonkeyPatch, price:
 def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("LLM_UNLISTED_PRICE", "5.00, 25.00")
     environment.setenv("LLM_MODEL", "gpt-0")
-    assert Settings().faults() == []
-    assert Settings().prices.of("gpt-0").cost(Usage(2, 3, cached_input_tokens=1)) == 2 * 500 + 3 * 2500
+    assert faults(Settings()) == []
+    assert (
+        Prices.load(Settings().llm_unlisted_price).of("gpt-0").cost(Usage(2, 3, cached_input_tokens=1))
+        == 2 * 500 + 3 * 2500
+    )
 
 
 def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.core.breaker import THRESHOLD
 from {{ cookiecutter.__package }}.budget import sweeper
+from {{ cookiecutter.__package }}.core.breaker import THRESHOLD
 
 from .embedded import until
 from .stories import Tell, World

@@ -1,6 +1,6 @@
 import pytest
 
-from {{ cookiecutter.__package }}.tenants.errors import TenantsError
+from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.tenants.onboarding import check_id
 
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger
+from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.dashboard.records import HourlyBalance, Standing, TenantStanding
 from {{ cookiecutter.__package }}.dashboard.sampler import standing_of
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.dashboard.watch import Watch
-from {{ cookiecutter.__package }}.tenants.errors import TenantsError
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 
 from .stories import Opened

@@ -14,13 +14,13 @@ from cachetools import TTLCache
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
 
-from ..core.breaker import Breaker
 from ..calls.record import Amendment
+from ..core.breaker import Breaker
+from ..core.config import Settings
 from ..core.http_json import JsonClient
 from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
 from ..core.problems import Problem, code_of_cycles
-from ..core.config import Settings
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of

@@ -13,17 +13,18 @@ from contextlib import asynccontextmanager, contextmanager
 import structlog
 
 from ..calls.record import CallLog
-from ..llm.provider import ProviderError
+from ..core.config import Settings
 from ..core.metrics import DENIALS, HELD, SETTLE
 from ..core.problems import Problem
-from ..core.config import Settings
 from ..core.sqlite_file import ERRORS
 from ..core.tasks import Tasks
+from ..llm.provider import ProviderError
 from .client import Clients, TenantClient, code_of_response, error_of
 from .fail_open import FailOpen
 from .heartbeat import Heartbeat
 from .hold import Hold, Work
 from .outbox import Settlement
+from .prices import Prices
 from .refusal import refusal_of
 from .subject import subject_of
 
@@ -33,8 +34,11 @@ log = structlog.get_logger(__name__)
 class Guard:
     """Guards calls of a model. Shared by all requests of a process."""
 
-    def __init__(self, settings: Settings, clients: Clients, calls: CallLog, fail_open: FailOpen) -> None:
+    def __init__(
+        self, settings: Settings, prices: Prices, clients: Clients, calls: CallLog, fail_open: FailOpen
+    ) -> None:
         self._settings = settings
+        self._prices = prices
         self._clients = clients
         self._calls = calls
         self._fail_open = fail_open
@@ -73,7 +77,7 @@ class Guard:
         if self.tasks.stopping:
             raise Problem("shutting_down")
         subject = subject_of(self._settings, work.caller.tenant, work.end_user, work.agent)
-        return Hold(work, subject, self._settings.prices, self._clients.balances, self.tasks)
+        return Hold(work, subject, self._prices, self._clients.balances, self.tasks)
 
     @contextmanager
     def asking(self, hold: Hold) -> Iterator[None]:

@@ -20,10 +20,10 @@ import structlog
 from runcycles import Caps, CyclesResponse
 
 from ..calls.record import CallRecord
-from ..llm.metering import Meter
-from ..llm.provider import Request
 from ..core.money import UNIT
 from ..core.tasks import Tasks
+from ..llm.metering import Meter
+from ..llm.provider import Request
 from ..tenants.records import Caller
 from .balances import Balances
 from .client import TenantClient

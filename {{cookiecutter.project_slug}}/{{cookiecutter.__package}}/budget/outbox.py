@@ -6,12 +6,14 @@ settlement keeps its idempotency key. docs/money.md draws the states.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from pydantic import TypeAdapter
 
 from ..core.money import UNIT
@@ -226,3 +228,16 @@ class Outbox:
             return True
         settlement.id = 0  # that row may be another's, made in the same nanosecond
         return False
+
+
+class BacklogCollector(Collector):
+    """The outbox's metrics, read when asked for: all workers share the one file."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def collect(self) -> Iterator[Metric]:
+        backlog = self._outbox.backlog()
+        yield GaugeMetricFamily("cycles_journal_backlog", "Settlements waiting", backlog.count)
+        yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
+        yield GaugeMetricFamily("cycles_journal_unreadable", "Settlements and files set aside", backlog.set_aside)

@@ -6,13 +6,14 @@ from functools import lru_cache
 
 from ..calls.record import CallLog, CallRecord
 from ..core.cache import Once
+from ..core.config import Settings
 from ..core.metrics import DENIALS
 from ..core.money import UNIT
 from ..core.problems import Problem, code_of_cycles
-from ..core.config import Settings
 from .balances import FRESH_S, REMEMBERED_TENANTS, Ledger, Snapshot
 from .client import Clients, code_of_response
 from .fail_open import FailOpen
+from .prices import Prices
 from .refusal import refusal_of
 from .subject import scopes_of, subject_of
 
@@ -20,12 +21,14 @@ from .subject import scopes_of, subject_of
 class Preflight:
     """Checks cached balances. Reads short ones anew if they are old, and asks Cycles (`decide`) if there are none."""
 
-    def __init__(self, settings: Settings, clients: Clients, calls: CallLog, fail_open: FailOpen) -> None:
+    def __init__(
+        self, settings: Settings, prices: Prices, clients: Clients, calls: CallLog, fail_open: FailOpen
+    ) -> None:
         self._settings = settings
         self._clients = clients
         self._calls = calls
         self._fail_open = fail_open
-        self._least_cost = settings.prices.least_cost(settings.models)
+        self._least_cost = prices.least_cost(settings.models)
         """Microcents of the cheapest call there is."""
         self._scopes = lru_cache(REMEMBERED_TENANTS)(lambda tenant: scopes_of(subject_of(settings, tenant)))
         """The scopes that every call of a tenant counts in."""

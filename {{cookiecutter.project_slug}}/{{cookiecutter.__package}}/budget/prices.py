@@ -100,9 +100,17 @@ class Prices(BaseModel):
     unlisted: Rates | None = None
 
     @classmethod
-    def load(cls, path: Path = PRICES_FILE) -> "Prices":
-        """Read a table. Raises OSError, tomllib.TOMLDecodeError or pydantic.ValidationError."""
-        return cls.model_validate(tomllib.loads(path.read_bytes().decode(), parse_float=Decimal))
+    def load(cls, unlisted: tuple[Decimal, Decimal] | None = None, path: Path = PRICES_FILE) -> "Prices":
+        """Read a table. `unlisted` is LLM_UNLISTED_PRICE, for input and output.
+
+        Raises OSError, tomllib.TOMLDecodeError or pydantic.ValidationError.
+        """
+        prices = cls.model_validate(tomllib.loads(path.read_bytes().decode(), parse_float=Decimal))
+        if unlisted is None:
+            return prices
+        every_input, output = unlisted
+        rates = Rates(input=every_input, cached_input=every_input, output=output)
+        return prices.model_copy(update={"unlisted": rates})
 
     def of(self, model: str) -> Price:
         """The price of a model, by its exact name, else by its name without the date at its end.
@@ -110,12 +118,16 @@ class Prices(BaseModel):
         `gpt-4.1-mini-2025-04-14` costs what `gpt-4.1-mini` does; `gpt-4.1-mini-turbo` is unknown.
         Raises UnknownModel, unless `unlisted` prices all others.
         """
-        name = model if model in self.models else _DATE_SUFFIX.sub("", model)
+        name = self._listed(model)
         if name in self.models:
             return Price(self.models[name], self.long_prompts.get(name))
         if self.unlisted is not None:
             return Price(self.unlisted)
         raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+
+    def missing(self, models: Iterable[str]) -> list[str]:
+        """Return the models that have no price."""
+        return [model for model in models if self.unlisted is None and self._listed(model) not in self.models]
 
     def hold_for(self, request: Request) -> int:
         """Microcents that `request` can cost at most. Raises UnknownModel."""
@@ -124,6 +136,10 @@ class Prices(BaseModel):
     def least_cost(self, models: Iterable[str]) -> int:
         """Microcents of the least hold that a call of one of `models` can ask for: one letter, one token."""
         return min(self.of(model).upper_bound((Message("user", "x"),), 1).microcents for model in models)
+
+    def _listed(self, model: str) -> str:
+        """The name to look a model up by."""
+        return model if model in self.models else _DATE_SUFFIX.sub("", model)
 
 
 def _microcents(usd_per_million_tokens: Decimal) -> int:

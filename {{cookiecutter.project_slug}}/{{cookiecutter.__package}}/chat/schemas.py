@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..budget.balances import Snapshot
 from ..llm.provider import Message
+from ..web.schemas import Money
 
 MOST_CHARACTERS = 100_000
 
@@ -60,13 +60,6 @@ class SummarizeRequest(_Input):
     end_user: EndUser | None = None
 
 
-class Money(BaseModel):
-    """An amount: 1 USD is 100,000,000 microcents."""
-
-    unit: Literal["USD_MICROCENTS"] = "USD_MICROCENTS"
-    amount: int
-
-
 class TokenUsage(BaseModel):
     input_tokens: int
     output_tokens: int
@@ -88,54 +81,3 @@ class StreamEnd(BaseModel):
 
 class Answer(StreamEnd):
     reply: str
-
-
-class BalanceRow(BaseModel):
-    """One ledger; `remaining` may be negative."""
-
-    scope: str
-    allocated: Money
-    spent: Money
-    reserved: Money
-    remaining: Money
-    debt: Money
-    overdraft_limit: Money
-    is_over_limit: bool
-
-
-class BudgetAnswer(BaseModel):
-    """All ledgers of a tenant, by scope. `as_of` is RFC 3339, UTC."""
-
-    tenant: str
-    as_of: str
-    balances: list[BalanceRow]
-
-    @classmethod
-    def of(cls, tenant: str, known: Snapshot) -> "BudgetAnswer":
-        amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
-        rows = [
-            BalanceRow(
-                scope=ledger.scope,
-                is_over_limit=ledger.is_over_limit,
-                **{name: Money(amount=getattr(ledger, name)) for name in amounts},
-            )
-            for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
-        ]
-        return cls(tenant=tenant, as_of=known.as_of.isoformat().replace("+00:00", "Z"), balances=rows)
-
-
-class ProblemBody(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    tenant: str | None = None
-    scope: str | None = None
-    unit: str | None = None
-    required: int | None = None
-    remaining: int | None = None
-    retry_after_seconds: int | None = None

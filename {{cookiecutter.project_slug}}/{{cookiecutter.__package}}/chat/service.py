@@ -8,14 +8,15 @@ from typing import Any
 
 from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
 
-from ..budget.guard import Guard
 from ..budget.heartbeat import HOLD_TTL_MS
 from ..budget.hold import OVERAGE_POLICY, Hold, Work
-from ..llm.provider import Delta, Message, Provider, Request
-from ..core.problems import Problem
 from ..core.config import Settings
+from ..core.problems import Problem
+from ..llm.provider import Delta, Message, Request
 from ..tenants.records import Caller
-from .schemas import Answer, BudgetLeft, Money, StreamEnd, SummarizeRequest, TokenUsage
+from ..web.schemas import Money
+from ..web.services import Services
+from .schemas import Answer, BudgetLeft, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 SUMMARIZER = "summarizer"
@@ -28,10 +29,10 @@ Event = tuple[str, dict[str, Any]]
 class Chat:
     """Answers paid by the caller's tenant. Every method raises Problem when the budget or the provider refuses."""
 
-    def __init__(self, settings: Settings, guard: Guard, provider: Provider) -> None:
-        self._settings = settings
-        self._guard = guard
-        self._provider = provider
+    def __init__(self, services: Services) -> None:
+        self._settings = services.settings
+        self._guard = services.guard
+        self._provider = services.provider
 
     def request(
         self, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None

@@ -8,14 +8,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..budget.outbox import Outbox
+from ..core.config import Settings
 from ..core.http_json import JsonClient
 from ..core.money import UNIT
-from ..core.config import Settings
 from ..core.sqlite_file import ERRORS
 from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
 from ..tenants.findings import Finding
 from ..tenants.onboarding import Onboarding
 from ..tenants.records import Tenant
+from ..web.startup import faults
 
 MOST_SKEW_S = 5
 UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
@@ -28,8 +29,8 @@ async def report(desk: Onboarding) -> dict[str, Any]:
     """What the command shows: the findings as `checks`, and an `error` if a fault is among them."""
     findings = await examine(desk)
     answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
-    if faults := sum(finding.level == "fault" for finding in findings):
-        answer["error"] = {"code": "faults", "message": f"faults found: {faults}"}
+    if count := sum(finding.level == "fault" for finding in findings):
+        answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
     return answer
 
 
@@ -49,12 +50,12 @@ async def examine(desk: Onboarding) -> list[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    faults = settings.faults()
-    for fault in faults:
+    found = faults(settings)
+    for fault in found:
         yield Finding("fault", "settings", fault, "see .env.example")
     for name in sorted(UNUSED & settings.model_fields_set):
         yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
-    if not faults:
+    if not found:
         yield Finding("ok", "settings", f"complete, for {settings.app_env}")
 
 

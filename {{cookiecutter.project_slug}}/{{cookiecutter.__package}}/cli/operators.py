@@ -4,10 +4,10 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from ..tenants.passwords import hash_password
-from ..tenants.errors import TenantsError
+from ..core.errors import TenantsError
 from ..tenants.records import Operator
 from ..tenants.registry import Registry
+from ..web.passwords import hash_password
 
 SHORTEST_PASSWORD = 8
 

@@ -11,6 +11,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..core.config import Settings
+from ..web.startup import faults
 
 GRACEFUL_S = 8
 """What still runs this long after SIGTERM is cut; paid calls have been before, see tasks.GRACE_S."""
@@ -29,8 +30,8 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
 
     A configuration that must not serve is told on stderr, a line each: 1.
     """
-    if faults := settings.faults():
-        sys.stderr.write("\n".join(faults) + "\n")
+    if found := faults(settings):
+        sys.stderr.write("\n".join(found) + "\n")
         return 1
     if settings.workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         # before the workers begin, so that each counts where all are read

@@ -1,7 +1,6 @@
 """Every setting, read from the environment, `.env` and files of secrets (the first that has it). See `.env.example`."""
 
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,18 +10,19 @@ from pydantic_settings import PydanticBaseSettingsSource as Source
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
-from ..budget.prices import Prices, Rates, UnknownModel
-from ..llm.providers import ProviderSettings
-from .setting_types import Names, Secrets, Usd, UsdPair, is_address, secret_faults
 from .identity_settings import IdentitySettings
-from ..tenants.tenancy import TenancySettings
+from .provider_settings import ProviderSettings
+from .setting_types import Names, Secrets, Usd, UsdPair, is_address, secret_faults
+from .tenancy_settings import TenancySettings
+
+SESSION_LIFE_S = 12 * 3600
 
 SECRETS_DIR = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 """Where a container finds secrets, a file each, named as the setting."""
 
 
 class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings):
-    """The settings of one process. A missing one is no error here: `faults` tells what serving lacks."""
+    """The settings of one process. A missing one is no error here: `faults_by_concern` tells what serving lacks."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -94,16 +94,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         """The models a caller may ask for. The first is what it gets when it names none."""
         return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
 
-    @cached_property
-    def prices(self) -> Prices:
-        """prices.toml, and LLM_UNLISTED_PRICE for all models that it does not list."""
-        if self.llm_unlisted_price is None:
-            return Prices.load()
-        every_input, output = self.llm_unlisted_price
-        return Prices.load().model_copy(
-            update={"unlisted": Rates(input=every_input, cached_input=every_input, output=output)}
-        )
-
     def scope_of(self, tenant: str) -> str:
         """The scope of the ledger that a tenant's calls are paid from."""
         return "/".join(f"{level}:{name}" for level, name in self.root_of(tenant).items())
@@ -126,12 +116,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         delay = self.cycles_retry_initial_delay * self.cycles_retry_multiplier ** min(attempts, 64)
         return min(self.cycles_retry_max_delay, delay)
 
-    def faults(self) -> list[str]:
-        """What keeps this configuration from serving, a line each, by the names of `.env.example`."""
-        return [fault for faults in self.faults_by_concern().values() for fault in faults]
-
     def faults_by_concern(self) -> dict[str, list[str]]:
-        """The same, by what they are about."""
+        """Return what keeps this configuration from serving, by concern. web/startup.py adds missing prices."""
         return {
             "secrets": self._secret_faults(),
             "tenancy": self.tenancy_faults(),
@@ -179,14 +165,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     def _model_faults(self) -> list[str]:
         faults = []
-        for model in self.models:
-            try:
-                self.prices.of(model)
-            except UnknownModel:
-                faults.append(
-                    f"LLM_MODEL or LLM_ALLOWED_MODELS: there is no price for {model} in budget/prices.toml, "
-                    "and LLM_UNLISTED_PRICE does not state one"
-                )
         if self.llm_max_tokens < 1:
             faults.append("LLM_MAX_TOKENS must be 1 or more")
         if self.budget_fail_open and not self.budget_fail_open_limit:

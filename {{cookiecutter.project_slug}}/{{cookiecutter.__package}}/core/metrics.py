@@ -8,18 +8,14 @@ import hmac
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from pydantic import SecretStr
 
 from .problems import Problem
-
-if TYPE_CHECKING:  # the guard counts here
-    from ..web.services import Services
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -35,19 +31,6 @@ HELD = Gauge("budget_held_microcents", "Holds that live", registry=OURS, multipr
 SETTLE = Histogram("budget_settle_seconds", "From a call's end until it is settled", registry=OURS)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
 BREAKER = Gauge("cycles_breaker_open", "1: out of reach", registry=OURS, multiprocess_mode="livemax")
-
-
-class _Outbox(Collector):
-    """Read when asked for: all workers share the one file."""
-
-    def __init__(self, services: "Services") -> None:
-        self._outbox = services.outbox
-
-    def collect(self) -> Iterator[Metric]:
-        backlog = self._outbox.backlog()
-        yield GaugeMetricFamily("cycles_journal_backlog", "Settlements waiting", backlog.count)
-        yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
-        yield GaugeMetricFamily("cycles_journal_unreadable", "Settlements and files set aside", backlog.set_aside)
 
 
 class _AllWorkers(Collector):
@@ -85,10 +68,10 @@ def forget_the_killed() -> None:
             mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 
-def exposition(services: "Services") -> bytes:
-    """All metrics in Prometheus' text format."""
+def exposition(more: Collector) -> bytes:
+    """All metrics in Prometheus' text format, and those of `more`."""
     registry = CollectorRegistry()
-    registry.register(_Outbox(services))
+    registry.register(more)
     if FOLDER in os.environ:
         registry.register(_AllWorkers())
         return generate_latest(registry)

@@ -6,8 +6,8 @@ Whatever refuses a request raises `Problem`; the framework's edge turns it into 
 from dataclasses import dataclass
 from typing import Any
 
-from .money import UNIT, format_usd
 from .identity_settings import CHALLENGE
+from .money import UNIT, format_usd
 
 MEDIA_TYPE = "application/problem+json"
 

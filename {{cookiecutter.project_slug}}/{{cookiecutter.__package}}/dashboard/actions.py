@@ -5,14 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ..cli.console import onboarding
+from ..core.errors import TenantsError
 from ..core.money import format_usd
 from ..core.problems import Problem
-from ..web.services import Services
-from ..tenants.errors import TenantsError
 from ..tenants.links import make_link
+from ..tenants.onboarding import onboarding
 from .figures import Context, row_of, tenant_of
 from .records import AuditEntry
+from .service import Dashboard
 
 LONGEST_AMOUNT = 40
 
@@ -63,14 +63,14 @@ def action_of(verb: str) -> Action:
     return ACTIONS[verb]
 
 
-async def confirmation(services: Services, tenant: str, action: Action, amount: str = "", fault: str = "") -> Context:
+async def confirmation(dashboard: Dashboard, tenant: str, action: Action, amount: str = "", fault: str = "") -> Context:
     """For action.html: what is to be confirmed, again with the `fault` if it was refused. Raises Problem not_found.
 
     `can`: this process was given what the action needs; if not, the command line has to do it.
     """
-    settings = services.settings
+    settings = dashboard.services.settings
     return {
-        "row": await row_of(services, await tenant_of(services, tenant)),
+        "row": await row_of(dashboard, await tenant_of(dashboard, tenant)),
         "action": action,
         "amount": amount,
         "fault": fault,
@@ -79,7 +79,7 @@ async def confirmation(services: Services, tenant: str, action: Action, amount: 
     }
 
 
-async def act(services: Services, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
+async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
     """Do it and write it down; what came of it: a link's path, or words.
 
     `reference` comes from the form: sent twice, it is done once. Raises TenantsError, and Problem not_found.
@@ -93,22 +93,22 @@ async def act(services: Services, operator: str, tenant: str, action: Action, am
         operator=operator,
         action=f"{action.verb} {amount}".strip(),
         tenant=tenant,
-        before=await _state_of(services, tenant),
+        before=await _state_of(dashboard, tenant),
     )
-    await services.dashboard.add_audit(entry)
+    await dashboard.store.add_audit(entry)
     try:
-        came_of_it = await _do(services, tenant, action, amount, reference)
+        came_of_it = await _do(dashboard, tenant, action, amount, reference)
     except TenantsError as error:
-        await services.dashboard.add_audit(replace(entry, after=f"refused: {error.code}"))
+        await dashboard.store.add_audit(replace(entry, after=f"refused: {error.code}"))
         raise
-    await services.dashboard.add_audit(replace(entry, after=await _state_of(services, tenant)))
+    await dashboard.store.add_audit(replace(entry, after=await _state_of(dashboard, tenant)))
     return came_of_it
 
 
-async def _do(services: Services, tenant: str, action: Action, amount: str, reference: str) -> str:
+async def _do(dashboard: Dashboard, tenant: str, action: Action, amount: str, reference: str) -> str:
     if action.verb == "link":
-        return (await make_link(services.registry, tenant)).path
-    async with onboarding(services.settings, services.registry) as desk:
+        return (await make_link(dashboard.services.registry, tenant)).path
+    async with onboarding(dashboard.services.settings, dashboard.services.registry) as desk:
         if action.verb == "fund":
             return (await desk.fund(tenant, amount, reference)).note
         if action.verb == "reset":
@@ -116,11 +116,11 @@ async def _do(services: Services, tenant: str, action: Action, amount: str, refe
         return (await (desk.suspend(tenant) if action.verb == "suspend" else desk.resume(tenant))).note
 
 
-async def _state_of(services: Services, tenant_id: str) -> str:
+async def _state_of(dashboard: Dashboard, tenant_id: str) -> str:
     """For the audit: the tenant's status and, if Cycles tells, its budget. Raises Problem not_found."""
-    tenant = await tenant_of(services, tenant_id)
+    tenant = await tenant_of(dashboard, tenant_id)
     with suppress(Problem):
-        known = await services.balances.read(tenant_id, 0.0)
+        known = await dashboard.services.balances.read(tenant_id, 0.0)
         if known and (ledger := known.widest):
             return f"{tenant.status}, {format_usd(ledger.remaining)} of {format_usd(ledger.allocated)} USD left"
     return tenant.status

@@ -12,15 +12,15 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ..budget.balances import Amounts, depth
-from ..llm.provider import Message, Request
 from ..core.problems import OUTCOMES, Problem
-from ..web.services import Services
-from ..core.config import Settings
+from ..llm.provider import Message, Request
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.records import Tenant
+from ..web.services import Services
 from .charts import burndown, month_of, refusal_bars
 from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Wanted
 from .sampler import burn_of
+from .service import Dashboard
 
 Context = dict[str, Any]
 """What a template is given."""
@@ -138,74 +138,75 @@ def wanted_of(query: Mapping[str, str]) -> Wanted:
     return Wanted(query=text, sort=sort, descending=descending, attention=attention, page=max(1, int(page)))
 
 
-async def overview(services: Services, wanted: Wanted) -> Context:
+async def overview(dashboard: Dashboard, wanted: Wanted) -> Context:
     """For overview.html: a page of the tenants that match, the last one if there are fewer, and totals of them all."""
-    by = _reckoning(services.settings)
-    await services.sampler.flush()
-    found = await services.dashboard.page(wanted, by, TENANTS_PER_PAGE)
-    troubles = await services.watch.refresh(found)
-    await services.sampler.flush()
+    by = _reckoning(dashboard.services)
+    await dashboard.sampler.flush()
+    found = await dashboard.store.page(wanted, by, TENANTS_PER_PAGE)
+    troubles = await dashboard.watch.refresh(found)
+    await dashboard.sampler.flush()
     same_for_all_pages = replace(wanted, page=1)
-    totals = await services.memo.get(same_for_all_pages, lambda: services.dashboard.totals(same_for_all_pages, by))
+    totals = await dashboard.memo.get(same_for_all_pages, lambda: dashboard.store.totals(same_for_all_pages, by))
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     if wanted.page > pages:
-        return await overview(services, replace(wanted, page=pages))
+        return await overview(dashboard, replace(wanted, page=pages))
     return {
         "wanted": wanted,
         "pages": pages,
-        "rows": [_row(services, each, troubles, by) for each in found],
+        "rows": [_row(dashboard, each, troubles, by) for each in found],
         "totals": totals,
-        "operations": await services.memo.get("operations", lambda: _operations(services)),
+        "operations": await dashboard.memo.get("operations", lambda: _operations(dashboard)),
     }
 
 
-async def tenant_page(services: Services, tenant_id: str, *, for_operator: bool) -> Context:
+async def tenant_page(dashboard: Dashboard, tenant_id: str, *, for_operator: bool) -> Context:
     """For tenant.html: its ledgers, widest first, its latest calls, and what took its money this month.
 
     What operators did to it is not for the tenant itself to see. Raises Problem not_found.
     """
-    by, tenant = _reckoning(services.settings), await tenant_of(services, tenant_id)
-    row, known = await row_of(services, tenant), services.balances.known(tenant_id)
+    by, tenant = _reckoning(dashboard.services), await tenant_of(dashboard, tenant_id)
+    row, known = await row_of(dashboard, tenant), dashboard.services.balances.known(tenant_id)
     return {
         "row": row,
         "ledgers": [
             LedgerRow(ledger, by.call) for ledger in (sorted(known.ledgers.values(), key=depth) if known else ())
         ],
-        "calls": await services.store.latest(tenant_id, LATEST_CALLS),
-        "audit": await services.dashboard.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
-        **await services.memo.get(("month", tenant_id), lambda: _month(services, tenant, row, by)),
+        "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
+        "audit": await dashboard.store.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
+        **await dashboard.memo.get(("month", tenant_id), lambda: _month(dashboard, tenant, row, by)),
     }
 
 
-async def row_of(services: Services, tenant: Tenant) -> TenantRow:
+async def row_of(dashboard: Dashboard, tenant: Tenant) -> TenantRow:
     """The tenant as it stands now."""
-    found = TenantStanding(tenant, (await services.dashboard.standings([tenant.id])).get(tenant.id))
-    troubles = await services.watch.refresh([found])
-    await services.sampler.flush()  # so that no other process asks too
-    return _row(services, found, troubles, _reckoning(services.settings))
+    found = TenantStanding(tenant, (await dashboard.store.standings([tenant.id])).get(tenant.id))
+    troubles = await dashboard.watch.refresh([found])
+    await dashboard.sampler.flush()  # so that no other process asks too
+    return _row(dashboard, found, troubles, _reckoning(dashboard.services))
 
 
-async def tenant_of(services: Services, tenant_id: str) -> Tenant:
+async def tenant_of(dashboard: Dashboard, tenant_id: str) -> Tenant:
     """Raises Problem not_found."""
-    tenant = await services.registry.tenant(tenant_id)
+    tenant = await dashboard.services.registry.tenant(tenant_id)
     if tenant is None:
         raise Problem("not_found", "There is no such tenant.")
     return tenant
 
 
-async def audit(services: Services, page: int) -> list[AuditEntry]:
+async def audit(dashboard: Dashboard, page: int) -> list[AuditEntry]:
     """A page of what operators did, newest first; pages count from 1."""
-    return await services.dashboard.audit(None, AUDIT_PER_PAGE, (page - 1) * AUDIT_PER_PAGE)
+    return await dashboard.store.audit(None, AUDIT_PER_PAGE, (page - 1) * AUDIT_PER_PAGE)
 
 
-def _reckoning(settings: Settings) -> Reckoning:
+def _reckoning(services: Services) -> Reckoning:
     """By the last full minute: what only time changes is no news for those who ask every two seconds."""
+    settings = services.settings
     # of a call that names neither model nor max_tokens
     usual = Request(settings.llm_model, (Message("user", "x"),), settings.llm_max_tokens)
-    return Reckoning(now=int(time.time()) // 60 * 60, call=settings.prices.hold_for(usual))
+    return Reckoning(now=int(time.time()) // 60 * 60, call=services.prices.hold_for(usual))
 
 
-async def _operations(services: Services) -> Context:
+async def _operations(dashboard: Dashboard) -> Context:
     """What may be stuck, over all tenants. `old_holds` and `is_cut_off` are this process's, the rest everybody's.
 
     `is_cut_off`: Cycles is out of reach, so that calls are refused without asking it. `uncharged`: microcents that no
@@ -215,34 +216,34 @@ async def _operations(services: Services) -> Context:
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=REFUSALS_OF_H - 1)
     held = [
         OldHold(hold.call.tenant, hold.call.hold, int(hold.age_s))
-        for hold in services.guard.held
-        if hold.age_s > services.settings.dashboard_old_hold
+        for hold in dashboard.services.guard.held
+        if hold.age_s > dashboard.services.settings.dashboard_old_hold
     ]
     return {
-        "is_cut_off": services.clients.breaker.is_open,
-        "backlog": services.outbox.backlog(),
+        "is_cut_off": dashboard.services.clients.breaker.is_open,
+        "backlog": dashboard.services.outbox.backlog(),
         "old_holds": sorted(held, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
-        "uncharged": await services.store.uncharged(now - timedelta(hours=24)),
-        "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
-        "refusals": refusal_bars(await services.store.refusals(since), since, REFUSALS_OF_H),
+        "uncharged": await dashboard.services.store.uncharged(now - timedelta(hours=24)),
+        "expiring": await dashboard.services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
+        "refusals": refusal_bars(await dashboard.services.store.refusals(since), since, REFUSALS_OF_H),
     }
 
 
-async def _month(services: Services, tenant: Tenant, row: TenantRow, by: Reckoning) -> Context:
+async def _month(dashboard: Dashboard, tenant: Tenant, row: TenantRow, by: Reckoning) -> Context:
     now = datetime.fromtimestamp(by.now, UTC)
     begin, _ = month_of(now)
-    hours = await services.dashboard.hours(tenant.id, int(begin.timestamp()) // 3600)
+    hours = await dashboard.store.hours(tenant.id, int(begin.timestamp()) // 3600)
     kinds = ("model", "route", "end_user")
-    shares = {kind: await services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds}
+    shares = {kind: await dashboard.services.store.shares(tenant.id, kind, begin, LARGEST_SHARES) for kind in kinds}
     chart = None
     if row.budget and row.budget.ledger.allocated > 0:
         chart = burndown(row.budget.ledger, hours, row.burn, begun_at=tenant.created_at, now=now)
     return {"chart": chart, "shares": shares}
 
 
-def _row(services: Services, found: TenantStanding, troubles: Mapping[str, str], by: Reckoning) -> TenantRow:
+def _row(dashboard: Dashboard, found: TenantStanding, troubles: Mapping[str, str], by: Reckoning) -> TenantRow:
     tenant, standing = found
-    ledger, as_of = _newest(services, tenant.id, standing)
+    ledger, as_of = _newest(dashboard, tenant.id, standing)
     trouble = troubles.get(tenant.id)
     budget = LedgerRow(ledger, by.call) if ledger else None
     burn = burn_of(standing, ledger.used, by.now) if ledger else 0
@@ -252,9 +253,9 @@ def _row(services: Services, found: TenantStanding, troubles: Mapping[str, str],
     return TenantRow(tenant.id, tenant.name, state, budget, burn, lasts, runs_out, as_of, _words(trouble))
 
 
-def _newest(services: Services, tenant: str, standing: Standing | None) -> tuple[Amounts | None, datetime | None]:
+def _newest(dashboard: Dashboard, tenant: str, standing: Standing | None) -> tuple[Amounts | None, datetime | None]:
     """The widest ledger as it was last heard of, by this process or another, and when."""
-    known = services.balances.known(tenant)
+    known = dashboard.services.balances.known(tenant)
     if known and (standing is None or known.as_of >= standing.at):
         return known.widest, known.as_of
     return standing, standing.at if standing else None

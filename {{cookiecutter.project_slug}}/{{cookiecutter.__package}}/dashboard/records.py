@@ -10,7 +10,6 @@ from ..tenants.records import Tenant
 Sort = Literal["name", "left", "spent", "reserved", "remaining", "burn", "runs_out"]
 SORTS: tuple[Sort, ...] = get_args(Sort)
 FIRST_SORT: Sort = "left"
-SESSION_LIFE_S = 12 * 3600
 SHORTEST_RATE_S = 600
 """A burn rate is told as if over this long at least: the first call of a tenant says little."""
 

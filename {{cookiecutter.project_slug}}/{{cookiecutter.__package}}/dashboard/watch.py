@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from cachetools import TTLCache
 
 from ..budget.balances import REMEMBERED_TENANTS, Balances
+from ..core.errors import TenantsError
 from ..core.problems import Problem
-from ..tenants.errors import TenantsError
 from .records import Standing, TenantStanding
 from .store import DashboardStore
 

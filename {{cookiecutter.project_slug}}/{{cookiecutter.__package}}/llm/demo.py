@@ -4,8 +4,6 @@ import asyncio
 import hashlib
 import re
 
-from pydantic import BaseModel, Field
-
 from .metering import Meter
 from .provider import Completion, Delta, Request, Stream, Usage
 
@@ -31,12 +29,6 @@ _SENTENCES = (
         "Open the dashboard now and watch the bar of your tenant move a little.",
     ),
 )
-
-
-class DemoSettings(BaseModel):
-    """The settings of the demo provider, for the project's one settings class."""
-
-    demo_delay_ms: int = Field(default=40, ge=0, le=10_000)
 
 
 class DemoProvider:

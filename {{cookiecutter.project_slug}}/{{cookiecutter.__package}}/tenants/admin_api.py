@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr
 
+from ..core.errors import TenantsError
 from ..core.http_json import JsonClient
 from ..core.money import UNIT
-from .errors import TenantsError
 
 KEY_LIFE = timedelta(days=365)
 """How long a new Cycles key lives: it cannot be changed later. The engine's default is 90 days."""

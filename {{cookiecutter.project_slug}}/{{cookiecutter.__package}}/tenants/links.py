@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from ..core.config import Settings
-from .errors import TenantsError
+from ..core.errors import TenantsError
 from .registry import Registry
 
 LINK_LIFE = timedelta(minutes=15)

@@ -6,19 +6,21 @@ runs at the same moment end in one Cycles key: a key is stored only in place of 
 
 import re
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Literal
 
-from ..core.money import UNIT, format_usd, parse_usd
 from ..core.config import Settings
+from ..core.errors import TenantsError
+from ..core.money import UNIT, format_usd, parse_usd
 from .accounts import Accounts
 from .admin_api import AdminApi, AdminError, AdminLedger
-from .errors import TenantsError
 from .identity import first_credential
 from .records import Adjustment, Tenant
-from .registry import Registry
+from .registry import Registry, open_registry
 
 WRONG_CLOCKS = timedelta(hours=1)
 ENGINE_REMEMBERS = timedelta(hours=24) - WRONG_CLOCKS
@@ -332,6 +334,19 @@ class Onboarding:
             raise
         await self.registry.finish_adjustment(replace(standing, done_at=datetime.now(UTC)))
         return remaining
+
+
+@asynccontextmanager
+async def onboarding(settings: Settings, registry: Registry | None = None) -> AsyncIterator[Onboarding]:
+    """The verbs over this process's database, and over Cycles' control plane where the settings name it."""
+    async with AsyncExitStack() as stack:
+        if registry is None:
+            registry = await stack.enter_async_context(open_registry(settings.database_url))
+        admin = None
+        if settings.cycles_admin_url and settings.cycles_admin_api_key:
+            api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
+            admin = await stack.enter_async_context(api)
+        yield Onboarding(settings, registry, admin)
 
 
 def _listed(tenant: Tenant) -> Listed:

@@ -11,9 +11,9 @@ import structlog
 from cachetools import TTLCache
 from structlog.contextvars import bound_contextvars
 
+from ..core.config import Settings
 from ..core.metrics import REQUESTS
 from ..core.problems import MEDIA_TYPE, Problem
-from ..core.config import Settings
 from ..tenants.headers import Headers, values_of, without_secret
 
 log = structlog.get_logger(__name__)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..chat.schemas import ProblemBody
-from ..core.problems import MEDIA_TYPE, OUTCOMES
 from ..core.identity_settings import SCHEMES
+from ..core.problems import MEDIA_TYPE, OUTCOMES
+from .schemas import ProblemBody
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

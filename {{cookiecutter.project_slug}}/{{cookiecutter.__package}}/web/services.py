@@ -10,23 +10,19 @@ from ..budget.client import Clients
 from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
 from ..budget.preflight import Preflight
+from ..budget.prices import Prices
 from ..budget.sweeper import Sweeper
 from ..calls.record import CallLog
 from ..calls.store import CallStore
-from ..chat.service import Chat
-from ..cli.console import onboarding
-from ..dashboard.sampler import Sampler
-from ..dashboard.store import DashboardStore
-from ..dashboard.watch import Watch
-from ..llm.providers import make_provider
-from ..core.cache import Memo
+from ..core.config import Settings
 from ..core.metrics import forget_the_killed
 from ..core.money import MICROCENTS_PER_USD
-from .readiness import Readiness
-from ..core.config import Settings
 from ..core.tasks import uncut, when_told_to_stop
+from ..llm.providers import make_provider
 from ..tenants.identity import Identity
+from ..tenants.onboarding import onboarding
 from ..tenants.registry import Registry
+from .readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
@@ -41,32 +37,27 @@ class Services:
     Nothing here needs the network at start: clients are made on first use, the outbox is swept in the background.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, store: CallStore, dashboard: DashboardStore) -> None:
+    def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
         limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry
+        self.prices = Prices.load(settings.llm_unlisted_price)
         self.store = store
-        self.dashboard = dashboard
-        self.memo = Memo()
         self.calls = CallLog(store)
         self.clients = Clients(settings, registry, self.calls.amend)
         self.balances = self.clients.balances
-        self.sampler = Sampler(self.balances, dashboard)
-        self.watch = Watch(self.balances, dashboard, settings.dashboard_interval)
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
-        self.guard = Guard(settings, self.clients, self.calls, self.fail_open)
-        self.preflight = Preflight(settings, self.clients, self.calls, self.fail_open)
+        self.guard = Guard(settings, self.prices, self.clients, self.calls, self.fail_open)
+        self.preflight = Preflight(settings, self.prices, self.clients, self.calls, self.fail_open)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
-        self.chat = Chat(settings, self.guard, self.provider)
         self.readiness = Readiness(registry, self.clients)
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        writers = (self.sweeper.run(), self.calls.run(), self.sampler.run())
-        work = (*writers, self._stamp_keys(), self._retire_keys())
+        work = (self.sweeper.run(), self.calls.run(), self._stamp_keys(), self._retire_keys())
         self._report_backlog()
         forget_the_killed()
         when_told_to_stop(self.guard.tasks.stop)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from cachetools import TTLCache
 
 from ..core.problems import Problem
-from .services import Services
 from ..tenants.links import spend_link
 from ..tenants.registry import Registry
+from .services import Services
 
 MOST_FAILURES = 5
 FAILURES_COUNT_FOR_S = 300

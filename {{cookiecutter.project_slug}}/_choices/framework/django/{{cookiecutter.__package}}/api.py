@@ -5,10 +5,10 @@ from typing import Any
 from django.conf import settings
 from ninja import NinjaAPI
 
-from .core import about
-from .web import health
-from .web import budget as budget_routes
 from .chat import routes as chat_routes
+from .core import about
+from .web import budget as budget_routes
+from .web import health
 from .web.handlers import add_exception_handlers
 from .web.openapi import with_identity
 

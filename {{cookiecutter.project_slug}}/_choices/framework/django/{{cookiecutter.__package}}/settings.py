@@ -8,9 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .dashboard.records import SESSION_LIFE_S
+from .core.config import SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
-from .core.config import Settings
 
 ENV = Settings()
 

@@ -8,7 +8,7 @@ LIBRARIES = [
     "typer.rich_utils",
     "uvicorn",
     # ours that read no setting when they are imported
-    "{{ cookiecutter.__package }}.cli",
+    "{{ cookiecutter.__package }}.cli.app",
     "{{ cookiecutter.__package }}.dashboard.routes",
-    "{{ cookiecutter.__package }}.services",
+    "{{ cookiecutter.__package }}.web.services",
 ]

@@ -11,31 +11,34 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from .core import about
-from .web import health
-from .web import budget as budget_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
-from .dashboard import routes as dashboard_routes
-from .dashboard.pages import STATIC
-from .dashboard.store import DashboardStore
+from .core import about
+from .core.config import Settings
 from .core.database import Database
-from .web.edge import Edge
-from .web.handlers import add_exception_handlers
 from .core.logging import set_up_logging
 from .core.memory import spare_memory
-from .web.sessions import Sessions
+from .core.tracing import UNTRACED, asked_for, tracing
+from .dashboard import routes as dashboard_routes
+from .dashboard.pages import STATIC
+from .dashboard.service import Dashboard
+from .dashboard.store import DashboardStore
+from .tenants.registry import Registry
+from .web import budget as budget_routes
+from .web import health
+from .web.edge import Edge
+from .web.handlers import add_exception_handlers
 from .web.openapi import with_identity
 from .web.services import Services
-from .core.config import Settings
-from .tenants.registry import Registry
-from .core.tracing import UNTRACED, asked_for, tracing
+from .web.sessions import Sessions
+from .web.startup import faults
 
 log = structlog.get_logger(__name__)
 
 
 class State(TypedDict):
     services: Services
+    dashboard: Dashboard
 
 
 class Api(FastAPI):
@@ -49,14 +52,15 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         set_up_logging(development=settings.development)
-        if faults := settings.faults():
-            raise RuntimeError("refusing to start:\n" + "\n".join(faults))
+        if found := faults(settings):
+            raise RuntimeError("refusing to start:\n" + "\n".join(found))
         async with (
             tracing(),
             Database(settings.database_url) as database,
-            Services(settings, Registry(database), CallStore(database), DashboardStore(database)) as services,
+            Services(settings, Registry(database), CallStore(database)) as services,
+            Dashboard(services, DashboardStore(database)) as dashboard,
         ):
-            yield {"services": services}
+            yield {"services": services, "dashboard": dashboard}
 
     app = Api(
         title=about.TITLE,

@@ -19,15 +19,15 @@ django.setup()
 from django.db import transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from {{ cookiecutter.__package }} import sync  # noqa: E402
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work  # noqa: E402
 from {{ cookiecutter.__package }}.chat.schemas import SummarizeRequest  # noqa: E402
-from {{ cookiecutter.__package }}.chat.service import summary_of  # noqa: E402
-from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
-from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
+from {{ cookiecutter.__package }}.chat.service import Chat, summary_of  # noqa: E402
 from {{ cookiecutter.__package }}.core.problems import Problem  # noqa: E402
-from {{ cookiecutter.__package }}.web.services import Services  # noqa: E402
+from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
+from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
 from {{ cookiecutter.__package }}.tenants.records import Caller  # noqa: E402
+from {{ cookiecutter.__package }}.web import sync  # noqa: E402
+from {{ cookiecutter.__package }}.web.services import Services  # noqa: E402
 
 
 def work_for(tenant: str) -> Work:
@@ -46,7 +46,7 @@ def use(hold: Hold) -> None:
 
 
 def summarizes(tenant: str) -> int:
-    return sync.call(lambda services: services.chat.summarize(work_for(tenant))).cost.amount
+    return sync.call(lambda services: Chat(services).summarize(work_for(tenant))).cost.amount
 
 
 def overruns(tenant: str) -> int:

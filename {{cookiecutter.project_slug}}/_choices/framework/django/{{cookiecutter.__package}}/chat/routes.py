@@ -8,14 +8,14 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
-from .. import sync
 from ..budget.hold import Hold, Work
+from ..core.problems import Problem
+from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
-from ..core.problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Event, budget_headers, server_sent, summary_of
+from .service import Chat, Event, budget_headers, server_sent, summary_of
 
 router = Router(auth=paid, tags=["paid"])
 
@@ -26,13 +26,13 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
     work = Work(
         caller=request.auth,
         route="chat",
-        request=services.chat.request(body.conversation, body.model, body.max_tokens),
+        request=Chat(services).request(body.conversation, body.model, body.max_tokens),
         request_id=request_id_of(request),
         end_user=body.end_user,
     )
     if not body.stream:
-        return answered(await services.chat.complete(work))
-    events = services.chat.stream(work)
+        return answered(await Chat(services).complete(work))
+    events = Chat(services).stream(work)
     first, hold = await anext(events)  # what fails before the first delta is a plain problem
     return EventStream(_sent(first, events, work.request_id), headers=budget_headers(hold.remaining))
 
@@ -40,14 +40,14 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
 async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(await services_of(request).chat.summarize(work))
+    return answered(await Chat(services_of(request)).summarize(work))
 
 
 @router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
 def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     """Same as summarize, in a synchronous view: it takes a thread for as long as the model answers."""
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(sync.call(lambda services: services.chat.summarize(work)))
+    return answered(sync.call(lambda services: Chat(services).summarize(work)))
 
 
 def answered(answer: Answer) -> HttpResponse:

@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from . import console
 from ..tenants.onboarding import Onboarding
+from . import console
 
 Verb = Callable[[Onboarding, dict[str, Any]], Awaitable[Any]]
 """Given the verbs and the command's options: what console.run shows."""

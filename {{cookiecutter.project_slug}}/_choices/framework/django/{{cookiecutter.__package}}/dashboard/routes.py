@@ -15,13 +15,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from markupsafe import Markup
 
 from ..calls.export import calls_as_csv
-from ..web.dependencies import services_of
-from ..web.handlers import ProblemResponse
+from ..core.errors import TenantsError
 from ..core.problems import OUTCOMES, Problem
-from ..tenants.errors import TenantsError
-from . import actions, figures, pages
+from ..web.dependencies import services_of, state_of
+from ..web.handlers import ProblemResponse
 from ..web.login import address_of, sign_in, sign_in_tenant, signed_in, viewer_of
 from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
+from . import actions, figures, pages
+from .service import Dashboard
 
 CLI = "python manage.py"
 """What the pages tell operators to type."""
@@ -30,6 +31,12 @@ LOGIN = "/dashboard/login"
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
+
+
+def dashboard_of(request: HttpRequest) -> Dashboard:
+    services_of(request)  # raises where no lifespan has opened them
+    dashboard: Dashboard = state_of(request)["dashboard"]
+    return dashboard
 
 
 class SeeOther(HttpResponseRedirect):
@@ -65,7 +72,7 @@ async def overview(request: HttpRequest) -> HttpResponse:
     viewer = await signed_in(request)
     if viewer.tenant is not None:
         return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
-    shown = await figures.overview(services_of(request), figures.wanted_of(request.GET.dict()))
+    shown = await figures.overview(dashboard_of(request), figures.wanted_of(request.GET.dict()))
     return live(request, "overview.html", viewer=viewer, **shown)
 
 
@@ -76,7 +83,7 @@ async def audit(request: HttpRequest) -> HttpResponse:
     viewer.check()
     if not number.isdecimal() or not 1 <= int(number[:9]) <= 100_000:
         raise Problem("invalid_request")
-    entries = await figures.audit(services_of(request), int(number))
+    entries = await figures.audit(dashboard_of(request), int(number))
     return html(request, "audit.html", viewer=viewer, entries=entries, page=int(number))
 
 
@@ -85,7 +92,7 @@ async def audit(request: HttpRequest) -> HttpResponse:
 async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
     viewer = await signed_in(request)
     viewer.check(tenant)
-    shown = await figures.tenant_page(services_of(request), tenant, for_operator=viewer.is_operator)
+    shown = await figures.tenant_page(dashboard_of(request), tenant, for_operator=viewer.is_operator)
     return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **shown)
 
 
@@ -93,25 +100,26 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
 @page
 async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
     (await signed_in(request)).check(tenant)
-    services = services_of(request)
-    await figures.tenant_of(services, tenant)
+    dashboard = dashboard_of(request)
+    await figures.tenant_of(dashboard, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
-    return StreamingHttpResponse(calls_as_csv(services.store, tenant), content_type="text/csv", headers=headers)
+    rows = calls_as_csv(dashboard.services.store, tenant)
+    return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)
 
 
 @require_http_methods(["GET", "POST"])
 @page
 async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
-    viewer, services = await signed_in(request), services_of(request)
+    viewer, dashboard = await signed_in(request), dashboard_of(request)
     viewer.check()
     action = actions.action_of(verb)
     if request.method == "GET":
-        return html(request, "action.html", viewer=viewer, **await actions.confirmation(services, tenant, action))
+        return html(request, "action.html", viewer=viewer, **await actions.confirmation(dashboard, tenant, action))
     amount, reference = (request.POST.get(name, "").strip()[:1000] for name in ("amount", "reference"))
     try:
-        came_of_it = await actions.act(services, viewer.name, tenant, action, amount, reference)
+        came_of_it = await actions.act(dashboard, viewer.name, tenant, action, amount, reference)
     except TenantsError as error:
-        asked = await actions.confirmation(services, tenant, action, amount, str(error))
+        asked = await actions.confirmation(dashboard, tenant, action, amount, str(error))
         return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = request.build_absolute_uri(came_of_it)

@@ -3,12 +3,12 @@
 from django.http import HttpRequest
 from ninja import Router
 
-from ..chat.schemas import BudgetAnswer
-from .login import viewer_of
-from .dependencies import ApiRequest, headers_of, identified, services_of
-from .openapi import BUDGET
 from ..core.problems import Problem
 from ..tenants.headers import carry_credentials
+from .dependencies import ApiRequest, headers_of, identified, services_of
+from .login import viewer_of
+from .openapi import BUDGET
+from .schemas import BudgetAnswer
 
 router = Router(tags=["budget"])
 

@@ -5,6 +5,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  (Django's name)
 
+from .startup import faults_by_concern
+
 IDS = {
     "secrets": "budget.E001",
     "identity": "budget.E002",
@@ -15,13 +17,13 @@ IDS = {
     "provider": "budget.E007",
     "tenancy": "budget.E008",
 }
-"""What the faults of `Settings.faults_by_concern` are called."""
+"""What the faults of `faults_by_concern` are called."""
 
 
 @register(Tags.security, deploy=True)
 def settings_may_serve(**_: Any) -> list[CheckMessage]:
-    faults = settings.ENV.faults_by_concern()
-    return [Error(fault, id=IDS[concern]) for concern, told in faults.items() for fault in told]
+    found = faults_by_concern(settings.ENV)
+    return [Error(fault, id=IDS[concern]) for concern, told in found.items() for fault in told]
 
 
 @register

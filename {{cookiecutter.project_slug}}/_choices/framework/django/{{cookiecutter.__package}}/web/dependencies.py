@@ -11,10 +11,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from ..core.problems import Problem
-from .services import Services
 from ..tenants.identity import Identity
 from ..tenants.records import Caller
 from ..tenants.registry import Registry
+from .services import Services
 
 idle_identities: deque[Identity] = deque()
 """Where there is no lifespan each call has an event loop of its own: one at a time is lent an identity, which keeps

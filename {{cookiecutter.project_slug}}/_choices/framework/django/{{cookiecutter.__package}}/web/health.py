@@ -3,8 +3,9 @@
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
-from .dependencies import services_of
+from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
+from .dependencies import services_of
 
 router = Router(tags=["operation"])
 
@@ -27,4 +28,5 @@ async def ready(request: HttpRequest) -> HttpResponse:
 async def metrics(request: HttpRequest) -> HttpResponse:
     services = services_of(request)
     check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
-    return HttpResponse(exposition(services), content_type="text/plain; version=0.0.4; charset=utf-8")
+    text = exposition(BacklogCollector(services.outbox))
+    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")

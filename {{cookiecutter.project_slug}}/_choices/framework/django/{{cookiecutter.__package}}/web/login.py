@@ -8,9 +8,9 @@ from django.contrib.auth import aget_user, alogin, authenticate
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from .dependencies import services_of
 from ..core.problems import Problem
 from ..tenants.records import may_be_name
+from .dependencies import services_of
 from .sessions import SessionStore
 from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 

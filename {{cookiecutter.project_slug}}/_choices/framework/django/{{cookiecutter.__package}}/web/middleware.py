@@ -9,8 +9,8 @@ from django.urls import Resolver404, ResolverMatch, resolve
 from django.utils.decorators import async_only_middleware
 
 from ..core.database import giving_back
-from .handlers import ProblemResponse
 from ..core.problems import Problem
+from .handlers import ProblemResponse
 
 View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
+from {{ cookiecutter.__package }}.cli.migrate import drift
+from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
 from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
-from {{ cookiecutter.__package }}.cli.migrate import drift
 
 from .stories import Opened
 

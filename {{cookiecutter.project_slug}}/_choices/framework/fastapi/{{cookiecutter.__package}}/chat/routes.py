@@ -8,11 +8,11 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..budget.hold import Hold, Work
+from ..core.problems import Problem
 from ..web.dependencies import GuardedRoute, services_of
 from ..web.openapi import PAID, STREAMED
-from ..core.problems import Problem
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Event, budget_headers, server_sent, summary_of
+from .service import Chat, Event, budget_headers, server_sent, summary_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -23,13 +23,13 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     work = Work(
         caller=request.state.caller,
         route="chat",
-        request=services.chat.request(body.conversation, body.model, body.max_tokens),
+        request=Chat(services).request(body.conversation, body.model, body.max_tokens),
         request_id=request.state.request_id,
         end_user=body.end_user,
     )
     if not body.stream:
-        return paid(await services.chat.complete(work))
-    events = services.chat.stream(work)
+        return paid(await Chat(services).complete(work))
+    events = Chat(services).stream(work)
     first, hold = await anext(events)  # what fails before the first delta is a plain problem
     return EventStream(_sent(first, events, work.request_id), headers=budget_headers(hold.remaining))
 
@@ -38,7 +38,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 async def summarize(body: SummarizeRequest, request: Request) -> Response:
     services = services_of(request)
     work = summary_of(services.settings, request.state.caller, body, request.state.request_id)
-    return paid(await services.chat.summarize(work))
+    return paid(await Chat(services).summarize(work))
 
 
 def paid(answer: Answer) -> Response:

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
+from ..core.about import TITLE
+from ..core.config import Settings
+from ..tenants.links import show_link
 from . import doctor, keys, server
 from . import migrate as migrations
-from ..core.about import TITLE
 from .arguments import Json, TenantId
 from .console import run
 from .operators import add_operator
 from .output import fail
-from ..core.config import Settings
-from ..tenants.links import show_link
 
 app = typer.Typer(help=TITLE, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(help="Tenants and their budgets.", no_args_is_help=True)

@@ -12,9 +12,9 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from ..calls.models import CallRow
-from ..dashboard.models import StandingRow
-from ..core.database import MIGRATIONS, Base, Database, UtcDateTime
 from ..core.config import Settings
+from ..core.database import MIGRATIONS, Base, Database, UtcDateTime
+from ..dashboard.models import StandingRow
 from ..tenants.models import TenantRow
 
 TABLES = (CallRow, StandingRow, TenantRow)

@@ -39,15 +39,6 @@ class HourlyBalanceRow(Base):
     remaining: Mapped[int] = mapped_column(BigInteger)
 
 
-class EndedSessionRow(Base):
-    """A session that was signed out before its time."""
-
-    __tablename__ = "ended_sessions"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    until: Mapped[int] = mapped_column(BigInteger, index=True)
-
-
 class AuditRow(Base):
     __tablename__ = "audit"
 

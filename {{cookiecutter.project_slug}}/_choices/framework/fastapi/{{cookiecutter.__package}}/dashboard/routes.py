@@ -9,12 +9,13 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
-from ..web.dependencies import SharedServices, services_of
+from ..core.errors import TenantsError
 from ..core.problems import OUTCOMES, Problem
-from ..tenants.errors import TenantsError
-from . import actions, figures, pages
 from ..web import login
+from ..web.dependencies import SharedServices, services_of
 from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
+from . import actions, figures, pages
+from .service import Dashboard
 
 CLI = f"python -m {__name__.partition('.')[0]}"
 """What the pages tell operators to type."""
@@ -46,6 +47,11 @@ class Page(APIRoute):
 router = APIRouter(route_class=Page, include_in_schema=False)
 
 
+async def shared_dashboard(request: Request) -> Dashboard:
+    dashboard: Dashboard = request.state.dashboard
+    return dashboard
+
+
 async def fields_of(request: Request) -> dict[str, str]:
     """What a form has sent, as text."""
     return {name: text[:1000] for name, text in (await request.form()).items() if isinstance(text, str)}
@@ -58,6 +64,7 @@ async def confirmed(request: Request) -> dict[str, str]:
     return fields
 
 
+SharedDashboard = Annotated[Dashboard, Depends(shared_dashboard)]
 SignedIn = Annotated[Viewer, Depends(login.signed_in)]
 Confirmed = Annotated[dict[str, str], Depends(confirmed)]
 
@@ -69,53 +76,53 @@ async def home() -> Response:
 
 
 @router.get("/dashboard/")
-async def overview(request: Request, services: SharedServices, viewer: SignedIn) -> Response:
+async def overview(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     if viewer.tenant is not None:
         return RedirectResponse(f"/dashboard/tenants/{viewer.tenant}", 303)
-    shown = await figures.overview(services, figures.wanted_of(request.query_params))
+    shown = await figures.overview(dashboard, figures.wanted_of(request.query_params))
     return live(request, "overview.html", viewer=viewer, **shown)
 
 
 @router.get("/dashboard/audit")
 async def audit(
-    request: Request, services: SharedServices, viewer: SignedIn, page: Annotated[int, Query(ge=1, le=100_000)] = 1
+    request: Request, dashboard: SharedDashboard, viewer: SignedIn, page: Annotated[int, Query(ge=1, le=100_000)] = 1
 ) -> Response:
     viewer.check()
-    return html(request, "audit.html", viewer=viewer, entries=await figures.audit(services, page), page=page)
+    return html(request, "audit.html", viewer=viewer, entries=await figures.audit(dashboard, page), page=page)
 
 
 @router.get("/dashboard/tenants/{tenant}")
-async def tenant(tenant: str, request: Request, services: SharedServices, viewer: SignedIn) -> Response:
+async def tenant(tenant: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    shown = await figures.tenant_page(services, tenant, for_operator=viewer.is_operator)
+    shown = await figures.tenant_page(dashboard, tenant, for_operator=viewer.is_operator)
     return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **shown)
 
 
 @router.get("/dashboard/tenants/{tenant}/calls.csv")
-async def calls(tenant: str, services: SharedServices, viewer: SignedIn) -> Response:
+async def calls(tenant: str, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    await figures.tenant_of(services, tenant)
+    await figures.tenant_of(dashboard, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
-    return StreamingResponse(calls_as_csv(services.store, tenant), media_type="text/csv", headers=headers)
+    return StreamingResponse(calls_as_csv(dashboard.services.store, tenant), media_type="text/csv", headers=headers)
 
 
 @router.get("/dashboard/tenants/{tenant}/{verb}")
-async def confirm(tenant: str, verb: str, request: Request, services: SharedServices, viewer: SignedIn) -> Response:
+async def confirm(tenant: str, verb: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check()
-    asked = await actions.confirmation(services, tenant, actions.action_of(verb))
+    asked = await actions.confirmation(dashboard, tenant, actions.action_of(verb))
     return html(request, "action.html", viewer=viewer, **asked)
 
 
 @router.post("/dashboard/tenants/{tenant}/{verb}")
 async def act(
-    tenant: str, verb: str, request: Request, services: SharedServices, viewer: SignedIn, form: Confirmed
+    tenant: str, verb: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn, form: Confirmed
 ) -> Response:
     viewer.check()
     action, amount = actions.action_of(verb), form.get("amount", "").strip()
     try:
-        came_of_it = await actions.act(services, viewer.name, tenant, action, amount, form.get("reference", ""))
+        came_of_it = await actions.act(dashboard, viewer.name, tenant, action, amount, form.get("reference", ""))
     except TenantsError as error:
-        asked = await actions.confirmation(services, tenant, action, amount, str(error))
+        asked = await actions.confirmation(dashboard, tenant, action, amount, str(error))
         return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = f"{str(request.base_url).rstrip('/')}{came_of_it}"

@@ -1,6 +1,5 @@
 """What the pages keep in the database, and what they read of it: pages of the table of tenants, sorted and searched."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, TypeVarTuple
@@ -10,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, d
 from ..core.database import Database, execute_many
 from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
-from .models import AuditRow, EndedSessionRow, HourlyBalanceRow, StandingRow
+from .models import AuditRow, HourlyBalanceRow, StandingRow
 from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
 
 Ts = TypeVarTuple("Ts")
@@ -94,16 +93,6 @@ class DashboardStore:
         newest_to_go = select(hour).order_by(hour.desc()).offset(keep_newest).limit(1).scalar_subquery()
         async with self._database.begin() as session:
             await session.execute(delete(HourlyBalanceRow).where(or_(hour < before_hour, hour <= newest_to_go)))
-
-    async def end_session(self, session_id: str, until: int) -> None:
-        """Have a session name nobody any more, which it would do `until` then (seconds since 1970)."""
-        async with self._database.begin() as session:
-            await session.execute(delete(EndedSessionRow).where(EndedSessionRow.until < int(time.time())))
-            await session.merge(EndedSessionRow(id=session_id, until=until))
-
-    async def has_ended(self, session_id: str) -> bool:
-        async with self._database.session() as session:
-            return await session.get(EndedSessionRow, session_id) is not None
 
     async def add_audit(self, entry: AuditEntry) -> None:
         """Write an action down, or what became of it."""

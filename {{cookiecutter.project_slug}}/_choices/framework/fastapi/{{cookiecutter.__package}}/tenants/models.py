@@ -72,3 +72,12 @@ class SignInLinkRow(Base):
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class EndedSessionRow(Base):
+    """A session that was signed out before its time."""
+
+    __tablename__ = "ended_sessions"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    until: Mapped[int] = mapped_column(BigInteger, index=True)

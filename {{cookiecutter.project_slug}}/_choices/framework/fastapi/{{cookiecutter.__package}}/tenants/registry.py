@@ -1,5 +1,6 @@
 """The registry of tenants, in the database. Plain records go in and out; see records.py."""
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..core.database import Base, Database
-from .models import AdjustmentRow, ApiKeyRow, OperatorRow, SignInLinkRow, TenantRow, VersionRow
+from .models import AdjustmentRow, ApiKeyRow, EndedSessionRow, OperatorRow, SignInLinkRow, TenantRow, VersionRow
 from .records import Adjustment, ApiKey, Operator, Tenant, may_be_name
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -159,6 +160,16 @@ class Registry:
         async with self._database.session() as session:
             row = await session.get(OperatorRow, name)
         return Operator(**row.values()) if row else None
+
+    async def end_session(self, session_id: str, until: int) -> None:
+        """Have a session name nobody any more, which it would do `until` then (seconds since 1970)."""
+        async with self._database.begin() as session:
+            await session.execute(delete(EndedSessionRow).where(EndedSessionRow.until < int(time.time())))
+            await session.merge(EndedSessionRow(id=session_id, until=until))
+
+    async def has_ended(self, session_id: str) -> bool:
+        async with self._database.session() as session:
+            return await session.get(EndedSessionRow, session_id) is not None
 
     async def _update(
         self, tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any], new: Base | None = None

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Request
 
-from ..chat.schemas import BudgetAnswer
-from .login import viewer_of
-from .dependencies import CurrentCaller, SharedServices, caller_of
-from .openapi import BUDGET
 from ..core.problems import Problem
 from ..tenants.headers import carry_credentials
+from .dependencies import CurrentCaller, SharedServices, caller_of
+from .login import viewer_of
+from .openapi import BUDGET
+from .schemas import BudgetAnswer
 
 router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 

@@ -7,8 +7,8 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from ..core.problems import Problem
-from .services import Services
 from ..tenants.records import Caller
+from .services import Services
 
 
 def services_of(request: Request) -> Services:

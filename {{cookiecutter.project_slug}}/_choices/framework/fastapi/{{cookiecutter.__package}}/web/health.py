@@ -3,8 +3,9 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from .dependencies import SharedServices
+from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
+from .dependencies import SharedServices
 
 router = APIRouter(tags=["operation"])
 
@@ -24,4 +25,5 @@ async def ready(services: SharedServices) -> JSONResponse:
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request, services: SharedServices) -> Response:
     check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
-    return Response(exposition(services), media_type="text/plain; version=0.0.4; charset=utf-8")
+    text = exposition(BacklogCollector(services.outbox))
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -10,17 +10,17 @@ from dataclasses import asdict
 from fastapi import Request
 from markupsafe import Markup
 
-from .dependencies import services_of
-from ..tenants.passwords import check_password
+from ..core.config import SESSION_LIFE_S
 from ..core.problems import Problem
-from ..dashboard.records import SESSION_LIFE_S
+from .dependencies import services_of
+from .passwords import check_password
 from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
 
 
 async def viewer_of(request: Request) -> Viewer | None:
     """Whom the session names, unless it has run out or was ended, or they are not let in any more."""
     session, services = request.session, services_of(request)
-    if session.get("until", 0) < time.time() or await services.dashboard.has_ended(session.get("id", "")):
+    if session.get("until", 0) < time.time() or await services.registry.has_ended(session.get("id", "")):
         return None
     if ticket := session.get("ticket"):
         return await viewer_by(Ticket(**ticket), services.registry)
@@ -58,7 +58,7 @@ async def sign_out(request: Request) -> None:
     """End the session, also for whoever has kept its cookie."""
     session = request.session
     if "id" in session:
-        await services_of(request).dashboard.end_session(session["id"], session["until"])
+        await services_of(request).registry.end_session(session["id"], session["until"])
     session.clear()
 
 

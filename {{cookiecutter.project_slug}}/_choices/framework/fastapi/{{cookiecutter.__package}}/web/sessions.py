@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.types import ASGIApp
 
-from ..dashboard.records import SESSION_LIFE_S
+from ..core.config import SESSION_LIFE_S
 
 
 class Sessions(SessionMiddleware):

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import anthropic, demo, provider, providers
 
 from .standin import Handler, answering, disconnect, hang, outcome, streaming
@@ -168,7 +169,7 @@ def test_closing_a_stream_early_hangs_up_on_the_provider() -> None:
 def test_the_settings_make_the_provider() -> None:
     def by_settings(url: str) -> provider.Provider:
         settings = {"anthropic_api_key": KEY, "anthropic_base_url": url}
-        return providers.make_provider(providers.ProviderSettings.model_validate(settings))
+        return providers.make_provider(ProviderSettings.model_validate(settings))
 
     async def main() -> list[object]:
         async with serving(streaming(START, text("Hi"), END), by_settings) as one:
@@ -179,7 +180,7 @@ def test_the_settings_make_the_provider() -> None:
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_a_key_the_demo_serves_and_production_has_a_fault(key: str | None) -> None:
-    settings = providers.ProviderSettings.model_validate({"anthropic_api_key": key})
+    settings = ProviderSettings.model_validate({"anthropic_api_key": key})
     assert isinstance(providers.make_provider(settings), demo.DemoProvider)
     assert settings.provider_faults() == ["ANTHROPIC_API_KEY is missing (or set LLM_PROVIDER=demo)"]
     assert not settings.model_copy(update={"llm_provider": "demo"}).provider_faults()

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, openai, provider, providers
 
 from .standin import Handler, answering, disconnect, hang, outcome, streaming
@@ -174,7 +175,7 @@ def test_closing_a_stream_early_hangs_up_on_the_provider() -> None:
 def test_the_settings_make_the_provider() -> None:
     def by_settings(url: str) -> provider.Provider:
         settings = {"openai_api_key": KEY, "openai_base_url": url}
-        return providers.make_provider(providers.ProviderSettings.model_validate(settings))
+        return providers.make_provider(ProviderSettings.model_validate(settings))
 
     async def main() -> list[object]:
         async with serving(streaming(text("Hi"), END), by_settings) as one:
@@ -185,7 +186,7 @@ def test_the_settings_make_the_provider() -> None:
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_a_key_the_demo_serves_and_production_has_a_fault(key: str | None) -> None:
-    settings = providers.ProviderSettings.model_validate({"openai_api_key": key})
+    settings = ProviderSettings.model_validate({"openai_api_key": key})
     assert isinstance(providers.make_provider(settings), demo.DemoProvider)
     assert settings.provider_faults() == ["OPENAI_API_KEY is missing (or set LLM_PROVIDER=demo)"]
     assert not settings.model_copy(update={"llm_provider": "demo"}).provider_faults()

@@ -5,9 +5,9 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import client as client_module
 from {{ cookiecutter.__package }}.budget.client import Clients
-from {{ cookiecutter.__package }}.cli.console import onboarding
 from {{ cookiecutter.__package }}.core.metrics import UPSTREAM
 from {{ cookiecutter.__package }}.core.problems import Problem
+from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
 
 from .stories import Tell, World, value_of
 from .test_client import event

@@ -2,7 +2,8 @@ import pytest
 from pydantic import SecretStr
 
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.tenants.tenancy import CyclesKeys, TenancySettings, owner_of
+from {{ cookiecutter.__package }}.core.tenancy_settings import TenancySettings
+from {{ cookiecutter.__package }}.tenants.tenancy import CyclesKeys, owner_of
 from {{ cookiecutter.__package }}.tenants.vault import Vault
 
 NEW, OLD = SecretStr("new-0123456789abcdefghijklmnopqrstuv"), SecretStr("old-0123456789abcdefghijklmnopqrstuv")

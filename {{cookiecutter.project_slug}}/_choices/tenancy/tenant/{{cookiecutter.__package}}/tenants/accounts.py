@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from ..core.money import format_usd
 from ..core.config import Settings
+from ..core.errors import TenantsError
+from ..core.money import format_usd
 from .admin_api import AdminApi, AdminError, AdminLedger
-from .errors import TenantsError
 from .findings import EXPIRES_SOON, Finding, about_expiry
 from .records import Tenant
 from .registry import Registry

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
-from .errors import TenantsError
+from ..core.errors import TenantsError
 
 
 class VaultError(TenantsError):

@@ -1,8 +1,9 @@
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package }}.tenants.errors import TenantsError
-from {{ cookiecutter.__package }}.tenants.tenancy import TenancySettings, owner_of
+from {{ cookiecutter.__package }}.core.errors import TenantsError
+from {{ cookiecutter.__package }}.core.tenancy_settings import TenancySettings
+from {{ cookiecutter.__package }}.tenants.tenancy import owner_of
 
 
 def test_serving_needs_the_cycles_tenant_and_its_key() -> None:

@@ -4,10 +4,10 @@
 
 from typing import NoReturn
 
-from ..core.money import UNIT
 from ..core.config import Settings
+from ..core.errors import NotOffered
+from ..core.money import UNIT
 from .admin_api import AdminApi, AdminError, AdminLedger
-from .errors import NotOffered
 from .findings import Finding, about_expiry
 from .records import Tenant
 from .registry import Registry

@@ -7,8 +7,8 @@ import asyncio
 import sys
 
 from ..core.config import Settings
+from ..core.errors import TenantsError
 from .admin_api import AdminApi
-from .errors import TenantsError
 
 
 async def make_account(settings: Settings) -> str:

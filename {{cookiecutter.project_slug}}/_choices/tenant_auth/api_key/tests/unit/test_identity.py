@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants import keys
 from {{ cookiecutter.__package }}.tenants.identity import Identity
 from {{ cookiecutter.__package }}.tenants.records import Tenant

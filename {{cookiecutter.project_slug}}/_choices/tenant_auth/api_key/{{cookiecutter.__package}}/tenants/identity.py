@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 from cachetools import TTLCache
 
-from ..core.problems import Problem
 from ..core.config import Settings
+from ..core.problems import Problem
 from .headers import Headers, bearer_token
 from .keys import digest_of, looks_like_a_key, mint_api_key
 from .lookups import KNOWN_NAMES, Found, Lookups, admit

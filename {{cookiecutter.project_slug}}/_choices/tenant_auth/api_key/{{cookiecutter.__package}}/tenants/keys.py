@@ -7,7 +7,7 @@ import string
 from datetime import UTC, datetime
 from typing import Any
 
-from .errors import TenantsError
+from ..core.errors import TenantsError
 from .records import ApiKey
 from .registry import Registry
 

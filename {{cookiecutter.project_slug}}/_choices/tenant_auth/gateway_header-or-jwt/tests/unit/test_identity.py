@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 import dev_identity
-from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.identity import Identity
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 

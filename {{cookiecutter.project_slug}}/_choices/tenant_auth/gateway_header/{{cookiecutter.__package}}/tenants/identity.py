@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 
-from ..core.problems import Problem
 from ..core.config import Settings
+from ..core.problems import Problem
 from .headers import GATEWAY_SECRET, Headers, claimed_tenant, values_of
 from .lookups import Found, Lookups, admit
 from .records import Caller

@@ -12,9 +12,9 @@ import jwt
 import pytest
 
 import dev_identity
+from {{ cookiecutter.__package }}.core.identity_settings import IdentitySettings
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.records import Caller
-from {{ cookiecutter.__package }}.core.identity_settings import IdentitySettings
 from {{ cookiecutter.__package }}.tenants.tokens import LEEWAY_S, Tokens
 
 ENVIRONMENT = dev_identity.environment()

@@ -5,10 +5,10 @@ from typing import Any
 
 import jwt
 
+from ..core.identity_settings import IdentitySettings
 from ..core.problems import Problem
 from .jwks import Jwks
 from .records import Caller
-from ..core.identity_settings import IdentitySettings
 
 LONGEST_TOKEN = 8192
 LEEWAY_S = 5

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from ....tenants.onboarding import Onboarding
 from ...commands import VerbsCommand
 from ...operators import AddedOperator, add_operator
-from ....tenants.onboarding import Onboarding
 
 
 class Command(VerbsCommand):

@@ -7,14 +7,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from pydantic import ValidationError
 
-from .... import sync
-from ...commands import add_json
-from ...output import fail, faults_of, show
+from ....chat.schemas import SummarizeRequest
+from ....chat.service import Chat, summary_of
 from ....core.problems import OUTCOMES, Problem
 from ....tenants.models import TenantRow
 from ....tenants.records import Caller
-from ....chat.schemas import SummarizeRequest
-from ....chat.service import summary_of
+from ....web import sync
+from ...commands import add_json
+from ...output import fail, faults_of, show
 
 
 class Command(BaseCommand):
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         try:
             body = SummarizeRequest(text=file.read_text("utf-8"), max_tokens=max_tokens)
             work = summary_of(settings.ENV, Caller(tenant), body)
-            answer = sync.call(lambda services: services.chat.summarize(work))
+            answer = sync.call(lambda services: Chat(services).summarize(work))
         except ValidationError as error:
             fail("invalid_request", faults_of(error), as_json)
         except (OSError, UnicodeDecodeError) as error:

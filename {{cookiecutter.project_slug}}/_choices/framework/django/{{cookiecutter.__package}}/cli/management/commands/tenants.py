@@ -2,8 +2,8 @@
 
 from django.core.management.base import CommandParser
 
-from ...commands import VerbsCommand
 from ....tenants.links import show_link
+from ...commands import VerbsCommand
 
 AGAIN = "Even though a run cut over 23 h ago may have done it."
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from ..tenants import keys
 from .arguments import Json, TenantId
 from .console import run
-from ..tenants import keys
 
 commands = typer.Typer(help="The API keys that a tenant's callers send.", no_args_is_help=True)
 

@@ -2,8 +2,8 @@
 
 from django.core.management.base import CommandParser
 
-from ...commands import VerbsCommand
 from ....tenants.keys import show_keys, show_new_key, show_revoked_key
+from ...commands import VerbsCommand
 
 
 class Command(VerbsCommand):

@@ -4,8 +4,8 @@ import asyncio
 
 from pwdlib import PasswordHash
 
-from .records import Operator
-from .registry import Registry
+from ..tenants.records import Operator
+from ..tenants.registry import Registry
 
 _PASSWORDS = PasswordHash.recommended()
 

@@ -17,11 +17,10 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from django.conf import settings
 from structlog.contextvars import bind_contextvars, get_contextvars
 
-from .budget.hold import Hold, Work
-from .calls.store import CallStore
-from .dashboard.store import DashboardStore
-from .web.services import Services
-from .tenants.registry import Registry
+from ..budget.hold import Hold, Work
+from ..calls.store import CallStore
+from ..tenants.registry import Registry
+from .services import Services
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ def hold(work: Work) -> Iterator[Hold]:
 
 
 def call(function: Callable[[Services], Awaitable[T]]) -> T:
-    """Run an async function of the services: `call(lambda services: services.chat.summarize(work))`."""
+    """Run an async function of the services: `call(lambda services: Chat(services).summarize(work))`."""
     ours = _portal()
     return _empty_context().run(ours.loop.call, function, ours.services)
 
@@ -80,7 +79,7 @@ def _portal() -> Portal:
         if not _portals:
             closing = ExitStack()
             loop = closing.enter_context(start_blocking_portal(name="budget"))
-            services = Services(settings.ENV, Registry(), CallStore(), DashboardStore())
+            services = Services(settings.ENV, Registry(), CallStore())
             closing.enter_context(loop.wrap_async_context_manager(services))
             _portals.append(Portal(loop, services, closing))
         return _portals[0]
