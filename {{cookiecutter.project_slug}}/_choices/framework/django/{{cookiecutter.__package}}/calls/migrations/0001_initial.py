@@ -1,10 +1,12 @@
-"""The record of guarded calls."""
+"""All tables of this app."""
 
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     initial = True
+
+    dependencies = []
 
     operations = [
         migrations.CreateModel(

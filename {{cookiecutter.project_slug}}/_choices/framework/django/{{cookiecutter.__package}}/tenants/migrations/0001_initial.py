@@ -1,4 +1,4 @@
-"""The registry of tenants. Operators are users of contrib.auth."""
+"""All tables of this app."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -6,6 +6,8 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     initial = True
+
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
@@ -28,6 +30,32 @@ class Migration(migrations.Migration):
                 "verbose_name": "tenant",
                 "db_table": "tenants",
                 "ordering": ("id",),
+            },
+        ),
+        migrations.CreateModel(
+            name="VersionRow",
+            fields=[
+                ("id", models.IntegerField(primary_key=True, serialize=False)),
+                ("version", models.CharField(max_length=36)),
+            ],
+            options={
+                "db_table": "registry_version",
+            },
+        ),
+        migrations.CreateModel(
+            name="SignInLinkRow",
+            fields=[
+                ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("expires_at", models.DateTimeField(db_index=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_column="tenant", on_delete=django.db.models.deletion.CASCADE, to="tenants.tenantrow"
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "sign_in_links",
             },
         ),
         migrations.CreateModel(

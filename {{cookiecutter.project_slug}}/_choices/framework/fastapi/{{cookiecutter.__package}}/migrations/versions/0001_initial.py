@@ -1,4 +1,4 @@
-"""The registry of tenants, the operators, and the calls."""
+"""All tables."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,19 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("operator", sa.String(length=256), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("before", sa.Text(), nullable=False),
+        sa.Column("after", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_at"), "audit", ["at"])
+    op.create_index(op.f("ix_audit_tenant"), "audit", ["tenant"])
     op.create_table(
         "calls",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -29,14 +42,55 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
-    op.create_index(op.f("ix_calls_at"), "calls", ["at"], unique=False)
-    op.create_index("ix_calls_tenant_at", "calls", ["tenant", "at"], unique=False)
-
+    op.create_index(op.f("ix_calls_at"), "calls", ["at"])
+    op.create_index("ix_calls_tenant_at", "calls", ["tenant", "at"])
+    op.create_table(
+        "ended_sessions",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_sessions")),
+    )
+    op.create_index(op.f("ix_ended_sessions_until"), "ended_sessions", ["until"])
+    op.create_table(
+        "hourly_balances",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("hour", sa.Integer(), nullable=False),
+        sa.Column("allocated", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "hour", name=op.f("pk_hourly_balances")),
+    )
+    op.create_index(op.f("ix_hourly_balances_hour"), "hourly_balances", ["hour"])
     op.create_table(
         "operators",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("password_hash", sa.String(length=256), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_operators")),
+    )
+    op.create_table(
+        "registry_version",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.String(length=36), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_version")),
+    )
+    op.create_table(
+        "standings",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("scope", sa.String(length=256), nullable=False),
+        sa.Column("allocated", sa.BigInteger(), nullable=False),
+        sa.Column("spent", sa.BigInteger(), nullable=False),
+        sa.Column("reserved", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("debt", sa.BigInteger(), nullable=False),
+        sa.Column("overdraft_limit", sa.BigInteger(), nullable=False),
+        sa.Column("is_over_limit", sa.Boolean(), nullable=False),
+        sa.Column("mark_at", sa.BigInteger(), nullable=False),
+        sa.Column("mark_used", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_used", sa.BigInteger(), nullable=False),
+        sa.Column("alerted", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("claimed_at", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_standings")),
     )
     op.create_table(
         "tenants",
@@ -54,8 +108,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
     )
-    op.create_index(op.f("ix_tenants_retire_at"), "tenants", ["retire_at"], unique=False)
-
+    op.create_index(op.f("ix_tenants_retire_at"), "tenants", ["retire_at"])
     op.create_table(
         "adjustments",
         sa.Column("reference", sa.String(length=256), nullable=False),
@@ -82,19 +135,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
         sa.UniqueConstraint("digest", name=op.f("uq_api_keys_digest")),
     )
-    op.create_index(op.f("ix_api_keys_tenant"), "api_keys", ["tenant"], unique=False)
+    op.create_index(op.f("ix_api_keys_tenant"), "api_keys", ["tenant"])
+    op.create_table(
+        "sign_in_links",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_sign_in_links_tenant")),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
+    )
+    op.create_index(op.f("ix_sign_in_links_expires_at"), "sign_in_links", ["expires_at"])
 
 
 def downgrade() -> None:
-    op.drop_index(op.f("ix_api_keys_tenant"), table_name="api_keys")
-
+    op.drop_table("sign_in_links")
     op.drop_table("api_keys")
     op.drop_table("adjustments")
-    op.drop_index(op.f("ix_tenants_retire_at"), table_name="tenants")
-
     op.drop_table("tenants")
+    op.drop_table("standings")
+    op.drop_table("registry_version")
     op.drop_table("operators")
-    op.drop_index("ix_calls_tenant_at", table_name="calls")
-    op.drop_index(op.f("ix_calls_at"), table_name="calls")
-
+    op.drop_table("hourly_balances")
+    op.drop_table("ended_sessions")
     op.drop_table("calls")
+    op.drop_table("audit")
