@@ -14,7 +14,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from ..core.cache import Once
+from ..core.cache import SingleFlight
 from ..core.money import UNIT
 from ..tenants.tenancy import owner_of
 
@@ -113,7 +113,7 @@ class Balances:
     def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
         self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
-        self._asking = Once()
+        self._asking = SingleFlight[str, None]()
         self.changed: set[str] = set()
         """Tenants of which something was heard since the dashboard's sampler last took it up."""
         self.heard = asyncio.Event()
@@ -159,5 +159,5 @@ class Balances:
         """Return all of a tenant's ledgers, no older than `max_age` seconds. Raises Problem if Cycles does not tell."""
         known = self._known.get(tenant)
         if known is None or known.listed_at < 0 or known.age > max_age:
-            await self._asking.get(tenant, lambda: self._ask(tenant))
+            await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]

@@ -5,7 +5,7 @@ import uuid
 from functools import lru_cache
 
 from ..calls.record import CallLog, CallRecord
-from ..core.cache import Once
+from ..core.cache import SingleFlight
 from ..core.config import Settings
 from ..core.metrics import DENIALS
 from ..core.money import UNIT
@@ -32,7 +32,7 @@ class Preflight:
         """Microcents of the cheapest call there is."""
         self._scopes = lru_cache(REMEMBERED_TENANTS)(lambda tenant: scopes_of(subject_of(settings, tenant)))
         """The scopes that every call of a tenant counts in."""
-        self._deciding = Once()
+        self._deciding = SingleFlight[str, str | None]()
 
     async def check(self, tenant: str) -> None:
         """Raise Problem if no call can be paid (402, 403) or Cycles does not say (429, 500, 503)."""
@@ -52,7 +52,7 @@ class Preflight:
             return "budget_unavailable"
         known = balances.known(tenant)
         if known is None:
-            return await self._deciding.get(tenant, lambda: self._decide(tenant))
+            return await self._deciding.run(tenant, lambda: self._decide(tenant))
         short = self._short(tenant, known)
         if short and time.monotonic() - short.asked_at > FRESH_S:
             try:

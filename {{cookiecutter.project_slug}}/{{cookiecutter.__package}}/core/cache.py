@@ -1,46 +1,41 @@
-"""Answers that are shared by all who ask: found out once, believed for a moment."""
+"""Bounded cache with an expiry time, which loads a missing value once for all who wait for it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from cachetools import TTLCache
+import cachetools
 
-T = TypeVar("T")
-BELIEVED_S = 2.0
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
-class Once:
-    """Runs `find` once for all who wait for the same key. Shielded: one of them may leave."""
+class SingleFlight(Generic[K, V]):
+    """Runs one `load` per key at a time, for all who wait for it. Shielded, because one of them may leave."""
 
     def __init__(self) -> None:
-        self._running: dict[Hashable, asyncio.Task[Any]] = {}
+        self._running: dict[K, asyncio.Task[V]] = {}
 
-    async def get(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Raises what `find` raises."""
+    async def run(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """Return what `load` returns. Raises what it raises."""
         task = self._running.get(key)
         if task is None:
-            task = self._running[key] = asyncio.create_task(find())
+            task = self._running[key] = asyncio.create_task(load())
             task.add_done_callback(lambda _: self._running.pop(key))
-        found: T = await asyncio.shield(task)
-        return found
+        return await asyncio.shield(task)
 
 
-class Memo:
-    """What `find` told of a key within the last `believed_s`; it runs once for all who wait for the same."""
+class TTLCache(cachetools.TTLCache[K, V], Generic[K, V]):
+    """At most `maxsize` values, each for `ttl` seconds."""
 
-    def __init__(self, believed_s: float = BELIEVED_S) -> None:
-        self._tasks: TTLCache[Hashable, asyncio.Task[Any]] = TTLCache(1_000, believed_s)
+    def __init__(self, maxsize: int, ttl: float) -> None:
+        super().__init__(maxsize, ttl)
+        self._loading = SingleFlight[K, V]()
 
-    async def get(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Raises what `find` raises, which is forgotten at once."""
-        task = self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = asyncio.create_task(find())
+    async def load(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """Return the cached value, or load and cache it. Raises what `load` raises, and caches nothing then."""
         try:
-            found: T = await asyncio.shield(task)
-        except BaseException:
-            if self._tasks.get(key) is task:
-                del self._tasks[key]
-            raise
-        return found
+            return self[key]
+        except KeyError:
+            value = self[key] = await self._loading.run(key, load)
+            return value

@@ -146,7 +146,7 @@ async def overview(dashboard: Dashboard, wanted: Wanted) -> Context:
     troubles = await dashboard.watch.refresh(found)
     await dashboard.sampler.flush()
     same_for_all_pages = replace(wanted, page=1)
-    totals = await dashboard.memo.get(same_for_all_pages, lambda: dashboard.store.totals(same_for_all_pages, by))
+    totals = await dashboard.memo.load(same_for_all_pages, lambda: dashboard.store.totals(same_for_all_pages, by))
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     if wanted.page > pages:
         return await overview(dashboard, replace(wanted, page=pages))
@@ -155,7 +155,7 @@ async def overview(dashboard: Dashboard, wanted: Wanted) -> Context:
         "pages": pages,
         "rows": [_row(dashboard, each, troubles, by) for each in found],
         "totals": totals,
-        "operations": await dashboard.memo.get("operations", lambda: _operations(dashboard)),
+        "operations": await dashboard.memo.load("operations", lambda: _operations(dashboard)),
     }
 
 
@@ -173,7 +173,7 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, *, for_operator: boo
         ],
         "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
         "audit": await dashboard.store.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
-        **await dashboard.memo.get(("month", tenant_id), lambda: _month(dashboard, tenant, row, by)),
+        **await dashboard.memo.load(("month", tenant_id), lambda: _month(dashboard, tenant, row, by)),
     }
 
 

@@ -1,14 +1,18 @@
 """What the pages of one process share."""
 
 import asyncio
+from collections.abc import Hashable
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
-from ..core.cache import Memo
+from ..core.cache import TTLCache
 from ..web.services import Services
 from .sampler import Sampler
 from .store import DashboardStore
 from .watch import Watch
+
+SHOWN_S = 2.0
+"""How long figures are shown that are dear to compute."""
 
 
 class Dashboard:
@@ -17,7 +21,7 @@ class Dashboard:
     def __init__(self, services: Services, store: DashboardStore) -> None:
         self.services = services
         self.store = store
-        self.memo = Memo()
+        self.memo = TTLCache[Hashable, Any](1_000, SHOWN_S)
         self.sampler = Sampler(services.balances, store)
         self.watch = Watch(services.balances, store, services.settings.dashboard_interval)
 

@@ -3,9 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple
 
-from cachetools import TTLCache
-
-from ..core.cache import Memo, Once
+from ..core.cache import SingleFlight, TTLCache
 from ..core.problems import Problem
 from .headers import Headers, check_claim
 from .records import Tenant
@@ -39,23 +37,23 @@ class Lookups:
     ) -> None:
         self._ask = ask
         self._version = version
-        self._versions = Memo(LOOKUP_LIFE_S)
+        self._versions = TTLCache[str, str](1, LOOKUP_LIFE_S)
         self._known: TTLCache[str, tuple[str, Found]] = TTLCache(KNOWN_NAMES, KNOWN_LIFE_S)
         # apart, so that guessed names cannot push out real ones
         self._unknown: TTLCache[str, bool] = TTLCache(1_000, LOOKUP_LIFE_S)
-        self._asking = Once()
+        self._asking = SingleFlight[tuple[str, str], Found | None]()
 
     async def find(self, name: str) -> Found | None:
         """What is known of `name`; None also for what can be no name, which no database is asked for."""
         if len(name) > LONGEST_NAME or not (name.isascii() and name.isprintable()):
             return None
-        version = await self._versions.get("", self._version)
+        version = await self._versions.load("", self._version)
         known = self._known.get(name)
         if known and known[0] == version:
             return known[1]
         if name in self._unknown:
             return None
-        return await self._asking.get((version, name), lambda: self._ask_and_remember(version, name))
+        return await self._asking.run((version, name), lambda: self._ask_and_remember(version, name))
 
     async def _ask_and_remember(self, version: str, name: str) -> Found | None:
         """`version` was read before: what has changed since is asked for again as soon as that is seen to move."""
