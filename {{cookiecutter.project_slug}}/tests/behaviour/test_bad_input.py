@@ -116,7 +116,7 @@ def test_what_is_not_asked_for_is_422(api: httpx.Client, acme: dict[str, str]) -
 
 def test_a_model_that_is_not_offered_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
     problem = assert_problem(api.post(CHAT, json={**HELLO, "model": "gpt-0"}, headers=acme), 422, "unknown_model")
-    assert problem["detail"].startswith("Offered are: ")
+    assert problem["detail"].startswith("Available models: ")
 
 
 def test_two_tenant_headers_are_422(api: httpx.Client, acme: dict[str, str]) -> None:

@@ -5,7 +5,6 @@ import json
 import uuid
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -361,14 +360,14 @@ def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell
     tell(story)
 
 
-def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_tells_when_all_is_settled(
+def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
     tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "GRACE_S", 0.2)
     monkeypatch.setattr(tasks, "CUT_S", 0.2)
 
     async def story(world: World) -> None:
-        ours, told, holds = world.services.guard, list[str](), list[Hold]()
+        ours, drained, holds = world.services.guard, list[int](), list[Hold]()
 
         async def call(*, listens: bool) -> str | None:
             async with ours.hold(WORK) as hold:
@@ -377,57 +376,30 @@ def test_a_stopping_process_holds_nothing_new_ends_its_calls_cuts_the_rest_and_t
                 await until(lambda: listens and hold.ends_by)
             return hold.ends_by
 
-        def drained(name: str) -> None:
-            told.append(f"{name}: {world.cycles.ledger().spent}")
-
-        ours.tasks.when_done(partial(drained, "nothing is held"))
-        assert told == ["nothing is held: 0"]
         assert await ours.tasks.finish(asyncio.sleep(0, "holds nothing")) == "holds nothing"
         calls = [asyncio.create_task(ours.tasks.finish(call(listens=listens))) for listens in (True, False, False)]
         direct = asyncio.create_task(call(listens=False))
         await until(lambda: len(holds) == 4)
         calls[1].cancel()
-        for name in ("one", "two"):
-            ours.tasks.when_done(partial(drained, name))
         for _ in range(2):
             ours.tasks.stop()
+        ours.tasks.when_drained(lambda: drained.append(world.cycles.ledger().spent))
         for refused in (charge_one(world), ours.tasks.finish(call(listens=True))):
             with pytest.raises(Problem, match=r"^shutting_down$"):
                 await refused
-        assert (len(told), world.cycles.ledger().spent, calls[0].done()) == (1, 0, False)
+        assert (drained, world.cycles.ledger().spent, calls[0].done()) == ([], 0, False)
         ended = await asyncio.gather(*calls, direct, return_exceptions=True)
         assert ended[0] == "shutting_down"
         assert [type(each) for each in ended[1:]] == [asyncio.CancelledError, Problem, asyncio.CancelledError]
         assert str(ended[2]) == "shutting_down"
         await ours.tasks.drain()
-        assert (sorted(told[1:]), world.cycles.ledger().spent) == ([f"one: {4 * COST}", f"two: {4 * COST}"], 4 * COST)
+        assert (drained, world.cycles.ledger().spent) == ([4 * COST], 4 * COST)
 
     tell(story)
 
 
-def test_who_drains_cuts_what_a_server_has_left_running(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "DRAIN_S", 0.05)
-
-    async def story(world: World) -> None:
-        async def call() -> None:
-            async with world.services.guard.hold(WORK) as hold:
-                hold.meter.add_completion(COMPLETION)
-                await asyncio.Event().wait()
-
-        left = asyncio.create_task(call())
-        await until(lambda: world.services.guard.held)
-        await world.services.guard.tasks.drain()
-        with pytest.raises(asyncio.CancelledError):
-            await left
-        assert world.cycles.ledger().spent == COST
-        with pytest.raises(Problem, match=r"^shutting_down$"):
-            await charge_one(world)
-
-    tell(story)
-
-
-def test_who_drains_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
-    for seconds in ("DRAIN_S", "CUT_S"):
+def test_drain_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds in ("GRACE_S", "CUT_S"):
         monkeypatch.setattr(tasks, seconds, 0.01)
 
     async def story(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What the example routes take and give. Both frameworks build their OpenAPI from these."""
+"""Bodies of the example routes' requests and answers. Both frameworks build their OpenAPI from these."""
 
 from typing import Annotated, Literal
 
@@ -7,15 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ..llm.provider import Message
 from ..web.schemas import Money
 
-MOST_CHARACTERS = 100_000
+MAX_CHARACTERS = 100_000
 
-Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 EndUser = Annotated[
     str,
-    # no control characters: databases refuse NUL, and logs and pages need none of them
-    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="Whom the call is for"),
+    # no control characters: databases refuse NUL
+    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="The user the call is made for"),
 ]
-MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is also the default")]
+MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is the default")]
 
 
 class _Input(BaseModel):
@@ -27,24 +27,29 @@ class ChatMessage(_Input):
     content: str
 
 
-class ChatRequest(_Input):
-    """Either `prompt` or `messages`; all contents together 1 to 100,000 characters."""
+class PaidRequest(_Input):
+    """Members of every paid request."""
+
+    max_tokens: MaxTokens | None = None
+    end_user: EndUser | None = None
+
+
+class ChatRequest(PaidRequest):
+    """Either `prompt` or `messages`, with 1 to 100,000 characters in all."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
 
     prompt: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
-    max_tokens: MaxTokens | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    end_user: EndUser | None = None
     stream: bool = False
 
     @model_validator(mode="after")
     def _one_conversation(self) -> "ChatRequest":
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("send either prompt or messages")
-        if not 1 <= sum(len(message.content) for message in self.conversation) <= MOST_CHARACTERS:
-            raise ValueError(f"all contents together must have 1 to {MOST_CHARACTERS} characters")
+        if not 1 <= sum(len(message.content) for message in self.conversation) <= MAX_CHARACTERS:
+            raise ValueError(f"all contents together must have 1 to {MAX_CHARACTERS} characters")
         return self
 
     @property
@@ -54,10 +59,8 @@ class ChatRequest(_Input):
         return tuple(Message(message.role, message.content) for message in self.messages)
 
 
-class SummarizeRequest(_Input):
+class SummarizeRequest(PaidRequest):
     text: Text
-    max_tokens: MaxTokens | None = None
-    end_user: EndUser | None = None
 
 
 class TokenUsage(BaseModel):
@@ -65,9 +68,9 @@ class TokenUsage(BaseModel):
     output_tokens: int
 
 
-class BudgetLeft(BaseModel):
+class RemainingBudget(BaseModel):
     remaining: Money | None
-    """What the tightest ledger of the call has left; null only where the engine did not tell."""
+    """The least over the ledgers of the call, null if unknown."""
 
 
 class StreamEnd(BaseModel):
@@ -76,7 +79,7 @@ class StreamEnd(BaseModel):
     model: str
     usage: TokenUsage
     cost: Money
-    budget: BudgetLeft
+    budget: RemainingBudget
 
 
 class Answer(StreamEnd):

@@ -1,6 +1,5 @@
-"""The example feature. `complete` and `stream` use the guard; `summarize` shows the SDK's @cycles decorator."""
+"""The example feature. `complete` and `stream` use the guard, `summarize` the SDK's @cycles decorator."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from inspect import unwrap
@@ -16,47 +15,43 @@ from ..llm.provider import Delta, Message, Request
 from ..tenants.records import Caller
 from ..web.schemas import Money
 from ..web.services import Services
-from .schemas import Answer, BudgetLeft, StreamEnd, SummarizeRequest, TokenUsage
+from ..web.sse import Event, encode_all
+from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
-SUMMARIZE = "Summarize the text of the user in a few sentences."
-SUMMARIZER = "summarizer"
-"""The agent that summaries are booked under."""
-
-Event = tuple[str, dict[str, Any]]
-"""The name and the data of a server-sent event."""
+SUMMARIZE = "Summarize the user's text in a few sentences."
 
 
 class Chat:
-    """Answers paid by the caller's tenant. Every method raises Problem when the budget or the provider refuses."""
+    """Answers paid for by the caller's tenant. Methods raise Problem if the budget or the provider refuses."""
 
     def __init__(self, services: Services) -> None:
-        self._settings = services.settings
         self._guard = services.guard
         self._provider = services.provider
 
-    def request(
-        self, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
-    ) -> Request:
-        """Return the request to the model, with the defaults filled in. Raises Problem for what is not offered."""
-        return request_to_model(self._settings, messages, model, max_tokens)
-
     async def complete(self, work: Work) -> Answer:
-        """Answer in one piece. A client that leaves does not stop the call: it is made and paid for."""
+        """Answer in one piece. If the client disconnects, the call still runs to its end and is charged."""
         return await self._guard.tasks.finish(self._complete(work))
+
+    async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None]:
+        """Return the server-sent events, and the remaining microcents as of the hold.
+
+        Raises what fails before the first event. Closed early, the stream is charged for what it has yielded.
+        """
+        events = self._events(work)
+        first, hold = await anext(events)
+        return encode_all(first, events, work.request_id), hold.remaining
+
+    async def summarize(self, work: Work) -> Answer:
+        """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
+        return await self._guard.tasks.finish(self._summarize(work))
 
     async def _complete(self, work: Work) -> Answer:
         async with self._guard.hold(work) as hold:
             completion = await self._provider.complete(hold.request)
             hold.meter.add_completion(completion)
-        return Answer(reply=completion.text, **end_of(hold))
+        return Answer(reply=completion.text, **ending(hold))
 
-    async def stream(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
-        """The answer's events as they come, `delta` ... `done`, with the hold they are paid from.
-
-        Close it early, and what was yielded so far is charged. It ends by Problem budget_unavailable once its hold can
-        no longer be kept (after 11 minutes, or in an outage), for what nobody holds might not be paid, and by
-        shutting_down when the process must end.
-        """
+    async def _events(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
         async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
             async for item in items:
                 hold.meter.add(item)
@@ -64,18 +59,14 @@ class Chat:
                     raise Problem(hold.ends_by)
                 if isinstance(item, Delta) and not item.hidden:
                     yield ("delta", {"text": item.text}), hold
-        yield ("done", StreamEnd(**end_of(hold)).model_dump()), hold
-
-    async def summarize(self, work: Work) -> Answer:
-        """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
-        return await self._guard.tasks.finish(self._summarize(work))
+        yield ("done", StreamEnd(**ending(hold)).model_dump()), hold
 
     async def _summarize(self, work: Work) -> Answer:
         hold = self._guard.new(work)
         with self._guard.refusing(hold):
             client = await self._guard.client_of(hold)
 
-        # Decorated here, at the call: @cycles keeps its client forever, and this must be the caller's.
+        # Decorated here, not at module level: @cycles keeps its client, and this must be the caller's.
         @cycles(
             client=client,
             estimate=hold.call.hold,
@@ -107,53 +98,48 @@ class Chat:
         finally:
             if not refused:
                 self._guard.settled(hold)
-        return Answer(reply=text, **end_of(hold))
+        return Answer(reply=text, **ending(hold))
 
 
 def summary_of(settings: Settings, caller: Caller, body: SummarizeRequest, request_id: str = "") -> Work:
-    """Return the guarded call that makes a summary. Raises Problem for what is not offered."""
+    """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    return Work(
-        caller=caller,
-        route="summarize",
-        request=request_to_model(settings, messages, max_tokens=body.max_tokens),
-        request_id=request_id,
-        end_user=body.end_user,
-        agent=SUMMARIZER,
-    )
+    return work_of(settings, caller, "summarize", messages, body, request_id=request_id, agent="summarizer")
 
 
-def request_to_model(
-    settings: Settings, messages: tuple[Message, ...], model: str | None = None, max_tokens: int | None = None
-) -> Request:
-    """The request to the model, with the defaults filled in. Raises Problem for what is not offered."""
-    model = model or settings.llm_model
-    most = settings.llm_max_tokens
+def work_of(
+    settings: Settings,
+    caller: Caller,
+    route: str,
+    messages: tuple[Message, ...],
+    body: PaidRequest,
+    *,
+    request_id: str = "",
+    model: str | None = None,
+    agent: str | None = None,
+) -> Work:
+    """Return a guarded call, with defaults filled in. Raises Problem unknown_model or invalid_request."""
+    model, max_tokens = model or settings.llm_model, body.max_tokens or settings.llm_max_tokens
     if model not in settings.models:
-        raise Problem("unknown_model", f"Offered are: {', '.join(settings.models)}.")
-    if max_tokens is not None and max_tokens > most:
-        raise Problem("invalid_request", f"max_tokens may be {most} at most.")
-    return Request(model, messages, max_tokens or most)
+        raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.")
+    if max_tokens > settings.llm_max_tokens:
+        raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
+    request = Request(model, messages, max_tokens)
+    return Work(caller=caller, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 
 def budget_headers(remaining: int | None, cost: int | None = None) -> dict[str, str]:
-    """Return X-Budget-Remaining and X-Budget-Cost in microcents, as far as they are known."""
-    figures = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost}
-    return {name: str(figure) for name, figure in figures.items() if figure is not None}
+    """Return X-Budget-Remaining and X-Budget-Cost (microcents), as far as known."""
+    headers = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost}
+    return {name: str(microcents) for name, microcents in headers.items() if microcents is not None}
 
 
-def server_sent(event: Event) -> bytes:
-    """One event of `text/event-stream`."""
-    name, data = event
-    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
-
-
-def end_of(hold: Hold) -> dict[str, Any]:
-    """The members of StreamEnd for a call that is settled."""
+def ending(hold: Hold) -> dict[str, Any]:
+    """Return the members of StreamEnd for a settled call."""
     usage = hold.meter.usage
     return {
         "model": hold.request.model,
         "usage": TokenUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens),
         "cost": Money(amount=hold.call.cost),
-        "budget": BudgetLeft(remaining=None if hold.remaining is None else Money(amount=hold.remaining)),
+        "budget": RemainingBudget(remaining=None if hold.remaining is None else Money(amount=hold.remaining)),
     }

@@ -1,28 +1,27 @@
-"""Every setting, read from the environment, `.env` and files of secrets (the first that has it). See `.env.example`."""
+"""Settings, read from the environment, `.env` and secret files, in this order. `.env.example` lists them."""
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings import PydanticBaseSettingsSource as Source
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
 from .provider_settings import ProviderSettings
-from .setting_types import Names, Secrets, Usd, UsdPair, is_address, secret_faults
+from .setting_types import Names, Secrets, Usd, UsdPair, is_http_url, secret_faults
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
 
 SECRETS_DIR = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
-"""Where a container finds secrets, a file each, named as the setting."""
+"""Holds one file per secret, named as the setting. Containers mount their secrets here."""
 
 
 class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings):
-    """The settings of one process. A missing one is no error here: `faults_by_concern` tells what serving lacks."""
+    """Settings of one process. None is required here; `faults` lists what serving lacks."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -53,7 +52,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_retry_initial_delay: NonNegativeFloat = 0.5
     cycles_retry_multiplier: PositiveFloat = 2.0
     cycles_retry_max_delay: NonNegativeFloat = 10.0  # a commit should arrive before its hold expires
-    # the SDK's; the outbox makes them meaningless, and `doctor` says so
+    # Settings of the SDK that the outbox replaces; `doctor` reports them.
     cycles_retry_enabled: str = ""
     cycles_journal_enabled: str = ""
     cycles_retry_max_attempts: str = ""
@@ -64,26 +63,17 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     llm_allowed_models: Names = []
     llm_unlisted_price: UsdPair | None = None
-    llm_max_tokens: int = 1024
+    llm_max_tokens: PositiveInt = 1024
 
     budget_fail_open: bool = False
     budget_fail_open_limit: Usd | None = None
 
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: Source,
-        env_settings: Source,
-        dotenv_settings: Source,
-        file_secret_settings: Source,
-    ) -> tuple[Source, ...]:
-        """Those of pydantic-settings; but `.env`, the second, does not set what the environment has as empty."""
-        if isinstance(dotenv_settings, DotEnvSettingsSource):
-            above = {name.lower() for name in os.environ}
-            told = dotenv_settings.env_vars.items()
-            dotenv_settings.env_vars = {name: text for name, text in told if name not in above}
-        return init_settings, env_settings, dotenv_settings, file_secret_settings
+    def settings_customise_sources(cls, _: type[BaseSettings], **sources: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        """Ignore what `.env` sets if the environment has it, even as empty."""
+        dotenv = sources["dotenv_settings"]
+        dotenv.env_vars = {name: value for name, value in dotenv.env_vars.items() if name.upper() not in os.environ}
+        return tuple(sources.values())
 
     @property
     def development(self) -> bool:
@@ -91,15 +81,15 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     @property
     def models(self) -> list[str]:
-        """The models a caller may ask for. The first is what it gets when it names none."""
+        """The models that callers may name. The first is the default."""
         return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
 
     def scope_of(self, tenant: str) -> str:
-        """The scope of the ledger that a tenant's calls are paid from."""
+        """Return the scope of the ledger that pays for a tenant's calls."""
         return "/".join(f"{level}:{name}" for level, name in self.root_of(tenant).items())
 
     def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
-        """The SDK's configuration of one tenant's client; time-outs and delays in seconds."""
+        """Return the SDK's configuration for one tenant's client."""
         return CyclesConfig(
             base_url=self.cycles_base_url,
             api_key=api_key,
@@ -112,46 +102,35 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         )
 
     def retry_delay(self, attempts: int) -> float:
-        """Return the seconds before a settlement is tried again, after so many failed tries."""
+        """Return the seconds to wait after so many failed attempts to settle."""
         delay = self.cycles_retry_initial_delay * self.cycles_retry_multiplier ** min(attempts, 64)
         return min(self.cycles_retry_max_delay, delay)
 
-    def faults_by_concern(self) -> dict[str, list[str]]:
-        """Return what keeps this configuration from serving, by concern. web/startup.py adds missing prices."""
-        return {
-            "secrets": self._secret_faults(),
-            "tenancy": self.tenancy_faults(),
-            "addresses": self._address_faults(),
-            "hosts": self._host_faults(),
-            "journal": self._journal_faults(),
-            "models": self._model_faults(),
-            "provider": [] if self.development else self.provider_faults(),
-            "identity": self.identity_faults(),
-        }
+    def faults(self) -> list[str]:
+        """Return what is wrong with this configuration for serving, one line per fault.
 
-    def _secret_faults(self) -> list[str]:
-        metrics = self.metrics_token and not self.development
-        faults = secret_faults("METRICS_TOKEN", self.metrics_token) if metrics else []
-        return secret_faults("SECRET_KEY", self.secret_key) + faults
-
-    def _address_faults(self) -> list[str]:
-        faults = []
+        `web.startup.faults` adds models without a price.
+        """
+        faults = secret_faults("SECRET_KEY", self.secret_key) + self.tenancy_faults() + self.identity_faults()
+        if not self.development:
+            faults += self._production_faults()
+        urls = {"CYCLES_BASE_URL": self.cycles_base_url, "CYCLES_ADMIN_URL": self.cycles_admin_url}
+        faults += [f"{name} must be an http or https URL" for name, url in urls.items() if url and not is_http_url(url)]
         if not self.cycles_base_url:
-            faults.append("CYCLES_BASE_URL is missing: the address of the Cycles server")
-        for name, url in (
-            ("CYCLES_BASE_URL", self.cycles_base_url),
-            ("CYCLES_ADMIN_URL", self.cycles_admin_url),
-        ):
-            if url and not is_address(url):
-                faults.append(f"{name} must be an http or https address")
+            faults.append("CYCLES_BASE_URL is missing: set the URL of the Cycles server")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
-        return faults
+        if self.budget_fail_open and not self.budget_fail_open_limit:
+            faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
+        return faults + self._journal_faults()
 
-    def _host_faults(self) -> list[str]:
-        if not self.development and "*" in self.allowed_hosts:
-            return ["ALLOWED_HOSTS must not hold * in production: name the hosts"]
-        return []
+    def _production_faults(self) -> list[str]:
+        faults = self.provider_faults()
+        if self.metrics_token:
+            faults += secret_faults("METRICS_TOKEN", self.metrics_token)
+        if "*" in self.allowed_hosts:
+            faults.append("ALLOWED_HOSTS must not contain * in production: list the host names")
+        return faults
 
     def _journal_faults(self) -> list[str]:
         try:
@@ -162,18 +141,3 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         except OSError as error:
             return [f"CYCLES_JOURNAL_DIR {self.cycles_journal_dir} is not writable: {error.strerror}"]
         return []
-
-    def _model_faults(self) -> list[str]:
-        faults = []
-        if self.llm_max_tokens < 1:
-            faults.append("LLM_MAX_TOKENS must be 1 or more")
-        if self.budget_fail_open and not self.budget_fail_open_limit:
-            faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
-        return faults
-
-
-# pydantic-settings holds each field's type against every model class there is, and remembers the answer. Asked here,
-# before the provider's SDK brings a thousand of them, that takes a tenth of a second less.
-_source = EnvSettingsSource(Settings)
-for _field in Settings.model_fields.values():
-    _source.field_is_complex(_field)

@@ -8,8 +8,6 @@ from pydantic import TypeAdapter
 from structlog.contextvars import get_contextvars
 from yarl import URL
 
-from .tracing import traced
-
 MAX_CONNECTIONS = 200
 IDLE_S = 15.0
 """How long an idle connection is reused. Servers close them after 20 s or more."""
@@ -48,13 +46,10 @@ class JsonClient:
             headers, content = {**headers, "Content-Type": "application/json"}, JSON.dump_json(body)
         url = URL(self._base_url + path, encoded=True)
         try:
-            with traced(method, path, headers) as span:
-                async with self._open().request(
-                    method, url, data=content, headers=headers, allow_redirects=False
-                ) as response:
-                    answer = await response.read()
-                if span:
-                    span.set_attribute("http.response.status_code", response.status)
+            async with self._open().request(
+                method, url, data=content, headers=headers, allow_redirects=False
+            ) as response:
+                answer = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise ConnectionRefusedError(str(error)) from error
         except aiohttp.ClientError as error:

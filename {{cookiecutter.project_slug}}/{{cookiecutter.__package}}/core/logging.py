@@ -1,13 +1,14 @@
-"""Logging: lines for people in development, JSON in production. Nothing that is logged holds a key."""
+"""Logging: readable lines in development, JSON in production. No API key is ever logged."""
 
 import logging
 import sys
 
 import structlog
+from structlog.typing import Processor
 
 
-class _Stderr(structlog.WriteLogger):
-    """Our own lines go straight out: by the standard library's handlers each costs twice as much."""
+class _StderrLogger(structlog.WriteLogger):
+    """Writes to stderr directly, at half the cost of the standard library's handlers."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__(sys.stderr)
@@ -15,32 +16,27 @@ class _Stderr(structlog.WriteLogger):
 
 
 def set_up_logging(*, development: bool) -> None:
-    """Send structlog's and the standard library's records to stderr in one form."""
-    shared: list[structlog.typing.Processor] = [
+    """Send the records of structlog and of the standard library to stderr in the same format."""
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    final: list[structlog.typing.Processor] = [
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
+    renderers: list[Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if development:
-        # rich's tracebacks show local variables, and among them keys
+        # rich's tracebacks would show local variables, keys among them
         plain = structlog.dev.plain_traceback
-        final = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+        renderers = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
-        processors=shared + final,
-        logger_factory=_Stderr,
+        processors=shared + renderers,
+        logger_factory=_StderrLogger,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    theirs = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final]
     handler = logging.StreamHandler()
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=theirs))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    for name in ("runcycles", "httpx", "httpx2"):  # a line for each call
+    foreign = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers]
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=foreign))
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    for name in ("runcycles", "httpx", "httpx2"):  # one line per call
         logging.getLogger(name).setLevel(logging.WARNING)

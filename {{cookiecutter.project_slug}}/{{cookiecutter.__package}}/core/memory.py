@@ -1,4 +1,4 @@
-"""How a process that serves for months treats its memory."""
+"""Memory settings for long-running processes."""
 
 import ctypes
 import gc
@@ -8,10 +8,9 @@ from contextlib import suppress
 _M_ARENA_MAX = -8  # malloc.h of glibc
 
 
-def spare_memory() -> None:
-    """Call it once all is loaded, before there are threads."""
-    gc.freeze()  # what is loaded stays: collections that go through it all hold every call up for a tenth of a second
+def limit_memory() -> None:
+    """Bound growth over hours. Call it when all modules are loaded and no thread runs."""
+    gc.freeze()  # or each full collection goes through every module and takes 0.1 s
     if sys.platform == "linux":
-        # glibc gives each thread a heap of its own, and what is freed there stays there: MBs that grow with the hours
-        with suppress(AttributeError):  # another libc
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        with suppress(AttributeError):  # not glibc
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)  # one heap: those of threads fragment by megabytes

@@ -1,6 +1,6 @@
-"""From outcome to HTTP: the one table of statuses, and the RFC 9457 body that every refusal becomes.
+"""Error codes with their HTTP statuses, and `Problem`, which becomes an RFC 9457 response.
 
-Whatever refuses a request raises `Problem`; the framework's edge turns it into the response.
+Raise `Problem` to refuse a request, from any layer.
 """
 
 from dataclasses import dataclass
@@ -11,39 +11,35 @@ from .money import UNIT, format_usd
 
 MEDIA_TYPE = "application/problem+json"
 
-# code -> status, title, detail as the client may read it
+# code: status, title, detail
 OUTCOMES: dict[str, tuple[int, str, str]] = {
-    "unauthenticated": (401, "Not authenticated", "Send a valid identity with the request."),
-    "tenant_mismatch": (403, "Tenant mismatch", "X-Tenant-ID does not agree with the identity."),
+    "unauthenticated": (401, "Not authenticated", "Send valid credentials."),
+    "tenant_mismatch": (403, "Tenant mismatch", "X-Tenant-ID does not match the credentials."),
     "tenant_suspended": (403, "Tenant suspended", "This tenant is suspended."),
     "budget_frozen": (403, "Budget frozen", "The budget is frozen."),
     "budget_closed": (403, "Budget closed", "The budget is closed."),
-    "forbidden": (403, "Forbidden", "The form has expired or was not sent from this site."),
+    "forbidden": (403, "Forbidden", "The form has expired. Reload the page and try again."),
     "budget_exceeded": (402, "Budget exceeded", "The budget does not cover this call."),
     "overdraft_limit_exceeded": (402, "Overdraft limit exceeded", "The budget is over its limit."),
     "debt_outstanding": (402, "Debt outstanding", "The budget has debt that must be repaid first."),
-    "not_found": (404, "Not found", "There is no such thing here."),
-    "method_not_allowed": (405, "Method not allowed", "This address does not take that method."),
+    "not_found": (404, "Not found", "Not found."),
+    "method_not_allowed": (405, "Method not allowed", "This URL does not support that method."),
     "too_large": (413, "Content too large", "The request body is larger than 1 MiB."),
     "unsupported_media_type": (415, "Unsupported media type", "Send application/json."),
-    "invalid_host": (400, "Invalid host", "This host name is not served here."),
-    "invalid_request": (422, "Invalid request", "The request is not valid."),
-    "unknown_model": (422, "Unknown model", "This model is not offered."),
+    "invalid_host": (400, "Invalid host", "This host is not in ALLOWED_HOSTS."),
+    "invalid_request": (422, "Invalid request", "The request is invalid."),
+    "unknown_model": (422, "Unknown model", "This model is not available."),
     "limit_exceeded": (429, "Too many requests", "Try again later."),
     "too_many_attempts": (429, "Too many attempts", "Try again later."),
-    "provider_error": (502, "Model provider failed", "The model provider did not answer as it should."),
-    "budget_unavailable": (503, "Budget unavailable", "The budget cannot be checked now. Try again later."),
-    "identity_unavailable": (503, "Identity unavailable", "The identity cannot be checked now. Try again later."),
-    "shutting_down": (503, "Shutting down", "This server is stopping. Try again."),
-    "budget_misconfigured": (
-        500,
-        "Budget misconfigured",
-        "The budget of this tenant is not set up correctly.",
-    ),
+    "provider_error": (502, "Model provider failed", "The model provider did not answer correctly. Try again later."),
+    "budget_unavailable": (503, "Budget unavailable", "The budget cannot be checked right now. Try again later."),
+    "identity_unavailable": (503, "Identity unavailable", "Credentials cannot be checked right now. Try again later."),
+    "shutting_down": (503, "Shutting down", "This server is shutting down. Try again."),
+    "budget_misconfigured": (500, "Budget misconfigured", "This tenant's budget is not set up correctly."),
     "internal_error": (500, "Internal error", "Something went wrong on our side."),
 }
 
-# Cycles' error and reason codes that say something of the budget (protocol: reservations, decide)
+# Cycles' error and reason codes about the budget
 _BUDGET_CODES = {
     "BUDGET_EXCEEDED": "budget_exceeded",
     "OVERDRAFT_LIMIT_EXCEEDED": "overdraft_limit_exceeded",
@@ -71,18 +67,17 @@ _RETRY_AFTER_S = {
     "shutting_down": 1,
 }
 
-
 WAIT_FOR_HOLDS_S = 5
-"""Retry-After where only other calls' holds stand in the way."""
+"""Retry-After where only the holds of other calls stand in the way."""
 
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """A request is refused.
+    """A refused request.
 
-    `code` is a key of OUTCOMES. `detail` replaces the table's words; clients read it, so it never holds an
-    internal message. `retry_after` is in seconds. `members` are added to the body where they are known:
-    tenant, scope, unit, required and remaining (microcents), errors. `challenge` is what a 401 asks for.
+    `code` is a key of OUTCOMES. `detail` replaces the one there; clients read it, so it holds nothing internal.
+    `retry_after` is in seconds. `members` are added to the body: tenant, scope, unit, required and remaining
+    (microcents), errors. `challenge` is the WWW-Authenticate of a 401.
     """
 
     code: str
@@ -102,13 +97,14 @@ class Problem(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Retry-After where trying again makes sense, and the challenge that a 401 must carry (RFC 9110)."""
+        """Retry-After where a retry makes sense, and WWW-Authenticate for a 401."""
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
         if self.status == 401:
             headers["WWW-Authenticate"] = self.challenge
         return headers
 
     def body(self, request_id: str) -> dict[str, Any]:
+        """Return the members of the response."""
         status, title, detail = OUTCOMES[self.code]
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.code}",
@@ -126,9 +122,9 @@ class Problem(Exception):
 def budget_problem(
     code: str, tenant: str, required: int, scope: str | None = None, remaining: int | None = None, reserved: int = 0
 ) -> Problem:
-    """Return the problem for a call of `required` microcents that the budget does not pay.
+    """Return the problem for a call of `required` microcents that the budget cannot pay.
 
-    `scope`, `remaining` and `reserved` are of the ledger that stands in the way, None if Cycles does not tell.
+    `scope`, `remaining` and `reserved` (microcents) describe the exhausted ledger, as far as Cycles reports it.
     """
     members = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
     if scope:
@@ -143,10 +139,10 @@ def budget_problem(
 
 
 def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:
-    """Our code for an answer of Cycles that is not a success.
+    """Return our code for an error response of Cycles.
 
-    `status` is 0 or below when none came; `error` is the body's error or reason_code. A 401 says UNAUTHORIZED
-    for everything: there `message` tells a bad key from a suspended tenant and from a Redis outage.
+    `status` is 0 or less if there was no response; `error` is its error or reason_code. The error of a 401 is always
+    UNAUTHORIZED: its `message` distinguishes a bad key from a suspended tenant or a Redis outage.
     """
     if status == 401:
         if message == "INTERNAL_ERROR":
@@ -160,5 +156,5 @@ def code_of_cycles(status: int, error: str | None, message: str | None = None) -
 
 
 def code_of_status(status: int) -> str:
-    """Our code for a status that the framework chose by itself."""
+    """Return our code for an error status that the framework chose."""
     return _STATUS_CODES.get(status, "invalid_request" if 400 <= status < 500 else "internal_error")

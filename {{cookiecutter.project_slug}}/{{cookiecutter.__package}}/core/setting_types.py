@@ -1,12 +1,13 @@
-"""The kinds of settings that are more than a word or a number, and what makes a secret or an address fit to use."""
+"""Types and checks shared by the settings classes."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
+
+MIN_SECRET_LENGTH = 32
 
 
 def _split(value: object) -> object:
@@ -15,35 +16,28 @@ def _split(value: object) -> object:
 
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
-"""Newest first, so that a secret can be rotated: the first one signs, all are accepted."""
+"""Newest first: the first one signs, all are accepted, so that a secret can be rotated."""
 
 Usd = Annotated[Decimal, Field(ge=0)]
 UsdPair = Annotated[tuple[Usd, Usd], NoDecode, BeforeValidator(_split)]
 
-SHORTEST_SECRET = 32
-
-
-def weakness(secret: SecretStr) -> str | None:
-    """Why a secret will not do, to be read after its name; None if it will."""
-    value = secret.get_secret_value()
-    if len(value) < SHORTEST_SECRET:
-        return f"is too short: {SHORTEST_SECRET} characters or more"
-    if len(set(value)) < 10:
-        return "is too simple: make it at random"
-    return None
-
 
 def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:
-    """What is wrong with a list that needs one secret at least, a line each."""
+    """Return what is wrong with a setting that needs at least one secret, one line per fault."""
     if not secrets:
-        return [f"{name} is missing: set {SHORTEST_SECRET} random characters or more"]
-    return [f"{name} {fault}" for secret in secrets if (fault := weakness(secret))]
+        return [f"{name} is missing: set at least {MIN_SECRET_LENGTH} random characters"]
+    values = [secret.get_secret_value() for secret in secrets]
+    if any(len(value) < MIN_SECRET_LENGTH for value in values):
+        return [f"{name} is too short: use at least {MIN_SECRET_LENGTH} characters"]
+    if any(len(set(value)) < 10 for value in values):
+        return [f"{name} is too simple: use random characters"]
+    return []
 
 
-def is_address(url: str) -> bool:
-    """Whether a server can be asked at `url`: of http or https, with a host, and if it names a port, a valid one."""
+def is_http_url(url: str) -> bool:
+    """Return whether `url` is a valid http or https URL."""
     try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # no port, or no host
+        HttpUrl(url)
+    except ValueError:
         return False
+    return True

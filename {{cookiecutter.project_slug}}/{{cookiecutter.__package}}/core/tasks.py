@@ -1,44 +1,49 @@
-"""How a process stops: which tasks run to their end, which may be cut, and how it learns that it must."""
+"""Tasks that outlive their request, and how they end when the process stops."""
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
+import structlog
+
 from .problems import Problem
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 GRACE_S = 6.0
+"""Calls may run this long after SIGTERM. Then streams end at their next chunk."""
 CUT_S = 0.5
-"""A call still running GRACE_S after SIGTERM ends at its next chunk; if none comes within CUT_S it is cancelled.
-Either way what was delivered is charged."""
-DRAIN_S = 2.0
+"""What still runs this long after GRACE_S is cancelled. Either way the delivered tokens are charged."""
 
 
 class Tasks:
-    """The tasks that a stopping process waits for: they settle holds, or run a plain call to its end."""
+    """Tasks that settle holds or run a plain call to its end. A stopping process waits for them."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
         self._cuttable: set[asyncio.Task[Any]] = set()
-        self._when_done: list[Callable[[], None]] = []
+        self._draining: asyncio.Task[None]
         self.stopping = False
-        """The process was told to stop: nothing new begins."""
+        """Nothing new may start."""
         self.ending = False
         """What still runs must end now."""
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run in a task that nobody's leaving cancels."""
+        """Run `work` in a task that is not cancelled with its request."""
         task = asyncio.create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._running.discard)
         return task
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end and return the result, also if the caller is cancelled meanwhile."""
+        """Run `work` to its end, even if the caller is cancelled. Raises Problem shutting_down if the process stops."""
         task = self.start(work)
         try:
             return await asyncio.shield(task)
@@ -48,16 +53,16 @@ class Tasks:
             raise
 
     def is_ours(self, task: "asyncio.Task[Any] | None") -> bool:
-        """Return whether nobody but us can cancel this task."""
+        """Return whether only this class can cancel `task`."""
         return task in self._running
 
     @contextmanager
     def cuttable(self) -> Iterator[None]:
-        """Let a stopping process cancel the current task while the body runs. Raises Problem shutting_down."""
+        """Let a stopping process cancel the current task in the body. Raises Problem shutting_down."""
         if self.ending:
             raise Problem("shutting_down")
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  (only the loop itself runs without one)
+        assert task is not None  # noqa: S101  (callbacks have none)
         self._cuttable.add(task)
         try:
             yield
@@ -65,47 +70,46 @@ class Tasks:
             self._cuttable.discard(task)
 
     def stop(self) -> None:
-        """Begin nothing new, let what runs go on for GRACE_S, then end it."""
+        """Start nothing new and drain in the background."""
         if not self.stopping:
             self.stopping = True
-            loop = asyncio.get_running_loop()
-            loop.call_later(GRACE_S, self._end)
-            loop.call_later(GRACE_S + CUT_S, self._cut)
+            self._draining = asyncio.create_task(self._drain())
 
     async def drain(self) -> None:
-        """Wait until everything has ended. Cuts what a server has left running."""
-        self.stopping = True
-        await self._wait(DRAIN_S)
-        self._end()
-        self._cut()
-        await self._wait(CUT_S)
+        """Wait until all has ended, at most GRACE_S and twice CUT_S."""
+        self.stop()
+        await self._draining
 
-    def when_done(self, callback: Callable[[], None]) -> None:
-        """Call back once nothing runs: at once, if nothing does."""
-        if self._running:
-            self._when_done.append(callback)
-        else:
-            callback()
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Stop, and call back when nothing runs any more."""
+        self.stop()
+        self._draining.add_done_callback(lambda _: callback())
+
+    async def _drain(self) -> None:
+        await self._wait(GRACE_S)
+        self.ending = True
+        await self._wait(CUT_S)
+        for task in self._cuttable:
+            task.cancel()
+        await self._wait(CUT_S)
 
     async def _wait(self, seconds: float) -> None:
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
-    def _end(self) -> None:
-        self.ending = True
 
-    def _cut(self) -> None:
-        for task in self._cuttable:
-            task.cancel()
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        while self._when_done and not self._running:
-            self._when_done.pop()()
+async def repeat(work: Callable[[], Coroutine[Any, Any, object]], seconds: float) -> None:
+    """Run `work` now and every so many seconds. Logs exceptions and goes on."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background task failed, trying again", task=work.__qualname__)
+        await asyncio.sleep(seconds)
 
 
 async def uncut(write: Coroutine[Any, Any, None]) -> None:
-    """Do all of `write`, also when cancelled meanwhile: a statement left in the middle keeps SQLite locked."""
+    """Finish `write` before raising CancelledError: a statement cut in the middle keeps SQLite locked."""
     task = asyncio.create_task(write)
     try:
         await asyncio.shield(task)
@@ -113,26 +117,26 @@ async def uncut(write: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait([task])
 
 
-def when_told_to_stop(tell: Callable[[], None]) -> None:
-    """Have `tell` called in this event loop on SIGTERM and SIGINT, besides what the server does then.
+def on_stop_signal(callback: Callable[[], None]) -> None:
+    """Call back in this event loop on SIGTERM and SIGINT, in addition to the server's own handler.
 
-    uvicorn cuts what runs too long, and tells the application after it; granian lets every answer end, however long it
-    takes. Nothing happens where signals are not the server's: in a thread, or under one that has no handlers.
+    Servers end the lifespan only after their requests: too late for the app to end them. Does nothing in a thread, or
+    under a server without handlers.
     """
-    loop = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            if callable(previous := signal.getsignal(number)):
+                signal.signal(number, partial(_handle, loop, callback, previous))
 
-    def chained(number: int) -> None:
-        before = signal.getsignal(number)
-        if not callable(before):
-            return
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell)
-            before(number, frame)
-
-        signal.signal(number, handle)
-
-    with suppress(ValueError):  # not the main thread
-        chained(signal.SIGTERM)
-        chained(signal.SIGINT)
+def _handle(
+    loop: asyncio.AbstractEventLoop,
+    callback: Callable[[], None],
+    previous: Callable[[int, FrameType | None], Any],
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(callback)
+    previous(number, frame)

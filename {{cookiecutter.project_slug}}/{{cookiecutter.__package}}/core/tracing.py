@@ -1,18 +1,13 @@
-"""OpenTelemetry: a trace of each request with its calls to Cycles, where the extra `otel` is installed.
+"""OpenTelemetry traces of requests and of their calls to Cycles. Needs the extra `otel`.
 
-It is set by OpenTelemetry's own variables (OTEL_*), in the environment itself, not in `.env`. Without
-OTEL_EXPORTER_OTLP_ENDPOINT nothing of it is even imported.
+Set OpenTelemetry's standard variables (OTEL_*) in the environment; `.env` does not count.
 """
 
-# ruff: noqa: PLC0415  (what may not be installed is imported where it is asked for)
-
-import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
-from threading import Thread
+from importlib import import_module
 from typing import Any
 
 import structlog
@@ -22,62 +17,49 @@ from .about import DISTRIBUTION
 log = structlog.get_logger(__name__)
 
 UNTRACED = ("/healthz", "/readyz", "/metrics")
-FLUSH_S = 1.0
-"""A collector that does not answer keeps no process from ending for longer."""
-
-
-def asked_for() -> bool:
-    """Whether the environment names a collector."""
-    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+DEFAULTS = {
+    "OTEL_SERVICE_NAME": DISTRIBUTION,
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "2",  # seconds: bounds how long an exit waits for a collector
+    "OTEL_PYTHON_AIOHTTP_CLIENT_EXCLUDED_URLS": "/actuator/",
+}
 
 
 @cache
-def wanted() -> bool:
-    """Whether the environment asks for traces, and what makes them is installed: a warning if it is not."""
-    if not asked_for():
+def enabled() -> bool:
+    """Return whether a collector is set and the extra installed."""
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
     try:
-        version("opentelemetry-exporter-otlp-proto-http")
-    except PackageNotFoundError:
-        log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra `otel` is not installed: nothing is traced")
+        import_module("opentelemetry.instrumentation.aiohttp_client")
+    except ImportError:
+        log.warning("not tracing: OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra `otel` is not installed")
         return False
     return True
 
 
-@asynccontextmanager
-async def tracing() -> AsyncIterator[None]:
-    """Let what is traced in this process go to the collector, if it is wanted: once, while it serves."""
-    if not wanted():
-        yield
-        return
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.trace import set_tracer_provider
-
-    os.environ.setdefault("OTEL_SERVICE_NAME", DISTRIBUTION)
-    provider = TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    set_tracer_provider(provider)
-    yield
-    flushing = Thread(target=provider.shutdown, daemon=True)
-    flushing.start()
-    await asyncio.to_thread(flushing.join, FLUSH_S)
-
-
-def traced(method: str, target: str, headers: dict[str, str]) -> AbstractContextManager[Any]:
-    """The span of one call to Cycles, which `headers` then tell of; None where nothing is traced."""
-    if not wanted() or target.startswith("/actuator/"):  # what readiness asks
-        return nullcontext()
-    return _call(method, target.partition("?")[0], headers)
+def is_untraced(scope: MutableMapping[str, Any]) -> bool:
+    """Return whether a request (its ASGI scope) is not worth a trace."""
+    return scope["path"] in UNTRACED
 
 
 @contextmanager
-def _call(method: str, path: str, headers: dict[str, str]) -> Iterator[Any]:
-    from opentelemetry.propagate import inject
-    from opentelemetry.trace import SpanKind, get_tracer
+def tracing() -> Iterator[None]:
+    """Export traces while the process serves."""
+    if not enabled():
+        yield
+        return
+    # Not imported elsewhere: the extra may be missing.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.trace import set_tracer_provider  # noqa: PLC0415
 
-    attributes = {"http.request.method": method, "url.path": path}
-    with get_tracer(__name__).start_as_current_span(method, kind=SpanKind.CLIENT, attributes=attributes) as span:
-        inject(headers)
-        yield span
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    provider = TracerProvider(shutdown_on_exit=False)  # a signal may end the process without exit handlers
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    set_tracer_provider(provider)
+    AioHttpClientInstrumentor().instrument()
+    yield
+    provider.shutdown()

@@ -1,4 +1,4 @@
-"""A provider that needs no key and no network, and always answers the same to the same."""
+"""The demo provider: needs no key and no network, and answers the same prompt with the same text."""
 
 import asyncio
 import hashlib
@@ -7,6 +7,7 @@ import re
 from .metering import Meter
 from .provider import Completion, Delta, Request, Stream, Usage
 
+# One sentence of each group is chosen by the hash of the prompt.
 _SENTENCES = (
     (
         "This is the demo provider, so no model has read your {words} words.",
@@ -14,14 +15,14 @@ _SENTENCES = (
         "The demo provider thanks you for {words} words and answers from a list.",
     ),
     (
-        "Before this answer began, its highest possible price was held from your budget.",
+        "Before this answer started, its highest possible price was held from your budget.",
         "The most that this answer could cost was set aside before its first word.",
-        "Your budget was asked first, and it held enough for the longest answer.",
+        "Your budget was checked first, and it held enough for the longest answer.",
     ),
     (
         "What it really costs is settled at the end, and the rest goes back.",
         "Only the tokens that were written are charged, and the remainder returns at once.",
-        "When it ends, the true cost is taken and everything else is free again.",
+        "When it ends, the true cost is charged and everything else is free again.",
     ),
     (
         "Set a key for a real provider whenever you like; nothing else has to change.",
@@ -32,9 +33,9 @@ _SENTENCES = (
 
 
 class DemoProvider:
-    """Serves any model name with a reply of 40 to 60 words, streamed with `delay` seconds after every word.
+    """Accepts any model name. Replies with 40 to 60 words, streamed with `delay` seconds after each.
 
-    Its tokens are those of `count_tokens`, so that a stream that is cut costs exactly what was delivered.
+    Reports the tokens of `count_tokens`, so that a stream that is cut costs exactly what was delivered.
     """
 
     def __init__(self, delay: float = 0.04) -> None:
@@ -52,7 +53,7 @@ class DemoProvider:
         yield _usage(request, text)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 def _reply(request: Request) -> str:
@@ -60,10 +61,10 @@ def _reply(request: Request) -> str:
     digest = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()
     chosen = (options[byte % len(options)] for options, byte in zip(_SENTENCES, digest, strict=False))
     text = " ".join(chosen).format(words=len(prompt.split()))
-    return text[: 4 * request.max_tokens]  # the text is ASCII: four characters a token
+    return text[: 4 * request.max_tokens]  # ASCII: four characters a token
 
 
 def _usage(request: Request, text: str) -> Usage:
-    tally = Meter(request)
-    tally.add(Delta(text))
-    return tally.usage
+    meter = Meter(request)
+    meter.add(Delta(text))
+    return meter.usage

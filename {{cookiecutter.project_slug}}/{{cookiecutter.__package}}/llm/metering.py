@@ -1,4 +1,4 @@
-"""What a call has used so far, so that it can be charged wherever it ends."""
+"""Counts what a call has used so far, so that it can be charged wherever it ends."""
 
 from dataclasses import replace
 
@@ -9,66 +9,70 @@ from .provider import AnsweredBy, Completion, Delta, ProviderError, Request, Usa
 
 log = structlog.get_logger(__name__)
 
-
-MAX_NAME = 128
-"""Characters of a model's name that Cycles accepts."""
+MAX_MODEL_NAME = 128
+"""Characters that Cycles accepts."""
 
 
 class Meter:
-    """Counts a call. Pass all that the provider sends to `add`."""
+    """Counts one call. Pass everything that the provider sends to `add`."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._told = Usage(0, 0)
-        self._untold_bytes = 0
+        self._reported = Usage(0, 0)
+        self._bytes_since = 0  # of text after the last report
         self.is_used = False
         """Whether the provider has begun to answer."""
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
 
     def add(self, item: AnsweredBy | Delta | Usage) -> None:
+        """Count the next item of an answer."""
         if not self.is_used:
             self.is_used = True
-            self._told = Usage(sum(count_tokens(message.content) for message in self._request.messages), 0)
+            self._reported = Usage(sum(count_tokens(message.content) for message in self._request.messages), 0)
         if isinstance(item, AnsweredBy):
-            self.answered_by = str(item.model)[:MAX_NAME]
+            self.answered_by = str(item.model)[:MAX_MODEL_NAME]
         elif isinstance(item, Delta):
-            self._untold_bytes += _utf8_size(item.text)
-        elif not item.is_sound:
-            log.warning("vendor usage not usable, counting tokens here", told=str(item))
-        elif item != self._told:  # a ProviderError repeats the last figures, which cover no text since
-            self._told, self._untold_bytes = item, 0
+            self._bytes_since += _utf8_size(item.text)
+        elif not item.is_valid:
+            log.warning("invalid usage from vendor, counting tokens here", usage=str(item))
+        elif item != self._reported:  # a ProviderError repeats the last report, which does not cover the text since
+            self._reported, self._bytes_since = item, 0
 
     def add_completion(self, completion: Completion) -> None:
         """Count an answer in one piece."""
-        self.add(AnsweredBy(completion.model))
-        self.add(Delta(completion.text))
-        if completion.usage is not None:
-            self.add(completion.usage)
+        for item in (AnsweredBy(completion.model), Delta(completion.text), completion.usage):
+            if item is not None:
+                self.add(item)
 
     def add_failure(self, error: ProviderError, held: int) -> Problem:
-        """Count what the provider told before it failed. Return 502 provider_error.
+        """Count what the provider reported before it failed. Return Problem provider_error.
 
-        Logs the cause, which the client does not learn, and that the vendor may bill up to the `held` microcents
-        for an answer that never came.
+        Logs the cause, which clients do not see, and the microcents that the vendor may bill for an answer that never
+        came: at most `held`.
         """
         if error.usage is not None:
             self.add(error.usage)
-        told = {"kind": error.kind, "cause": str(error), "model": self._request.model}
-        in_doubt = not self.is_used and error.kind in ("timeout", "failed")
-        log.warning("model provider failed", **told, may_be_billed_microcents=held if in_doubt else 0)
+        may_be_billed = not self.is_used and error.kind in ("timeout", "failed")
+        log.warning(
+            "model provider failed",
+            kind=error.kind,
+            cause=str(error),
+            model=self._request.model,
+            may_be_billed_microcents=held if may_be_billed else 0,
+        )
         return Problem("provider_error")
 
     @property
     def usage(self) -> Usage:
-        """The provider's last figures and our count of the text since; our count of everything if it reported none."""
-        told = self._told
-        counted = min(told.output_tokens + _tokens_of_bytes(self._untold_bytes), self._request.max_tokens)
-        return replace(told, output_tokens=counted) if counted > told.output_tokens else told
+        """The last report plus our count of the text since, or our count of everything if there was no report."""
+        counted = self._reported.output_tokens + _tokens_of_bytes(self._bytes_since)
+        output = max(self._reported.output_tokens, min(counted, self._request.max_tokens))
+        return replace(self._reported, output_tokens=output)
 
 
 def count_tokens(text: str) -> int:
-    """Our own count of tokens, for where the provider tells none: one for every four bytes of UTF-8 begun."""
+    """Return our own count of tokens, for vendors that report none: four bytes of UTF-8 each, rounded up."""
     return _tokens_of_bytes(_utf8_size(text))
 
 
@@ -77,5 +81,5 @@ def _tokens_of_bytes(size: int) -> int:
 
 
 def _utf8_size(text: str) -> int:
-    # surrogatepass: half an emoji, as a provider may cut one, must not break the count.
+    # surrogatepass: a provider may cut an emoji in half
     return len(text.encode("utf-8", "surrogatepass"))

@@ -1,10 +1,11 @@
-"""What the application needs of a model provider, and nothing more."""
+"""The interface of a model provider."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-ErrorKind = Literal["unreachable", "timeout", "auth", "bad_request", "rate_limited", "refused", "failed"]
+ErrorKind = Literal["unreachable", "timeout", "refused", "failed"]
+"""The vendor may bill what timed out or failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a model; at most `max_tokens` output tokens come back."""
+    """One call of a model, which returns at most `max_tokens` output tokens."""
 
     model: str
     messages: tuple[Message, ...]
@@ -24,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, as the provider bills them. Those read from and written to a cache are part of the input."""
+    """Tokens as the vendor bills them. Input tokens include those read from and written to a cache."""
 
     input_tokens: int
     output_tokens: int
@@ -32,15 +33,15 @@ class Usage:
     cache_write_input_tokens: int = 0
 
     @property
-    def is_sound(self) -> bool:
-        """Whether these are counts that Cycles takes: vendors' SDKs hand on whatever an answer says, null too."""
+    def is_valid(self) -> bool:
+        """Whether Cycles accepts these counts. Vendors' SDKs pass on anything, null too."""
         counts = (self.input_tokens, self.output_tokens, self.cached_input_tokens, self.cache_write_input_tokens)
         return all(type(tokens) is int and 0 <= tokens < 2**31 for tokens in counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer, of the model as the vendor names it. `usage` is None when the provider told none."""
+    """A whole answer. `model` is the vendor's name for it, `usage` None if it reported none."""
 
     text: str
     model: str
@@ -49,24 +50,24 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredBy:
-    """A streamed answer has begun: by then its input is used. `model` is as the vendor names the one that answers."""
+    """The start of a streamed answer: its input is used. `model` is the vendor's name for it."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """The next piece of a streamed answer. What is `hidden`, the model's thinking, is billed and not shown."""
+    """The next text of a streamed answer. The model's thinking is `hidden`: billed, but not shown."""
 
     text: str
     hidden: bool = False
 
 
 class ProviderError(Exception):
-    """The provider did not answer as asked.
+    """The provider failed.
 
-    The text never quotes the provider: its message may repeat the API key. `usage` is what the provider
-    had last told of this call's usage before it failed, None when it had told nothing.
+    The message never quotes the vendor's, which may repeat the API key. `usage` is the last that was reported for this
+    call, None if there was none.
     """
 
     def __init__(self, kind: ErrorKind, message: str, usage: Usage | None = None) -> None:
@@ -76,42 +77,29 @@ class ProviderError(Exception):
 
     @classmethod
     def from_status(cls, status: int, usage: Usage | None = None) -> "ProviderError":
-        """The error for an HTTP status of 400 or more of a provider's API."""
-        kind: ErrorKind = "refused" if status < 500 else "failed"
-        return cls(_KIND_OF_STATUS.get(status, kind), f"the model provider answered HTTP {status}", usage)
+        """Return the error for an HTTP status of at least 400."""
+        kind: ErrorKind = "timeout" if status in (408, 504) else "refused" if status < 500 else "failed"
+        return cls(kind, f"the model provider answered HTTP {status}", usage)
 
 
-_KIND_OF_STATUS: dict[int, ErrorKind] = {
-    400: "bad_request",
-    401: "auth",
-    403: "auth",
-    404: "bad_request",
-    408: "timeout",
-    413: "bad_request",
-    422: "bad_request",
-    429: "rate_limited",
-    504: "timeout",
-}
-
-
-# A streamed answer. Whoever may leave it early closes it (contextlib.aclosing): that hangs up on the vendor.
 Stream = AsyncGenerator[AnsweredBy | Delta | Usage]
+"""A streamed answer. Close it (contextlib.aclosing) to hang up on the vendor."""
 
 
 class Provider(Protocol):
-    """A model provider. One call is one HTTP request, never repeated: it was held for once."""
+    """A model provider. Each call is one HTTP request without retries: the hold covers one."""
 
     async def complete(self, request: Request) -> Completion:
-        """Answer in one piece. Raises ProviderError."""
+        """Return the whole answer. Raises ProviderError."""
         ...
 
     def stream(self, request: Request) -> Stream:
-        """Answer piece by piece; nothing is sent before the first piece is asked for. Raises ProviderError.
+        """Stream the answer; nothing is sent before the first `anext`. Raises ProviderError.
 
-        Usage comes whenever the provider tells it: each replaces the last and covers all text before it.
+        Each Usage replaces the one before and covers all text so far.
         """
         ...
 
     async def aclose(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         ...

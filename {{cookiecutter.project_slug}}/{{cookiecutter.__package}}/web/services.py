@@ -1,4 +1,4 @@
-"""Everything that the requests of one process share: opened once, closed once, whatever the framework."""
+"""The services that all requests of a process share. Each framework's main module opens them once."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -15,9 +15,9 @@ from ..budget.sweeper import Sweeper
 from ..calls.record import CallLog
 from ..calls.store import CallStore
 from ..core.config import Settings
-from ..core.metrics import forget_the_killed
+from ..core.metrics import forget_killed_workers
 from ..core.money import MICROCENTS_PER_USD
-from ..core.tasks import uncut, when_told_to_stop
+from ..core.tasks import on_stop_signal, repeat, uncut
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
 from ..tenants.onboarding import onboarding
@@ -27,14 +27,14 @@ from .readiness import Readiness
 log = structlog.get_logger(__name__)
 
 FLUSH_S = 2.0
-STAMP_EVERY_S = 30.0
-RETIRE_EVERY_S = 60.0
+RECORD_KEY_USE_S = 30.0
+RETIRE_KEYS_S = 60.0
 
 
 class Services:
-    """An async context manager: entering starts the background tasks, leaving settles and closes.
+    """Async context manager: starts the background tasks, and settles and closes everything at the end.
 
-    Nothing here needs the network at start: clients are made on first use, the outbox is swept in the background.
+    Needs no network to start: clients connect on first use, the outbox is sent in the background.
     """
 
     def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
@@ -54,22 +54,26 @@ class Services:
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.readiness = Readiness(registry, self.clients)
-        self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        work = (self.sweeper.run(), self.calls.run(), self._stamp_keys(), self._retire_keys())
         self._report_backlog()
-        forget_the_killed()
-        when_told_to_stop(self.guard.tasks.stop)
-        self._background = [asyncio.create_task(each) for each in work]
+        forget_killed_workers()
+        on_stop_signal(self.guard.tasks.stop)
+        background = (
+            self.sweeper.run(),
+            self.calls.run(),
+            repeat(self._record_key_use, RECORD_KEY_USE_S),
+            repeat(self._retire_keys, RETIRE_KEYS_S),
+        )
+        self._background = [asyncio.create_task(each) for each in background]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with AsyncExitStack() as closing:
+        async with AsyncExitStack() as closing:  # from last to first, whatever fails
             closing.push_async_callback(self.clients.aclose)
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
-            closing.push_async_callback(self._stamp_once)
+            closing.push_async_callback(self._record_key_use)
             closing.push_async_callback(self._flush_outbox)
             await self.guard.tasks.drain()
             for task in self._background:
@@ -79,33 +83,20 @@ class Services:
     def _report_backlog(self) -> None:
         backlog = self.outbox.backlog()
         if backlog.count:
-            log.warning("settling spend left by a previous process", settlements=backlog.count)
+            log.warning("settling spend left by previous process", settlements=backlog.count)
         if backlog.set_aside:
-            log.error("settlements were set aside and are not sent: see doctor", count=backlog.set_aside)
+            log.error("settlements were set aside and are not sent: run doctor", count=backlog.set_aside)
 
-    async def _stamp_keys(self) -> None:
-        while True:
-            await asyncio.sleep(STAMP_EVERY_S)
-            await self._stamp_once()
-
-    async def _stamp_once(self) -> None:
-        try:
-            await uncut(self.identity.flush())
-        except Exception:
-            log.exception("when keys were last used is not written down")
+    async def _record_key_use(self) -> None:
+        await uncut(self.identity.flush())
 
     async def _retire_keys(self) -> None:
-        """Revoke replaced Cycles keys when their time has come, given admin access: then no command needs to."""
-        while True:
-            try:
-                async with onboarding(self.settings, self.registry) as desk:
-                    await desk.retire_keys()
-            except Exception:
-                log.exception("replaced Cycles keys are not revoked yet")
-            await asyncio.sleep(RETIRE_EVERY_S)
+        """Revoke rotated Cycles keys whose grace period has ended. Needs admin access."""
+        async with onboarding(self.settings, self.registry) as desk:
+            await desk.retire_keys()
 
     async def _flush_outbox(self) -> None:
-        """Try what waits once more. What still fails stays for the next start."""
+        """Send what waits once more. The rest is sent at the next start."""
         self.outbox.wake()
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_S):

@@ -1,28 +1,27 @@
-"""Who looks at the pages, and how they are let in: what is the same for every framework."""
+"""Who views the dashboard, and how they sign in: what both frameworks share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-from cachetools import TTLCache
 
 from ..core.problems import Problem
 from ..tenants.links import spend_link
 from ..tenants.registry import Registry
 from .services import Services
+from .throttle import Throttle
 
-MOST_FAILURES = 5
 FAILURES_COUNT_FOR_S = 300
 
-_attempts: TTLCache[tuple[str, str], int] = TTLCache(10_000, FAILURES_COUNT_FOR_S)
-"""Tries of a name from an address that have not succeeded."""
+_failures = Throttle(5, FAILURES_COUNT_FOR_S)
 
 
 class SignInFirst(Exception):
-    """Nobody has signed in."""
+    """Nobody is signed in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """An operator, who sees all tenants, or a `tenant` (its ID), which sees itself. No viewer pays for a call."""
+    """An operator, who sees all tenants, or the tenant with the ID `tenant`, which sees itself. Pays for no call."""
 
     name: str
     tenant: str | None = None
@@ -32,21 +31,21 @@ class Viewer:
         return self.tenant is None
 
     def check(self, tenant: str | None = None) -> None:
-        """Raises Problem not_found unless this viewer sees the tenant; without one, unless it is an operator."""
+        """Raise Problem not_found unless this viewer may see the tenant; without one, unless it is an operator."""
         if self.tenant not in (None, tenant):
             raise Problem("not_found")
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a tenant's session holds: its ID and, if it came by an API key, that key's digest."""
+    """A tenant's session: its ID and, if it signed in by an API key, that key's digest."""
 
     tenant: str
     key: str = ""
 
 
 async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
-    """The tenant, unless it is closed or its key has been revoked since."""
+    """Return the tenant, unless it is closed or its key was revoked."""
     if ticket.key:
         found = await registry.find_api_key(ticket.key)
         tenant = found[1] if found else None
@@ -58,37 +57,30 @@ async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
 
 
 async def ticket_by_key(services: Services, key: str, address: str) -> Ticket:
-    """What an API key lets in. Raises Problem: unauthenticated, too_many_attempts."""
-    begin("API key", address)
-    owner = await services.identity.owner(key)
-    if owner is None:
-        raise Problem("unauthenticated", "This key is not known, or no longer valid.")
-    succeeded("API key", address)
-    return Ticket(*owner)
+    """Return the ticket for an API key. Raises Problem: unauthenticated, too_many_attempts."""
+    with sign_in_attempt("API key", address):
+        if owner := await services.identity.owner(key):
+            return Ticket(*owner)
+        raise Problem("unauthenticated", "This API key is unknown or was revoked.")
 
 
 async def ticket_by_link(services: Services, token: str, address: str) -> Ticket:
-    """What a link lets in, once. Raises Problem: unauthenticated, too_many_attempts."""
-    begin("link", address)
-    tenant = await spend_link(services.registry, token)
-    if tenant is None:
-        raise Problem("unauthenticated", "This link was used before, or has expired. Ask for another one.")
-    succeeded("link", address)
-    return Ticket(tenant)
+    """Return the ticket for a link, which works once. Raises Problem: unauthenticated, too_many_attempts."""
+    with sign_in_attempt("link", address):
+        if tenant := await spend_link(services.registry, token):
+            return Ticket(tenant)
+        raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
 
 
-def begin(name: str, address: str) -> None:
-    """Count a try before it is checked: tries at the same time count too. Raises Problem."""
-    attempt = (name, address)
-    if _attempts.get(attempt, 0) >= MOST_FAILURES:
+@contextmanager
+def sign_in_attempt(name: str, address: str) -> Iterator[None]:
+    """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts."""
+    if _failures.fail((name, address)):
         raise Problem("too_many_attempts", "Try again in a few minutes.", FAILURES_COUNT_FOR_S)
-    _attempts[attempt] = _attempts.get(attempt, 0) + 1
-
-
-def succeeded(name: str, address: str) -> None:
-    _attempts.pop((name, address), None)
+    yield
+    _failures.clear((name, address))
 
 
 def local_path(path: str) -> str:
-    """Where to go after signing in: `path` if it is a page of the dashboard, never another site."""
+    """Return `path` if it is a dashboard page, else the first page: a redirect must not leave the site."""
     return path if path.startswith("/dashboard/") else "/dashboard/"

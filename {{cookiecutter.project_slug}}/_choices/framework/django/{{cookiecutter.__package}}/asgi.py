@@ -16,8 +16,8 @@ django.setup(set_prefix=False)  # first: what follows imports models
 from . import urls  # noqa: E402, F401  (the first request need not load them)
 from .calls.store import CallStore  # noqa: E402
 from .core.config import Settings  # noqa: E402
-from .core.memory import spare_memory  # noqa: E402
-from .core.tracing import UNTRACED, tracing, wanted  # noqa: E402
+from .core.memory import limit_memory  # noqa: E402
+from .core.tracing import UNTRACED, enabled, tracing  # noqa: E402
 from .dashboard.service import Dashboard  # noqa: E402
 from .dashboard.store import DashboardStore  # noqa: E402
 from .tenants.registry import Registry  # noqa: E402
@@ -40,14 +40,14 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
     if found := faults(settings):
         raise RuntimeError("refusing to start:\n" + "\n".join(found))
-    async with (
-        tracing(),
-        BlockingPortal() as loop,
-        Services(settings, Registry(), CallStore()) as services,
-        Dashboard(services, DashboardStore()) as dashboard,
-    ):
-        with sync.serving(loop, services):
-            yield {"services": services, "dashboard": dashboard}
+    with tracing():
+        async with (
+            BlockingPortal() as loop,
+            Services(settings, Registry(), CallStore()) as services,
+            Dashboard(services, DashboardStore()) as dashboard,
+        ):
+            with sync.serving(loop, services):
+                yield {"services": services, "dashboard": dashboard}
 
 
 class Handler(ASGIHandler):
@@ -61,7 +61,7 @@ class Handler(ASGIHandler):
 
 
 _served: App = Edge(cast(App, Handler()), settings.ENV)
-if wanted():
+if enabled():
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
     _served = OpenTelemetryMiddleware(_served, excluded_urls=",".join(UNTRACED), exclude_spans=["receive", "send"])
@@ -75,4 +75,4 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await _served(scope, receive, send)
 
 
-spare_memory()
+limit_memory()

@@ -1,24 +1,21 @@
-"""Where all is put together. A request's way: edge, sessions, route, identity, preflight, guard, answer."""
+"""Application factory. A request passes: edge, sessions, route, identity, preflight, guard."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypedDict
 
-import structlog
 from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from .calls.store import CallStore
 from .chat import routes as chat_routes
-from .core import about
+from .core import about, tracing
 from .core.config import Settings
 from .core.database import Database
 from .core.logging import set_up_logging
-from .core.memory import spare_memory
-from .core.tracing import UNTRACED, asked_for, tracing
+from .core.memory import limit_memory
 from .dashboard import routes as dashboard_routes
 from .dashboard.pages import STATIC
 from .dashboard.service import Dashboard
@@ -33,10 +30,10 @@ from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
 
-log = structlog.get_logger(__name__)
-
 
 class State(TypedDict):
+    """What routes find in `request.state`."""
+
     services: Services
     dashboard: Dashboard
 
@@ -47,26 +44,27 @@ class Api(FastAPI):
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application. It opens nothing before its lifespan begins, and may be started again after it has ended."""
+    """Return the application. It opens nothing before its lifespan, which may run again after it has ended."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         set_up_logging(development=settings.development)
         if found := faults(settings):
             raise RuntimeError("refusing to start:\n" + "\n".join(found))
-        async with (
-            tracing(),
-            Database(settings.database_url) as database,
-            Services(settings, Registry(database), CallStore(database)) as services,
-            Dashboard(services, DashboardStore(database)) as dashboard,
-        ):
-            yield {"services": services, "dashboard": dashboard}
+        with tracing.tracing():
+            async with (
+                Database(settings.database_url) as database,
+                Services(settings, Registry(database), CallStore(database)) as services,
+                Dashboard(services, DashboardStore(database)) as dashboard,
+            ):
+                yield {"services": services, "dashboard": dashboard}
 
+    traced = tracing.enabled()
     app = Api(
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lifespan,
-        telemetry=_telemetry(),
+        telemetry={"tracing": traced, "metrics": False, "logs": False, "exclude": tracing.is_untraced},
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
@@ -89,11 +87,5 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _telemetry() -> TelemetryConfig:
-    """FastAPI's own traces and metrics; where no collector is named it need not look for one at each request."""
-    on = asked_for()
-    return {"tracing": on, "metrics": on, "logs": on, "exclude": lambda scope: scope["path"] in UNTRACED}
-
-
 app = create_app(Settings())
-spare_memory()
+limit_memory()

@@ -8,33 +8,26 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
-from ..budget.hold import Hold, Work
-from ..core.problems import Problem
 from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Chat, Event, budget_headers, server_sent, summary_of
+from .service import Chat, budget_headers, summary_of, work_of
 
 router = Router(auth=paid, tags=["paid"])
 
 
 @router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
 async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
-    services = services_of(request)
-    work = Work(
-        caller=request.auth,
-        route="chat",
-        request=Chat(services).request(body.conversation, body.model, body.max_tokens),
-        request_id=request_id_of(request),
-        end_user=body.end_user,
+    services, request_id = services_of(request), request_id_of(request)
+    work = work_of(
+        services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
     )
     if not body.stream:
         return answered(await Chat(services).complete(work))
-    events = Chat(services).stream(work)
-    first, hold = await anext(events)  # what fails before the first delta is a plain problem
-    return EventStream(_sent(first, events, work.request_id), headers=budget_headers(hold.remaining))
+    events, remaining = await Chat(services).stream(work)
+    return EventStream(events, headers=budget_headers(remaining))
 
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
@@ -69,13 +62,3 @@ class EventStream(StreamingHttpResponse):
         async with aclosing(self._events) as events:
             async for event in events:
                 yield event
-
-
-async def _sent(first: Event, events: AsyncGenerator[tuple[Event, Hold]], request_id: str) -> AsyncGenerator[bytes]:
-    async with aclosing(events):
-        try:
-            yield server_sent(first)
-            async for event, _ in events:
-                yield server_sent(event)
-        except Problem as problem:
-            yield server_sent(("error", problem.body(request_id)))

@@ -12,7 +12,7 @@ from ..core.problems import Problem
 from ..tenants.records import may_be_name
 from .dependencies import services_of
 from .sessions import SessionStore
-from .viewer import SignInFirst, Ticket, Viewer, begin, succeeded, viewer_by
+from .viewer import SignInFirst, Ticket, Viewer, sign_in_attempt, viewer_by
 
 TICKET = "ticket"
 
@@ -41,13 +41,12 @@ async def signed_in(request: HttpRequest) -> Viewer:
 
 async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
-    address = address_of(request)
-    begin(name, address)
-    # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
-    user = await sync_to_async(authenticate)(request, username=name, password=password) if may_be_name(name) else None
-    if not isinstance(user, User) or not user.is_staff:
-        raise Problem("unauthenticated", "The name or the password is wrong.")
-    succeeded(name, address)
+    with sign_in_attempt(name, address_of(request)):
+        # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
+        in_thread = sync_to_async(authenticate)
+        user = await in_thread(request, username=name, password=password) if may_be_name(name) else None
+        if not isinstance(user, User) or not user.is_staff:
+            raise Problem("unauthenticated", "Invalid username or password.")
     await request.session.aflush()
     await alogin(request, user)
 

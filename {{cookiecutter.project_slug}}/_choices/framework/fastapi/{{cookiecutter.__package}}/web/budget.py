@@ -1,10 +1,10 @@
-"""What a tenant, or an operator, may know of a budget."""
+"""Budget routes, for a tenant and for operators."""
 
 from fastapi import APIRouter, Request
 
 from ..core.problems import Problem
 from ..tenants.headers import carry_credentials
-from .dependencies import CurrentCaller, SharedServices, caller_of
+from .dependencies import caller_of, services_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
@@ -13,16 +13,18 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
 
 @router.get("/me")
-async def my_budget(caller: CurrentCaller, services: SharedServices) -> BudgetAnswer:
-    return BudgetAnswer.of(caller.tenant, await services.balances.read(caller.tenant))
+async def my_budget(request: Request) -> BudgetAnswer:
+    tenant = (await caller_of(request)).tenant
+    return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
 
 
 @router.get("/{tenant}")
-async def budget(tenant: str, request: Request, services: SharedServices) -> BudgetAnswer:
+async def budget(tenant: str, request: Request) -> BudgetAnswer:
+    services = services_of(request)
     if not carry_credentials(request.state.sent_headers) and (viewer := await viewer_of(request)):
         viewer.check(tenant)
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await caller_of(request)).tenant != tenant:
-        raise Problem("not_found")  # as if it did not exist, which it may or may not
+        raise Problem("not_found")  # not 403, which would reveal that it exists
     return BudgetAnswer.of(tenant, await services.balances.read(tenant))

@@ -1,8 +1,6 @@
-"""What routes ask for: the shared services, and who is calling."""
+"""What routes need: the shared services, and the caller."""
 
-from typing import Annotated
-
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
@@ -16,29 +14,18 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def shared_services(request: Request) -> Services:
-    """As `services_of`; async, for FastAPI hands a plain function to a thread on every request."""
-    return services_of(request)
-
-
 async def caller_of(request: Request) -> Caller:
-    """The proven caller, found out once per request. Raises Problem (401, 403, 422)."""
-    state = request.state
-    caller: Caller | None = getattr(state, "caller", None)
+    """Return the authenticated caller. Raises Problem (401, 403, 422)."""
+    caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:
-        caller = state.caller = await services_of(request).identity.identify(state.sent_headers)
+        caller = request.state.caller = await services_of(request).identity.identify(request.state.sent_headers)
     return caller
 
 
-SharedServices = Annotated[Services, Depends(shared_services)]
-CurrentCaller = Annotated[Caller, Depends(caller_of)]
-
-
 class GuardedRoute(APIRoute):
-    """A route whose work is paid for: identity and preflight come before anything of the body is read.
+    """A paid route: authentication and preflight run before the body is read.
 
-    Use it as `APIRouter(route_class=GuardedRoute)`. The route finds the caller in `request.state.caller`: another
-    dependency would cost as much as the identity itself.
+    Use it as `APIRouter(route_class=GuardedRoute)`. A dependency would run after the body is read.
     """
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:

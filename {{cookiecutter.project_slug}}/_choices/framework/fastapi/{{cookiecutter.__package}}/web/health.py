@@ -1,29 +1,30 @@
-"""For load balancers and Prometheus."""
+"""Routes for load balancers and Prometheus."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
-from .dependencies import SharedServices
+from .dependencies import services_of
 
 router = APIRouter(tags=["operation"])
 
 
 @router.get("/healthz")
 async def alive() -> dict[str, str]:
-    """The process answers. Never asks anything else: a restart would not mend Cycles."""
+    """The process answers. Checks nothing else: a restart would not repair Cycles."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"description": "Not ready"}})
-async def ready(services: SharedServices) -> JSONResponse:
-    checks = await services.readiness.checks()
+async def ready(request: Request) -> JSONResponse:
+    checks = await services_of(request).readiness.checks()
     return JSONResponse({"checks": checks}, 200 if set(checks.values()) == {"ok"} else 503)
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request, services: SharedServices) -> Response:
+async def metrics(request: Request) -> Response:
+    services = services_of(request)
     check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
     text = exposition(BacklogCollector(services.outbox))
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,4 +1,4 @@
-"""The operators' passwords (argon2)."""
+"""Operators' passwords (argon2)."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ def hash_password(password: str) -> str:
 
 
 async def check_password(registry: Registry, name: str, password: str) -> Operator | None:
-    """The operator who has this password. An unknown name takes as long as a wrong password."""
+    """Return the operator with this password. An unknown name takes as long as a wrong password."""
     operator = await registry.operator(name)
     if operator is None:
         await asyncio.to_thread(_PASSWORDS.hash, password)

@@ -1,4 +1,4 @@
-"""Sessions for the operators' pages. What every request passes first is edge.py."""
+"""Dashboard sessions in a signed cookie."""
 
 from itsdangerous import TimestampSigner
 from pydantic import SecretStr
@@ -9,7 +9,7 @@ from ..core.config import SESSION_LIFE_S
 
 
 class Sessions(SessionMiddleware):
-    """Starlette's sessions, signed with the newest of `secrets` and accepting them all."""
+    """Starlette's sessions, signed with the first of `secrets`. All of them are accepted."""
 
     def __init__(self, app: ASGIApp, secrets: list[SecretStr], *, https_only: bool) -> None:
         super().__init__(app, secret_key="", max_age=SESSION_LIFE_S, https_only=https_only, same_site="lax")

@@ -1,22 +1,17 @@
-"""The settings of this project's providers."""
+"""Settings of the model provider."""
 
-from typing import Final, Literal
+from typing import Literal
 
-from .demo_settings import DemoSettings
-
-GENERATED: Final = "demo"
+from pydantic import BaseModel, Field
 
 
-class ProviderSettings(DemoSettings):
-    """The settings of this project's providers, for the project's one settings class."""
+class ProviderSettings(BaseModel):
+    """Part of `Settings`."""
 
-    llm_provider: Literal["demo"] = GENERATED
+    llm_provider: Literal["demo"] = "demo"
     llm_model: str = "demo-1"
-
-    @property
-    def provider_key_missing(self) -> bool:
-        return False
+    demo_delay_ms: int = Field(default=40, ge=0, le=10_000)
 
     def provider_faults(self) -> list[str]:
-        """Why serving in production must not start, one line for each fault."""
+        """Return why serving in production must not start, one line per fault."""
         return []

@@ -1,4 +1,4 @@
-"""Which provider serves, by the settings."""
+"""Choice of the model provider."""
 
 from ..core.provider_settings import ProviderSettings
 from .demo import DemoProvider
@@ -6,5 +6,5 @@ from .provider import Provider
 
 
 def make_provider(settings: ProviderSettings) -> Provider:
-    """The provider that serves."""
+    """Return the configured provider."""
     return DemoProvider(settings.demo_delay_ms / 1000)

@@ -102,24 +102,25 @@ def test_a_request_asks_for_usage_and_bounds_the_tokens() -> None:
 
 
 FAILURES = {
-    "auth": answering({"error": {"message": f"Incorrect key: {KEY}"}}, 401),
-    "bad_request": answering({"error": {"message": "no such model"}}, 404),
-    "rate_limited": answering({}, 429),
-    "refused": answering({}, 402),
-    "failed": answering({}, 500),
-    "timeout": hang,
-    "unreachable": disconnect,
+    "wrong key": ("refused", answering({"error": {"message": f"Incorrect key: {KEY}"}}, 401)),
+    "unknown model": ("refused", answering({"error": {"message": "no such model"}}, 404)),
+    "rate limited": ("refused", answering({}, 429)),
+    "overloaded": ("failed", answering({}, 500)),
+    "gateway timeout": ("timeout", answering({}, 504)),
+    "hanging": ("timeout", hang),
+    "disconnected": ("unreachable", disconnect),
 }
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("kind", FAILURES)
-def test_a_failure_has_a_kind_is_not_retried_and_hides_the_key(kind: str, *, stream: bool) -> None:
+@pytest.mark.parametrize("case", FAILURES)
+def test_a_failure_has_a_kind_is_not_retried_and_hides_the_key(case: str, *, stream: bool) -> None:
+    kind, handler = FAILURES[case]
     requests: list[web.Request] = []
 
     async def counting(request: web.Request) -> web.StreamResponse:
         requests.append(request)
-        return await FAILURES[kind](request)
+        return await handler(request)
 
     (error,) = call(counting, stream=stream)
     assert isinstance(error, provider.ProviderError)

@@ -1,29 +1,22 @@
-"""The settings of this project's providers."""
+"""Settings of the model provider."""
 
-from typing import Final, Literal
+from typing import Literal
 
-from pydantic import Field, SecretStr
-
-from .demo_settings import DemoSettings
-
-GENERATED: Final = "openai"
+from pydantic import BaseModel, Field, PositiveFloat, SecretStr
 
 
-class ProviderSettings(DemoSettings):
-    """The settings of this project's providers, for the project's one settings class."""
+class ProviderSettings(BaseModel):
+    """Part of `Settings`."""
 
-    llm_provider: Literal["openai", "demo"] = GENERATED
+    llm_provider: Literal["openai", "demo"] = "openai"
     llm_model: str = "gpt-5.4-mini"
+    llm_read_timeout: PositiveFloat = 60.0
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
-    llm_read_timeout: float = Field(default=60.0, gt=0)
-
-    @property
-    def provider_key_missing(self) -> bool:
-        return self.llm_provider == GENERATED and not self.openai_api_key
+    demo_delay_ms: int = Field(default=40, ge=0, le=10_000)
 
     def provider_faults(self) -> list[str]:
-        """Why serving in production must not start, one line for each fault."""
-        if self.provider_key_missing:
+        """Return why serving in production must not start, one line per fault."""
+        if self.llm_provider == "openai" and not self.openai_api_key:
             return ["OPENAI_API_KEY is missing (or set LLM_PROVIDER=demo)"]
         return []

@@ -6,7 +6,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, field_validator
 
-from .setting_types import Names, is_address
+from .setting_types import Names, is_http_url
 
 ASYMMETRIC = frozenset(
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 ES256K EdDSA".split()  # noqa: SIM905
@@ -68,7 +68,7 @@ class IdentitySettings(BaseModel):
 
 def _is_trustworthy(url: str) -> bool:
     """Over https, or from this machine."""
-    if not is_address(url):
+    if not is_http_url(url):
         return False
     address = urlsplit(url)
     host = address.hostname or ""
