@@ -1,1 +1,1 @@
-"""The example feature: chat, plain and streamed, and summaries."""
+"""The example feature: chat, streaming chat and summaries."""

@@ -1,4 +1,4 @@
-"""What the project is called: the answers given when it was generated."""
+"""Names of the project, as answered when it was generated."""
 
 import json
 from pathlib import Path
@@ -8,4 +8,4 @@ _ABOUT = json.loads(Path(__file__).with_name("about.json").read_text(encoding="u
 TITLE: str = _ABOUT["title"]
 DESCRIPTION: str = _ABOUT["description"]
 DISTRIBUTION: str = _ABOUT["distribution"]
-"""The name in pyproject.toml; also the `app` that calls are booked under."""
+"""The name in pyproject.toml, and the default of CYCLES_APP."""

@@ -89,14 +89,12 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         return "/".join(f"{level}:{name}" for level, name in self.root_of(tenant).items())
 
     def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
-        """Return the SDK's configuration for one tenant's client."""
+        """Return the SDK's configuration for one tenant's client. The outbox replaces its retries and journal."""
         return CyclesConfig(
             base_url=self.cycles_base_url,
             api_key=api_key,
             tenant=self.root_of(tenant)["tenant"],
             app=self.cycles_app,
-            connect_timeout=self.cycles_connect_timeout,
-            read_timeout=self.cycles_read_timeout,
             retry_enabled=False,
             journal_enabled=False,
         )

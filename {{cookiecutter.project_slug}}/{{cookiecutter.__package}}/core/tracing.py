@@ -4,8 +4,8 @@ Set OpenTelemetry's standard variables (OTEL_*) in the environment; `.env` does 
 """
 
 import os
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -42,8 +42,8 @@ def is_untraced(scope: MutableMapping[str, Any]) -> bool:
     return scope["path"] in UNTRACED
 
 
-@contextmanager
-def tracing() -> Iterator[None]:
+@asynccontextmanager
+async def tracing() -> AsyncIterator[None]:
     """Export traces while the process serves."""
     if not enabled():
         yield

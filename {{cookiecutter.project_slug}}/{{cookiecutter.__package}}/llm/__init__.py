@@ -1,1 +1,1 @@
-"""The model provider, behind one small interface (provider.py)."""
+"""Model providers and the metering of their usage."""

@@ -1,1 +1,1 @@
-"""The HTTP edge: what all routes share."""
+"""The HTTP layer: what all routes share."""

@@ -1,4 +1,4 @@
-"""What OpenAPI says of refusals, and of how callers prove who they are."""
+"""OpenAPI: error responses and security schemes."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from .schemas import ProblemBody
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that may answer with these problems."""
+    """Return the `responses` of a route that may answer with these problems."""
     schema = ProblemBody.model_json_schema()
     titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
     return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
 def with_identity(document: dict[str, Any]) -> dict[str, Any]:
-    """The document, in which each route that may answer 401 says what it wants to see."""
+    """Add the security schemes to each route that may answer 401."""
     document["components"]["securitySchemes"] = SCHEMES
     for path in document["paths"].values():
         for operation in path.values():
@@ -26,5 +26,5 @@ def with_identity(document: dict[str, Any]) -> dict[str, Any]:
 
 PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)
 BUDGET = problems(401, 403, 404, 422, 429, 500, 503)
-EVENTS = {"description": "With stream: events `delta` as they come, then one `done` or `error`"}
+EVENTS = {"description": "With `stream`: `delta` events, then one `done` or `error`"}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENTS}}}}

@@ -1,10 +1,10 @@
 """Readiness of this process, checked at most once a second."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from ..budget.client import Clients
 from ..core.cache import TTLCache
-from ..core.sqlite_file import ERRORS
 from ..tenants.registry import Registry
 
 CACHED_S = 1.0
@@ -21,31 +21,32 @@ class Readiness:
         self._cache = TTLCache[str, dict[str, str]](1, CACHED_S)
 
     async def checks(self) -> dict[str, str]:
-        return await self._cache.load("checks", self._check)
+        return await self._cache.load("checks", self._checks)
 
-    async def _check(self) -> dict[str, str]:
-        database, cycles = await asyncio.gather(self._database(), self._cycles())
-        return {"database": database, "cycles": cycles, "journal": self._journal()}
+    async def _checks(self) -> dict[str, str]:
+        results = await asyncio.gather(
+            _result(self._database(), "unreachable"),
+            _result(self._cycles(), "not answering"),
+            _result(self._journal(), "not writable"),
+        )
+        return dict(zip(("database", "cycles", "journal"), results, strict=True))
 
     async def _database(self) -> str:
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                await self._registry.ready()
-                self._is_migrated = self._is_migrated or await self._registry.is_migrated()
-        except Exception as error:  # noqa: BLE001  (drivers raise many types)
-            return f"unreachable ({type(error).__name__})"
+        await self._registry.ready()
+        self._is_migrated = self._is_migrated or await self._registry.is_migrated()
         return "ok" if self._is_migrated else "not migrated"
 
     async def _cycles(self) -> str:
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return "ok" if await self._clients.is_ready() else "not ready"
-        except TimeoutError:
-            return "not answering"
+        return "ok" if await self._clients.is_ready() else "not ready"
 
-    def _journal(self) -> str:
-        try:
-            self._clients.outbox.check(again=True)
-        except ERRORS:
-            return "not writable"
+    async def _journal(self) -> str:
+        self._clients.outbox.check(again=True)
         return "ok"
+
+
+async def _result(check: Awaitable[str], failure: str) -> str:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await check
+    except Exception:  # noqa: BLE001  (drivers raise many types)
+        return failure

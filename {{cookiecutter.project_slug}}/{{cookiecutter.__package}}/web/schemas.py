@@ -1,4 +1,4 @@
-"""Amounts, budgets and problems, as answers have them. Both frameworks build their OpenAPI from these."""
+"""Bodies of answers: amounts, budgets, problems. Both frameworks build their OpenAPI from these."""
 
 from typing import Literal
 
@@ -28,7 +28,7 @@ class BalanceRow(BaseModel):
 
 
 class BudgetAnswer(BaseModel):
-    """All ledgers of a tenant, by scope. `as_of` is RFC 3339, UTC."""
+    """All ledgers of a tenant, sorted by scope. `as_of` is RFC 3339 in UTC."""
 
     tenant: str
     as_of: str
@@ -36,6 +36,7 @@ class BudgetAnswer(BaseModel):
 
     @classmethod
     def of(cls, tenant: str, known: Snapshot) -> "BudgetAnswer":
+        """Return the answer for the balances of a tenant."""
         amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
         rows = [
             BalanceRow(

@@ -40,14 +40,14 @@ async def process(settings: Settings) -> AsyncIterator[State]:
     """The state of a serving process. Raises RuntimeError for a configuration that must not serve."""
     if found := faults(settings):
         raise RuntimeError("refusing to start:\n" + "\n".join(found))
-    with tracing():
-        async with (
-            BlockingPortal() as loop,
-            Services(settings, Registry(), CallStore()) as services,
-            Dashboard(services, DashboardStore()) as dashboard,
-        ):
-            with sync.serving(loop, services):
-                yield {"services": services, "dashboard": dashboard}
+    async with (
+        tracing(),
+        BlockingPortal() as loop,
+        Services(settings, Registry(), CallStore()) as services,
+        Dashboard(services, DashboardStore()) as dashboard,
+    ):
+        with sync.serving(loop, services):
+            yield {"services": services, "dashboard": dashboard}
 
 
 class Handler(ASGIHandler):

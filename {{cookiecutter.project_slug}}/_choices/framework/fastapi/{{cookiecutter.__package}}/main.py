@@ -51,13 +51,13 @@ def create_app(settings: Settings) -> FastAPI:
         set_up_logging(development=settings.development)
         if found := faults(settings):
             raise RuntimeError("refusing to start:\n" + "\n".join(found))
-        with tracing.tracing():
-            async with (
-                Database(settings.database_url) as database,
-                Services(settings, Registry(database), CallStore(database)) as services,
-                Dashboard(services, DashboardStore(database)) as dashboard,
-            ):
-                yield {"services": services, "dashboard": dashboard}
+        async with (
+            tracing.tracing(),
+            Database(settings.database_url) as database,
+            Services(settings, Registry(database), CallStore(database)) as services,
+            Dashboard(services, DashboardStore(database)) as dashboard,
+        ):
+            yield {"services": services, "dashboard": dashboard}
 
     traced = tracing.enabled()
     app = Api(
