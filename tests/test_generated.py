@@ -143,7 +143,7 @@ def test_with_its_extra_a_project_traces_requests_and_nothing_of_it_is_imported_
     set_up: Bake, answers: Answers
 ) -> None:
     project = set_up(**answers)
-    wanted = f"from {project.package.name}.tracing import wanted; print(wanted())"
+    wanted = f"from {project.package.name}.core.tracing import enabled; print(enabled())"
     collector = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318"
     said = project.run("env", collector, ".venv/bin/python", "-c", wanted)
     assert "the extra `otel` is not installed" in said

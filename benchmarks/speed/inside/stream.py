@@ -16,9 +16,9 @@ from typing import Any
 if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before anything of it is imported
     importlib.import_module("acme_chat.asgi")
 
-from acme_chat.budget.hold import Work
-from acme_chat.chat.service import server_sent
-from acme_chat.llm.provider import Delta, Message
+from acme_chat.chat.schemas import ChatRequest
+from acme_chat.chat.service import Chat, work_of
+from acme_chat.llm.provider import Delta
 from acme_chat.tenants.records import Caller
 
 CHUNKS = 10_000
@@ -51,26 +51,26 @@ async def bare_s() -> float:
     return time.process_time() - start
 
 
-async def ours_s(chat: Any) -> float:
-    request = chat.request((Message("user", "hello"),))
-    work = Work(caller=Caller("acme"), route="chat", request=request, request_id="r")
+async def ours_s(services: Any) -> float:
+    body = ChatRequest(prompt="hello")
+    work = work_of(services.settings, Caller("acme"), "chat", body.conversation, body)
     start = time.process_time()
-    async with aclosing(chat.stream(work)) as events:
-        async for event, _ in events:
-            server_sent(event)
+    events, _ = await Chat(services).stream(work)
+    async with aclosing(events):
+        async for _ in events:
+            pass
     return time.process_time() - start
 
 
 async def main() -> None:
     async with services() as all_of_them:
-        chat = all_of_them.chat
-        chat._provider = Provider()  # noqa: SLF001  (its own has 60 words)
-        await ours_s(chat)
-        spent = min([await ours_s(chat) for _ in range(5)]) - min([await bare_s() for _ in range(5)])
+        all_of_them.provider = Provider()  # its own has 60 words
+        await ours_s(all_of_them)
+        spent = min([await ours_s(all_of_them) for _ in range(5)]) - min([await bare_s() for _ in range(5)])
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
-        await ours_s(chat)
+        await ours_s(all_of_them)
         held = tracemalloc.get_traced_memory()[1] - before
     print(json.dumps({"chunk_us": spent / CHUNKS * 1e6, "held_kb": held / 1024}))
 

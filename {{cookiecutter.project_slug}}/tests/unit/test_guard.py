@@ -383,7 +383,7 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
         calls[1].cancel()
         for _ in range(2):
             ours.tasks.stop()
-        ours.tasks.when_drained(lambda: drained.append(world.cycles.ledger().spent))
+        ours.tasks.when_done(lambda: drained.append(world.cycles.ledger().spent))
         for refused in (charge_one(world), ours.tasks.finish(call(listens=True))):
             with pytest.raises(Problem, match=r"^shutting_down$"):
                 await refused

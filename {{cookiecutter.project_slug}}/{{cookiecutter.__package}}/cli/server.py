@@ -22,7 +22,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54), which is stopping: it closes connections that wait for a next request at once."""
-        self.app_state["services"].guard.tasks.when_drained(super().shutdown)
+        self.app_state["services"].guard.tasks.when_done(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:

@@ -80,7 +80,7 @@ class Tasks:
         self.stop()
         await self._draining
 
-    def when_drained(self, callback: Callable[[], None]) -> None:
+    def when_done(self, callback: Callable[[], None]) -> None:
         """Stop, and call back when nothing runs any more."""
         self.stop()
         self._draining.add_done_callback(lambda _: callback())

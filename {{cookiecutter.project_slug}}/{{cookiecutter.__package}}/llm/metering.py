@@ -1,6 +1,7 @@
 """Counts what a call has used so far, so that it can be charged wherever it ends."""
 
 from dataclasses import replace
+from math import ceil
 
 import structlog
 
@@ -11,6 +12,8 @@ log = structlog.get_logger(__name__)
 
 MAX_MODEL_NAME = 128
 """Characters that Cycles accepts."""
+BYTES_PER_TOKEN = 4
+"""Of UTF-8, rounded up: how we count tokens."""
 
 
 class Meter:
@@ -33,7 +36,7 @@ class Meter:
         if isinstance(item, AnsweredBy):
             self.answered_by = str(item.model)[:MAX_MODEL_NAME]
         elif isinstance(item, Delta):
-            self._bytes_since += _utf8_size(item.text)
+            self._bytes_since += _size(item.text)
         elif not item.is_valid:
             log.warning("invalid usage from vendor, counting tokens here", usage=str(item))
         elif item != self._reported:  # a ProviderError repeats the last report, which does not cover the text since
@@ -66,20 +69,15 @@ class Meter:
     @property
     def usage(self) -> Usage:
         """The last report plus our count of the text since, or our count of everything if there was no report."""
-        counted = self._reported.output_tokens + _tokens_of_bytes(self._bytes_since)
+        counted = self._reported.output_tokens + ceil(self._bytes_since / BYTES_PER_TOKEN)
         output = max(self._reported.output_tokens, min(counted, self._request.max_tokens))
         return replace(self._reported, output_tokens=output)
 
 
 def count_tokens(text: str) -> int:
-    """Return our own count of tokens, for vendors that report none: four bytes of UTF-8 each, rounded up."""
-    return _tokens_of_bytes(_utf8_size(text))
+    """Return our own count of tokens, for vendors that report none."""
+    return ceil(_size(text) / BYTES_PER_TOKEN)
 
 
-def _tokens_of_bytes(size: int) -> int:
-    return -(-size // 4)
-
-
-def _utf8_size(text: str) -> int:
-    # surrogatepass: a provider may cut an emoji in half
-    return len(text.encode("utf-8", "surrogatepass"))
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))  # a provider may cut an emoji in half
