@@ -18,7 +18,7 @@ from ..web.services import Services
 from ..web.sse import Event, encode_all
 from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
-SUMMARIZE = "Summarize the user's text in a few sentences."
+SUMMARIZE = "Summarize the text of the user in a few sentences."
 
 
 class Chat:

@@ -4,6 +4,7 @@ import structlog
 
 from ..core.provider_settings import ProviderSettings
 from .demo import DemoProvider
+from .lazy import LazyProvider
 from .provider import Provider
 
 log = structlog.get_logger(__name__)
@@ -15,7 +16,11 @@ def make_provider(settings: ProviderSettings) -> Provider:
         log.warning("OPENAI_API_KEY is not set, using the demo provider")
     if settings.llm_provider == "demo" or not settings.openai_api_key:
         return DemoProvider(settings.demo_delay_ms / 1000)
-    from .openai import OpenAIProvider  # noqa: PLC0415  (the SDK takes 0.2 s to import)
-
     key, base_url = settings.openai_api_key.get_secret_value(), settings.openai_base_url
-    return OpenAIProvider(key, base_url, settings.llm_read_timeout)
+
+    def load() -> Provider:
+        from .openai import OpenAIProvider  # noqa: PLC0415  (imports the SDK)
+
+        return OpenAIProvider(key, base_url, settings.llm_read_timeout)
+
+    return LazyProvider(load)
