@@ -56,22 +56,17 @@ class Meter:
         """
         if error.usage is not None:
             self.add(error.usage)
-        may_be_billed = not self.is_used and error.kind in ("timeout", "failed")
-        log.warning(
-            "model provider failed",
-            kind=error.kind,
-            cause=str(error),
-            model=self._request.model,
-            may_be_billed_microcents=held if may_be_billed else 0,
-        )
+        billed = held if not self.is_used and error.kind in ("timeout", "failed") else 0
+        details = {"kind": error.kind, "cause": str(error), "model": self._request.model}
+        log.warning("model provider failed", **details, may_be_billed_microcents=billed)
         return Problem("provider_error")
 
     @property
     def usage(self) -> Usage:
         """The last report plus our count of the text since, or our count of everything if there was no report."""
-        counted = self._reported.output_tokens + ceil(self._bytes_since / BYTES_PER_TOKEN)
-        output = max(self._reported.output_tokens, min(counted, self._request.max_tokens))
-        return replace(self._reported, output_tokens=output)
+        reported = self._reported
+        counted = min(reported.output_tokens + ceil(self._bytes_since / BYTES_PER_TOKEN), self._request.max_tokens)
+        return replace(reported, output_tokens=counted) if counted > reported.output_tokens else reported
 
 
 def count_tokens(text: str) -> int:
