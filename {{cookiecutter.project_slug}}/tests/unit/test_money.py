@@ -28,7 +28,7 @@ def test_text_that_is_no_amount_is_refused(text: str) -> None:
 )
 def test_amount_larger_than_a_ledger_can_hold_is_refused(text: str, shown: str) -> None:
     assert parse_usd("92233720368.54775807") == 2**63 - 1
-    with pytest.raises(ValueError, match="more than") as refused:
+    with pytest.raises(ValueError, match="too large") as refused:
         parse_usd(text)
     assert str(refused.value) == f"{shown!r} is too large for a budget: at most 92233720368.54775807 USD"
 

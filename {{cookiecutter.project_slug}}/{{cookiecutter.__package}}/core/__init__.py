@@ -1,1 +1,1 @@
-"""What every layer uses: settings, problems, logging, metrics and the ways out to HTTP and SQLite."""
+"""Shared by all layers: settings, problems, logging, metrics, tracing, and access to HTTP and SQLite."""

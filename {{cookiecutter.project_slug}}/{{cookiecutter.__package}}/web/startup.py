@@ -8,6 +8,6 @@ def faults(settings: Settings) -> list[str]:
     """Return what is wrong with the settings for serving, one line per fault."""
     unpriced = Prices.load(settings.llm_unlisted_price).missing(settings.models)
     return settings.faults() + [
-        f"LLM_MODEL or LLM_ALLOWED_MODELS: add a price for {model} to budget/prices.toml, or set LLM_UNLISTED_PRICE"
+        f"LLM_MODEL or LLM_ALLOWED_MODELS: no price for {model}. Add it to budget/prices.toml or set LLM_UNLISTED_PRICE"
         for model in unpriced
     ]

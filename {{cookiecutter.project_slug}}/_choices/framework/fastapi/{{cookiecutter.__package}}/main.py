@@ -32,8 +32,6 @@ from .web.startup import faults
 
 
 class State(TypedDict):
-    """What routes find in `request.state`."""
-
     services: Services
     dashboard: Dashboard
 
@@ -43,27 +41,28 @@ class Api(FastAPI):
         return with_identity(super().openapi())
 
 
+@asynccontextmanager
+async def lifespan(settings: Settings) -> AsyncIterator[State]:
+    """Yield what routes find in `request.state`. Raise RuntimeError for settings that must not serve."""
+    set_up_logging(development=settings.development)
+    if found := faults(settings):
+        raise RuntimeError("refusing to start:\n" + "\n".join(found))
+    async with (
+        tracing.tracing(),
+        Database(settings.database_url) as database,
+        Services(settings, Registry(database), CallStore(database)) as services,
+        Dashboard(services, DashboardStore(database)) as dashboard,
+    ):
+        yield {"services": services, "dashboard": dashboard}
+
+
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application. It opens nothing before its lifespan, which may run again after it has ended."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        set_up_logging(development=settings.development)
-        if found := faults(settings):
-            raise RuntimeError("refusing to start:\n" + "\n".join(found))
-        async with (
-            tracing.tracing(),
-            Database(settings.database_url) as database,
-            Services(settings, Registry(database), CallStore(database)) as services,
-            Dashboard(services, DashboardStore(database)) as dashboard,
-        ):
-            yield {"services": services, "dashboard": dashboard}
-
+    """Return the application. Its lifespan opens everything, and may run again after it has ended."""
     traced = tracing.enabled()
     app = Api(
         title=about.TITLE,
         description=about.DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=lambda _: lifespan(settings),
         telemetry={"tracing": traced, "metrics": False, "logs": False, "exclude": tracing.is_untraced},
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
