@@ -123,20 +123,14 @@ def on_stop_signal(callback: Callable[[], None]) -> None:
     Servers end the lifespan only after their requests: too late for the app to end them. Does nothing in a thread, or
     under a server without handlers.
     """
+    loop = asyncio.get_running_loop()
+
+    def chain(previous: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(callback)
+        previous(number, frame)
+
     if threading.current_thread() is threading.main_thread():
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             if callable(previous := signal.getsignal(number)):
-                signal.signal(number, partial(_handle, loop, callback, previous))
-
-
-def _handle(
-    loop: asyncio.AbstractEventLoop,
-    callback: Callable[[], None],
-    previous: Callable[[int, FrameType | None], Any],
-    number: int,
-    frame: FrameType | None,
-) -> None:
-    with suppress(RuntimeError):  # the loop is closed
-        loop.call_soon_threadsafe(callback)
-    previous(number, frame)
+                signal.signal(number, partial(chain, previous))

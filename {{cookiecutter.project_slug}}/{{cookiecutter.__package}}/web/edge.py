@@ -44,11 +44,11 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
 
 
 class Edge:
-    """Adds a request ID and security headers. Refuses unknown hosts, large bodies, guessed credentials and, while the
-    process stops, everything.
+    """Adds a request ID and security headers, and refuses what no route should see.
 
-    Sets `scope["state"]["request_id"]`, 32 hexadecimal digits, and `scope["state"]["sent_headers"]`: the headers
-    including X-Gateway-Secret, which only `tenants.identity` may see.
+    That is: unknown hosts, large bodies, too many guessed credentials and, while the process stops, everything.
+    Sets `scope["state"]["request_id"]`, 32 hexadecimal digits, and `scope["state"]["sent_headers"]`: the headers with
+    X-Gateway-Secret, which only `tenants.identity` may see.
     """
 
     def __init__(self, app: App, settings: Settings) -> None:
