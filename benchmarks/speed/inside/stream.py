@@ -19,7 +19,7 @@ if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before 
 from acme_chat.budget.hold import Work
 from acme_chat.chat.service import server_sent
 from acme_chat.llm.provider import Delta, Message
-from acme_chat.tenants.records import Caller
+from acme_chat.tenants.caller import Caller
 
 CHUNKS = 10_000
 

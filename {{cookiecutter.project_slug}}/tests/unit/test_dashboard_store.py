@@ -12,7 +12,7 @@ from {{ cookiecutter.__package }}.dashboard.records import (
     Wanted,
 )
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.tenants.records import Tenant
+from {{ cookiecutter.__package }}.tenants.models import Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from .stories import Opened

@@ -43,6 +43,8 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "internal_error": (500, "Internal error", "Something went wrong on our side."),
 }
 
+UNLISTED = (409, "Refused", "The request was refused.")
+
 # Cycles' error and reason codes that say something of the budget (protocol: reservations, decide)
 _BUDGET_CODES = {
     "BUDGET_EXCEEDED": "budget_exceeded",
@@ -80,9 +82,10 @@ WAIT_FOR_HOLDS_S = 5
 class Problem(Exception):
     """A request is refused.
 
-    `code` is a key of OUTCOMES. `detail` replaces the table's words; clients read it, so it never holds an
-    internal message. `retry_after` is in seconds. `members` are added to the body where they are known:
-    tenant, scope, unit, required and remaining (microcents), errors. `challenge` is what a 401 asks for.
+    `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `detail` replaces
+    the table's words; clients and operators read it, so it holds no secret. `retry_after` is in seconds. `members` are
+    added to the body where they are known: tenant, scope, unit, required and remaining (microcents), errors.
+    `challenge` is what a 401 asks for.
     """
 
     code: str
@@ -96,9 +99,16 @@ class Problem(Exception):
         if self.retry_after is None:
             self.retry_after = _RETRY_AFTER_S.get(self.code)
 
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
     @property
     def status(self) -> int:
-        return OUTCOMES[self.code][0]
+        return OUTCOMES.get(self.code, UNLISTED)[0]
+
+    @property
+    def message(self) -> str:
+        return self.detail or OUTCOMES.get(self.code, UNLISTED)[2]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -109,12 +119,12 @@ class Problem(Exception):
         return headers
 
     def body(self, request_id: str) -> dict[str, Any]:
-        status, title, detail = OUTCOMES[self.code]
+        status, title, _ = OUTCOMES.get(self.code, UNLISTED)
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.code}",
             "title": title,
             "status": status,
-            "detail": self.detail or detail,
+            "detail": self.message,
             "code": self.code,
             "request_id": request_id,
         }

@@ -17,17 +17,16 @@ from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_the_killed
 from ..core.money import MICROCENTS_PER_USD
-from ..core.tasks import uncut, when_told_to_stop
+from ..core.tasks import when_told_to_stop
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
-from ..tenants.onboarding import onboarding
 from ..tenants.registry import Registry
+from ..tenants.service import tenant_service
 from .readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
 FLUSH_S = 2.0
-STAMP_EVERY_S = 30.0
 RETIRE_EVERY_S = 60.0
 
 
@@ -57,7 +56,7 @@ class Services:
         self._background: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
-        work = (self.sweeper.run(), self.calls.run(), self._stamp_keys(), self._retire_keys())
+        work = (self.sweeper.run(), self.calls.run(), self._retire_keys())
         self._report_backlog()
         forget_the_killed()
         when_told_to_stop(self.guard.tasks.stop)
@@ -69,7 +68,6 @@ class Services:
             closing.push_async_callback(self.clients.aclose)
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
-            closing.push_async_callback(self._stamp_once)
             closing.push_async_callback(self._flush_outbox)
             await self.guard.tasks.drain()
             for task in self._background:
@@ -83,23 +81,12 @@ class Services:
         if backlog.set_aside:
             log.error("settlements were set aside and are not sent: see doctor", count=backlog.set_aside)
 
-    async def _stamp_keys(self) -> None:
-        while True:
-            await asyncio.sleep(STAMP_EVERY_S)
-            await self._stamp_once()
-
-    async def _stamp_once(self) -> None:
-        try:
-            await uncut(self.identity.flush())
-        except Exception:
-            log.exception("when keys were last used is not written down")
-
     async def _retire_keys(self) -> None:
         """Revoke replaced Cycles keys when their time has come, given admin access: then no command needs to."""
         while True:
             try:
-                async with onboarding(self.settings, self.registry) as desk:
-                    await desk.retire_keys()
+                async with tenant_service(self.settings, self.registry) as service:
+                    await service.retire_keys()
             except Exception:
                 log.exception("replaced Cycles keys are not revoked yet")
             await asyncio.sleep(RETIRE_EVERY_S)

@@ -48,8 +48,8 @@ class Ticket:
 async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
     """The tenant, unless it is closed or its key has been revoked since."""
     if ticket.key:
-        found = await registry.find_api_key(ticket.key)
-        tenant = found[1] if found else None
+        key = await registry.find_api_key(ticket.key)
+        tenant = key.tenant if key else None
     else:
         tenant = await registry.tenant(ticket.tenant)
     if tenant is None or tenant.id != ticket.tenant or tenant.status == "closed":

@@ -1,4 +1,4 @@
-"""`check`: Django's, and whether the migrations make the tables that the models want."""
+"""`check`: Django's, and that the migrations create the tables of the models."""
 
 from typing import Any
 

@@ -1,0 +1,228 @@
+"""Tenant management: what operators do with tenants, in the registry and at Cycles.
+
+Every operation may be interrupted at any point and run again: it completes what is missing.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from secrets import token_hex
+from typing import Any
+
+from ..core.config import Settings
+from ..core.money import UNIT, format_usd
+from ..core.problems import Problem
+from .accounts import Accounts
+from .adjustments import Adjustments
+from .admin_api import AdminApi, AdminError, AdminLedger
+from .checks import ANY, check_id, check_text, find_tenant, microcents
+from .identity import first_credential
+from .models import Tenant
+from .registry import Registry, open_registry
+
+Answer = dict[str, Any]
+"""The output of a command. Its `note` is for people."""
+
+
+class TenantService:
+    """Every operation raises Problem, in an operator's words. Amounts are texts in USD.
+
+    `admin` is None without access to the Cycles Admin API: operations that need it are refused.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi | None) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.accounts = Accounts(settings, registry)
+        self.admin = admin
+
+    async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
+        """Onboard a tenant. Safe to run again."""
+        admin = self._control
+        check_id(tenant_id)
+        check_text("name", name, 200)
+        amount = microcents("budget", budget)
+        limit = None if overdraft is None else microcents("overdraft", overdraft)
+        key_name = f"{self.settings.cycles_app} {token_hex(4)}"
+        await self.registry.add_tenant(
+            Tenant(id=tenant_id, name=name, budget=amount, overdraft=limit or 0, cycles_key_name=key_name)
+        )
+        tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
+        if tenant is None or tenant.status == "closed":
+            raise Problem("tenant_closed", f"Tenant {tenant_id} is closed. Choose another ID.")
+        if (tenant.name, tenant.budget) != (name, amount):
+            before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
+            advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
+            raise Problem("tenant_exists", f"{before} {advice}")
+        await self.accounts.begin(tenant, admin)
+        if tenant.onboarded:
+            note = await self._change_overdraft(tenant, limit, admin)
+            return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
+        note = await self._create_ledger(tenant, admin)
+        api_key, plain = first_credential(tenant_id)
+        created = await self.registry.finish_onboarding(tenant_id, api_key)
+        return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
+
+    async def list_all(self) -> Answer:
+        """List all tenants. Warns of Cycles keys that expire soon and revokes rotated ones."""
+        tenants = await self.registry.tenants()
+        notes = await self.accounts.maintain(tenants, self.admin)
+        rows = [
+            {
+                "tenant": tenant.id,
+                "name": tenant.name,
+                "status": tenant.status,
+                "budget": format_usd(tenant.budget),
+                "onboarded": tenant.onboarded,
+                "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
+            }
+            for tenant in tenants
+        ]
+        return {"tenants": rows, "note": "\n".join(notes)}
+
+    async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Answer:
+        """Add credit to a tenant's budget."""
+        amount = microcents("credit", credit)
+        if amount == 0:
+            raise Problem("invalid_amount", "The credit must be more than 0.")
+        if reference is not None:
+            check_text("reference", reference, 100)
+        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
+        remaining = await self._adjustments.apply(tenant, "fund", amount, reference, again=again)
+        note = f"{reference} was credited before"
+        if remaining is not None:
+            note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
+        return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
+
+    async def reset(
+        self, tenant_id: str | None, budget: str, period: str | None = None, *, again: bool = False
+    ) -> Answer:
+        """Set the budget and set spent to 0. Keeps live holds."""
+        amount = microcents("budget", budget)
+        if period is not None:
+            check_text("period", period, 100)
+        adjustments = self._adjustments
+        await self.retire_keys()
+        if tenant_id is None:
+            tenants = await self.registry.tenants()
+        else:
+            tenants = [await find_tenant(self.registry, tenant_id, statuses=("active",))]
+        done: dict[str, list[str]] = {"tenants": [], "done_before": [], "skipped": []}
+        failed = []
+        for tenant in tenants:
+            if tenant.status != "active" or not tenant.onboarded:
+                done["skipped"].append(tenant.id)
+                continue
+            reference = None if period is None else f"{tenant.id}:{period}"
+            try:
+                remaining = await adjustments.apply(tenant, "reset", amount, reference, again=again)
+            except Problem as problem:
+                if tenant_id is not None or (isinstance(problem, AdminError) and problem.concerns_all):
+                    raise
+                failed.append(f"{tenant.id}: {problem.message}")
+            else:
+                done["done_before" if remaining is None else "tenants"].append(tenant.id)
+        if failed:
+            raise Problem("reset_incomplete", f"{len(failed)} of {len(tenants)} failed: {'; '.join(failed)}")
+        counts = [len(done[name]) for name in ("tenants", "done_before", "skipped")]
+        return {**done, "note": "{} reset, {} reset before, {} skipped (not active)".format(*counts)}
+
+    async def suspend(self, tenant_id: str) -> Answer:
+        """Suspend a tenant: refuse its callers. Calls in flight still settle."""
+        admin = self._control
+        tenant = await find_tenant(self.registry, tenant_id)
+        await self.registry.update_tenant(tenant_id, status="suspended")
+        # the Cycles tenant stays active: suspended, it would refuse the commits of calls in flight
+        await self._freeze(tenant, admin)
+        return {"tenant": tenant_id, "note": "suspended: callers get 403 within 5 s; calls in flight still settle"}
+
+    async def resume(self, tenant_id: str) -> Answer:
+        """Resume a suspended tenant."""
+        admin = self._control
+        tenant = await find_tenant(self.registry, tenant_id)
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
+            if ledger.status == "FROZEN":
+                await admin.unfreeze(ledger)
+        await self.registry.update_tenant(tenant_id, status="active")
+        return {"tenant": tenant_id, "note": "active"}
+
+    async def rotate(self, tenant_id: str, *, now: bool = False) -> Answer:
+        """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
+        admin = self._control
+        tenant = await find_tenant(self.registry, tenant_id)
+        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, admin, now=now)}
+
+    async def retire_keys(self) -> None:
+        """Revoke rotated keys whose grace period has ended. Does nothing without admin access."""
+        if self.admin is not None:
+            await self.accounts.retire_keys(self.admin)
+
+    async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
+        """Close a tenant for good: refuse its callers and new holds."""
+        admin = self._control
+        tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)  # a closed one: complete what is missing
+        if tenant.status != "closed":
+            held = await self._held(tenant, admin)
+            if held and not force:
+                what = f"Calls of {tenant_id} in flight hold ${format_usd(held)}."
+                advice = "Suspend it and wait, or use --force: these calls are then not charged."
+                raise Problem("holds_live", f"{what} {advice}")
+            await self.accounts.before_close(tenant)
+            await self.registry.update_tenant(tenant_id, status="closed")
+        await self._freeze(tenant, admin)
+        held = await self._held(tenant, admin)  # a call may have begun before the freeze
+        note = await self.accounts.after_close(tenant, admin, held, force=force)
+        return {"tenant": tenant_id, "note": f"closed: callers get 401; {note}"}
+
+    async def rewrap(self) -> Answer:
+        """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
+        return {"tenants": await self.accounts.rewrap()}
+
+    @property
+    def _control(self) -> AdminApi:
+        if self.admin is None:
+            missing = "CYCLES_ADMIN_API_KEY" if self.settings.cycles_admin_url else "CYCLES_ADMIN_URL"
+            raise Problem("not_configured", f"{missing} is missing. It is needed to manage tenants.")
+        return self.admin
+
+    @property
+    def _adjustments(self) -> Adjustments:
+        return Adjustments(self.settings, self.registry, self._control)
+
+    async def _change_overdraft(self, tenant: Tenant, limit: int | None, admin: AdminApi) -> str:
+        if limit is None or limit == tenant.overdraft:
+            return "onboarded before, nothing to do"
+        await admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
+        await self.registry.update_tenant(tenant.id, overdraft=limit)
+        return f"onboarded before; the overdraft limit is now ${format_usd(limit)}"
+
+    async def _create_ledger(self, tenant: Tenant, admin: AdminApi) -> str:
+        scope = self.settings.scope_of(tenant.id)
+        await admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
+            if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated != tenant.budget:
+                existing = f"Cycles already had a ledger of ${format_usd(ledger.allocated)}"
+                return f"onboarded; {existing}, left unchanged. `tenants reset` sets the budget."
+        return f"onboarded with ${format_usd(tenant.budget)}"
+
+    async def _freeze(self, tenant: Tenant, admin: AdminApi) -> None:
+        for ledger in await self.accounts.ledgers(tenant.id, admin):
+            if ledger.status == "ACTIVE":
+                await admin.freeze(ledger)
+
+    async def _held(self, tenant: Tenant, admin: AdminApi) -> int:
+        """Return the microcents held by calls in flight."""
+        ledgers: list[AdminLedger] = await self.accounts.ledgers(tenant.id, admin)
+        return max((ledger.reserved for ledger in ledgers if ledger.unit == UNIT), default=0)
+
+
+@asynccontextmanager
+async def tenant_service(settings: Settings, registry: Registry | None = None) -> AsyncIterator[TenantService]:
+    """Open the service, with a registry of its own unless one is given, and with admin access if it is configured."""
+    async with AsyncExitStack() as stack:
+        if registry is None:
+            registry = await stack.enter_async_context(open_registry(settings.database_url))
+        admin = None
+        if settings.cycles_admin_url and settings.cycles_admin_api_key:
+            api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
+            admin = await stack.enter_async_context(api)
+        yield TenantService(settings, registry, admin)
