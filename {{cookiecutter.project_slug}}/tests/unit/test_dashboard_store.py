@@ -56,7 +56,7 @@ async def fill(registry: Registry, store: DashboardStore) -> None:
         ("umbrella", "closed"),
     ):
         tenant = Tenant(id=name, name=name.upper(), budget=1, cycles_key_name="k", onboarded=True, created_at=NOON)
-        assert await registry.add_tenant(tenant)
+        assert await registry.add(tenant)
         await registry.update_tenant(name, status=status)
     standings = [
         STANDING,

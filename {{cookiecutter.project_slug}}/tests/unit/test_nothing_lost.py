@@ -121,7 +121,7 @@ def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: T
         wanted = Adjustment(
             reference="fund:R", tenant_id="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
         )
-        assert await services.registry.add_adjustment(wanted)
+        assert await services.registry.add(wanted)
         async with tenant_service(services.settings, services.registry) as service:
             with pytest.raises(Problem, match="outcome_unknown"):
                 await service.fund("acme", "1.00", "R")

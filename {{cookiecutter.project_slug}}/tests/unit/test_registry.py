@@ -28,7 +28,7 @@ def tenant(tenant_id: str, retire_at: datetime | None = None) -> Tenant:
 def test_its_version_moves_with_what_changes_who_is_served(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         key = ApiKey(id="1", tenant_id="acme", name="web", prefix="rck_1", digest="d", created_at=NOON)
-        await registry.add_tenant(tenant("acme"))
+        await registry.add(tenant("acme"))
         versions = [await registry.version()]
         for change in (
             registry.finish_onboarding("acme", key),
@@ -48,8 +48,8 @@ def test_its_version_moves_with_what_changes_who_is_served(opened: Opened) -> No
 def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         await registry.ready()
-        assert await registry.add_tenant(tenant("acme"))
-        assert not await registry.add_tenant(tenant("acme"))
+        assert await registry.add(tenant("acme"))
+        assert not await registry.add(tenant("acme"))
         await registry.update_tenant("acme", status="suspended", onboarded=True)
         found = await registry.tenant("acme")
         assert found is not None
@@ -61,7 +61,7 @@ def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
 
 def test_a_tenant_is_changed_only_while_it_is_what_was_read(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
-        await registry.add_tenant(tenant("acme", NOON))
+        await registry.add(tenant("acme", NOON))
         assert not await registry.update_tenant("acme", given={"retire_at": None}, cycles_key_id="k1")
         assert await registry.update_tenant("acme", given={"cycles_key_id": "", "retire_at": NOON}, cycles_key_id="k2")
         found = await registry.tenant("acme")
@@ -73,7 +73,7 @@ def test_a_tenant_is_changed_only_while_it_is_what_was_read(opened: Opened) -> N
 
 def test_onboarding_is_finished_once_with_one_key(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
-        await registry.add_tenant(tenant("acme"))
+        await registry.add(tenant("acme"))
         for key_id, is_first in (("1", True), ("2", False)):
             key = ApiKey(id=key_id, tenant_id="acme", name="first", prefix="r", digest=key_id, created_at=NOON)
             assert await registry.finish_onboarding("acme", key) is is_first
@@ -85,7 +85,7 @@ def test_onboarding_is_finished_once_with_one_key(opened: Opened) -> None:
 def test_tenants_are_listed_by_id_and_those_with_a_key_to_retire_when_its_time_has_come(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         for name, retire_at in (("globex", NOON), ("acme", None), ("initech", NOON + timedelta(seconds=1))):
-            assert await registry.add_tenant(tenant(name, retire_at))
+            assert await registry.add(tenant(name, retire_at))
         assert [row.id for row in await registry.tenants()] == ["acme", "globex", "initech"]
         assert [row.id for row in await registry.tenants_to_retire(NOON)] == ["globex"]
 
@@ -94,9 +94,9 @@ def test_tenants_are_listed_by_id_and_those_with_a_key_to_retire_when_its_time_h
 
 def test_only_a_live_key_is_found_by_its_digest(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
-        await registry.add_tenant(tenant("acme"))
+        await registry.add(tenant("acme"))
         key = ApiKey(id="1", tenant_id="acme", name="web", prefix="rck_1", digest="d" * 64, created_at=NOON)
-        await registry.add_api_key(key)
+        await registry.add(key)
         found = await registry.find_api_key(key.digest)
         assert found is not None
         assert (found.id, found.tenant_id, found.tenant.name) == ("1", "acme", "Acme")
@@ -111,16 +111,15 @@ def test_only_a_live_key_is_found_by_its_digest(opened: Opened) -> None:
 
 def test_a_reference_is_used_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
-        await registry.add_tenant(tenant("acme"))
-        wanted = Adjustment(
-            reference="fund:7", tenant_id="acme", kind="fund", amount=5, idempotency_key="k", created_at=NOON
-        )
-        assert await registry.add_adjustment(wanted)
-        assert not await registry.add_adjustment(wanted)
+        await registry.add(tenant("acme"))
+        asked = {"reference": "fund:7", "tenant_id": "acme", "kind": "fund", "idempotency_key": "k"}
+        wanted, same = (Adjustment(**asked, amount=5, created_at=NOON) for _ in range(2))
+        assert await registry.add(wanted)
+        assert not await registry.add(same)
         await registry.drop_adjustment("fund:7")
         assert await registry.adjustment("fund:7") is None
         wanted.done_at = NOON
-        await registry.save_adjustment(wanted)  # a run that went on meanwhile
+        await registry.save(wanted)  # a run that went on meanwhile
         done = await registry.adjustment("fund:7")
         assert done is not None
         assert (done.tenant_id, done.amount, done.done_at) == ("acme", 5, NOON)

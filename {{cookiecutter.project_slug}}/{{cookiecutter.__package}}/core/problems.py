@@ -95,12 +95,9 @@ class Problem(Exception):
     challenge: str = CHALLENGE
 
     def __post_init__(self) -> None:
-        super().__init__(self.code)
+        super().__init__(f"{self.code}: {self.detail}" if self.detail else self.code)
         if self.retry_after is None:
             self.retry_after = _RETRY_AFTER_S.get(self.code)
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
 
     @property
     def status(self) -> int:

@@ -44,7 +44,7 @@ class Adjustments:
     async def _once(self, adjustment: Adjustment, *, again: bool) -> int | None:
         """Store the adjustment with its idempotency key before sending it, so that a later run repeats the request."""
         reference = adjustment.reference
-        is_new = await self._registry.add_adjustment(adjustment)
+        is_new = await self._registry.add(adjustment)
         stored = adjustment if is_new else await self._registry.adjustment(reference)
         if stored is None or (stored.tenant_id, stored.amount) != (adjustment.tenant_id, adjustment.amount):
             detail = f"{reference} was used before, with another tenant or amount. Use another one."
@@ -65,5 +65,5 @@ class Adjustments:
                 await self._registry.drop_adjustment(reference)
             raise
         stored.done_at = datetime.now(UTC)
-        await self._registry.save_adjustment(stored)
+        await self._registry.save(stored)
         return remaining

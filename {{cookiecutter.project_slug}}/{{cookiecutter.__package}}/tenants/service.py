@@ -4,7 +4,7 @@ Every operation may be interrupted at any point and run again: it completes what
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from secrets import token_hex
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .adjustments import Adjustments
-from .admin_api import AdminApi, AdminError, AdminLedger
+from .admin_api import AdminApi, AdminError
 from .checks import ANY, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
 from .models import Tenant
@@ -43,7 +43,7 @@ class TenantService:
         amount = microcents("budget", budget)
         limit = None if overdraft is None else microcents("overdraft", overdraft)
         key_name = f"{self.settings.cycles_app} {token_hex(4)}"
-        await self.registry.add_tenant(
+        await self.registry.add(
             Tenant(id=tenant_id, name=name, budget=amount, overdraft=limit or 0, cycles_key_name=key_name)
         )
         tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
@@ -63,9 +63,12 @@ class TenantService:
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
 
     async def list_all(self) -> Answer:
-        """List all tenants. Warns of Cycles keys that expire soon and revokes rotated ones."""
-        tenants = await self.registry.tenants()
-        notes = await self.accounts.maintain(tenants, self.admin)
+        """List all tenants. Revokes rotated Cycles keys."""
+        note = ""
+        try:
+            await self.retire_keys()
+        except AdminError as error:
+            note = f"rotated keys are not revoked yet: {error.message}"
         rows = [
             {
                 "tenant": tenant.id,
@@ -75,9 +78,9 @@ class TenantService:
                 "onboarded": tenant.onboarded,
                 "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
             }
-            for tenant in tenants
+            for tenant in await self.registry.tenants()
         ]
-        return {"tenants": rows, "note": "\n".join(notes)}
+        return {"tenants": rows, "note": note}
 
     async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Answer:
         """Add credit to a tenant's budget."""
@@ -132,16 +135,14 @@ class TenantService:
         tenant = await find_tenant(self.registry, tenant_id)
         await self.registry.update_tenant(tenant_id, status="suspended")
         # the Cycles tenant stays active: suspended, it would refuse the commits of calls in flight
-        await self._freeze(tenant, admin)
+        await self._set_frozen(tenant, admin, frozen=True)
         return {"tenant": tenant_id, "note": "suspended: callers get 403 within 5 s; calls in flight still settle"}
 
     async def resume(self, tenant_id: str) -> Answer:
         """Resume a suspended tenant."""
         admin = self._control
         tenant = await find_tenant(self.registry, tenant_id)
-        for ledger in await self.accounts.ledgers(tenant.id, admin):
-            if ledger.status == "FROZEN":
-                await admin.unfreeze(ledger)
+        await self._set_frozen(tenant, admin, frozen=False)
         await self.registry.update_tenant(tenant_id, status="active")
         return {"tenant": tenant_id, "note": "active"}
 
@@ -168,7 +169,7 @@ class TenantService:
                 raise Problem("holds_live", f"{what} {advice}")
             await self.accounts.before_close(tenant)
             await self.registry.update_tenant(tenant_id, status="closed")
-        await self._freeze(tenant, admin)
+        await self._set_frozen(tenant, admin, frozen=True)
         held = await self._held(tenant, admin)  # a call may have begun before the freeze
         note = await self.accounts.after_close(tenant, admin, held, force=force)
         return {"tenant": tenant_id, "note": f"closed: callers get 401; {note}"}
@@ -204,14 +205,14 @@ class TenantService:
                 return f"onboarded; {existing}, left unchanged. `tenants reset` sets the budget."
         return f"onboarded with ${format_usd(tenant.budget)}"
 
-    async def _freeze(self, tenant: Tenant, admin: AdminApi) -> None:
+    async def _set_frozen(self, tenant: Tenant, admin: AdminApi, *, frozen: bool) -> None:
         for ledger in await self.accounts.ledgers(tenant.id, admin):
-            if ledger.status == "ACTIVE":
-                await admin.freeze(ledger)
+            if ledger.status == ("ACTIVE" if frozen else "FROZEN"):
+                await admin.set_frozen(ledger, frozen=frozen)
 
     async def _held(self, tenant: Tenant, admin: AdminApi) -> int:
         """Return the microcents held by calls in flight."""
-        ledgers: list[AdminLedger] = await self.accounts.ledgers(tenant.id, admin)
+        ledgers = await self.accounts.ledgers(tenant.id, admin)
         return max((ledger.reserved for ledger in ledgers if ledger.unit == UNIT), default=0)
 
 
@@ -224,5 +225,5 @@ async def tenant_service(settings: Settings, registry: Registry | None = None) -
         admin = None
         if settings.cycles_admin_url and settings.cycles_admin_api_key:
             api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
-            admin = await stack.enter_async_context(api)
+            admin = await stack.enter_async_context(aclosing(api))
         yield TenantService(settings, registry, admin)

@@ -43,9 +43,18 @@ class Registry:
         return RegistryVersion.objects.values_list("version", flat=True).first() or ""
 
     @in_database
-    def add_tenant(self, tenant: Tenant) -> bool:
-        """Return False if the ID is taken."""
-        return _add(tenant)
+    def add(self, record: models.Model) -> bool:
+        """Return False if the ID, or whatever must be unique, is taken."""
+        try:
+            record.save(force_insert=True)
+        except IntegrityError:
+            return False
+        return True
+
+    @in_database
+    def save(self, record: models.Model) -> None:
+        """Update a record, or add it if it does not exist."""
+        record.save()
 
     @in_database
     def tenant(self, tenant_id: str) -> Tenant | None:
@@ -85,10 +94,6 @@ class Registry:
         return is_first
 
     @in_database
-    def add_api_key(self, key: ApiKey) -> None:
-        key.save(force_insert=True)
-
-    @in_database
     def api_keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first, revoked ones included."""
         return [*ApiKey.objects.filter(tenant_id=tenant_id)]
@@ -110,18 +115,8 @@ class Registry:
             _new_version()
 
     @in_database
-    def add_adjustment(self, adjustment: Adjustment) -> bool:
-        """Return False if the reference is taken."""
-        return _add(adjustment)
-
-    @in_database
     def adjustment(self, reference: str) -> Adjustment | None:
         return Adjustment.objects.filter(reference=reference).first()
-
-    @in_database
-    def save_adjustment(self, adjustment: Adjustment) -> None:
-        """Update an adjustment, or add it if another run has dropped it."""
-        adjustment.save()
 
     @in_database
     def drop_adjustment(self, reference: str) -> None:
@@ -158,11 +153,3 @@ def _update(tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]
 
 def _new_version() -> None:
     RegistryVersion.objects.update_or_create(id=1, defaults={"version": str(uuid4())})
-
-
-def _add(record: models.Model) -> bool:
-    try:
-        record.save(force_insert=True)
-    except IntegrityError:
-        return False
-    return True

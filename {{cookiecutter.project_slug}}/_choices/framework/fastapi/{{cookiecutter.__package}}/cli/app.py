@@ -1,5 +1,7 @@
 """The command line."""
 
+from typing import Annotated
+
 import typer
 
 from ..core.about import TITLE
@@ -10,23 +12,23 @@ from . import doctor, keys, server
 from . import migrate as migrations
 from .console import run
 from .operators import add_operator
-from .options import (
-    Again,
-    AllTenants,
-    Force,
-    Json,
-    Name,
-    Now,
-    OneTenant,
-    OperatorName,
-    Overdraft,
-    PasswordStdin,
-    Period,
-    Reference,
-    Reload,
-    TenantId,
-    Usd,
-)
+from .options import Json, Name, TenantId
+
+Usd = Annotated[str, typer.Option(metavar="USD", help="For example 5.00")]
+Overdraft = Annotated[str | None, typer.Option(metavar="USD", help="Maximum debt.")]
+Reference = Annotated[str | None, typer.Option(help="Credit once per reference, however often this runs.")]
+Period = Annotated[str | None, typer.Option(help="Reset once per tenant and period, for example 2026-12.")]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Apply even if an interrupted run over 23 hours ago may already have done it."),
+]
+OneTenant = Annotated[str | None, typer.Argument(metavar="[ID]")]
+AllTenants = Annotated[bool, typer.Option("--all", help="All active tenants.")]
+Now = Annotated[bool, typer.Option("--now", help="Revoke the old key at once.")]
+Force = Annotated[bool, typer.Option("--force", help="Close even if calls in flight then cannot be charged.")]
+OperatorName = Annotated[str, typer.Argument(metavar="NAME")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+Reload = Annotated[bool, typer.Option("--reload", help="Restart when code changes.")]
 
 app = typer.Typer(help=TITLE, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 tenants = typer.Typer(help="Manage tenants and their budgets.", no_args_is_help=True)
@@ -44,7 +46,7 @@ def add(tenant_id: TenantId, name: Name, budget: Usd, overdraft: Overdraft = Non
 
 @tenants.command("list")
 def list_all(as_json: Json = False) -> None:
-    """List all tenants. Warns of Cycles keys that expire soon and revokes rotated ones."""
+    """List all tenants. Revokes rotated Cycles keys."""
     run(lambda service: service.list_all(), as_json)
 
 

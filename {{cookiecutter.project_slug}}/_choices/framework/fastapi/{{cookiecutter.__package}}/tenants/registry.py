@@ -39,9 +39,19 @@ class Registry:
         async with self._database.session() as session:
             return await session.scalar(select(RegistryVersion.version)) or ""
 
-    async def add_tenant(self, tenant: Tenant) -> bool:
-        """Return False if the ID is taken."""
-        return await self._add(tenant)
+    async def add(self, record: Base) -> bool:
+        """Return False if the ID, or whatever must be unique, is taken."""
+        try:
+            async with self._database.begin() as session:
+                session.add(record)
+        except IntegrityError:
+            return False
+        return True
+
+    async def save(self, record: Base) -> None:
+        """Update a record, or add it if it does not exist."""
+        async with self._database.begin() as session:
+            await session.merge(record)
 
     async def tenant(self, tenant_id: str) -> Tenant | None:
         return await self._get(Tenant, tenant_id)
@@ -73,10 +83,6 @@ class Registry:
                 session.add(first_key)
         return is_first
 
-    async def add_api_key(self, key: ApiKey) -> None:
-        async with self._database.begin() as session:
-            session.add(key)
-
     async def api_keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first, revoked ones included."""
         return await self._all(select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.created_at))
@@ -96,17 +102,8 @@ class Registry:
             await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=now))
             await self._new_version(session)
 
-    async def add_adjustment(self, adjustment: Adjustment) -> bool:
-        """Return False if the reference is taken."""
-        return await self._add(adjustment)
-
     async def adjustment(self, reference: str) -> Adjustment | None:
         return await self._get(Adjustment, reference)
-
-    async def save_adjustment(self, adjustment: Adjustment) -> None:
-        """Update an adjustment, or add it if another run has dropped it."""
-        async with self._database.begin() as session:
-            await session.merge(adjustment)
 
     async def drop_adjustment(self, reference: str) -> None:
         """Delete an adjustment that is not done."""
@@ -130,8 +127,7 @@ class Registry:
     async def save_operator(self, name: str, password_hash: str) -> bool:
         """Add an operator, or replace the password. Return whether it was added."""
         is_new = await self.operator(name) is None
-        async with self._database.begin() as session:
-            await session.merge(Operator(name, password_hash))
+        await self.save(Operator(name, password_hash))
         return is_new
 
     async def operator(self, name: str) -> Operator | None:
@@ -155,14 +151,6 @@ class Registry:
     async def _all(self, query: Select[Record]) -> list[Record]:
         async with self._database.session() as session:
             return [*await session.scalars(query)]
-
-    async def _add(self, record: Base) -> bool:
-        try:
-            async with self._database.begin() as session:
-                session.add(record)
-        except IntegrityError:
-            return False
-        return True
 
     async def _update(
         self, session: AsyncSession, tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]

@@ -6,7 +6,7 @@ from ..core.config import Settings
 from ..core.money import format_usd
 from ..core.problems import Problem
 from .admin_api import AdminApi, AdminError, AdminLedger
-from .findings import EXPIRES_SOON, Finding, expiry_findings
+from .findings import Finding, expiry_findings
 from .models import Tenant
 from .registry import Registry
 from .vault import Vault
@@ -55,21 +55,6 @@ class Accounts:
         """Revoke rotated keys whose grace period has ended."""
         for tenant in await self._registry.tenants_to_retire(datetime.now(UTC)):
             await self._retire(tenant.id, admin, "rotated")
-
-    async def maintain(self, tenants: list[Tenant], admin: AdminApi | None) -> list[str]:
-        """Revoke rotated keys, given admin access. Return notes, also on keys that expire soon."""
-        notes = []
-        try:
-            if admin:
-                await self.retire_keys(admin)
-        except AdminError as error:
-            notes.append(f"rotated keys are not revoked yet: {error.message}")
-        soon = datetime.now(UTC) + EXPIRES_SOON
-        for tenant in tenants:
-            expiry = tenant.cycles_key_expires_at
-            if tenant.status != "closed" and expiry and expiry < soon:
-                notes.append(f"the Cycles key of {tenant.id} expires on {expiry:%Y-%m-%d}: `tenants rotate` it")
-        return notes
 
     async def before_close(self, tenant: Tenant) -> None:
         """Schedule the keys to be revoked, in case this run is killed after closing the tenant."""

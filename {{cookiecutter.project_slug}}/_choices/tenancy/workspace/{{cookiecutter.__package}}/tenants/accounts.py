@@ -41,10 +41,6 @@ class Accounts:
         """Refuse: the database holds no key."""
         raise Problem("not_offered", "The database holds no Cycles key. The only one is CYCLES_API_KEY.")
 
-    async def maintain(self, tenants: list[Tenant], admin: AdminApi | None) -> list[str]:
-        """Return notes on the key, given admin access."""
-        return [f"{found.message}: {found.remedy}" for found in await self._examine_key(admin)] if admin else []
-
     async def before_close(self, tenant: Tenant) -> None:
         """Do nothing: the other tenants need the key."""
 

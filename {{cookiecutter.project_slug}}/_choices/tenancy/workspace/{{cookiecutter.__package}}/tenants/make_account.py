@@ -5,6 +5,7 @@ Run it as `python -m PACKAGE.tenants.make_account`, with CYCLES_TENANT and acces
 
 import asyncio
 import sys
+from contextlib import aclosing
 
 from ..core.config import Settings
 from ..core.problems import Problem
@@ -17,7 +18,7 @@ async def make_account(settings: Settings) -> str:
     if not (tenant and url and admin_key):
         raise Problem("not_configured", "CYCLES_TENANT, CYCLES_ADMIN_URL or CYCLES_ADMIN_API_KEY is missing.")
     secret = settings.cycles_api_key.get_secret_value() if settings.cycles_api_key else ""
-    async with AdminApi(url, admin_key) as admin:
+    async with aclosing(AdminApi(url, admin_key)) as admin:
         await admin.ensure_tenant(tenant, tenant)
         if any(key.key_prefix and secret.startswith(key.key_prefix) for key in await admin.live_keys(tenant)):
             return secret

@@ -24,7 +24,7 @@ def identified(opened: Opened, monkeypatch: pytest.MonkeyPatch, tenant: str, *, 
 
     async def run() -> str:
         async with opened() as (registry, _):
-            await registry.add_tenant(acme)
+            await registry.add(acme)
             return (await Identity(registry, Settings()).identify(headers)).tenant
 
     return asyncio.run(run())
