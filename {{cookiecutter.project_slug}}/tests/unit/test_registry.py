@@ -112,8 +112,10 @@ def test_only_a_live_key_is_found_by_its_digest(opened: Opened) -> None:
 def test_a_reference_is_used_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         await registry.add(tenant("acme"))
-        asked = {"reference": "fund:7", "tenant_id": "acme", "kind": "fund", "idempotency_key": "k"}
-        wanted, same = (Adjustment(**asked, amount=5, created_at=NOON) for _ in range(2))
+        wanted, same = (
+            Adjustment(reference="fund:7", tenant_id="acme", kind="fund", amount=5, idempotency_key=key)
+            for key in ("k1", "k2")
+        )
         assert await registry.add(wanted)
         assert not await registry.add(same)
         await registry.drop_adjustment("fund:7")

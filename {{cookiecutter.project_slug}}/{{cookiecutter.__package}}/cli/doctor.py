@@ -31,7 +31,7 @@ async def report(service: TenantService) -> Answer:
     admin, database = await _admin(service.admin), await _database(service.registry)
     findings = [*_settings(settings), *_outbox(settings), *await _cycles(settings), admin, database]
     if database.level == "ok":
-        findings += await _tenants(service, service.admin if admin.level == "ok" else None)
+        findings += await _tenants(service, at_cycles=admin.level == "ok")
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
@@ -99,8 +99,8 @@ def _clock(date: str | None) -> Iterator[Finding]:
         yield Finding("ok", "clock", "agrees with the engine's")
 
 
-async def _admin(admin: AdminApi | None) -> Finding:
-    if admin is None:
+async def _admin(admin: AdminApi) -> Finding:
+    if not admin.is_configured:
         remedy = "set CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY, for this command only"
         return Finding("warning", "admin", "no access: keys and ledgers at Cycles are not examined", remedy)
     try:
@@ -121,30 +121,30 @@ async def _database(registry: Registry) -> Finding:
     return Finding("ok", "database", "answers, and is migrated")
 
 
-async def _tenants(service: TenantService, admin: AdminApi | None) -> list[Finding]:
+async def _tenants(service: TenantService, *, at_cycles: bool) -> list[Finding]:
     tenants = [tenant for tenant in await service.registry.tenants() if tenant.status != "closed"]
     slots = asyncio.Semaphore(CONCURRENCY)
 
     async def examine(tenant: Tenant) -> list[Finding]:
         async with slots:
-            return await _tenant(service, tenant, admin)
+            return await _tenant(service, tenant, at_cycles=at_cycles)
 
     found = await asyncio.gather(*map(examine, tenants))
-    findings = await service.accounts.examine(admin) if admin else []
+    findings = await service.accounts.examine() if at_cycles else []
     findings += [finding for each in found for finding in each]
     return [*findings, Finding("ok", "tenants", f"{found.count([])} of {len(tenants)} open tenants are in order")]
 
 
-async def _tenant(service: TenantService, tenant: Tenant, admin: AdminApi | None) -> list[Finding]:
+async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
     check = f"tenant {tenant.id}"
     if not tenant.onboarded:
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
-        findings = await service.accounts.examine_tenant(tenant, admin)
-        ledgers = await service.accounts.ledgers(tenant.id, admin) if admin else []
+        findings = await service.accounts.examine_tenant(tenant, at_cycles=at_cycles)
+        ledgers = await service.accounts.ledgers(tenant.id) if at_cycles else []
     except AdminError as error:
         return [Finding("fault", check, error.message, "run doctor again")]
-    if admin:
+    if at_cycles:
         findings += _ledgers(tenant, service.settings.scope_of(tenant.id), ledgers)
     return findings
 

@@ -28,6 +28,7 @@ class Adjustments:
 
         `again` applies an interrupted adjustment although it is unknown whether it was applied.
         """
+        self._admin.require()
         adjustment = Adjustment(
             reference=f"{kind}:{reference}",
             tenant_id=tenant.id,

@@ -62,10 +62,20 @@ class AdminLedger(BaseModel):
 class AdminApi:
     """Talks to the server over one HTTP session. Every method raises AdminError. No key is logged."""
 
-    def __init__(self, base_url: str, admin_key: SecretStr) -> None:
+    def __init__(self, base_url: str, admin_key: SecretStr | None) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {"X-Admin-API-Key": admin_key.get_secret_value()}
+        self._admin_key = admin_key.get_secret_value() if admin_key else ""
         self._http = JsonClient(base_url, CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
+
+    @property
+    def is_configured(self) -> bool:
+        return bool(self._base_url and self._admin_key)
+
+    def require(self) -> None:
+        """Refuse without configured access. Call it before changing anything else."""
+        if not self.is_configured:
+            missing = "CYCLES_ADMIN_API_KEY" if self._base_url else "CYCLES_ADMIN_URL"
+            raise AdminError("not_configured", 0, f"{missing} is missing. It is needed to manage tenants.")
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -149,10 +159,12 @@ class AdminApi:
 
         A POST needs a body: without a JSON content type Cycles answers 500.
         """
+        self.require()
         server = f"The Cycles admin server at {self._base_url}"
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            status, _, answer = await self._http.request(method, target, self._headers, body)
+            headers = {"X-Admin-API-Key": self._admin_key}
+            status, _, answer = await self._http.request(method, target, headers, body)
         except ConnectionRefusedError as error:
             detail = f"{server} is out of reach. Check CYCLES_ADMIN_URL and that the server is up."
             raise AdminError("admin_unreachable", 0, detail) from error

@@ -24,20 +24,18 @@ Answer = dict[str, Any]
 
 
 class TenantService:
-    """Every operation raises Problem, in an operator's words. Amounts are texts in USD.
+    """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
 
-    `admin` is None without access to the Cycles Admin API: operations that need it are refused.
-    """
-
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi | None) -> None:
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
         self.settings = settings
         self.registry = registry
-        self.accounts = Accounts(settings, registry)
         self.admin = admin
+        self.accounts = Accounts(settings, registry, admin)
+        self._adjustments = Adjustments(settings, registry, admin)
 
     async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
         """Onboard a tenant. Safe to run again."""
-        admin = self._control
+        self.admin.require()
         check_id(tenant_id)
         check_text("name", name, 200)
         amount = microcents("budget", budget)
@@ -53,11 +51,11 @@ class TenantService:
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.accounts.begin(tenant, admin)
+        await self.accounts.begin(tenant)
         if tenant.onboarded:
-            note = await self._change_overdraft(tenant, limit, admin)
+            note = await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
-        note = await self._create_ledger(tenant, admin)
+        note = await self._create_ledger(tenant)
         api_key, plain = first_credential(tenant_id)
         created = await self.registry.finish_onboarding(tenant_id, api_key)
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
@@ -103,7 +101,6 @@ class TenantService:
         amount = microcents("budget", budget)
         if period is not None:
             check_text("period", period, 100)
-        adjustments = self._adjustments
         await self.retire_keys()
         if tenant_id is None:
             tenants = await self.registry.tenants()
@@ -117,7 +114,7 @@ class TenantService:
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await adjustments.apply(tenant, "reset", amount, reference, again=again)
+                remaining = await self._adjustments.apply(tenant, "reset", amount, reference, again=again)
             except Problem as problem:
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.concerns_all):
                     raise
@@ -131,99 +128,84 @@ class TenantService:
 
     async def suspend(self, tenant_id: str) -> Answer:
         """Suspend a tenant: refuse its callers. Calls in flight still settle."""
-        admin = self._control
+        self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
         await self.registry.update_tenant(tenant_id, status="suspended")
         # the Cycles tenant stays active: suspended, it would refuse the commits of calls in flight
-        await self._set_frozen(tenant, admin, frozen=True)
+        await self._set_frozen(tenant, frozen=True)
         return {"tenant": tenant_id, "note": "suspended: callers get 403 within 5 s; calls in flight still settle"}
 
     async def resume(self, tenant_id: str) -> Answer:
         """Resume a suspended tenant."""
-        admin = self._control
         tenant = await find_tenant(self.registry, tenant_id)
-        await self._set_frozen(tenant, admin, frozen=False)
+        await self._set_frozen(tenant, frozen=False)
         await self.registry.update_tenant(tenant_id, status="active")
         return {"tenant": tenant_id, "note": "active"}
 
     async def rotate(self, tenant_id: str, *, now: bool = False) -> Answer:
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
-        admin = self._control
+        self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, admin, now=now)}
+        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, now=now)}
 
     async def retire_keys(self) -> None:
         """Revoke rotated keys whose grace period has ended. Does nothing without admin access."""
-        if self.admin is not None:
-            await self.accounts.retire_keys(self.admin)
+        if self.admin.is_configured:
+            await self.accounts.retire_keys()
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
         """Close a tenant for good: refuse its callers and new holds."""
-        admin = self._control
         tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)  # a closed one: complete what is missing
         if tenant.status != "closed":
-            held = await self._held(tenant, admin)
+            held = await self._held(tenant)
             if held and not force:
                 what = f"Calls of {tenant_id} in flight hold ${format_usd(held)}."
                 advice = "Suspend it and wait, or use --force: these calls are then not charged."
                 raise Problem("holds_live", f"{what} {advice}")
             await self.accounts.before_close(tenant)
             await self.registry.update_tenant(tenant_id, status="closed")
-        await self._set_frozen(tenant, admin, frozen=True)
-        held = await self._held(tenant, admin)  # a call may have begun before the freeze
-        note = await self.accounts.after_close(tenant, admin, held, force=force)
+        await self._set_frozen(tenant, frozen=True)
+        held = await self._held(tenant)  # a call may have begun before the freeze
+        note = await self.accounts.after_close(tenant, held, force=force)
         return {"tenant": tenant_id, "note": f"closed: callers get 401; {note}"}
 
     async def rewrap(self) -> Answer:
         """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
         return {"tenants": await self.accounts.rewrap()}
 
-    @property
-    def _control(self) -> AdminApi:
-        if self.admin is None:
-            missing = "CYCLES_ADMIN_API_KEY" if self.settings.cycles_admin_url else "CYCLES_ADMIN_URL"
-            raise Problem("not_configured", f"{missing} is missing. It is needed to manage tenants.")
-        return self.admin
-
-    @property
-    def _adjustments(self) -> Adjustments:
-        return Adjustments(self.settings, self.registry, self._control)
-
-    async def _change_overdraft(self, tenant: Tenant, limit: int | None, admin: AdminApi) -> str:
+    async def _change_overdraft(self, tenant: Tenant, limit: int | None) -> str:
         if limit is None or limit == tenant.overdraft:
             return "onboarded before, nothing to do"
-        await admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
+        await self.admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
         await self.registry.update_tenant(tenant.id, overdraft=limit)
         return f"onboarded before; the overdraft limit is now ${format_usd(limit)}"
 
-    async def _create_ledger(self, tenant: Tenant, admin: AdminApi) -> str:
+    async def _create_ledger(self, tenant: Tenant) -> str:
         scope = self.settings.scope_of(tenant.id)
-        await admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
-        for ledger in await self.accounts.ledgers(tenant.id, admin):
+        await self.admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
+        for ledger in await self.accounts.ledgers(tenant.id):
             if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated != tenant.budget:
                 existing = f"Cycles already had a ledger of ${format_usd(ledger.allocated)}"
                 return f"onboarded; {existing}, left unchanged. `tenants reset` sets the budget."
         return f"onboarded with ${format_usd(tenant.budget)}"
 
-    async def _set_frozen(self, tenant: Tenant, admin: AdminApi, *, frozen: bool) -> None:
-        for ledger in await self.accounts.ledgers(tenant.id, admin):
+    async def _set_frozen(self, tenant: Tenant, *, frozen: bool) -> None:
+        for ledger in await self.accounts.ledgers(tenant.id):
             if ledger.status == ("ACTIVE" if frozen else "FROZEN"):
-                await admin.set_frozen(ledger, frozen=frozen)
+                await self.admin.set_frozen(ledger, frozen=frozen)
 
-    async def _held(self, tenant: Tenant, admin: AdminApi) -> int:
+    async def _held(self, tenant: Tenant) -> int:
         """Return the microcents held by calls in flight."""
-        ledgers = await self.accounts.ledgers(tenant.id, admin)
+        ledgers = await self.accounts.ledgers(tenant.id)
         return max((ledger.reserved for ledger in ledgers if ledger.unit == UNIT), default=0)
 
 
 @asynccontextmanager
 async def tenant_service(settings: Settings, registry: Registry | None = None) -> AsyncIterator[TenantService]:
-    """Open the service, with a registry of its own unless one is given, and with admin access if it is configured."""
+    """Open the service, with a registry of its own unless one is given."""
     async with AsyncExitStack() as stack:
         if registry is None:
             registry = await stack.enter_async_context(open_registry(settings.database_url))
-        admin = None
-        if settings.cycles_admin_url and settings.cycles_admin_api_key:
-            api = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
-            admin = await stack.enter_async_context(aclosing(api))
+        admin = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
+        await stack.enter_async_context(aclosing(admin))
         yield TenantService(settings, registry, admin)

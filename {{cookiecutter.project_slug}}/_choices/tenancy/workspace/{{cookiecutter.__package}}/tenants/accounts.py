@@ -19,22 +19,23 @@ NEW_KEY = "create a key at Cycles, set CYCLES_API_KEY, restart, and revoke the o
 class Accounts:
     """Every method raises Problem, in an operator's words."""
 
-    def __init__(self, settings: Settings, _registry: Registry) -> None:
+    def __init__(self, settings: Settings, _registry: Registry, admin: AdminApi) -> None:
         self._settings = settings
+        self._admin = admin
 
-    async def begin(self, tenant: Tenant, admin: AdminApi) -> None:
+    async def begin(self, tenant: Tenant) -> None:
         """Do nothing: a workspace needs nothing before its ledger."""
 
-    async def ledgers(self, tenant: str, admin: AdminApi) -> list[AdminLedger]:
+    async def ledgers(self, tenant: str) -> list[AdminLedger]:
         """Return a tenant's ledgers, in every unit."""
-        found = await admin.ledgers(self._settings.cycles_tenant, self._settings.scope_of(tenant))
+        found = await self._admin.ledgers(self._settings.cycles_tenant, self._settings.scope_of(tenant))
         return [ledger for ledger in found if owner_of(ledger.scope) == tenant]  # not those of `acme-2` for `acme`
 
-    async def rotate(self, tenant: Tenant, admin: AdminApi, *, now: bool) -> NoReturn:
+    async def rotate(self, tenant: Tenant, *, now: bool) -> NoReturn:
         """Refuse: no tenant has a key of its own."""
         raise Problem("not_offered", f"All tenants share the key in CYCLES_API_KEY. To rotate it, {NEW_KEY}.")
 
-    async def retire_keys(self, admin: AdminApi) -> None:
+    async def retire_keys(self) -> None:
         """Do nothing: no key is rotated here."""
 
     async def rewrap(self) -> NoReturn:
@@ -44,23 +45,23 @@ class Accounts:
     async def before_close(self, tenant: Tenant) -> None:
         """Do nothing: the other tenants need the key."""
 
-    async def after_close(self, tenant: Tenant, admin: AdminApi, held: int, *, force: bool) -> str:
+    async def after_close(self, tenant: Tenant, held: int, *, force: bool) -> str:
         """Return a note on a closed tenant, whose ledgers are frozen."""
         return "its budget is frozen" + ("; calls in flight still settle" if held else "")
 
-    async def examine(self, admin: AdminApi) -> list[Finding]:
+    async def examine(self) -> list[Finding]:
         """Return doctor's findings that concern all tenants: on the key, and on ledgers above them."""
-        return [*await self._examine_key(admin), *await self._examine_above(admin)]
+        return [*await self._examine_key(), *await self._examine_above()]
 
-    async def examine_tenant(self, tenant: Tenant, admin: AdminApi | None) -> list[Finding]:
+    async def examine_tenant(self, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
         """Return doctor's findings on a tenant's account: none, it has only ledgers."""
         return []
 
-    async def _examine_key(self, admin: AdminApi) -> list[Finding]:
+    async def _examine_key(self) -> list[Finding]:
         tenant, key = self._settings.cycles_tenant, self._settings.cycles_api_key
         secret = key.get_secret_value() if key else ""
         try:
-            keys = await admin.live_keys(tenant)
+            keys = await self._admin.live_keys(tenant)
         except AdminError as error:
             message = f"CYCLES_API_KEY cannot be checked: {error.message}"
             return [Finding("fault", "tenancy", message, "see CYCLES_TENANT")]
@@ -69,9 +70,9 @@ class Accounts:
                 return expiry_findings("tenancy", "CYCLES_API_KEY", found.expires_at, NEW_KEY)
         return [Finding("fault", "tenancy", f"CYCLES_API_KEY is no live key of {tenant}", NEW_KEY)]
 
-    async def _examine_above(self, admin: AdminApi) -> list[Finding]:
+    async def _examine_above(self) -> list[Finding]:
         """Return a fault for each spent ledger above the tenants: it refuses every call of all of them."""
-        found = await admin.ledgers(self._settings.cycles_tenant)
+        found = await self._admin.ledgers(self._settings.cycles_tenant)
         return [
             Finding("fault", "tenancy", f"{ledger.scope}, above all tenants, refuses every call", "fund it at Cycles")
             for ledger in found

@@ -14,11 +14,11 @@ from .admin_api import AdminApi
 
 async def make_account(settings: Settings) -> str:
     """Return the secret of a new key, or of the configured one if it is live. Raises Problem."""
-    tenant, url, admin_key = settings.cycles_tenant, settings.cycles_admin_url, settings.cycles_admin_api_key
-    if not (tenant and url and admin_key):
-        raise Problem("not_configured", "CYCLES_TENANT, CYCLES_ADMIN_URL or CYCLES_ADMIN_API_KEY is missing.")
+    tenant = settings.cycles_tenant
+    if not tenant:
+        raise Problem("not_configured", "CYCLES_TENANT is missing.")
     secret = settings.cycles_api_key.get_secret_value() if settings.cycles_api_key else ""
-    async with aclosing(AdminApi(url, admin_key)) as admin:
+    async with aclosing(AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)) as admin:
         await admin.ensure_tenant(tenant, tenant)
         if any(key.key_prefix and secret.startswith(key.key_prefix) for key in await admin.live_keys(tenant)):
             return secret

@@ -12,8 +12,8 @@ from .models import ApiKey, Tenant
 from .registry import DATABASE_ERRORS, Registry
 from .tenant_cache import TenantCache
 
-USED_EVERY = timedelta(minutes=1)
-"""Record a key's last use no more often than this."""
+USED_EVERY = timedelta(minutes=10)
+"""Precision of a key's last use."""
 
 log = structlog.get_logger(__name__)
 
