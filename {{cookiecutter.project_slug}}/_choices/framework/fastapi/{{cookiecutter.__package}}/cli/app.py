@@ -10,9 +10,9 @@ from ..core.problems import Problem
 from ..tenants.links import link_answer
 from . import doctor, keys, server
 from . import migrate as migrations
+from .arguments import Json, Name, TenantId
 from .console import run
 from .operators import add_operator
-from .options import Json, Name, TenantId
 
 Usd = Annotated[str, typer.Option(metavar="USD", help="For example 5.00")]
 Overdraft = Annotated[str | None, typer.Option(metavar="USD", help="Maximum debt.")]

@@ -27,5 +27,5 @@ class CyclesKeys:
         try:
             return self._vault.open(sealed_key)
         except Problem as problem:
-            log.error("Cycles key not decrypted", reason=problem.message)  # noqa: TRY400  (the client must not see it)
+            log.error("Cycles key not decrypted", reason=problem.message)
             raise Problem("budget_misconfigured") from problem

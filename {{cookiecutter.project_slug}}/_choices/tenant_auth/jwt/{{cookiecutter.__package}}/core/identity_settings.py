@@ -11,7 +11,7 @@ from .setting_types import Names, is_address
 ASYMMETRIC = frozenset(
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 ES256K EdDSA".split()  # noqa: SIM905
 )
-"""Algorithms with public keys. With a shared secret (HS256), whoever verifies tokens could also sign them."""
+"""Algorithms with public keys. With a shared secret (HS256), verifiers could sign tokens too."""
 
 CHALLENGE = "Bearer"
 """The WWW-Authenticate header of a 401."""
@@ -49,7 +49,7 @@ class IdentitySettings(BaseModel):
         if bool(self.jwt_jwks_url) == bool(self.jwt_public_key):
             faults.append("JWT_JWKS_URL or JWT_PUBLIC_KEY must be set, and not both")
         if self.jwt_jwks_url and not _is_trustworthy(self.jwt_jwks_url):
-            faults.append("JWT_JWKS_URL must be an https URL: whoever can change its answer can be any tenant")
+            faults.append("JWT_JWKS_URL must be an https URL: over http, an attacker could pose as any tenant")
         return faults
 
     def _key_fault(self, pem: str) -> str | None:

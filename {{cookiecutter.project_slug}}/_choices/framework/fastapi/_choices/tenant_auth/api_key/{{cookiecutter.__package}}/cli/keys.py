@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from ..tenants import keys
+from .arguments import Json, Name, TenantId
 from .console import run
-from .options import Json, Name, TenantId
 
 commands = typer.Typer(help="Manage the API keys of a tenant's callers.", no_args_is_help=True)
 KeyId = Annotated[str, typer.Argument(metavar="KEY_ID")]

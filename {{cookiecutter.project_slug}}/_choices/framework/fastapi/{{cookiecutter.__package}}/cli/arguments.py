@@ -1,4 +1,4 @@
-"""Arguments and options that several modules of commands use."""
+"""Arguments and options that several commands share."""
 
 from typing import Annotated
 
