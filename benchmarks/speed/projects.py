@@ -47,11 +47,13 @@ class Project:
         keys = {f"t-{each:05}": f"rck_{each:08}_{secrets.token_urlsafe(32)}" for each in range(number)}
         with self._database() as database:
             copy(database, "tenants", "id = 'acme'", [{"id": tenant} for tenant in keys])
+            columns = {row["name"] for row in database.execute("PRAGMA table_info(api_keys)")}
+            owner = "tenant_id" if "tenant_id" in columns else "tenant"  # as an earlier commit calls it
             rows = [
-                {"id": key[4:12], "tenant": tenant, "digest": hashlib.sha256(key.encode()).hexdigest()}
+                {"id": key[4:12], owner: tenant, "digest": hashlib.sha256(key.encode()).hexdigest()}
                 for tenant, key in keys.items()
             ]
-            copy(database, "api_keys", "tenant = 'acme'", rows)
+            copy(database, "api_keys", f"{owner} = 'acme'", rows)
         return [{"Authorization": f"Bearer {key}"} for key in keys.values()]
 
     def remember(self, calls: int) -> None:

@@ -20,11 +20,10 @@ from pathlib import Path
 import aiohttp
 import httpx
 from acme_chat.budget.client import Clients
-from acme_chat.database import Database
-from acme_chat.settings import Settings
+from acme_chat.core.config import Settings
+from acme_chat.core.database import Database
 from acme_chat.tenants import keys
-from acme_chat.tenants.models import ApiKeyRow, TenantRow
-from acme_chat.tenants.records import Tenant
+from acme_chat.tenants.models import ApiKey, Tenant
 from acme_chat.tenants.registry import open_registry
 from acme_chat.tenants.vault import Vault
 from emulator.ledger import Ledger
@@ -60,7 +59,7 @@ class Seeded:
                 async with database.begin() as session:
                     session.add_all(table)
 
-    def _onboard(self, name: str) -> tuple[TenantRow, ApiKeyRow]:
+    def _onboard(self, name: str) -> tuple[Tenant, ApiKey]:
         now, secret, key_id = datetime.now(UTC), f"cyc_live_{secrets.token_urlsafe(24)}", f"key_{name}"
         expires_at = now + timedelta(days=365)
         times = {"created_at": now.isoformat(), "expires_at": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z")}
@@ -86,11 +85,7 @@ class Seeded:
             onboarded=True,
             created_at=now,
         )
-        return TenantRow(**vars_of(row)), ApiKeyRow(**vars_of(key))
-
-
-def vars_of(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__slots__}  # type: ignore[attr-defined]
+        return row, key
 
 
 class Served:

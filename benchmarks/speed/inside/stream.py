@@ -19,7 +19,7 @@ if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before 
 from acme_chat.chat.schemas import ChatRequest
 from acme_chat.chat.service import Chat, work_of
 from acme_chat.llm.provider import Delta
-from acme_chat.tenants.records import Caller
+from acme_chat.tenants.caller import Caller
 
 CHUNKS = 10_000
 

@@ -16,8 +16,8 @@ import dev_tenancy
 from {{ cookiecutter.__package }}.calls.record import CallRecord
 from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.core.config import Settings
-from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
 from {{ cookiecutter.__package }}.tenants.registry import Registry
+from {{ cookiecutter.__package }}.tenants.service import tenant_service
 from {{ cookiecutter.__package }}.web.services import Services
 
 from ..running import ADMIN_KEY
@@ -96,8 +96,8 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
         environment |= await asyncio.to_thread(dev_tenancy.account, environment)
         settings = Settings.model_validate({name.lower(): value for name, value in environment.items()})
         services = Services(settings, registry, calls)
-        async with onboarding(settings, registry) as desk:
-            await desk.add("acme", "Acme", "1.00")
+        async with tenant_service(settings, registry) as service:
+            await service.add("acme", "Acme", "1.00")
         yield World(services, cycles, environment)
         await services.clients.aclose()
         await services.provider.aclose()

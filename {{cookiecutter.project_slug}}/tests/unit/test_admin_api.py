@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 from http.server import BaseHTTPRequestHandler
 
 from pydantic import SecretStr
@@ -29,14 +30,14 @@ def test_every_write_has_a_json_body() -> None:
         do_POST = do_PATCH = answer  # noqa: N815
 
     async def write() -> None:
-        async with AdminApi(url, SecretStr("admin-key")) as admin:
+        async with aclosing(AdminApi(url, SecretStr("admin-key"))) as admin:
             await admin.ensure_tenant("acme", "Acme")
             await admin.mint_key("acme", "app")
             await admin.create_ledger("tenant:acme", allocated=1, overdraft=0)
             await admin.set_overdraft("tenant:acme", 1)
             await admin.fund("tenant:acme", "CREDIT", 1, "key")
-            await admin.freeze(LEDGER)
-            await admin.unfreeze(LEDGER)
+            await admin.set_frozen(LEDGER, frozen=True)
+            await admin.set_frozen(LEDGER, frozen=False)
 
     with listening(Recorder) as url:
         asyncio.run(write())

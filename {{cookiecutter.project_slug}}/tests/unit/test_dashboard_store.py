@@ -12,7 +12,7 @@ from {{ cookiecutter.__package }}.dashboard.records import (
     Wanted,
 )
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.tenants.records import Tenant
+from {{ cookiecutter.__package }}.tenants.models import Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from .stories import Opened
@@ -56,7 +56,7 @@ async def fill(registry: Registry, store: DashboardStore) -> None:
         ("umbrella", "closed"),
     ):
         tenant = Tenant(id=name, name=name.upper(), budget=1, cycles_key_name="k", onboarded=True, created_at=NOON)
-        assert await registry.add_tenant(tenant)
+        assert await registry.add(tenant)
         await registry.update_tenant(name, status=status)
     standings = [
         STANDING,

@@ -31,7 +31,7 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.tenants.records import Caller
+from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from .embedded import USD, until
 from .stories import Tell, World, value_of

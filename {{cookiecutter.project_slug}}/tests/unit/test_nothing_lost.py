@@ -10,20 +10,20 @@ import pytest
 
 from {{ cookiecutter.__package }}.budget.client import TenantClient
 from {{ cookiecutter.__package }}.budget.outbox import Settlement
-from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
-from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
-from {{ cookiecutter.__package }}.tenants.records import Adjustment, Caller
+from {{ cookiecutter.__package }}.tenants.caller import Caller
+from {{ cookiecutter.__package }}.tenants.models import Adjustment
+from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
 from .stories import Tell, World
 from .test_guard import COMPLETION, COST, HOLD, WORK, charge_one
 
 
 async def add_globex(world: World) -> None:
-    async with onboarding(world.services.settings, world.services.registry) as desk:
-        await desk.add("globex", "Globex", "1.00")
+    async with tenant_service(world.services.settings, world.services.registry) as service:
+        await service.add("globex", "Globex", "1.00")
 
 
 @pytest.mark.parametrize("how", ["lost by Cycles", "released by somebody"])
@@ -97,8 +97,8 @@ def test_a_reference_credits_once_though_one_of_two_runs_at_once_finds_nobody(te
             raise AdminError("admin_unreachable", 0, "nobody there")
 
         async with (
-            onboarding(services.settings, services.registry) as one,
-            onboarding(services.settings, services.registry) as other,
+            tenant_service(services.settings, services.registry) as one,
+            tenant_service(services.settings, services.registry) as other,
         ):
             out_of_luck: Any = one.admin
             out_of_luck.fund = unreachable
@@ -119,12 +119,12 @@ def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: T
         services = world.services
         begun = datetime.now(UTC) + timedelta(days=1)  # by a clock that was ahead: nobody knows how long ago
         wanted = Adjustment(
-            reference="fund:R", tenant="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
+            reference="fund:R", tenant_id="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
         )
-        assert await services.registry.add_adjustment(wanted)
-        async with onboarding(services.settings, services.registry) as desk:
-            with pytest.raises(TenantsError, match="Cycles cannot tell any more"):
-                await desk.fund("acme", "1.00", "R")
+        assert await services.registry.add(wanted)
+        async with tenant_service(services.settings, services.registry) as service:
+            with pytest.raises(Problem, match="outcome_unknown"):
+                await service.fund("acme", "1.00", "R")
         assert world.cycles.ledger().allocated == 100_000_000
 
     tell(story)

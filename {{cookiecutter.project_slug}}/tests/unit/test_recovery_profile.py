@@ -13,10 +13,9 @@ from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget.outbox import FILE
-from {{ cookiecutter.__package }}.core.errors import NotOffered
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import ProviderError
-from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
+from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
 from . import workers
 from .embedded import until
@@ -178,9 +177,9 @@ def test_cr_durable_004_tenant_journal_survives_api_key_rotation(tell: Tell) -> 
         old_key = (await world.services.clients.reread("acme")).api_key
         for file in world.services.settings.cycles_journal_dir.iterdir():
             assert old_key.encode() not in file.read_bytes()
-        async with onboarding(world.services.settings, world.services.registry) as desk:
-            with suppress(NotOffered):  # where all tenants share one key, it is a setting
-                await desk.rotate("acme", now=True)
+        async with tenant_service(world.services.settings, world.services.registry) as service:
+            with suppress(Problem):  # where all tenants share one key, it is a setting
+                await service.rotate("acme", now=True)
                 assert (await world.services.clients.reread("acme")).api_key != old_key
         async with world.restarted() as again:
             await again.sweep()

@@ -1,21 +1,25 @@
 import asyncio
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger
-from {{ cookiecutter.__package }}.core.errors import TenantsError
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.dashboard.records import HourlyBalance, Standing, TenantStanding
 from {{ cookiecutter.__package }}.dashboard.sampler import standing_of
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.dashboard.watch import Watch
-from {{ cookiecutter.__package }}.tenants.records import Tenant
+from {{ cookiecutter.__package }}.tenants.models import Tenant
 
 from .stories import Opened
 
-ACME = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="k", onboarded=True, created_at=datetime.now(UTC))
+
+def tenant_of(name: str = "acme", status: str = "active", *, onboarded: bool = True) -> Tenant:
+    return Tenant(id=name, name="Acme", status=status, budget=1, cycles_key_name="k", onboarded=onboarded)
+
+
+ACME = tenant_of()
 
 
 def heard(seconds_ago: int) -> Standing:
@@ -29,7 +33,7 @@ def listing(asked: list[str], locked: str = "") -> Balances:
 
     async def ask(tenant: str) -> None:
         if tenant == locked:
-            raise TenantsError("not_decryptable", "no secret opens it")
+            raise Problem("budget_misconfigured")
         asked.append(tenant)
         balances.listed(tenant, time.monotonic())
 
@@ -43,8 +47,8 @@ def listing(asked: list[str], locked: str = "") -> Balances:
         pytest.param(ACME, 3600, 1, id="old figures"),
         pytest.param(ACME, 0, 0, id="young figures"),
         pytest.param(ACME, None, 2, id="once a worker what no worker has heard of"),
-        pytest.param(replace(ACME, status="closed"), None, 0, id="closed"),
-        pytest.param(replace(ACME, onboarded=False), None, 0, id="not set up"),
+        pytest.param(tenant_of(status="closed"), None, 0, id="closed"),
+        pytest.param(tenant_of(onboarded=False), None, 0, id="not set up"),
     ],
 )
 def test_stale_balances_are_read_once_for_all_viewers_of_two_workers(
@@ -70,7 +74,7 @@ def test_tenant_whose_key_cannot_be_decrypted_does_not_hide_the_others(opened: O
 
     async def look() -> dict[str, str]:
         async with opened() as (_, calls):
-            tenants = (TenantStanding(tenant, None) for tenant in (ACME, replace(ACME, id="globex")))
+            tenants = (TenantStanding(tenant, None) for tenant in (ACME, tenant_of("globex")))
             store = DashboardStore(*vars(calls).values())
             return await Watch(listing(asked, "acme"), store, interval=600).refresh(tenants)
 

@@ -24,7 +24,7 @@ from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
 from ..llm.provider import Request
-from ..tenants.records import Caller
+from ..tenants.caller import Caller
 from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat

@@ -12,7 +12,7 @@ from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.provider import Delta, Message, Request
-from ..tenants.records import Caller
+from ..tenants.caller import Caller
 from ..web.schemas import Money
 from ..web.services import Services
 from ..web.sse import Event, encode_all

@@ -1,42 +1,32 @@
-"""How the commands run: data on stdout, words on stderr; exit 0 done, 1 refused or faulty, 2 usage."""
+"""Runs commands that need the tenant service."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Any
-
-from pydantic import ValidationError
 
 from ..core.config import Settings
-from ..core.errors import NotOffered, TenantsError
 from ..core.logging import set_up_logging
-from ..tenants.onboarding import Onboarding, onboarding
+from ..core.problems import Problem
 from ..tenants.registry import DATABASE_ERRORS
-from .output import fail, faults_of, show
+from ..tenants.service import Answer, TenantService, tenant_service
+from .output import show
 
-Work = Callable[[Onboarding], Awaitable[Any]]
-"""What a command does, given the verbs: it answers a dict or a dataclass."""
+Work = Callable[[TenantService], Awaitable[Answer]]
 
 
 def run(work: Work, as_json: bool) -> None:
-    """Do `work` and show its answer (`note` on stderr). Exit 1 if it is refused, or answers an `error`."""
+    """Do `work` and show its answer. Exits with 1 if the answer has an `error`."""
     try:
-        done = asyncio.run(_work(work))
-    except TenantsError as error:
-        fail(error.code, str(error), as_json, 2 if isinstance(error, NotOffered) else 1)
-    except ValidationError as error:
-        fail("invalid", faults_of(error), as_json)
+        answer = asyncio.run(_with_service(work))
     except DATABASE_ERRORS as error:
-        detail = "is DATABASE_URL right, the database up, and did `make migrate` run?"
-        fail("database", f"The database cannot be used ({type(error).__name__}): {detail}", as_json)
-    answer: dict[str, Any] = done if isinstance(done, dict) else asdict(done)
+        advice = "Check DATABASE_URL and that the database is up, and run `make migrate`."
+        raise Problem("database", f"The database cannot be used ({type(error).__name__}). {advice}") from error
     show(answer, as_json)
     if "error" in answer:
         raise SystemExit(1)
 
 
-async def _work(work: Work) -> Any:
+async def _with_service(work: Work) -> Answer:
     settings = Settings()
     set_up_logging(development=settings.development)
-    async with onboarding(settings) as desk:
-        return await work(desk)
+    async with tenant_service(settings) as service:
+        return await work(service)

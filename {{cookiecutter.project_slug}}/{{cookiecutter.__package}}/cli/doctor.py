@@ -1,11 +1,10 @@
-"""`doctor`: what would keep the service from working, with remedies. Changes nothing, prints no secret."""
+"""`doctor` finds what keeps the service from working, with remedies. Changes nothing and prints no secret."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from ..budget.outbox import Outbox
 from ..core.config import Settings
@@ -14,39 +13,29 @@ from ..core.money import UNIT
 from ..core.sqlite_file import ERRORS
 from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
 from ..tenants.findings import Finding
-from ..tenants.onboarding import Onboarding
-from ..tenants.records import Tenant
+from ..tenants.models import Tenant
+from ..tenants.registry import Registry
+from ..tenants.service import Answer, TenantService
 from ..web.startup import faults
 
-MOST_SKEW_S = 5
+MAX_SKEW_S = 5
 UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
 """Settings of the SDK that the outbox replaces."""
-AT_A_TIME = 16
-"""Tenants asked about at a time: 1,000 of them within 10 s, and the control plane still serves others."""
+CONCURRENCY = 16
+"""Tenants examined at a time: 1,000 of them within 10 s, and the admin server still serves others."""
 
 
-async def report(desk: Onboarding) -> dict[str, Any]:
-    """What the command shows: the findings as `checks`, and an `error` if a fault is among them."""
-    findings = await examine(desk)
-    answer: dict[str, Any] = {"checks": [asdict(finding) for finding in findings]}
+async def report(service: TenantService) -> Answer:
+    """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
+    settings = service.settings
+    admin, database = await _admin(service.admin), await _database(service.registry)
+    findings = [*_settings(settings), *_outbox(settings), *await _cycles(settings), admin, database]
+    if database.level == "ok":
+        findings += await _tenants(service, at_cycles=admin.level == "ok")
+    answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
     return answer
-
-
-async def examine(desk: Onboarding) -> list[Finding]:
-    """All checks: settings, journal, Cycles and its admin server, database, each tenant's key and ledger."""
-    admin, database = await _admin(desk), await _database(desk)
-    findings = [
-        *_settings(desk.settings),
-        *_outbox(desk.settings),
-        *await _cycles(desk.settings),
-        admin,
-        database,
-    ]
-    if database.level == "ok":
-        findings += await _tenants(desk, desk.admin if admin.level == "ok" else None)
-    return findings
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -56,7 +45,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     for name in sorted(UNUSED & settings.model_fields_set):
         yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
     if not found:
-        yield Finding("ok", "settings", f"complete, for {settings.app_env}")
+        yield Finding("ok", "settings", f"complete for {settings.app_env}")
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:
@@ -65,7 +54,7 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
         outbox.check()
         backlog = outbox.backlog()
     except ERRORS as error:
-        yield Finding("fault", "journal", f"the outbox cannot be written ({error})", "see CYCLES_JOURNAL_DIR")
+        yield Finding("fault", "journal", f"the outbox is not writable ({error})", "see CYCLES_JOURNAL_DIR")
         return
     finally:
         outbox.close()
@@ -89,40 +78,42 @@ async def _cycles(settings: Settings) -> list[Finding]:
         await http.aclose()
     if status != 200:
         return [Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")]
-    is_emulator = "X-Cycles-Emulator" in headers
-    ready = Finding("ok", "cycles", "ready (the emulator)" if is_emulator else "ready")
-    if is_emulator and not settings.development:
-        ready = Finding("warning", "cycles", "ready, but it is the emulator", "set CYCLES_BASE_URL to the real engine")
+    ready = Finding("ok", "cycles", "ready")
+    if "X-Cycles-Emulator" in headers:
+        ready = Finding("ok", "cycles", "ready (the emulator)")
+        if not settings.development:
+            remedy = "set CYCLES_BASE_URL to the real engine"
+            ready = Finding("warning", "cycles", "ready, but it is the emulator", remedy)
     return [ready, *_clock(headers.get("Date"))]
 
 
 def _clock(date: str | None) -> Iterator[Finding]:
-    """How far our clock is from the engine's; HTTP tells it to the second, and not everybody tells."""
+    """Compare the clocks, if the engine sends a Date header, which has a resolution of one second."""
     if date is None:
         return
     seconds = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
-    if seconds > MOST_SKEW_S:
+    if seconds > MAX_SKEW_S:
         message = f"this clock and the engine's are {seconds:.0f} s apart"
-        yield Finding("warning", "clock", message, "keep both by NTP: keys and holds expire by the engine's")
+        yield Finding("warning", "clock", message, "synchronise both with NTP: keys and holds expire by the engine's")
     else:
         yield Finding("ok", "clock", "agrees with the engine's")
 
 
-async def _admin(desk: Onboarding) -> Finding:
-    if desk.admin is None:
-        remedy = "set CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY, here only"
+async def _admin(admin: AdminApi) -> Finding:
+    if not admin.is_configured:
+        remedy = "set CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY, for this command only"
         return Finding("warning", "admin", "no access: keys and ledgers at Cycles are not examined", remedy)
     try:
-        await desk.admin.check_access()
+        await admin.check_access()
     except AdminError as error:
-        return Finding("fault", "admin", str(error), "see CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY")
+        return Finding("fault", "admin", error.message, "see CYCLES_ADMIN_URL and CYCLES_ADMIN_API_KEY")
     return Finding("ok", "admin", "access granted")
 
 
-async def _database(desk: Onboarding) -> Finding:
+async def _database(registry: Registry) -> Finding:
     try:
-        await desk.registry.ready()
-        is_migrated = await desk.registry.is_migrated()
+        await registry.ready()
+        is_migrated = await registry.is_migrated()
     except Exception as error:  # noqa: BLE001  (each driver has its own)
         return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
     if not is_migrated:
@@ -130,41 +121,40 @@ async def _database(desk: Onboarding) -> Finding:
     return Finding("ok", "database", "answers, and is migrated")
 
 
-async def _tenants(desk: Onboarding, admin: AdminApi | None) -> list[Finding]:
-    tenants = [tenant for tenant in await desk.registry.tenants() if tenant.status != "closed"]
-    places = asyncio.Semaphore(AT_A_TIME)
+async def _tenants(service: TenantService, *, at_cycles: bool) -> list[Finding]:
+    tenants = [tenant for tenant in await service.registry.tenants() if tenant.status != "closed"]
+    slots = asyncio.Semaphore(CONCURRENCY)
 
-    async def examined(tenant: Tenant) -> list[Finding]:
-        async with places:
-            return await _tenant(desk, tenant, admin)
+    async def examine(tenant: Tenant) -> list[Finding]:
+        async with slots:
+            return await _tenant(service, tenant, at_cycles=at_cycles)
 
-    found = await asyncio.gather(*map(examined, tenants))
-    findings = [finding for findings in found for finding in findings]
-    sound = len(tenants) - len({finding.check for finding in findings})
-    shared = await desk.accounts.examine(admin) if admin else []
-    return [*shared, *findings, Finding("ok", "tenants", f"{sound} of {len(tenants)} open tenants are in order")]
+    found = await asyncio.gather(*map(examine, tenants))
+    findings = await service.accounts.examine() if at_cycles else []
+    findings += [finding for each in found for finding in each]
+    return [*findings, Finding("ok", "tenants", f"{found.count([])} of {len(tenants)} open tenants are in order")]
 
 
-async def _tenant(desk: Onboarding, tenant: Tenant, admin: AdminApi | None) -> list[Finding]:
+async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
     check = f"tenant {tenant.id}"
     if not tenant.onboarded:
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
-        findings = await desk.accounts.examine_tenant(tenant, admin)
-        ledgers = await desk.accounts.ledgers(tenant.id, admin) if admin else []
+        findings = await service.accounts.examine_tenant(tenant, at_cycles=at_cycles)
+        ledgers = await service.accounts.ledgers(tenant.id) if at_cycles else []
     except AdminError as error:
-        return [Finding("fault", check, str(error), "run doctor again")]
-    if admin:
-        findings += _ledgers(tenant, desk.settings.scope_of(tenant.id), ledgers)
+        return [Finding("fault", check, error.message, "run doctor again")]
+    if at_cycles:
+        findings += _ledgers(tenant, service.settings.scope_of(tenant.id), ledgers)
     return findings
 
 
 def _ledgers(tenant: Tenant, scope: str, ledgers: list[AdminLedger]) -> Iterator[Finding]:
-    """What the control plane tells of a tenant's ledgers; `scope` must be among them."""
+    """Examine a tenant's ledgers. One at `scope` must be among them."""
     check = f"tenant {tenant.id}"
     ledgers = [ledger for ledger in ledgers if ledger.unit == UNIT]
     if scope not in {ledger.scope for ledger in ledgers}:
-        yield Finding("fault", check, f"no ledger in {UNIT} at {scope}", "create it by the Cycles Admin API")
+        yield Finding("fault", check, f"no ledger in {UNIT} at {scope}", "create it with the Cycles Admin API")
     for ledger in ledgers:
         if ledger.status == "FROZEN" and tenant.status == "active":
             yield Finding("fault", check, f"{ledger.scope} is frozen", f"tenants resume {tenant.id}")

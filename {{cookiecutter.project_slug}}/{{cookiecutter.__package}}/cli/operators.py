@@ -1,41 +1,26 @@
-"""The people who run this service: who may be one, and how they are let in."""
+"""Operators: the people who run this service."""
 
 import re
 import secrets
-from dataclasses import dataclass
+import sys
 
-from ..core.errors import TenantsError
-from ..tenants.records import Operator
+from ..core.problems import Problem
 from ..tenants.registry import Registry
+from ..tenants.service import Answer
 from ..web.passwords import hash_password
 
-SHORTEST_PASSWORD = 8
+MIN_PASSWORD_LENGTH = 8
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddedOperator:
-    """`password` is the made-up one, shown once; None if one was given. `note` is for people."""
-
-    operator: str
-    created: bool
-    password: str | None
-    note: str
-
-
-async def add_operator(registry: Registry, name: str, password: str | None = None) -> AddedOperator:
-    """Let an operator in by this password, or a made-up one. One that was there before gets the new password.
-
-    Raises TenantsError.
-    """
+async def add_operator(registry: Registry, name: str, *, password_stdin: bool = False) -> Answer:
+    """Add an operator, or replace the password. Generates one unless it is given on stdin."""
     if not _NAME.fullmatch(name):
-        raise TenantsError("invalid_name", "An operator's name is 1 to 64 of A-Z a-z 0-9 . _ @ + -")
-    made_up = secrets.token_urlsafe(18) if password is None else None
-    used = made_up or password or ""
-    if len(used) < SHORTEST_PASSWORD:
-        raise TenantsError("weak_password", f"A password has {SHORTEST_PASSWORD} characters or more")
-    created = await registry.operator(name) is None
-    await registry.save_operator(Operator(name=name, password_hash=hash_password(used)))
-    note = "" if created else f"{name} was there before: the password is replaced"
-    return AddedOperator(operator=name, created=created, password=made_up, note=note)
+        raise Problem("invalid_name", "An operator's name is 1 to 64 of A-Z a-z 0-9 . _ @ + -")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else secrets.token_urlsafe(18)
+    if len(password) < MIN_PASSWORD_LENGTH:
+        raise Problem("weak_password", f"A password needs at least {MIN_PASSWORD_LENGTH} characters.")
+    created = await registry.save_operator(name, hash_password(password))
+    note = "" if created else f"{name} existed: the password is replaced"
+    return {"operator": name, "created": created, "password": None if password_stdin else password, "note": note}

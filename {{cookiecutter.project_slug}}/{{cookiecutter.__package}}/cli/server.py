@@ -1,4 +1,4 @@
-"""The server process: `make serve`, as in production; `make dev` with reload."""
+"""The server process, in production and, with reload, in development."""
 
 import atexit
 import os
@@ -14,27 +14,24 @@ from ..core.config import Settings
 from ..web.startup import faults
 
 GRACEFUL_S = 8
-"""What still runs this long after SIGTERM is cut; paid calls have been before, see tasks.GRACE_S."""
+"""Requests still running this long after SIGTERM are cut; paid calls end before, see tasks.GRACE_S."""
 
 
 class Connection(HttpToolsProtocol):
-    """A connection that is not hung up on while paid calls end: whoever asks again meanwhile gets `shutting_down`."""
+    """Keeps idle connections open while paid calls end, so that new requests get `shutting_down`."""
 
     def shutdown(self) -> None:
-        """Called by uvicorn (0.54), which is stopping: it closes connections that wait for a next request at once."""
+        """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""
         self.app_state["services"].guard.tasks.when_done(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
-    """Serve `app` (`module:name` of this package) until told to stop: the exit code.
-
-    A configuration that must not serve is told on stderr, a line each: 1.
-    """
+    """Serve `app` (`module:name` in this package) and return the exit code: 1 if the settings have faults."""
     if found := faults(settings):
         sys.stderr.write("\n".join(found) + "\n")
         return 1
     if settings.workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        # before the workers begin, so that each counts where all are read
+        # before the workers start: all must count in one folder
         folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     uvicorn.run(

@@ -39,6 +39,8 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "internal_error": (500, "Internal error", "Something went wrong on our side."),
 }
 
+UNLISTED = (409, "Refused", "The request was refused.")
+
 # Cycles' error and reason codes about the budget
 _BUDGET_CODES = {
     "BUDGET_EXCEEDED": "budget_exceeded",
@@ -75,9 +77,10 @@ WAIT_FOR_HOLDS_S = 5
 class Problem(Exception):
     """A refused request.
 
-    `code` is a key of OUTCOMES. `detail` replaces the one there; clients read it, so it holds nothing internal.
-    `retry_after` is in seconds. `members` are added to the body: tenant, scope, unit, required and remaining
-    (microcents), errors. `challenge` is the WWW-Authenticate of a 401.
+    `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `detail` replaces the
+    one there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds. `members` are
+    added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge` is the
+    WWW-Authenticate of a 401.
     """
 
     code: str
@@ -87,13 +90,17 @@ class Problem(Exception):
     challenge: str = CHALLENGE
 
     def __post_init__(self) -> None:
-        super().__init__(self.code)
+        super().__init__(f"{self.code}: {self.detail}" if self.detail else self.code)
         if self.retry_after is None:
             self.retry_after = _RETRY_AFTER_S.get(self.code)
 
     @property
     def status(self) -> int:
-        return OUTCOMES[self.code][0]
+        return OUTCOMES.get(self.code, UNLISTED)[0]
+
+    @property
+    def message(self) -> str:
+        return self.detail or OUTCOMES.get(self.code, UNLISTED)[2]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -105,12 +112,12 @@ class Problem(Exception):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """Return the members of the response."""
-        status, title, detail = OUTCOMES[self.code]
+        status, title, _ = OUTCOMES.get(self.code, UNLISTED)
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.code}",
             "title": title,
             "status": status,
-            "detail": self.detail or detail,
+            "detail": self.message,
             "code": self.code,
             "request_id": request_id,
         }

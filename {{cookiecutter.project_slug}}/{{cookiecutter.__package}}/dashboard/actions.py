@@ -5,11 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from ..core.errors import TenantsError
 from ..core.money import format_usd
 from ..core.problems import Problem
 from ..tenants.links import make_link
-from ..tenants.onboarding import onboarding
+from ..tenants.service import tenant_service
 from .figures import Context, row_of, tenant_of
 from .records import AuditEntry
 from .service import Dashboard
@@ -82,11 +81,11 @@ async def confirmation(dashboard: Dashboard, tenant: str, action: Action, amount
 async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
     """Do it and write it down; what came of it: a link's path, or words.
 
-    `reference` comes from the form: sent twice, it is done once. Raises TenantsError, and Problem not_found.
+    `reference` comes from the form: sent twice, it is done once. Raises Problem.
     """
     amount = amount if action.amount else ""
     if not amount.isprintable() or len(amount) > LONGEST_AMOUNT:
-        raise TenantsError("invalid_amount", "This is not an amount in USD like 5.00")
+        raise Problem("invalid_amount", "This is not an amount in USD like 5.00")
     entry = AuditEntry(
         id=str(uuid.uuid4()),
         at=datetime.now(UTC),
@@ -98,8 +97,8 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, 
     await dashboard.store.add_audit(entry)
     try:
         came_of_it = await _do(dashboard, tenant, action, amount, reference)
-    except TenantsError as error:
-        await dashboard.store.add_audit(replace(entry, after=f"refused: {error.code}"))
+    except Problem as problem:
+        await dashboard.store.add_audit(replace(entry, after=f"refused: {problem.code}"))
         raise
     await dashboard.store.add_audit(replace(entry, after=await _state_of(dashboard, tenant)))
     return came_of_it
@@ -107,13 +106,15 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, 
 
 async def _do(dashboard: Dashboard, tenant: str, action: Action, amount: str, reference: str) -> str:
     if action.verb == "link":
-        return (await make_link(dashboard.services.registry, tenant)).path
-    async with onboarding(dashboard.services.settings, dashboard.services.registry) as desk:
+        return (await make_link(dashboard.services.registry, tenant))[0]
+    async with tenant_service(dashboard.services.settings, dashboard.services.registry) as service:
         if action.verb == "fund":
-            return (await desk.fund(tenant, amount, reference)).note
-        if action.verb == "reset":
-            return (await desk.reset(tenant, amount, reference)).note
-        return (await (desk.suspend(tenant) if action.verb == "suspend" else desk.resume(tenant))).note
+            done = await service.fund(tenant, amount, reference)
+        elif action.verb == "reset":
+            done = await service.reset(tenant, amount, reference)
+        else:
+            done = await (service.suspend(tenant) if action.verb == "suspend" else service.resume(tenant))
+    return str(done["note"])
 
 
 async def _state_of(dashboard: Dashboard, tenant_id: str) -> str:

@@ -15,7 +15,7 @@ from ..budget.balances import Amounts, depth
 from ..core.problems import OUTCOMES, Problem
 from ..llm.provider import Message, Request
 from ..tenants.findings import EXPIRES_SOON
-from ..tenants.records import Tenant
+from ..tenants.models import Tenant
 from ..web.services import Services
 from .charts import burndown, month_of, refusal_bars
 from .records import FIRST_SORT, SORTS, AuditEntry, Reckoning, Standing, TenantStanding, Wanted

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, get_args
 
 from ..budget.balances import Amounts
-from ..tenants.records import Tenant
+from ..tenants.models import Tenant
 
 Sort = Literal["name", "left", "spent", "reserved", "remaining", "burn", "runs_out"]
 SORTS: tuple[Sort, ...] = get_args(Sort)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from cachetools import TTLCache
 
 from ..budget.balances import REMEMBERED_TENANTS, Balances
-from ..core.errors import TenantsError
 from ..core.problems import Problem
 from .records import Standing, TenantStanding
 from .store import DashboardStore
@@ -60,8 +59,6 @@ class Watch:
                 await self._balances.read(tenant, 0.0)
             except Problem as problem:
                 self._asked[tenant] = problem.code
-            except TenantsError:  # a key that no secret opens
-                self._asked[tenant] = "budget_misconfigured"
             else:
                 self._asked[tenant] = None
 

@@ -1,1 +1,1 @@
-"""Who the tenants are, and who is calling."""
+"""Tenants: their records, their callers' identity, and what operators do with them."""

@@ -1,16 +1,16 @@
-"""What `doctor` finds."""
+"""Findings of `doctor`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 EXPIRES_SOON = timedelta(days=30)
-"""A Cycles key that has no longer than this to live is worth a warning."""
+"""Warn of Cycles keys that expire within this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line. A fault keeps something from working; a warning will, or may."""
+    """One line of the report. With a fault something does not work; a warning is a fault to come."""
 
     level: Literal["ok", "warning", "fault"]
     check: str
@@ -18,8 +18,8 @@ class Finding:
     remedy: str = ""
 
 
-def about_expiry(check: str, key: str, expires_at: datetime | None, remedy: str) -> list[Finding]:
-    """A warning, or when it is too late a fault, for a Cycles key that expires soon. `key` is what to call it."""
+def expiry_findings(check: str, key: str, expires_at: datetime | None, remedy: str) -> list[Finding]:
+    """Return a finding if a Cycles key expires soon or has expired. `key` is what the message calls it."""
     now = datetime.now(UTC)
     if expires_at is None or expires_at >= now + EXPIRES_SOON:
         return []

@@ -1,18 +1,18 @@
-"""What a request says of who sends it: the headers that every way of authentication reads."""
+"""The request headers that identify a caller."""
 
 from collections.abc import Sequence
 
 from ..core.problems import Problem
 
 Headers = Sequence[tuple[bytes, bytes]]
-"""As ASGI hands them over: names in lower case, repeated ones one after the other."""
+"""ASGI headers: lower-case names, repeated headers as separate items."""
 
 GATEWAY_SECRET = b"x-gateway-secret"
 CREDENTIALS = frozenset({b"authorization", GATEWAY_SECRET})
 
 
-def values_of(headers: Headers, wanted: bytes) -> list[bytes]:
-    return [value for name, value in headers if name == wanted]
+def values_of(headers: Headers, name: bytes) -> list[bytes]:
+    return [value for each, value in headers if each == name]
 
 
 def carry_credentials(headers: Headers) -> bool:
@@ -20,12 +20,12 @@ def carry_credentials(headers: Headers) -> bool:
 
 
 def without_secret(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """As anything may see, and log, them: nothing outside of this project knows that X-Gateway-Secret is one."""
+    """Return the headers without X-Gateway-Secret, which logging and tracing libraries don't know to be secret."""
     return [(name, value) for name, value in headers if name != GATEWAY_SECRET]
 
 
 def bearer_token(headers: Headers) -> str:
-    """The credential of the one `Authorization: Bearer` header. Raises Problem unauthenticated."""
+    """Return the credential of the only `Authorization: Bearer` header. Raises Problem unauthenticated."""
     sent = values_of(headers, b"authorization")
     if len(sent) != 1:
         raise Problem("unauthenticated")
@@ -37,7 +37,7 @@ def bearer_token(headers: Headers) -> str:
 
 
 def claimed_tenant(headers: Headers) -> bytes | None:
-    """X-Tenant-ID, if it was sent. Raises Problem invalid_request when it was sent twice."""
+    """Return X-Tenant-ID, None if absent. Raises Problem invalid_request if it was sent twice."""
     claims = values_of(headers, b"x-tenant-id")
     if len(claims) > 1:
         raise Problem("invalid_request", "X-Tenant-ID was sent more than once.")
@@ -45,10 +45,6 @@ def claimed_tenant(headers: Headers) -> bytes | None:
 
 
 def check_claim(headers: Headers, tenant: str) -> None:
-    """Hold X-Tenant-ID, if it was sent, against the tenant that the identity proves: exactly, case included.
-
-    Raises Problem tenant_mismatch, or invalid_request when it was sent twice.
-    """
-    claim = claimed_tenant(headers)
-    if claim is not None and claim != tenant.encode():
+    """Compare X-Tenant-ID, if sent, with the authenticated tenant, case included. Raises Problem tenant_mismatch."""
+    if claimed_tenant(headers) not in (None, tenant.encode()):
         raise Problem("tenant_mismatch")

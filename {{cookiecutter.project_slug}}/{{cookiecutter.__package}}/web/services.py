@@ -17,17 +17,16 @@ from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
 from ..core.money import MICROCENTS_PER_USD
-from ..core.tasks import on_stop_signal, repeat, uncut
+from ..core.tasks import on_stop_signal, repeat
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
-from ..tenants.onboarding import onboarding
 from ..tenants.registry import Registry
+from ..tenants.service import tenant_service
 from .readiness import Readiness
 
 log = structlog.get_logger(__name__)
 
 FLUSH_S = 2.0
-RECORD_KEY_USE_S = 30.0
 RETIRE_KEYS_S = 60.0
 
 
@@ -62,7 +61,6 @@ class Services:
         background = (
             self.sweeper.run(),
             self.calls.run(),
-            repeat(self._record_key_use, RECORD_KEY_USE_S),
             repeat(self._retire_keys, RETIRE_KEYS_S),
         )
         self._background = [asyncio.create_task(each) for each in background]
@@ -73,7 +71,6 @@ class Services:
             closing.push_async_callback(self.clients.aclose)
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
-            closing.push_async_callback(self._record_key_use)
             closing.push_async_callback(self._flush_outbox)
             await self.guard.tasks.drain()
             for task in self._background:
@@ -87,13 +84,10 @@ class Services:
         if backlog.set_aside:
             log.error("settlements were set aside and are not sent: run doctor", count=backlog.set_aside)
 
-    async def _record_key_use(self) -> None:
-        await uncut(self.identity.flush())
-
     async def _retire_keys(self) -> None:
         """Revoke rotated Cycles keys whose grace period has ended. Needs admin access."""
-        async with onboarding(self.settings, self.registry) as desk:
-            await desk.retire_keys()
+        async with tenant_service(self.settings, self.registry) as service:
+            await service.retire_keys()
 
     async def _flush_outbox(self) -> None:
         """Send what waits once more. The rest is sent at the next start."""

@@ -47,8 +47,8 @@ class Ticket:
 async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
     """Return the tenant, unless it is closed or its key was revoked."""
     if ticket.key:
-        found = await registry.find_api_key(ticket.key)
-        tenant = found[1] if found else None
+        key = await registry.find_api_key(ticket.key)
+        tenant = key.tenant if key else None
     else:
         tenant = await registry.tenant(ticket.tenant)
     if tenant is None or tenant.id != ticket.tenant or tenant.status == "closed":

@@ -1,4 +1,4 @@
-"""What the tenants need at Cycles in development and in tests: one Cycles tenant, and a key of it."""
+"""Account at Cycles for development and tests: one Cycles tenant and a key of it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from {{ cookiecutter.__package }}.tenants.make_account import make_account
 
 
 def environment() -> dict[str, str]:
-    """The settings that a new installation needs for it."""
+    """Return the settings that a new installation needs."""
     return {"CYCLES_TENANT": f"{DISTRIBUTION}-dev"}
 
 
 def account(environment: Mapping[str, str | None]) -> dict[str, str]:
-    """The settings that only a running Cycles can tell: the key that is set where Cycles knows it, or a new one."""
+    """Return the settings that need a running Cycles: the key, a new one unless Cycles knows the configured one."""
     settings = Settings.model_validate({name.lower(): value for name, value in environment.items() if value})
     return {"CYCLES_API_KEY": asyncio.run(make_account(settings))}

@@ -1,4 +1,4 @@
-"""How callers prove themselves in development and in tests: by tokens that are signed here, as an issuer would."""
+"""Callers in development and tests: tokens signed here in place of an issuer."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ LIFE = timedelta(hours=24)
 
 
 def environment() -> dict[str, str]:
-    """The settings that a new installation needs for it. The app does not read DEV_JWT_PRIVATE_KEY: it is ours."""
+    """Return the settings that a new installation needs. The app does not read DEV_JWT_PRIVATE_KEY."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -29,7 +29,7 @@ def environment() -> dict[str, str]:
 
 
 def headers(tenant: str, _api_key: str | None, environment: Environment, _cli: object) -> dict[str, str]:
-    """What a caller of `tenant` sends, for LIFE from now. Nothing where .env names another issuer than this one."""
+    """Return what a caller of `tenant` sends, valid for LIFE. Empty if .env names another issuer."""
     if not environment.get("DEV_JWT_PRIVATE_KEY"):
         return {}
     token = jwt.encode(claims(tenant, environment), private_key(environment), algorithm="RS256")
@@ -37,7 +37,7 @@ def headers(tenant: str, _api_key: str | None, environment: Environment, _cli: o
 
 
 def claims(tenant: str, environment: Environment) -> dict[str, Any]:
-    """What a good token says of a caller of `tenant`."""
+    """Return the claims of a valid token for `tenant`."""
     now = datetime.now(UTC)
     return {
         "iss": environment["JWT_ISSUER"],
@@ -51,13 +51,13 @@ def claims(tenant: str, environment: Environment) -> dict[str, Any]:
 
 
 def private_key(environment: Environment) -> RSAPrivateKey:
-    """What signs."""
+    """Return the key that signs tokens."""
     return _read((environment["DEV_JWT_PRIVATE_KEY"] or "").replace("\\n", "\n"))
 
 
 @cache
 def _read(pem: str) -> RSAPrivateKey:
-    """Once: a key is checked when it is read, which takes ten times as long as to sign."""
+    """Parse a key, once: it takes ten times as long as signing."""
     return cast("RSAPrivateKey", RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem))
 
 

@@ -13,12 +13,10 @@ LIBRARIES = [
     "{{ cookiecutter.__package }}.budget.fail_open",
     "{{ cookiecutter.__package }}.budget.subject",
     "{{ cookiecutter.__package }}.chat.schemas",
-    "{{ cookiecutter.__package }}.dashboard.records",
     "{{ cookiecutter.__package }}.web.edge",
     "{{ cookiecutter.__package }}.llm.providers",
     "{{ cookiecutter.__package }}.web.openapi",
     "{{ cookiecutter.__package }}.cli.server",
     "{{ cookiecutter.__package }}.core.config",
     "{{ cookiecutter.__package }}.tenants.admin_api",
-    "{{ cookiecutter.__package }}.tenants.lookups",
 ]

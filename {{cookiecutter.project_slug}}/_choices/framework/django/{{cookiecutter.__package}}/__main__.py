@@ -1,4 +1,4 @@
-"""`python -m` and the package's name, or manage.py: Django's command line with our commands."""
+"""Django's command line with our commands: `python -m` and the package's name, or manage.py."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from .cli.output import command_line
 
 
 class Commands(ManagementUtility):
-    """Django's commands. One that there is not is a mistake in usage, like a wrong option: exit 2."""
+    """Exits with 2 for an unknown command, as for other usage errors."""
 
     def fetch_command(self, subcommand: str) -> BaseCommand:
         try:

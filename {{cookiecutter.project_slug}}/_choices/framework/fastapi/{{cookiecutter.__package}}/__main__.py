@@ -1,4 +1,4 @@
-"""`python -m` and the package's name: the command line."""
+"""The command line: `python -m` and the package's name."""
 
 from .cli.app import app
 from .cli.output import command_line

@@ -1,37 +1,53 @@
-"""What our management commands have in common. What they do, and how it is shown, is told in console.py."""
+"""Base of our management commands."""
 
+import inspect
 from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ..tenants.onboarding import Onboarding
+from ..tenants.service import Answer, TenantService
 from . import console
 
-Verb = Callable[[Onboarding, dict[str, Any]], Awaitable[Any]]
-"""Given the verbs and the command's options: what console.run shows."""
+Verb = Callable[..., Awaitable[Answer]]
 
 
 class VerbsCommand(BaseCommand):
-    """A command with verbs, like `tenants add`: a subclass names them by `verb` in `add_arguments`."""
+    """A command with verbs, like `tenants add`. Subclasses add them in `add_arguments`."""
 
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         self._verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def verb(self, name: str, words: str, work: Verb, *, of_tenant: bool = True) -> CommandParser:
-        """Add a verb that does `work`, by default to the tenant `id`; the parser, for its further arguments."""
+    def verb(self, name: str, verb: Verb, *, of_tenant: bool = True) -> CommandParser:
+        """Add a verb that calls a function with the tenant service and the options that it takes.
+
+        The first line of its docstring is the help. Returns the parser, for more arguments.
+        """
+        words = (inspect.getdoc(verb) or "").partition("\n")[0]
         parser: CommandParser = self._verbs.add_parser(name, help=words, description=words)
-        parser.set_defaults(work=work)
+        parser.set_defaults(verb=verb)
         add_json(parser)
         if of_tenant:
-            parser.add_argument("id", metavar="ID")
+            parser.add_argument("tenant_id", metavar="ID")
         return parser
 
-    def handle(self, *, work: Verb, as_json: bool, **options: Any) -> None:
-        console.run(lambda desk: work(desk, options), as_json)
+    def handle(self, *, verb: Verb, as_json: bool, **options: Any) -> None:
+        given = {name: options[name] for name in inspect.signature(verb).parameters if name in options}
+        console.run(lambda service: verb(service, **given), as_json)
+
+
+def of_registry(function: Verb) -> Verb:
+    """Make a verb of a function that takes the registry."""
+
+    @wraps(function)
+    def verb(service: TenantService, **given: Any) -> Awaitable[Answer]:
+        return function(service.registry, **given)
+
+    return verb
 
 
 def add_json(parser: CommandParser) -> None:
-    parser.add_argument("--json", action="store_true", dest="as_json", help="One JSON object on stdout.")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="Write one JSON object to stdout.")

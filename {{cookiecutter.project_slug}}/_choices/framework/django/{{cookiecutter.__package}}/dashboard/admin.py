@@ -11,9 +11,9 @@ from django.http import HttpRequest
 
 from ..budget.balances import Ledger
 from ..calls.models import CallRow
-from ..core.errors import TenantsError
-from ..tenants.models import ApiKeyRow, TenantRow
-from ..tenants.onboarding import onboarding
+from ..core.problems import Problem
+from ..tenants.models import ApiKey, Tenant
+from ..tenants.service import tenant_service
 from ..web.dependencies import state_of
 from ..web.services import Services
 from .pages import usd
@@ -43,7 +43,7 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-@admin.register(TenantRow)
+@admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
     """Tenants with what this process remembers of their budgets; blank where it has not been told yet."""
 
@@ -53,37 +53,37 @@ class TenantAdmin(ReadOnlyAdmin):
     actions = ("suspend", "resume")
 
     def get_list_display(self, request: HttpRequest) -> tuple[str | Callable[[Any], str | bool], ...]:
-        def remaining(tenant: TenantRow) -> str:
+        def remaining(tenant: Tenant) -> str:
             ledger = _remembered(request, tenant.id)
             return usd(ledger.remaining) if ledger else ""
 
-        def spent(tenant: TenantRow) -> str:
+        def spent(tenant: Tenant) -> str:
             ledger = _remembered(request, tenant.id)
             return usd(ledger.spent) if ledger else ""
 
         return ("id", "name", "status", remaining, spent, "created_at")
 
     @admin.action(description="Suspend: refuse their callers, let calls in flight settle")
-    def suspend(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+    def suspend(self, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
         self._do("suspend", request, chosen)
 
     @admin.action(description="Resume: serve them again")
-    def resume(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+    def resume(self, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
         self._do("resume", request, chosen)
 
-    def _do(self, verb: str, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
+    def _do(self, verb: str, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
         for tenant in chosen:
             try:
                 note = async_to_sync(_do)(verb, tenant.id)
-            except TenantsError as error:
+            except Problem as problem:
                 by_hand = f"{__name__.partition('.')[0]} tenants {verb} {tenant.id}"
-                self.message_user(request, f"{tenant.id}: {error}. Or: python -m {by_hand}", messages.ERROR)
+                self.message_user(request, f"{tenant.id}: {problem.message} Or: python -m {by_hand}", messages.ERROR)
             else:
                 self.log_change(request, tenant, verb)
                 self.message_user(request, f"{tenant.id}: {note}")
 
 
-@admin.register(ApiKeyRow)
+@admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
     list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("tenant",)
@@ -107,6 +107,6 @@ def _remembered(request: HttpRequest, tenant: str) -> Ledger | None:
 
 
 async def _do(verb: str, tenant: str) -> str:
-    async with onboarding(settings.ENV) as desk:
-        done = await (desk.suspend(tenant) if verb == "suspend" else desk.resume(tenant))
-        return done.note
+    async with tenant_service(settings.ENV) as service:
+        done = await (service.suspend(tenant) if verb == "suspend" else service.resume(tenant))
+        return str(done["note"])

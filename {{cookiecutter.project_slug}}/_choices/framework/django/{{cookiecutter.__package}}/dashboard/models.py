@@ -3,13 +3,13 @@
 from django.db import models
 
 from ..core.database import Row
-from ..tenants.models import TenantRow
+from ..tenants.models import Tenant
 
 
 class StandingRow(Row):
     # no constraint: Cycles may tell of tenants that this registry does not know
     tenant = models.OneToOneField(
-        TenantRow,
+        Tenant,
         models.CASCADE,
         db_column="tenant",
         db_constraint=False,

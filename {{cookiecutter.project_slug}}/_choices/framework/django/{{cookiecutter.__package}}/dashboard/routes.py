@@ -15,7 +15,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from markupsafe import Markup
 
 from ..calls.export import calls_as_csv
-from ..core.errors import TenantsError
 from ..core.problems import OUTCOMES, Problem
 from ..web.dependencies import services_of, state_of
 from ..web.handlers import ProblemResponse
@@ -118,8 +117,8 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     amount, reference = (request.POST.get(name, "").strip()[:1000] for name in ("amount", "reference"))
     try:
         came_of_it = await actions.act(dashboard, viewer.name, tenant, action, amount, reference)
-    except TenantsError as error:
-        asked = await actions.confirmation(dashboard, tenant, action, amount, str(error))
+    except Problem as problem:
+        asked = await actions.confirmation(dashboard, tenant, action, amount, problem.message)
         return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = request.build_absolute_uri(came_of_it)

@@ -9,8 +9,7 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, F, FloatFie
 from django.db.models.functions import Cast, Greatest, Lower, NullIf
 
 from ..core.database import in_database
-from ..tenants.models import TenantRow
-from ..tenants.records import Tenant
+from ..tenants.models import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
 from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
 
@@ -30,8 +29,8 @@ class DashboardStore:
         # whole rows of this page alone: sorting them all takes six times as long
         first = (wanted.page - 1) * limit
         ids = _matching(wanted, by).order_by(*order).values("id")[first : first + limit]
-        rows = TenantRow.objects.filter(id__in=ids).select_related("standing").order_by(*order)
-        return [TenantStanding(Tenant(**row.values()), _standing(row)) for row in rows]
+        rows = Tenant.objects.filter(id__in=ids).select_related("standing").order_by(*order)
+        return [TenantStanding(row, _standing(row)) for row in rows]
 
     @in_database
     def totals(self, wanted: Wanted, by: Reckoning) -> dict[str, int]:
@@ -98,13 +97,13 @@ class DashboardStore:
         return [AuditEntry(**row.values()) for row in rows[offset : offset + limit]]
 
 
-def _standing(tenant: TenantRow) -> Standing | None:
+def _standing(tenant: Tenant) -> Standing | None:
     row: StandingRow | None = getattr(tenant, "standing", None)
     return Standing(**row.values()) if row else None
 
 
-def _matching(wanted: Wanted, by: Reckoning) -> QuerySet[TenantRow]:
-    rows = TenantRow.objects.all()
+def _matching(wanted: Wanted, by: Reckoning) -> QuerySet[Tenant]:
+    rows = Tenant.objects.all()
     if wanted.query:
         rows = rows.filter(Q(id__icontains=wanted.query) | Q(name__icontains=wanted.query))
     return rows.filter(_attention(by)) if wanted.attention else rows

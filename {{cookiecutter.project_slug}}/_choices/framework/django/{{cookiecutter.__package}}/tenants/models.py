@@ -1,40 +1,47 @@
-"""The registry's tables. What the columns mean is told in records.py. Operators are staff users of contrib.auth."""
+"""Tables of tenants and their API keys. Operators are staff users. Amounts are microcents, times are UTC."""
 
 from django.db import models
+from django.utils import timezone
 
-from ..core.database import Row
 
+class Tenant(models.Model):
+    """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-class TenantRow(Row):
+    `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
+    all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
+    them but the current one can be revoked at `retire_at`.
+    """
+
     id = models.CharField(max_length=64, primary_key=True)
     name = models.CharField(max_length=256)
-    status = models.CharField(max_length=16)
+    status = models.CharField(max_length=16, default="active")
     budget = models.BigIntegerField()
-    overdraft = models.BigIntegerField()
-    sealed_key = models.TextField()
-    cycles_key_id = models.CharField(max_length=256)
+    overdraft = models.BigIntegerField(default=0)
+    sealed_key = models.TextField(default="")
+    cycles_key_id = models.CharField(max_length=256, default="")
     cycles_key_name = models.CharField(max_length=256)
     cycles_key_expires_at = models.DateTimeField(null=True)
     retire_at = models.DateTimeField(null=True, db_index=True)
-    onboarded = models.BooleanField()
-    created_at = models.DateTimeField()
+    onboarded = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         db_table = "tenants"
-        verbose_name = "tenant"
         ordering = ("id",)
 
     def __str__(self) -> str:
         return self.id
 
 
-class ApiKeyRow(Row):
+class ApiKey(models.Model):
+    """A caller's key, stored as its SHA-256. People recognise it by `prefix`."""
+
     id = models.CharField(max_length=16, primary_key=True)
-    tenant = models.ForeignKey(TenantRow, models.PROTECT, db_column="tenant")
+    tenant = models.ForeignKey(Tenant, models.PROTECT)
     name = models.CharField(max_length=256)
     prefix = models.CharField(max_length=16)
     digest = models.CharField(max_length=64, unique=True)
-    created_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
@@ -47,8 +54,8 @@ class ApiKeyRow(Row):
         return self.prefix
 
 
-class VersionRow(Row):
-    """One row, written anew by whatever changes who is served: see Registry.version."""
+class RegistryVersion(models.Model):
+    """One row with a random text, replaced by every change of tenants and keys. Caches compare it."""
 
     id = models.IntegerField(primary_key=True)
     version = models.CharField(max_length=36)
@@ -60,26 +67,32 @@ class VersionRow(Row):
         return self.version
 
 
-class AdjustmentRow(Row):
+class Adjustment(models.Model):
+    """A `fund` with a reference or a `reset` with a period, applied once forever.
+
+    `reference` begins with `kind`, fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    """
+
     reference = models.CharField(max_length=256, primary_key=True)
-    tenant = models.ForeignKey(TenantRow, models.PROTECT, db_column="tenant")
+    tenant = models.ForeignKey(Tenant, models.PROTECT)
     kind = models.CharField(max_length=16)
     amount = models.BigIntegerField()
     idempotency_key = models.CharField(max_length=256)
-    created_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "adjustments"
-        verbose_name = "adjustment"
 
     def __str__(self) -> str:
         return self.reference
 
 
-class SignInLinkRow(Row):
+class SignInLink(models.Model):
+    """A link, stored as the SHA-256 of its secret."""
+
     digest = models.CharField(max_length=64, primary_key=True)
-    tenant = models.ForeignKey(TenantRow, models.CASCADE, db_column="tenant")
+    tenant = models.ForeignKey(Tenant, models.CASCADE)
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:

@@ -11,8 +11,8 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from ..core.problems import Problem
+from ..tenants.caller import Caller
 from ..tenants.identity import Identity
-from ..tenants.records import Caller
 from ..tenants.registry import Registry
 from .services import Services
 
@@ -51,11 +51,9 @@ async def identified(request: HttpRequest) -> Caller:
     except IndexError:
         identity = Identity(Registry(), settings.ENV)
     try:
-        caller = await identity.identify(headers_of(request))
-        await identity.flush()
+        return await identity.identify(headers_of(request))
     finally:
         idle_identities.append(identity)
-    return caller
 
 
 async def paid(request: HttpRequest) -> Caller:

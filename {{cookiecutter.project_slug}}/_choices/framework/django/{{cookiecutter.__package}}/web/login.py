@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from ..core.problems import Problem
-from ..tenants.records import may_be_name
 from .dependencies import services_of
 from .sessions import SessionStore
 from .viewer import SignInFirst, Ticket, Viewer, sign_in_attempt, viewer_by
@@ -44,7 +43,7 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     with sign_in_attempt(name, address_of(request)):
         # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
         in_thread = sync_to_async(authenticate)
-        user = await in_thread(request, username=name, password=password) if may_be_name(name) else None
+        user = await in_thread(request, username=name, password=password) if name.isprintable() else None
         if not isinstance(user, User) or not user.is_staff:
             raise Problem("unauthenticated", "Invalid username or password.")
     await request.session.aflush()

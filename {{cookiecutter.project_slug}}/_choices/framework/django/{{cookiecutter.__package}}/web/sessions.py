@@ -2,11 +2,9 @@
 
 from django.contrib.sessions.backends import db
 
-from ..tenants.records import may_be_name
-
 
 class SessionStore(db.SessionStore):
     """A cookie may hold a NUL, by which PostgreSQL answers with an error: such a key names no session."""
 
     def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key if session_key and may_be_name(session_key) else None)
+        super().__init__(session_key if session_key and session_key.isprintable() else None)

@@ -1,4 +1,4 @@
-"""The database's migrations. All they need to know is DATABASE_URL."""
+"""Database migrations. They need only DATABASE_URL."""
 
 import asyncio
 import sys
@@ -15,19 +15,19 @@ from ..calls.models import CallRow
 from ..core.config import Settings
 from ..core.database import MIGRATIONS, Base, Database, UtcDateTime
 from ..dashboard.models import StandingRow
-from ..tenants.models import TenantRow
+from ..tenants.models import Tenant
 
-TABLES = (CallRow, StandingRow, TenantRow)
-"""Imported here, so that Base knows all tables."""
+TABLES = (CallRow, StandingRow, Tenant)
+"""Imported so that Base knows all tables."""
 
 
 def upgrade() -> None:
-    """Bring the database to the newest migration."""
+    """Migrate the database to the newest version."""
     command.upgrade(_config(), "head")
 
 
 def drift() -> str | None:
-    """How the models differ from what the migrations make of an empty database; None if they agree."""
+    """Return how the models differ from the migrations, None if they agree."""
     with TemporaryDirectory() as folder:
         config = _config(f"sqlite:///{Path(folder) / 'empty.sqlite3'}")
         command.upgrade(config, "head")
@@ -39,9 +39,9 @@ def drift() -> str | None:
 
 
 def run() -> None:
-    """What migrations/env.py does, for `alembic` as for the functions above."""
+    """Run the migrations. migrations/env.py calls this, for `alembic` and for the functions above."""
     if context.is_offline_mode():
-        raise SystemExit("--sql is not offered: migrations run on the database itself")
+        raise SystemExit("--sql is not supported: migrations need the database")
     url = context.config.attributes.get("url") or Settings().database_url
     asyncio.run(_migrate(url))
 
@@ -58,7 +58,7 @@ async def _migrate(url: str) -> None:
 
 
 def _render(kind: str, item: object, _: object) -> str | Literal[False]:
-    """Migrations name no type of ours: they must run when the code has moved on."""
+    """Render our types as SQLAlchemy's: migrations must run with later code."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 

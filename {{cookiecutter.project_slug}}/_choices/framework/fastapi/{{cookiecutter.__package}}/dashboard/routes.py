@@ -9,7 +9,6 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
-from ..core.errors import TenantsError
 from ..core.problems import OUTCOMES, Problem
 from ..web import login
 from ..web.dependencies import services_of
@@ -121,8 +120,8 @@ async def act(
     action, amount = actions.action_of(verb), form.get("amount", "").strip()
     try:
         came_of_it = await actions.act(dashboard, viewer.name, tenant, action, amount, form.get("reference", ""))
-    except TenantsError as error:
-        asked = await actions.confirmation(dashboard, tenant, action, amount, str(error))
+    except Problem as problem:
+        asked = await actions.confirmation(dashboard, tenant, action, amount, problem.message)
         return html(request, "action.html", 409, viewer=viewer, **asked)
     if verb == "link":
         link = f"{str(request.base_url).rstrip('/')}{came_of_it}"

@@ -7,8 +7,7 @@ from typing import Any, TypeVarTuple
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select, update
 
 from ..core.database import Database, execute_many
-from ..tenants.models import TenantRow
-from ..tenants.records import Tenant
+from ..tenants.models import Tenant
 from .models import AuditRow, HourlyBalanceRow, StandingRow
 from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
 
@@ -25,15 +24,15 @@ class DashboardStore:
         """A page of the tenants that match, in the order that is wanted; closed ones and those without figures last."""
         key = _sorts(by)[wanted.sort]
         ordered = (key.desc() if wanted.descending else key).nulls_last()
-        order = (TenantRow.status == "closed", ordered, TenantRow.id)
+        order = (Tenant.status == "closed", ordered, Tenant.id)
         # whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(TenantRow.id), wanted, by).order_by(*order)
+        ids = _matching(select(Tenant.id), wanted, by).order_by(*order)
         ids = ids.limit(limit).offset((wanted.page - 1) * limit)
-        rows = select(TenantRow, StandingRow).outerjoin(StandingRow, StandingRow.tenant == TenantRow.id)
-        query = rows.where(TenantRow.id.in_(ids)).order_by(*order)
+        rows = select(Tenant, StandingRow).outerjoin(StandingRow, StandingRow.tenant == Tenant.id)
+        query = rows.where(Tenant.id.in_(ids)).order_by(*order)
         async with self._database.session() as session:
             return [
-                TenantStanding(Tenant(**tenant.values()), Standing(**standing.values()) if standing else None)
+                TenantStanding(tenant, Standing(**standing.values()) if standing else None)
                 for tenant, standing in await session.execute(query)
             ]
 
@@ -41,8 +40,8 @@ class DashboardStore:
         """Over all that match, whatever the page: how many `tenants` there are, how many need `attention`, and of
         how many the figures are `unknown`; sums in microcents of those not closed, `burn` per hour.
         """
-        is_open = TenantRow.status != "closed"
-        unknown = is_open & TenantRow.onboarded & StandingRow.tenant.is_(None)
+        is_open = Tenant.status != "closed"
+        unknown = is_open & Tenant.onboarded & StandingRow.tenant.is_(None)
         burn = func.sum(func.coalesce(_burn(by), 0)).filter(is_open)
         columns = (StandingRow.allocated, StandingRow.spent, StandingRow.reserved, StandingRow.remaining)
         figures = [func.count().label("tenants"), burn.label("burn")]
@@ -109,9 +108,9 @@ class DashboardStore:
 
 
 def _matching(query: Select[*Ts], wanted: Wanted, by: Reckoning) -> Select[*Ts]:
-    query = query.select_from(TenantRow).outerjoin(StandingRow, StandingRow.tenant == TenantRow.id)
+    query = query.select_from(Tenant).outerjoin(StandingRow, StandingRow.tenant == Tenant.id)
     if wanted.query:
-        contains = (column.icontains(wanted.query, autoescape=True) for column in (TenantRow.id, TenantRow.name))
+        contains = (column.icontains(wanted.query, autoescape=True) for column in (Tenant.id, Tenant.name))
         query = query.where(or_(*contains))
     return query.where(_attention(by)) if wanted.attention else query
 
@@ -121,7 +120,7 @@ def _attention(by: Reckoning) -> ColumnElement[bool]:
     ledger = StandingRow
     short = or_(ledger.debt > ledger.overdraft_limit, ledger.is_over_limit, ledger.remaining < by.call)
     low = or_(ledger.remaining <= 0, ledger.remaining < ledger.allocated / 5)
-    return and_(TenantRow.status != "closed", or_(TenantRow.status != "active", ~TenantRow.onboarded, short, low))
+    return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, short, low))
 
 
 def _burn(by: Reckoning) -> ColumnElement[Any]:
@@ -133,7 +132,7 @@ def _burn(by: Reckoning) -> ColumnElement[Any]:
 
 def _sorts(by: Reckoning) -> dict[str, SQLColumnExpression[Any]]:
     return {
-        "name": func.lower(TenantRow.name),
+        "name": func.lower(Tenant.name),
         "left": StandingRow.remaining * 1.0 / func.nullif(StandingRow.allocated, 0),
         "spent": StandingRow.spent,
         "reserved": StandingRow.reserved,

@@ -1,45 +1,59 @@
-"""The registry's tables. What the columns mean is told in records.py."""
+"""Tables of tenants, their API keys and the operators. Amounts are microcents, times are UTC."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, ForeignKey, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column, relationship
 
 from ..core.database import Base
 
 
-class TenantRow(Base):
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tenant(MappedAsDataclass, Base, kw_only=True):
+    """A customer. `budget` and `overdraft` are those of `tenants add`.
+
+    `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
+    all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
+    them but the current one can be revoked at `retire_at`.
+    """
+
     __tablename__ = "tenants"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str]
-    status: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16), default="active")
     budget: Mapped[int] = mapped_column(BigInteger)
-    overdraft: Mapped[int] = mapped_column(BigInteger)
-    sealed_key: Mapped[str] = mapped_column(Text)
-    cycles_key_id: Mapped[str]
+    overdraft: Mapped[int] = mapped_column(BigInteger, default=0)
+    sealed_key: Mapped[str] = mapped_column(Text, default="")
+    cycles_key_id: Mapped[str] = mapped_column(default="")
     cycles_key_name: Mapped[str]
-    cycles_key_expires_at: Mapped[datetime | None]
-    retire_at: Mapped[datetime | None] = mapped_column(index=True)
-    onboarded: Mapped[bool]
-    created_at: Mapped[datetime]
+    cycles_key_expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    retire_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
+    onboarded: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
 
 
-class ApiKeyRow(Base):
+class ApiKey(MappedAsDataclass, Base, kw_only=True):
+    """A caller's key, stored as its SHA-256. People recognise it by `prefix`."""
+
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
+    tenant: Mapped[Tenant] = relationship(init=False, repr=False, compare=False, lazy="joined", innerjoin=True)
     name: Mapped[str]
     prefix: Mapped[str] = mapped_column(String(16))
     digest: Mapped[str] = mapped_column(String(64), unique=True)
-    created_at: Mapped[datetime]
-    last_used_at: Mapped[datetime | None]
-    revoked_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
+    last_used_at: Mapped[datetime | None] = mapped_column(default=None)
+    revoked_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class VersionRow(Base):
-    """One row, written anew by whatever changes who is served: see Registry.version."""
+class RegistryVersion(Base):
+    """One row with a random text, replaced by every change of tenants and keys. Caches compare it."""
 
     __tablename__ = "registry_version"
 
@@ -47,35 +61,42 @@ class VersionRow(Base):
     version: Mapped[str] = mapped_column(String(36))
 
 
-class AdjustmentRow(Base):
+class Adjustment(MappedAsDataclass, Base, kw_only=True):
+    """A `fund` with a reference or a `reset` with a period, applied once forever.
+
+    `reference` begins with `kind`, fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    """
+
     __tablename__ = "adjustments"
 
     reference: Mapped[str] = mapped_column(primary_key=True)
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     kind: Mapped[str] = mapped_column(String(16))
     amount: Mapped[int] = mapped_column(BigInteger)
     idempotency_key: Mapped[str]
-    created_at: Mapped[datetime]
-    done_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default_factory=now)
+    done_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class OperatorRow(Base):
+class Operator(MappedAsDataclass, Base):
     __tablename__ = "operators"
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     password_hash: Mapped[str]
 
 
-class SignInLinkRow(Base):
+class SignInLink(MappedAsDataclass, Base):
+    """A link, stored as the SHA-256 of its secret."""
+
     __tablename__ = "sign_in_links"
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class EndedSessionRow(Base):
-    """A session that was signed out before its time."""
+class EndedSession(MappedAsDataclass, Base):
+    """A dashboard session that was signed out before it expired, at `until` (Unix seconds)."""
 
     __tablename__ = "ended_sessions"
 

@@ -5,7 +5,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from ..core.problems import Problem
-from ..tenants.records import Caller
+from ..tenants.caller import Caller
 from .services import Services
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from pwdlib import PasswordHash
 
-from ..tenants.records import Operator
+from ..tenants.models import Operator
 from ..tenants.registry import Registry
 
 _PASSWORDS = PasswordHash.recommended()

@@ -7,7 +7,7 @@ from {{ cookiecutter.__package }}.budget import client as client_module
 from {{ cookiecutter.__package }}.budget.client import Clients
 from {{ cookiecutter.__package }}.core.metrics import UPSTREAM
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.tenants.onboarding import onboarding
+from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
 from .stories import Tell, World, value_of
 from .test_client import event
@@ -18,8 +18,8 @@ def test_rotated_key_is_read_again_and_a_revoked_one_is_refused(tell: Tell) -> N
     async def story(world: World) -> None:
         services = world.services
         await charge_one(world)
-        async with onboarding(services.settings, services.registry) as desk:
-            await desk.rotate("acme", now=True)
+        async with tenant_service(services.settings, services.registry) as service:
+            await service.rotate("acme", now=True)
         client = await services.clients.of("acme")
         assert (await client.release_reservation("none", {"idempotency_key": "x"})).status == 404
         await charge_one(world)
@@ -71,14 +71,14 @@ def test_tenant_without_a_key_is_refused_and_its_settlements_wait_for_one(tell: 
     tell(story)
 
 
-def test_fault_of_our_own_fails_the_call_and_is_recorded(tell: Tell) -> None:
+def test_key_that_cannot_be_decrypted_fails_the_call_and_is_logged(tell: Tell) -> None:
     async def story(world: World) -> None:
         await world.services.registry.update_tenant("acme", sealed_key="sealed with a lost secret")
-        with capture_logs() as logs, pytest.raises(Problem, match="internal_error"):
+        with capture_logs() as logs, pytest.raises(Problem, match="budget_misconfigured"):
             await charge_one(world)
-        assert [(each["event"], each["tenant"]) for each in logs if "exc_info" in each] == [("hold failed", "acme")]
+        assert any("TENANT_KEYS_SECRET" in each.get("reason", "") for each in logs)
         (record,) = await world.calls()
-        assert (record.outcome, record.hold, record.cost) == ("internal_error", 0, 0)
+        assert (record.outcome, record.hold, record.cost) == ("budget_misconfigured", 0, 0)
         assert not world.services.guard.held
 
     tell(story)

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package }}.tenants.vault import Vault, VaultError
+from {{ cookiecutter.__package }}.core.problems import Problem
+from {{ cookiecutter.__package }}.tenants.vault import Vault
 
 OLD, NEW = SecretStr("old-secret-of-at-least-32-characters"), SecretStr("new-secret-of-at-least-32-characters")
 
@@ -23,11 +24,11 @@ def test_a_secret_is_rotated_by_putting_a_new_one_in_front_and_wrapping_anew() -
 def test_a_wrong_secret_is_told_by_name_and_shows_nothing() -> None:
     sealed = Vault([OLD]).seal("cyc_live_1")
     for attempt in (Vault([NEW]).open, Vault([NEW]).rewrap):
-        with pytest.raises(VaultError, match="TENANT_KEYS_SECRET") as error:
+        with pytest.raises(Problem, match="TENANT_KEYS_SECRET") as error:
             attempt(sealed)
         assert NEW.get_secret_value() not in str(error.value)
 
 
 def test_without_a_secret_nothing_is_sealed() -> None:
-    with pytest.raises(VaultError, match="TENANT_KEYS_SECRET is missing"):
+    with pytest.raises(Problem, match="TENANT_KEYS_SECRET is missing"):
         Vault([]).seal("cyc_live_1")

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package }}.core.errors import TenantsError
+from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.tenancy_settings import TenancySettings
 from {{ cookiecutter.__package }}.tenants.tenancy import owner_of
 
@@ -13,7 +13,7 @@ def test_serving_needs_the_cycles_tenant_and_its_key() -> None:
 
 
 def test_commands_refuse_to_guess_a_cycles_tenant() -> None:
-    with pytest.raises(TenantsError, match="CYCLES_TENANT is missing"):
+    with pytest.raises(Problem, match="CYCLES_TENANT is missing"):
         TenancySettings().root_of("acme")
 
 

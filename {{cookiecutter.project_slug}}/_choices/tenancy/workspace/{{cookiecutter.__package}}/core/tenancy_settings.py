@@ -1,27 +1,27 @@
-"""What a tenant of ours is to Cycles: a workspace in the one Cycles tenant that this service has, with one key."""
+"""Each tenant is a workspace of the one Cycles tenant of this service. All share its key."""
 
 from pydantic import BaseModel, SecretStr
 
-from .errors import TenantsError
+from .problems import Problem
 
 
 class TenancySettings(BaseModel):
-    """The Cycles tenant that all of ours are workspaces of, and its key."""
+    """The Cycles tenant of all workspaces, and its key."""
 
     cycles_tenant: str = ""
     cycles_api_key: SecretStr | None = None
 
     def tenancy_faults(self) -> list[str]:
-        """Why serving must not start, one line for each fault."""
+        """Return a line for each fault that forbids serving."""
         faults = []
         if not self.cycles_tenant:
-            faults.append("CYCLES_TENANT is missing: the Cycles tenant that the workspaces are in")
+            faults.append("CYCLES_TENANT is missing: the Cycles tenant of all workspaces")
         if not self.cycles_api_key:
             faults.append("CYCLES_API_KEY is missing: a key of CYCLES_TENANT")
         return faults
 
     def root_of(self, tenant: str) -> dict[str, str]:
-        """The levels of Cycles, by name, below which all of a tenant's calls are booked. Raises TenantsError."""
+        """Return the subject levels of Cycles that all of a tenant's calls are booked under. Raises Problem."""
         if not self.cycles_tenant:
-            raise TenantsError("not_configured", "CYCLES_TENANT is missing: the workspaces are in it")
+            raise Problem("not_configured", "CYCLES_TENANT is missing. It is the Cycles tenant of all workspaces.")
         return {"tenant": self.cycles_tenant, "workspace": tenant}

@@ -1,23 +1,24 @@
-"""Makes what CYCLES_TENANT and CYCLES_API_KEY name: the Cycles tenant where it is absent, and a key, told on stdout.
+"""Creates the Cycles tenant of CYCLES_TENANT, if absent, and a key for CYCLES_API_KEY, printed on stdout.
 
-Run it as `python -m PACKAGE.tenants.make_account`, with CYCLES_TENANT and access to the Admin API set.
+Run it as `python -m PACKAGE.tenants.make_account`, with CYCLES_TENANT and access to the Cycles Admin API.
 """
 
 import asyncio
 import sys
+from contextlib import aclosing
 
 from ..core.config import Settings
-from ..core.errors import TenantsError
+from ..core.problems import Problem
 from .admin_api import AdminApi
 
 
 async def make_account(settings: Settings) -> str:
-    """The secret of a new key, or of the one that is set where it is live. Raises TenantsError."""
-    tenant, url, admin_key = settings.cycles_tenant, settings.cycles_admin_url, settings.cycles_admin_api_key
-    if not (tenant and url and admin_key):
-        raise TenantsError("not_configured", "CYCLES_TENANT, CYCLES_ADMIN_URL or CYCLES_ADMIN_API_KEY is missing")
+    """Return the secret of a new key, or of the configured one if it is live. Raises Problem."""
+    tenant = settings.cycles_tenant
+    if not tenant:
+        raise Problem("not_configured", "CYCLES_TENANT is missing.")
     secret = settings.cycles_api_key.get_secret_value() if settings.cycles_api_key else ""
-    async with AdminApi(url, admin_key) as admin:
+    async with aclosing(AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)) as admin:
         await admin.ensure_tenant(tenant, tenant)
         if any(key.key_prefix and secret.startswith(key.key_prefix) for key in await admin.live_keys(tenant)):
             return secret
@@ -28,8 +29,8 @@ async def make_account(settings: Settings) -> str:
 def main() -> None:
     try:
         secret = asyncio.run(make_account(Settings()))
-    except TenantsError as error:
-        sys.exit(str(error))
+    except Problem as problem:
+        sys.exit(problem.message)
     sys.stdout.write(f"{secret}\n")
 
 

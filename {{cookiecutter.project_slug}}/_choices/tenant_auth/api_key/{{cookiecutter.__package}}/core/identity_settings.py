@@ -1,16 +1,16 @@
-"""The settings of this way of authentication."""
+"""Settings of authentication by API key."""
 
 from pydantic import BaseModel
 
 CHALLENGE = "Bearer"
-"""What a 401 asks for."""
+"""The WWW-Authenticate header of a 401."""
 SCHEMES = {"api_key": {"type": "http", "scheme": "bearer"}}
-"""What a request shows, in OpenAPI's words."""
+"""OpenAPI's security schemes."""
 
 
 class IdentitySettings(BaseModel):
-    """API keys live in the registry and need no setting."""
+    """API keys are in the registry and need no setting."""
 
     def identity_faults(self) -> list[str]:
-        """Why serving must not start, one line for each fault."""
+        """Return a line for each fault that forbids serving."""
         return []

@@ -1,7 +1,6 @@
 """Which tenants of the registry are known; the rest of the identity is tested over HTTP."""
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 
@@ -9,7 +8,7 @@ import dev_identity
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants.identity import Identity
-from {{ cookiecutter.__package }}.tenants.records import Tenant
+from {{ cookiecutter.__package }}.tenants.models import Tenant
 
 from .stories import Opened
 
@@ -21,12 +20,11 @@ def identified(opened: Opened, monkeypatch: pytest.MonkeyPatch, tenant: str, *, 
         monkeypatch.setenv(name, value)
     sent = dev_identity.headers(tenant, None, environment, None)
     headers = [(name.lower().encode(), value.encode()) for name, value in sent.items()]
-    now = datetime.now(UTC)
-    acme = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="x", onboarded=onboarded, created_at=now)
+    acme = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="x", onboarded=onboarded)
 
     async def run() -> str:
         async with opened() as (registry, _):
-            await registry.add_tenant(acme)
+            await registry.add(acme)
             return (await Identity(registry, Settings()).identify(headers)).tenant
 
     return asyncio.run(run())

@@ -1,23 +1,23 @@
-"""The settings of this way of authentication."""
+"""Settings of authentication by a gateway."""
 
 from pydantic import BaseModel
 
 from .setting_types import Secrets, secret_faults
 
 CHALLENGE = "Gateway"
-"""What a 401 asks for: there is no registered word for a gateway's headers, and a Bearer token would not help."""
+"""The WWW-Authenticate header of a 401. No scheme is registered for a gateway, and a Bearer token would not help."""
 SCHEMES = {
     "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-ID"},
     "gateway": {"type": "apiKey", "in": "header", "name": "X-Gateway-Secret"},
 }
-"""What a request shows, in OpenAPI's words: all of it."""
+"""OpenAPI's security schemes, all of which a request needs."""
 
 
 class IdentitySettings(BaseModel):
-    """By what the gateway in front proves itself."""
+    """The secrets that authenticate the gateway."""
 
     gateway_secret: Secrets = []
 
     def identity_faults(self) -> list[str]:
-        """Why serving must not start, one line for each fault."""
+        """Return a line for each fault that forbids serving."""
         return secret_faults("GATEWAY_SECRET", self.gateway_secret)

@@ -1,55 +1,45 @@
-"""Who is calling: the gateway in front knows, and tells by X-Tenant-ID. Its secret shows that it is the gateway."""
+"""Caller identity by a gateway: it names the tenant in X-Tenant-ID and authenticates with X-Gateway-Secret."""
 
 import hashlib
 import hmac
 
 from ..core.config import Settings
 from ..core.problems import Problem
+from .caller import Caller
 from .headers import GATEWAY_SECRET, Headers, claimed_tenant, values_of
-from .lookups import Found, Lookups, admit
-from .records import Caller
 from .registry import Registry
+from .tenant_cache import TenantCache
 
 
 class Identity:
-    """The callers of one process."""
+    """Identifies the callers of one process."""
 
     signs_in = False
-    """Whether what callers send also opens their tenant's page."""
+    """Whether tenants can sign in to the dashboard with what their callers send."""
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
-        self._registry = registry
-        self._tenants = Lookups(self._tenant, registry.version)
+        self._tenants = TenantCache(registry, registry.tenant)
 
     async def identify(self, headers: Headers) -> Caller:
-        """The caller that the gateway names.
+        """Return the caller that the gateway names.
 
         Raises Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         tenant = claimed_tenant(headers) if self._is_from_gateway(headers) else None
         if tenant is None:
             raise Problem("unauthenticated")
-        found = admit(await self._tenants.find(tenant.decode("latin-1")), headers)
-        return Caller(found.tenant.id)
+        return await self._tenants.admit(tenant.decode("latin-1"), headers)
 
     async def owner(self, _key: str) -> tuple[str, str] | None:
-        """For the dashboard: there are no keys, so tenants sign in by links."""
+        """Return None: there are no keys to sign in with."""
         return None
-
-    async def flush(self) -> None:
-        """Nothing is written down of the gateway."""
 
     def _is_from_gateway(self, headers: Headers) -> bool:
         sent = values_of(headers, GATEWAY_SECRET)
-        # all of them, and by digests of one length: the time that it takes tells nothing of any secret
+        # compare all digests, in constant time
         equal = [hmac.compare_digest(_digest(b"".join(sent)), secret) for secret in self._secrets]
         return len(sent) == 1 and any(equal)
-
-    async def _tenant(self, tenant_id: str) -> Found | None:
-        """None until its onboarding is complete: it has nothing to pay from before."""
-        tenant = await self._registry.tenant(tenant_id)
-        return Found(tenant) if tenant and tenant.onboarded else None
 
 
 def _digest(secret: bytes) -> bytes:
@@ -57,5 +47,5 @@ def _digest(secret: bytes) -> bytes:
 
 
 def first_credential(_tenant: str) -> tuple[None, None]:
-    """Nothing to keep or show at the end of onboarding: the gateway knows its callers."""
+    """Return nothing to store or show at the end of onboarding: the gateway knows its callers."""
     return None, None

@@ -10,11 +10,12 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import dev_identity
 from {{ cookiecutter.__package }}.core.identity_settings import IdentitySettings
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.tenants.records import Caller
+from {{ cookiecutter.__package }}.tenants.jwks import Jwks
 from {{ cookiecutter.__package }}.tenants.tokens import LEEWAY_S, Tokens
 
 ENVIRONMENT = dev_identity.environment()
@@ -48,8 +49,8 @@ def by_hand(header: bytes, payload: bytes | None = None, secret: bytes = b"") ->
     return f"{message}.{encoded(hmac.new(secret, message.encode(), hashlib.sha256).digest())}"
 
 
-def caller(token: str, **changed: Any) -> Caller:
-    return asyncio.run(Tokens(settings(**changed)).caller(token))
+def tenant_of(token: str, **changed: Any) -> str:
+    return asyncio.run(Tokens(settings(**changed)).tenant(token))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def caller(token: str, **changed: Any) -> Caller:
     ],
 )
 def test_a_good_token_proves_its_tenant(token: str) -> None:
-    assert caller(token).tenant == "acme"
+    assert tenant_of(token) == "acme"
 
 
 @pytest.mark.parametrize(
@@ -114,13 +115,13 @@ def test_a_good_token_proves_its_tenant(token: str) -> None:
 )
 def test_any_other_is_refused(token: str) -> None:
     with pytest.raises(Problem) as problem:
-        caller(token)
+        tenant_of(token)
     assert problem.value.code == "unauthenticated"
 
 
 def test_the_tenants_claim_has_the_name_of_the_setting() -> None:
     token = signed(customer="globex")
-    assert caller(token, jwt_tenant_claim="customer").tenant == "globex"
+    assert tenant_of(token, jwt_tenant_claim="customer") == "globex"
 
 
 def test_while_the_issuer_changes_its_key_tokens_of_the_old_and_of_the_new_one_are_believed() -> None:
@@ -128,9 +129,11 @@ def test_while_the_issuer_changes_its_key_tokens_of_the_old_and_of_the_new_one_a
     both = f"{new['JWT_PUBLIC_KEY']},{ENVIRONMENT['JWT_PUBLIC_KEY']}"
     assert settings(jwt_public_key=both).identity_faults() == []
     for token in (signed(), jwt.encode(CLAIMS, dev_identity.private_key(new), "RS256")):
-        assert caller(token, jwt_public_key=both).tenant == "acme"
+        assert tenant_of(token, jwt_public_key=both) == "acme"
     with pytest.raises(Problem):
-        caller(jwt.encode(CLAIMS, dev_identity.private_key(dev_identity.environment()), "RS256"), jwt_public_key=both)
+        tenant_of(
+            jwt.encode(CLAIMS, dev_identity.private_key(dev_identity.environment()), "RS256"), jwt_public_key=both
+        )
 
 
 def test_a_good_configuration_may_serve() -> None:
@@ -164,3 +167,17 @@ def test_each_fault_is_told_by_the_name_of_its_setting(name: str, changed: dict[
     (fault,) = settings(**changed).identity_faults()
     assert name in fault
     assert "PRIVATE KEY" not in fault
+
+
+def test_a_key_of_another_kind_than_the_algorithm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key set may hold keys of several kinds."""
+
+    async def find(_: Jwks, __: Any) -> Any:
+        return KEY.public_key()
+
+    monkeypatch.setattr(Jwks, "find", find)
+    token = jwt.encode(CLAIMS, ec.generate_private_key(ec.SECP256R1()), "ES256", {"kid": "an RSA key"})
+    changed = {"jwt_public_key": "", "jwt_jwks_url": "https://issuer.example/jwks", "jwt_algorithms": "RS256,ES256"}
+    with pytest.raises(Problem, match="unauthenticated"):
+        tenant_of(token, **changed)
+    assert tenant_of(signed(), **changed) == "acme"

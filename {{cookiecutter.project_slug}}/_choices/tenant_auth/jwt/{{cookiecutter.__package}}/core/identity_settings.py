@@ -1,4 +1,4 @@
-"""The settings of this way of authentication."""
+"""Settings of authentication by JWT."""
 
 from urllib.parse import urlsplit
 
@@ -11,16 +11,16 @@ from .setting_types import Names, is_http_url
 ASYMMETRIC = frozenset(
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 ES256K EdDSA".split()  # noqa: SIM905
 )
-"""What can be verified by a public key. A shared secret (HS256) would let every verifier sign tokens too."""
+"""Algorithms with public keys. With a shared secret (HS256), verifiers could sign tokens too."""
 
 CHALLENGE = "Bearer"
-"""What a 401 asks for."""
+"""The WWW-Authenticate header of a 401."""
 SCHEMES = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
-"""What a request shows, in OpenAPI's words."""
+"""OpenAPI's security schemes."""
 
 
 class IdentitySettings(BaseModel):
-    """Who signs the callers' tokens, how, and for whom. Exactly one of `jwt_jwks_url` and `jwt_public_key` (PEMs)."""
+    """The issuer of tokens. Exactly one of `jwt_jwks_url` and `jwt_public_key` (PEMs) must be set."""
 
     jwt_issuer: str = ""
     jwt_audience: str = ""
@@ -32,16 +32,16 @@ class IdentitySettings(BaseModel):
     @field_validator("jwt_public_key")
     @classmethod
     def _lines(cls, pems: list[str]) -> list[str]:
-        r"""A PEM on one line has \n for its line breaks: not every place for settings takes real ones."""
+        r"""Accept PEMs on one line, with \n for line breaks."""
         return [pem.replace("\\n", "\n") for pem in pems]
 
     def identity_faults(self) -> list[str]:
-        """Why serving must not start, one line for each fault."""
+        """Return a line for each fault that forbids serving."""
         faults = []
         if not self.jwt_issuer:
-            faults.append("JWT_ISSUER is missing: what `iss` of a token must be")
+            faults.append("JWT_ISSUER is missing: the `iss` claim of tokens")
         if not self.jwt_audience:
-            faults.append("JWT_AUDIENCE is missing: what `aud` of a token must be, or contain")
+            faults.append("JWT_AUDIENCE is missing: the `aud` claim of tokens")
         if not self.jwt_algorithms or not ASYMMETRIC.issuperset(self.jwt_algorithms):
             faults.append(f"JWT_ALGORITHMS must be of {', '.join(sorted(ASYMMETRIC))}")
         else:
@@ -49,7 +49,7 @@ class IdentitySettings(BaseModel):
         if bool(self.jwt_jwks_url) == bool(self.jwt_public_key):
             faults.append("JWT_JWKS_URL or JWT_PUBLIC_KEY must be set, and not both")
         if self.jwt_jwks_url and not _is_trustworthy(self.jwt_jwks_url):
-            faults.append("JWT_JWKS_URL must be an https address: who changes what it answers can be any tenant")
+            faults.append("JWT_JWKS_URL must be an https URL: over http, an attacker could pose as any tenant")
         return faults
 
     def _key_fault(self, pem: str) -> str | None:
@@ -62,12 +62,12 @@ class IdentitySettings(BaseModel):
         except ValueError:
             return "must be a public key in PEM form"
         except (TypeError, jwt.PyJWTError):
-            return f"is of another kind than JWT_ALGORITHMS asks for: {name}"
+            return f"does not fit JWT_ALGORITHMS: {name}"
         return None
 
 
 def _is_trustworthy(url: str) -> bool:
-    """Over https, or from this machine."""
+    """Return whether the URL is https or of this machine."""
     if not is_http_url(url):
         return False
     address = urlsplit(url)

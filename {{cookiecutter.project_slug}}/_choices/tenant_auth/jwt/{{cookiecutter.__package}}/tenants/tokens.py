@@ -1,4 +1,4 @@
-"""The callers' tokens (JWT, RFC 7519, verified as RFC 8725 asks): what one proves."""
+"""Verification of callers' tokens (JWT, RFC 7519, RFC 8725)."""
 
 from contextlib import suppress
 from typing import Any
@@ -8,44 +8,40 @@ import jwt
 from ..core.identity_settings import IdentitySettings
 from ..core.problems import Problem
 from .jwks import Jwks
-from .records import Caller
 
-LONGEST_TOKEN = 8192
+MAX_TOKEN_LENGTH = 8192
 LEEWAY_S = 5
-"""How far the issuer's clock may be from ours."""
+"""Tolerated difference between the issuer's clock and ours."""
 
 
 class Tokens:
-    """Verifies tokens by the issuer's public keys: from `settings.jwt_jwks_url`, or those of the settings."""
+    """Verifies tokens with the issuer's public keys, from `jwt_jwks_url` or from the settings."""
 
     def __init__(self, settings: IdentitySettings) -> None:
         self._settings = settings
-        self._jwks: Jwks | None = None
+        self._jwks = Jwks(settings.jwt_jwks_url) if settings.jwt_jwks_url else None
         algorithm = jwt.get_algorithm_by_name(settings.jwt_algorithms[0])
         self._keys: list[Any] = [algorithm.prepare_key(pem) for pem in settings.jwt_public_key]
-        if settings.jwt_jwks_url:
-            self._jwks = Jwks(settings.jwt_jwks_url, settings.jwt_algorithms)
 
-    async def caller(self, token: str) -> Caller:
-        """The tenant that the issuer vouches for. Whether we know the tenant is not asked here.
+    async def tenant(self, token: str) -> str:
+        """Return the tenant that a token names. It may not exist here.
 
-        Raises Problem: unauthenticated, or identity_unavailable while the issuer's keys have never been read.
+        Raises Problem: unauthenticated, or identity_unavailable while the issuer's keys were never read.
         """
-        if len(token) > LONGEST_TOKEN:
+        if len(token) > MAX_TOKEN_LENGTH:
             raise Problem("unauthenticated")
         try:
             claims = await self._claims(token)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError):  # TypeError: a key of another kind than the token's algorithm
             raise Problem("unauthenticated") from None
         tenant = claims.get(self._settings.jwt_tenant_claim)
         if not isinstance(tenant, str):
             raise Problem("unauthenticated")
-        return Caller(tenant)
+        return tenant
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if self._jwks is not None:
-            header = jwt.get_unverified_header(token)
-            return self._verified(token, await self._jwks.find(header.get("kid"), header.get("alg")))
+            return self._verified(token, await self._jwks.find(jwt.get_unverified_header(token).get("kid")))
         *newer, oldest = self._keys
         for key in newer:
             with suppress(jwt.InvalidSignatureError):

@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                         primary_key=True,
                         related_name="standing",
                         serialize=False,
-                        to="tenants.tenantrow",
+                        to="tenants.tenant",
                     ),
                 ),
                 ("at", models.DateTimeField()),

@@ -1,6 +1,7 @@
 """All tables of this app."""
 
 import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 
 
@@ -11,29 +12,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="TenantRow",
-            fields=[
-                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("name", models.CharField(max_length=256)),
-                ("status", models.CharField(max_length=16)),
-                ("budget", models.BigIntegerField()),
-                ("overdraft", models.BigIntegerField()),
-                ("sealed_key", models.TextField()),
-                ("cycles_key_id", models.CharField(max_length=256)),
-                ("cycles_key_name", models.CharField(max_length=256)),
-                ("cycles_key_expires_at", models.DateTimeField(null=True)),
-                ("retire_at", models.DateTimeField(db_index=True, null=True)),
-                ("onboarded", models.BooleanField()),
-                ("created_at", models.DateTimeField()),
-            ],
-            options={
-                "verbose_name": "tenant",
-                "db_table": "tenants",
-                "ordering": ("id",),
-            },
-        ),
-        migrations.CreateModel(
-            name="VersionRow",
+            name="RegistryVersion",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
                 ("version", models.CharField(max_length=36)),
@@ -43,37 +22,48 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="SignInLinkRow",
+            name="Tenant",
+            fields=[
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=256)),
+                ("status", models.CharField(default="active", max_length=16)),
+                ("budget", models.BigIntegerField()),
+                ("overdraft", models.BigIntegerField(default=0)),
+                ("sealed_key", models.TextField(default="")),
+                ("cycles_key_id", models.CharField(default="", max_length=256)),
+                ("cycles_key_name", models.CharField(max_length=256)),
+                ("cycles_key_expires_at", models.DateTimeField(null=True)),
+                ("retire_at", models.DateTimeField(db_index=True, null=True)),
+                ("onboarded", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+            ],
+            options={
+                "db_table": "tenants",
+                "ordering": ("id",),
+            },
+        ),
+        migrations.CreateModel(
+            name="SignInLink",
             fields=[
                 ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("expires_at", models.DateTimeField(db_index=True)),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_column="tenant", on_delete=django.db.models.deletion.CASCADE, to="tenants.tenantrow"
-                    ),
-                ),
+                ("tenant", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
             ],
             options={
                 "db_table": "sign_in_links",
             },
         ),
         migrations.CreateModel(
-            name="ApiKeyRow",
+            name="ApiKey",
             fields=[
                 ("id", models.CharField(max_length=16, primary_key=True, serialize=False)),
                 ("name", models.CharField(max_length=256)),
                 ("prefix", models.CharField(max_length=16)),
                 ("digest", models.CharField(max_length=64, unique=True)),
-                ("created_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("last_used_at", models.DateTimeField(null=True)),
                 ("revoked_at", models.DateTimeField(null=True)),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_column="tenant", on_delete=django.db.models.deletion.PROTECT, to="tenants.tenantrow"
-                    ),
-                ),
+                ("tenant", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant")),
             ],
             options={
                 "verbose_name": "API key",
@@ -82,23 +72,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="AdjustmentRow",
+            name="Adjustment",
             fields=[
                 ("reference", models.CharField(max_length=256, primary_key=True, serialize=False)),
                 ("kind", models.CharField(max_length=16)),
                 ("amount", models.BigIntegerField()),
                 ("idempotency_key", models.CharField(max_length=256)),
-                ("created_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("done_at", models.DateTimeField(null=True)),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_column="tenant", on_delete=django.db.models.deletion.PROTECT, to="tenants.tenantrow"
-                    ),
-                ),
+                ("tenant", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant")),
             ],
             options={
-                "verbose_name": "adjustment",
                 "db_table": "adjustments",
             },
         ),

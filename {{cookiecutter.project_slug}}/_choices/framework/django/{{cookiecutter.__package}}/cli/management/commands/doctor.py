@@ -1,4 +1,4 @@
-"""`doctor`: what would keep the service from working."""
+"""`doctor`: find what keeps the service from working."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from ...commands import add_json
 
 
 class Command(BaseCommand):
-    help = "Look for what would keep this from working: changes nothing, exit 1 on a fault."
+    help = doctor.report.__doc__ or ""
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

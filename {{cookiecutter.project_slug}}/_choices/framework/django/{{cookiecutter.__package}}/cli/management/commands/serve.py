@@ -10,11 +10,11 @@ from ...server import serve
 
 
 class Command(BaseCommand):
-    help = "Serve, from the environment: HOST, PORT, WORKERS and the rest."
+    help = "Serve the app, configured by the environment: HOST, PORT, WORKERS and others."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reload", action="store_true", help="On each change.")
+        parser.add_argument("--reload", action="store_true", help="Restart when code changes.")
 
     def handle(self, *, reload: bool, **_: Any) -> None:
         sys.exit(serve(settings.ENV, "asgi:application", reload=reload))

@@ -1,14 +1,15 @@
-"""The commands that keep the callers' credentials: API keys."""
+"""Commands for API keys."""
 
 from typing import Annotated
 
 import typer
 
 from ..tenants import keys
-from .arguments import Json, TenantId
+from .arguments import Json, Name, TenantId
 from .console import run
 
-commands = typer.Typer(help="The API keys that a tenant's callers send.", no_args_is_help=True)
+commands = typer.Typer(help="Manage the API keys of a tenant's callers.", no_args_is_help=True)
+KeyId = Annotated[str, typer.Argument(metavar="KEY_ID")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,24 +17,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 @commands.command("list")
-def list_keys(tenant_id: TenantId, as_json: Json = False) -> None:
-    """A tenant's keys: their names and dates, never themselves."""
-    run(lambda desk: keys.show_keys(desk.registry, tenant_id), as_json)
+def list_all(tenant_id: TenantId, as_json: Json = False) -> None:
+    """List a tenant's API keys, revoked ones included, with names and dates."""
+    run(lambda service: keys.list_keys(service.registry, tenant_id), as_json)
 
 
-@commands.command("add")
-def add_key(
-    tenant_id: TenantId,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "more",
-    as_json: Json = False,
-) -> None:
-    """One more key for a tenant, shown once."""
-    run(lambda desk: keys.show_new_key(desk.registry, tenant_id, name), as_json)
+@commands.command()
+def add(tenant_id: TenantId, name: Name = "more", as_json: Json = False) -> None:
+    """Add an API key, shown once."""
+    run(lambda service: keys.add_key(service.registry, tenant_id, name), as_json)
 
 
-@commands.command("revoke")
-def revoke_key(
-    tenant_id: TenantId, key_id: Annotated[str, typer.Argument(metavar="KEY_ID")], as_json: Json = False
-) -> None:
-    """Refuse a key from now on."""
-    run(lambda desk: keys.show_revoked_key(desk.registry, tenant_id, key_id), as_json)
+@commands.command()
+def revoke(tenant_id: TenantId, key_id: KeyId, as_json: Json = False) -> None:
+    """Revoke an API key, within 5 s. Safe to run again."""
+    run(lambda service: keys.revoke_key(service.registry, tenant_id, key_id), as_json)

@@ -1,7 +1,7 @@
-"""The commands that keep the callers' credentials: none, for they are not made here."""
+"""Commands for callers' credentials: none, they are not made here."""
 
 import typer
 
 
 def add_to(_: typer.Typer) -> None:
-    """Nothing to add."""
+    """Add no command."""

@@ -1,32 +1,18 @@
-"""`keys`: the API keys that a tenant's callers send."""
+"""`keys`: manage the API keys of a tenant's callers."""
 
 from django.core.management.base import CommandParser
 
-from ....tenants.keys import show_keys, show_new_key, show_revoked_key
-from ...commands import VerbsCommand
+from ....tenants.keys import add_key, list_keys, revoke_key
+from ...commands import VerbsCommand, of_registry
 
 
 class Command(VerbsCommand):
-    help = "The API keys that a tenant's callers send."
+    help = "Manage the API keys of a tenant's callers."
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        self.verb(
-            "list",
-            "A tenant's keys: their names and dates, never themselves.",
-            lambda desk, given: show_keys(desk.registry, given["id"]),
-        )
-
-        add = self.verb(
-            "add",
-            "One more key for a tenant, shown once.",
-            lambda desk, given: show_new_key(desk.registry, given["id"], given["name"]),
-        )
-        add.add_argument("--name", default="more", help="What it is for.")
-
-        revoke = self.verb(
-            "revoke",
-            "Refuse a key from now on.",
-            lambda desk, given: show_revoked_key(desk.registry, given["id"], given["key_id"]),
-        )
+        self.verb("list", of_registry(list_keys))
+        add = self.verb("add", of_registry(add_key))
+        add.add_argument("--name", default="more", help="Display name.")
+        revoke = self.verb("revoke", of_registry(revoke_key))
         revoke.add_argument("key_id", metavar="KEY_ID")

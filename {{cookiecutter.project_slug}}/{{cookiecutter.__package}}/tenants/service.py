@@ -1,0 +1,211 @@
+"""Tenant management: what operators do with tenants, in the registry and at Cycles.
+
+Every operation may be interrupted at any point and run again: it completes what is missing.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from secrets import token_hex
+from typing import Any
+
+from ..core.config import Settings
+from ..core.money import UNIT, format_usd
+from ..core.problems import Problem
+from .accounts import Accounts
+from .adjustments import Adjustments
+from .admin_api import AdminApi, AdminError
+from .checks import ANY, check_id, check_text, find_tenant, microcents
+from .identity import first_credential
+from .models import Tenant
+from .registry import Registry, open_registry
+
+Answer = dict[str, Any]
+"""The output of a command. Its `note` is for people."""
+
+
+class TenantService:
+    """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
+
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.admin = admin
+        self.accounts = Accounts(settings, registry, admin)
+        self._adjustments = Adjustments(settings, registry, admin)
+
+    async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
+        """Onboard a tenant. Safe to run again."""
+        self.admin.require()
+        check_id(tenant_id)
+        check_text("name", name, 200)
+        amount = microcents("budget", budget)
+        limit = None if overdraft is None else microcents("overdraft", overdraft)
+        key_name = f"{self.settings.cycles_app} {token_hex(4)}"
+        await self.registry.add(
+            Tenant(id=tenant_id, name=name, budget=amount, overdraft=limit or 0, cycles_key_name=key_name)
+        )
+        tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
+        if tenant is None or tenant.status == "closed":
+            raise Problem("tenant_closed", f"Tenant {tenant_id} is closed. Choose another ID.")
+        if (tenant.name, tenant.budget) != (name, amount):
+            before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
+            advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
+            raise Problem("tenant_exists", f"{before} {advice}")
+        await self.accounts.begin(tenant)
+        if tenant.onboarded:
+            note = await self._change_overdraft(tenant, limit)
+            return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
+        note = await self._create_ledger(tenant)
+        api_key, plain = first_credential(tenant_id)
+        created = await self.registry.finish_onboarding(tenant_id, api_key)
+        return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
+
+    async def list_all(self) -> Answer:
+        """List all tenants. Revokes rotated Cycles keys."""
+        note = ""
+        try:
+            await self.retire_keys()
+        except AdminError as error:
+            note = f"rotated keys are not revoked yet: {error.message}"
+        rows = [
+            {
+                "tenant": tenant.id,
+                "name": tenant.name,
+                "status": tenant.status,
+                "budget": format_usd(tenant.budget),
+                "onboarded": tenant.onboarded,
+                "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
+            }
+            for tenant in await self.registry.tenants()
+        ]
+        return {"tenants": rows, "note": note}
+
+    async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Answer:
+        """Add credit to a tenant's budget."""
+        amount = microcents("credit", credit)
+        if amount == 0:
+            raise Problem("invalid_amount", "The credit must be more than 0.")
+        if reference is not None:
+            check_text("reference", reference, 100)
+        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
+        remaining = await self._adjustments.apply(tenant, "fund", amount, reference, again=again)
+        note = f"{reference} was credited before"
+        if remaining is not None:
+            note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
+        return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
+
+    async def reset(
+        self, tenant_id: str | None, budget: str, period: str | None = None, *, again: bool = False
+    ) -> Answer:
+        """Set the budget and set spent to 0. Keeps live holds."""
+        amount = microcents("budget", budget)
+        if period is not None:
+            check_text("period", period, 100)
+        await self.retire_keys()
+        if tenant_id is None:
+            tenants = await self.registry.tenants()
+        else:
+            tenants = [await find_tenant(self.registry, tenant_id, statuses=("active",))]
+        done: dict[str, list[str]] = {"tenants": [], "done_before": [], "skipped": []}
+        failed = []
+        for tenant in tenants:
+            if tenant.status != "active" or not tenant.onboarded:
+                done["skipped"].append(tenant.id)
+                continue
+            reference = None if period is None else f"{tenant.id}:{period}"
+            try:
+                remaining = await self._adjustments.apply(tenant, "reset", amount, reference, again=again)
+            except Problem as problem:
+                if tenant_id is not None or (isinstance(problem, AdminError) and problem.concerns_all):
+                    raise
+                failed.append(f"{tenant.id}: {problem.message}")
+            else:
+                done["done_before" if remaining is None else "tenants"].append(tenant.id)
+        if failed:
+            raise Problem("reset_incomplete", f"{len(failed)} of {len(tenants)} failed: {'; '.join(failed)}")
+        counts = [len(done[name]) for name in ("tenants", "done_before", "skipped")]
+        return {**done, "note": "{} reset, {} reset before, {} skipped (not active)".format(*counts)}
+
+    async def suspend(self, tenant_id: str) -> Answer:
+        """Suspend a tenant: refuse its callers. Calls in flight still settle."""
+        self.admin.require()
+        tenant = await find_tenant(self.registry, tenant_id)
+        await self.registry.update_tenant(tenant_id, status="suspended")
+        # the Cycles tenant stays active: suspended, it would refuse the commits of calls in flight
+        await self._set_frozen(tenant, frozen=True)
+        return {"tenant": tenant_id, "note": "suspended: callers get 403 within 5 s; calls in flight still settle"}
+
+    async def resume(self, tenant_id: str) -> Answer:
+        """Resume a suspended tenant."""
+        tenant = await find_tenant(self.registry, tenant_id)
+        await self._set_frozen(tenant, frozen=False)
+        await self.registry.update_tenant(tenant_id, status="active")
+        return {"tenant": tenant_id, "note": "active"}
+
+    async def rotate(self, tenant_id: str, *, now: bool = False) -> Answer:
+        """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
+        self.admin.require()
+        tenant = await find_tenant(self.registry, tenant_id)
+        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, now=now)}
+
+    async def retire_keys(self) -> None:
+        """Revoke rotated keys whose grace period has ended. Does nothing without admin access."""
+        if self.admin.is_configured:
+            await self.accounts.retire_keys()
+
+    async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
+        """Close a tenant for good: refuse its callers and new holds."""
+        tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)  # a closed one: complete what is missing
+        if tenant.status != "closed":
+            held = await self._held(tenant)
+            if held and not force:
+                what = f"Calls of {tenant_id} in flight hold ${format_usd(held)}."
+                advice = "Suspend it and wait, or use --force: these calls are then not charged."
+                raise Problem("holds_live", f"{what} {advice}")
+            await self.accounts.before_close(tenant)
+            await self.registry.update_tenant(tenant_id, status="closed")
+        await self._set_frozen(tenant, frozen=True)
+        held = await self._held(tenant)  # a call may have begun before the freeze
+        note = await self.accounts.after_close(tenant, held, force=force)
+        return {"tenant": tenant_id, "note": f"closed: callers get 401; {note}"}
+
+    async def rewrap(self) -> Answer:
+        """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
+        return {"tenants": await self.accounts.rewrap()}
+
+    async def _change_overdraft(self, tenant: Tenant, limit: int | None) -> str:
+        if limit is None or limit == tenant.overdraft:
+            return "onboarded before, nothing to do"
+        await self.admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
+        await self.registry.update_tenant(tenant.id, overdraft=limit)
+        return f"onboarded before; the overdraft limit is now ${format_usd(limit)}"
+
+    async def _create_ledger(self, tenant: Tenant) -> str:
+        scope = self.settings.scope_of(tenant.id)
+        await self.admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
+        for ledger in await self.accounts.ledgers(tenant.id):
+            if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated != tenant.budget:
+                existing = f"Cycles already had a ledger of ${format_usd(ledger.allocated)}"
+                return f"onboarded; {existing}, left unchanged. `tenants reset` sets the budget."
+        return f"onboarded with ${format_usd(tenant.budget)}"
+
+    async def _set_frozen(self, tenant: Tenant, *, frozen: bool) -> None:
+        for ledger in await self.accounts.ledgers(tenant.id):
+            if ledger.status == ("ACTIVE" if frozen else "FROZEN"):
+                await self.admin.set_frozen(ledger, frozen=frozen)
+
+    async def _held(self, tenant: Tenant) -> int:
+        """Return the microcents held by calls in flight."""
+        ledgers = await self.accounts.ledgers(tenant.id)
+        return max((ledger.reserved for ledger in ledgers if ledger.unit == UNIT), default=0)
+
+
+@asynccontextmanager
+async def tenant_service(settings: Settings, registry: Registry | None = None) -> AsyncIterator[TenantService]:
+    """Open the service, with a registry of its own unless one is given."""
+    async with AsyncExitStack() as stack:
+        if registry is None:
+            registry = await stack.enter_async_context(open_registry(settings.database_url))
+        admin = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
+        await stack.enter_async_context(aclosing(admin))
+        yield TenantService(settings, registry, admin)
