@@ -1,25 +1,23 @@
-"""The preflight: refuse what no budget can pay before any work is done. Advisory: the hold decides."""
+"""Preflight: refuse what no budget can pay before any work is done. Advisory: the hold decides."""
 
 import time
-import uuid
 from functools import lru_cache
 
 from ..calls.record import CallLog, CallRecord
 from ..core.cache import SingleFlight
 from ..core.config import Settings
 from ..core.metrics import DENIALS
-from ..core.money import UNIT
 from ..core.problems import Problem, code_of_cycles
 from .balances import FRESH_S, REMEMBERED_TENANTS, Ledger, Snapshot
 from .client import Clients, code_of_response
 from .fail_open import FailOpen
 from .prices import Prices
 from .refusal import refusal_of
-from .subject import scopes_of, subject_of
+from .subject import booking, scopes_of, subject_of
 
 
 class Preflight:
-    """Checks cached balances. Reads short ones anew if they are old, and asks Cycles (`decide`) if there are none."""
+    """Checks cached balances. Reads short ones again if they are stale; asks Cycles (`decide`) if there are none."""
 
     def __init__(
         self, settings: Settings, prices: Prices, clients: Clients, calls: CallLog, fail_open: FailOpen
@@ -29,7 +27,7 @@ class Preflight:
         self._calls = calls
         self._fail_open = fail_open
         self._least_cost = prices.least_cost(settings.models)
-        """Microcents of the cheapest call there is."""
+        """Microcents of the cheapest possible call."""
         self._scopes = lru_cache(REMEMBERED_TENANTS)(lambda tenant: scopes_of(subject_of(settings, tenant)))
         """The scopes that every call of a tenant counts in."""
         self._deciding = SingleFlight[str, str | None]()
@@ -46,7 +44,7 @@ class Preflight:
             raise
 
     async def _code(self, tenant: str) -> str | None:
-        """Return the code by which every call is refused, None if one may be paid."""
+        """Return the code by which every call is refused, None if some call may be paid."""
         balances = self._clients.balances
         if self._clients.breaker.refuses:
             return "budget_unavailable"
@@ -56,28 +54,18 @@ class Preflight:
         short = self._short(tenant, known)
         if short and time.monotonic() - short.asked_at > FRESH_S:
             try:
-                known = await balances.read(tenant)
+                short = self._short(tenant, await balances.read(tenant))
             except Problem as problem:
                 return problem.code
-            short = self._short(tenant, known)
         return (short.blocked or "budget_exceeded") if short else None
 
     def _short(self, tenant: str, known: Snapshot) -> Ledger | None:
-        """Return the first ledger that could pay for no call, even if every hold were released."""
-        for ledger in known.along(self._scopes(tenant)):
-            if ledger.blocked or ledger.remaining + ledger.reserved < self._least_cost:
-                return ledger
-        return None
+        return known.obstacle(self._scopes(tenant), self._least_cost, without_holds=True)
 
     async def _decide(self, tenant: str) -> str | None:
         client = await self._clients.of(tenant)
-        question = {
-            "idempotency_key": str(uuid.uuid4()),
-            "subject": subject_of(self._settings, tenant),
-            "action": {"kind": "llm.completion", "name": "preflight"},
-            "estimate": {"unit": UNIT, "amount": self._least_cost},
-        }
-        response = await client.decide(question)
+        subject = subject_of(self._settings, tenant)
+        response = await client.decide(booking(subject, "preflight", "estimate", self._least_cost))
         if not response.is_success:
             return code_of_response(response)
         denied = response.get_body_attribute("decision") == "DENY"

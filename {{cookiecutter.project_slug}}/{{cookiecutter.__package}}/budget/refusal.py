@@ -1,4 +1,4 @@
-"""The problem by which a budget refuses a call."""
+"""The problem that tells a caller why the budget refuses a call."""
 
 import time
 
@@ -10,7 +10,7 @@ from .balances import FRESH_S, Balances
 async def refusal_of(balances: Balances, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
     """Return the problem for a call of `required` microcents that counts in `scopes`.
 
-    A 402 has the first ledger that stands in the way, read anew if the cache does not explain the refusal.
+    A 402 names the first ledger that refuses the call. Read the balances again if the cached ones don't explain it.
     """
     if OUTCOMES[code][0] != 402:
         return Problem(code, members={"tenant": tenant, "unit": UNIT})
