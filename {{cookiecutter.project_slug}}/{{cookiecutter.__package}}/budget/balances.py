@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cachetools import LRUCache
-
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
+from ..core.problems import OUTCOMES, Problem, budget_problem
 from ..tenants.tenancy import owner_of
 
 REMEMBERED_TENANTS = 20_000
@@ -113,7 +112,7 @@ class Balances:
 
     def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
-        self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
+        self._known: dict[str, Snapshot] = {}
         self._asking = SingleFlight[str, None]()
         self.changed: set[str] = set()
         """Tenants with new figures. Whoever stores them for the dashboard takes them out."""
@@ -138,7 +137,9 @@ class Balances:
     def _snapshot(self, tenant: str) -> Snapshot:
         """Return the snapshot of a tenant, to be changed."""
         now = datetime.now(UTC)
-        known: Snapshot = self._known.setdefault(tenant, Snapshot({}, now))
+        if tenant not in self._known and len(self._known) == REMEMBERED_TENANTS:
+            del self._known[next(iter(self._known))]
+        known = self._known.setdefault(tenant, Snapshot({}, now))
         known.as_of = now
         self.changed.add(tenant)
         self.heard.set()
@@ -158,3 +159,21 @@ class Balances:
         if known is None or known.listed_at < 0 or known.age > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
+
+    async def refusal(self, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
+        """Return the problem for a call of `required` microcents that counts in `scopes`.
+
+        A 402 names the first ledger that refuses the call. Read the balances again if the cached ones don't explain it.
+        """
+        if OUTCOMES[code][0] != 402:
+            return Problem(code, members={"tenant": tenant, "unit": UNIT})
+        try:
+            known = await self.read(tenant)
+            ledger = known.obstacle(scopes, required)
+            if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
+                ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
+        except Problem:
+            ledger = None
+        if ledger is None:
+            return budget_problem(code, tenant, required)
+        return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)

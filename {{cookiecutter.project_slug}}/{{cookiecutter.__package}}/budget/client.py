@@ -54,10 +54,14 @@ class TenantClient(AsyncCyclesClient):
         self.reserved = self.settled = NO_ANSWER
 
     async def create_reservation(self, request: Body) -> CyclesResponse:
-        """Reserve. Raise one of sqlite_file.ERRORS, before anything is sent, if the outbox can't be written."""
+        """Reserve. While Cycles is out of reach, send only the breaker's probes.
+
+        Raise one of sqlite_file.ERRORS, before anything is sent, if the outbox can't be written.
+        """
         self._clients.outbox.check()
         self._reservation = plain(request)
-        self.reserved = await self._ask(RESERVATIONS, self._reservation)
+        admitted = self._clients.breaker.admit()
+        self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
         return self.reserved
 
     async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
@@ -85,17 +89,11 @@ class TenantClient(AsyncCyclesClient):
         self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
         return self.settled
 
-    async def decide(self, request: Body) -> CyclesResponse:
-        return await self._ask("/v1/decide", plain(request))
-
     async def create_event(self, request: Body) -> CyclesResponse:
         return await self._send("/v1/events", plain(request))
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}?{urlencode(query_params)}")
-
-    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
-        return await self._send(f"{RESERVATIONS}/{reservation_id}")
 
     async def get_balances(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"/v1/balances?{urlencode(query_params)}")
@@ -140,10 +138,6 @@ class TenantClient(AsyncCyclesClient):
             self._clients.outbox.save(settlement)
             answer = await self._send(path, settlement.commit)
         return answer
-
-    async def _ask(self, path: str, body: dict[str, Any]) -> CyclesResponse:
-        """POST what Cycles may refuse. While it is out of reach, send only the breaker's probes."""
-        return await self._send(path, body) if self._clients.breaker.admit() else NO_ANSWER
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
         answer = await self._clients.send(path, self._config.api_key, body)

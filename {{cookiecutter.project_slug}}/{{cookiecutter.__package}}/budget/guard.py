@@ -25,8 +25,7 @@ from .heartbeat import Heartbeat
 from .hold import Hold, Work
 from .outbox import Settlement
 from .prices import Prices
-from .refusal import refusal_of
-from .subject import booking, subject_of
+from .subject import subject_of
 
 log = structlog.get_logger(__name__)
 
@@ -122,7 +121,7 @@ class Guard:
         if code == "budget_misconfigured":
             told = {"status": answer.status, "error": error_of(answer), "message": answer.error_message}
             log.error("hold refused: the budget is not set up", tenant=tenant, **told)
-        problem = await refusal_of(self._clients.balances, code, tenant, hold.scopes, hold.call.hold)
+        problem = await self._clients.balances.refusal(code, tenant, hold.scopes, hold.call.hold)
         if (retry_after_ms := answer.retry_after_ms_header) is not None:
             problem.retry_after = max(1, retry_after_ms // 1000)
         return self._refused(hold, problem)
@@ -193,7 +192,7 @@ class Guard:
         call.outcome = "unguarded"
         self._fail_open.give_back(call.tenant, allowance, call.hold - call.cost)
         if call.cost:
-            event = Settlement(tenant=call.tenant, body=booking(hold.subject, call.model, "actual", call.cost))
+            event = Settlement(tenant=call.tenant, body=hold.booking("actual", call.cost))
             self._clients.outbox.add(event, due_now=True)
             call.reservation_id = event.name
 

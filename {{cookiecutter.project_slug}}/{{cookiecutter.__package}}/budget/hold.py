@@ -29,7 +29,7 @@ from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
 from .prices import Prices, UnknownModel
-from .subject import booking, scopes_of
+from .subject import scopes_of
 
 log = structlog.get_logger(__name__)
 
@@ -134,8 +134,7 @@ class Hold:
 
     def reservation(self) -> dict[str, Any]:
         """Return the body of POST /v1/reservations."""
-        body = booking(self.subject, self.call.model, "estimate", self.call.hold)
-        return {**body, "ttl_ms": HOLD_TTL_MS, "overage_policy": OVERAGE_POLICY}
+        return {**self.booking("estimate", self.call.hold), "ttl_ms": HOLD_TTL_MS, "overage_policy": OVERAGE_POLICY}
 
     def commit(self) -> dict[str, Any] | None:
         """Return the body that charges what was used, None if nothing was."""
@@ -153,3 +152,12 @@ class Hold:
         if charged := answer.get_body_attribute("charged"):
             self.call.uncharged = max(0, self.call.cost - charged["amount"])
             self.call.cost = charged["amount"]
+
+    def booking(self, name: str, microcents: int) -> dict[str, Any]:
+        """Return who pays for what, and as `name` how much: the estimate of a reservation, the actual of an event."""
+        return {
+            "idempotency_key": secrets.token_hex(16),
+            "subject": self.subject,
+            "action": {"kind": "llm.completion", "name": self.call.model},
+            name: {"unit": UNIT, "amount": microcents},
+        }

@@ -1,13 +1,10 @@
 """Which budget a call is booked under. Edit `subject_of` to book by other levels."""
 
 import hashlib
-import secrets
 import string
 from functools import lru_cache
-from typing import Any
 
 from ..core.config import Settings
-from ..core.money import UNIT
 
 _PLAIN = frozenset(string.ascii_lowercase + string.digits)
 LONGEST = 128
@@ -34,16 +31,6 @@ def scopes_of(subject: dict[str, str]) -> list[str]:
             path += f"{'/' * bool(path)}{level}:{subject[level].lower()}"
             scopes.append(path)
     return scopes
-
-
-def booking(subject: dict[str, str], model: str, name: str, microcents: int) -> dict[str, Any]:
-    """Return the members that reserve, decide and event share. `name` is `estimate` or `actual`."""
-    return {
-        "idempotency_key": secrets.token_hex(16),
-        "subject": subject,
-        "action": {"kind": "llm.completion", "name": model},
-        name: {"unit": UNIT, "amount": microcents},
-    }
 
 
 @lru_cache(10_000)
