@@ -138,9 +138,9 @@ class Guard:
     async def _keep(self, hold: Hold, granted: asyncio.Future[None], left: asyncio.Event) -> None:
         try:
             await self._reserve(hold)
-        except Problem as problem:
+        except Exception as error:
             if not granted.done():  # otherwise the caller was cancelled
-                granted.set_exception(problem)
+                granted.set_exception(error)
             return
         if not granted.done():
             granted.set_result(None)

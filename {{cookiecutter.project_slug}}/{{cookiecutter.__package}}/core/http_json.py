@@ -49,9 +49,7 @@ class JsonClient:
         url = URL(self._base_url + path, encoded=True)
         try:
             with traced(method, path, headers) as span:
-                response = await self._open().request(
-                    method, url, data=content, headers=headers, allow_redirects=False
-                )
+                response = await self._open().request(method, url, data=content, headers=headers, allow_redirects=False)
                 answer = await response.read()
                 if span:
                     span.set_attribute("http.response.status_code", response.status)
