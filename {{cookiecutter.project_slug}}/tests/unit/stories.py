@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import dev_identity
 import dev_tenancy
+from {{ cookiecutter.__package }}.budget.outbox import LEASE_S
 from {{ cookiecutter.__package }}.calls.record import CallRecord
 from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.core.config import Settings
@@ -56,9 +58,15 @@ class World:
             await services.provider.aclose()
 
     async def sweep(self) -> None:
-        """Try everything in the outbox once, whenever it is due."""
+        """Try everything in the outbox once, whenever it is due. Only Retry-After is respected."""
         self.services.outbox.wake()
+        self.end_leases()
         await self.services.sweeper.sweep()
+
+    def end_leases(self) -> None:
+        """Let LEASE_S pass for all settlements that are being sent."""
+        file, now = self.services.outbox.file, time.time()
+        file.run("UPDATE settlements SET not_before = 0 WHERE not_before < :end", end=now + LEASE_S)
 
     async def settled(self) -> None:
         """Sweep until no hold lives and the outbox is empty."""

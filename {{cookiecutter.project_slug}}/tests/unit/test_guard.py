@@ -259,6 +259,17 @@ def test_a_refused_hold_says_why_before_the_call_is_made(
     tell(story)
 
 
+def test_refused_hold_says_what_it_needs_even_if_balances_cannot_be_read(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.change(replace(world.cycles.ledger(), allocated=7))
+        world.cycles.fault("error", "balances")
+        with pytest.raises(Problem, match=r"^budget_exceeded$") as refused:
+            await charge_one(world)
+        assert refused.value.members == {"tenant": "acme", "unit": USD, "required": HOLD, "remaining": None}
+
+    tell(story)
+
+
 @pytest.mark.parametrize(
     ("kind", "code", "retry_after"), [("limited", "limit_exceeded", "7"), ("malformed", "budget_unavailable", "2")]
 )

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget.fail_open import FailOpen
-from {{ cookiecutter.__package }}.budget.outbox import FILE, Outbox, Settlement
+from {{ cookiecutter.__package }}.budget.outbox import FILE, LEASE_S, Outbox, Settlement
 from {{ cookiecutter.__package }}.core.sqlite_file import ERRORS
 
 
@@ -29,6 +29,10 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 def outbox_for(folder: Path, server: str) -> Outbox:
     return Outbox(folder / "journal", server, lambda attempts: 100.0 * 2**attempts)
+
+
+def pass_seconds(outbox: Outbox, seconds: float) -> None:
+    outbox.file.connect().execute(f"UPDATE settlements SET not_before = not_before - {seconds}")  # noqa: S608  (a number)
 
 
 def keys(claimed: list[Settlement]) -> list[str]:
@@ -48,11 +52,30 @@ def test_settlement_belongs_to_one_worker_until_its_lease_ends(outbox: Outbox, t
     outbox.add(settlement("b"), due_now=True)
     with closing(outbox_for(tmp_path, "http://cycles")) as other_worker:
         assert keys(other_worker.claim("acme", 5)) == ["b"], "a is on its way"
-        assert outbox.claim("acme", 5) == []
-        outbox.wake()
+        other_worker.wake()
+        assert (outbox.due_tenants(), outbox.claim("acme", 5)) == ([], []), "a starting worker leaves them alone"
+        pass_seconds(outbox, LEASE_S)
         (first,) = outbox.claim("acme", 1)
         assert keys(other_worker.claim("acme", 5)) == ["b"]
         assert [each.delete(first, at_once=True) for each in (other_worker, outbox)] == [True, False], "counted once"
+
+
+def test_lease_ends_after_four_seconds(outbox: Outbox) -> None:
+    outbox.add(settlement("a"))
+    for _ in range(2):
+        pass_seconds(outbox, 3.9)
+        assert outbox.claim("acme", 5) == []
+        pass_seconds(outbox, 0.1)
+        assert keys(outbox.claim("acme", 5)) == ["a"]
+
+
+def test_wake_makes_postponed_settlements_due(outbox: Outbox) -> None:
+    outbox.add(settlement("a"))
+    outbox.add(failed := settlement("b"))
+    outbox.postpone(failed)
+    assert outbox.claim("acme", 5) == []
+    outbox.wake()
+    assert keys(outbox.claim("acme", 5)) == ["b"]
 
 
 def test_settlements_for_another_server_are_left_alone(outbox: Outbox, tmp_path: Path) -> None:

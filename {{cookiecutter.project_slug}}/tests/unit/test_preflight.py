@@ -10,7 +10,7 @@ from {{ cookiecutter.__package }}.core.problems import Problem
 from ..running import scope_of
 from .embedded import USD
 from .stories import Tell, World, value_of
-from .test_guard import charge_one
+from .test_guard import COST, HOLD, charge_one
 
 LEAST = 25 * 500 + 2_500
 """Microcents of the smallest call of demo-1: 25 tokens at most for one letter, and one token of answer."""
@@ -38,12 +38,23 @@ async def asked(world: World, times: int = 1) -> tuple[int, list[Problem | None]
     return int(value_of(UPSTREAM) - before), refusals
 
 
-def test_unknown_tenant_is_decided_once_for_all_concurrent_calls(tell: Tell) -> None:
+def test_unknown_tenant_passes_without_a_request(tell: Tell) -> None:
     async def story(world: World) -> None:
-        assert await asked(world, times=5) == (1, [None] * 5)
-        await charge_one(world)
         world.cycles.change(replace(world.cycles.ledger(), allocated=0))
-        assert await asked(world) == (0, [None]), "known from the hold; the next one refuses"
+        assert await asked(world) == (0, [None]), "its hold will be refused"
+
+    tell(story)
+
+
+def test_balances_of_a_hold_are_known_to_the_next_call(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.change(replace(world.cycles.ledger(), allocated=HOLD))
+        await charge_one(world)
+        world.cycles.change(replace(world.cycles.ledger(), allocated=10**8))
+        known = world.services.balances.known("acme")
+        assert known is not None
+        assert known.ledgers[scope_of("acme")].remaining == HOLD - COST
+        assert await asked(world) == (0, [None])
 
     tell(story)
 
@@ -107,13 +118,13 @@ def test_stale_shortage_is_read_again_once_for_all_concurrent_calls(tell: Tell) 
 
 def test_many_refused_calls_read_the_balances_at_most_once_a_second(tell: Tell) -> None:
     async def story(world: World) -> None:
-        world.cycles.change(replace(world.cycles.ledger(), allocated=1))
+        await short(world, allocated=1)
         started, sent = asyncio.get_running_loop().time(), 0
         for _ in range(50):
             calls, refusals = await asked(world, times=4)
             sent += calls
             assert {refusal and refusal.code for refusal in refusals} == {"budget_exceeded"}
-        assert sent <= 2 + asyncio.get_running_loop().time() - started, "one to decide, then one a second"
+        assert sent <= 2 + asyncio.get_running_loop().time() - started, "one a second"
 
     tell(story)
 
@@ -128,31 +139,6 @@ def test_balances_that_cannot_be_read_refuse_the_call_as_an_outage(tell: Tell) -
     tell(story)
 
 
-@pytest.mark.parametrize(
-    ("change", "fault", "members"),
-    [
-        pytest.param({"status": "FROZEN"}, None, {}, id="frozen"),
-        pytest.param(
-            {"allocated": 7}, None, {"scope": scope_of("acme"), "required": LEAST, "remaining": 7}, id="too little"
-        ),
-        pytest.param({"allocated": 7}, "error", {"required": LEAST, "remaining": None}, id="balances not told"),
-    ],
-)
-def test_denial_of_an_unknown_tenant_says_what_is_missing(
-    tell: Tell, change: dict[str, Any], fault: str | None, members: dict[str, Any]
-) -> None:
-    async def story(world: World) -> None:
-        world.cycles.change(replace(world.cycles.ledger(), **change))
-        if fault:
-            world.cycles.fault(fault, "balances")
-        _, (problem,) = await asked(world)
-        assert problem is not None
-        assert problem.code == ("budget_exceeded" if members else "budget_frozen")
-        assert problem.members == {"tenant": "acme", "unit": USD, **members}
-
-    tell(story)
-
-
 OPEN = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "1.00"}
 
 
@@ -162,14 +148,18 @@ OPEN = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": "1.00"}
 def test_outage_refuses_calls_unless_the_app_fails_open(tell: Tell, code: str | None) -> None:
     async def story(world: World) -> None:
         denied = value_of(DENIALS.labels("budget_unavailable"))
-        world.cycles.fault("error", "decide")
+        await short(world, allocated=1)
+        world.cycles.fault("error", "balances")
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (1, code)
         assert value_of(DENIALS.labels("budget_unavailable")) - denied == (code is not None)
-        assert await asked(world) == (1, [None]), "Cycles answers again"
         for _ in range(5):
             world.services.clients.breaker.failed()
         calls, (problem,) = await asked(world)
         assert (calls, problem and problem.code) == (0, code), "the breaker is open"
+        assert not problem or problem.members == {"tenant": "acme", "unit": USD}
+        world.services.clients.breaker.succeeded()
+        _, (problem,) = await asked(world)
+        assert getattr(problem, "code", None) == "budget_exceeded", "Cycles answers again"
 
     tell(story)

@@ -1,8 +1,7 @@
-"""What is known of each tenant's ledgers: the last answer that told, so that reading it costs nothing.
+"""Cached balances per tenant.
 
-Every reserve, commit, release, extend and event answer carries the balances of its scopes, while
-`GET /v1/balances` scans the engine's whole key space (40 ms at 30,000 keys): it is asked only when the
-memory is too old for the purpose, once for all who wait.
+Every answer to a reserve, commit, release, extend or event carries the balances of its scopes. `GET /v1/balances`
+scans the engine's whole key space (40 ms at 30,000 keys): call it only if the cache is too old, once for all callers.
 """
 
 import asyncio
@@ -12,26 +11,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cachetools import LRUCache
-
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
+from ..core.problems import OUTCOMES, Problem, budget_problem
 from ..tenants.tenancy import owner_of
 
 REMEMBERED_TENANTS = 20_000
-"""Far more than are usual: where tenants call in turn, and are a few more than it holds, a cache never has the next."""
+"""Far more than usual: a cache a little smaller than the number of tenants that call in turn never hits."""
 FRESH_S = 1.0
-"""Balances this old are read anew before anybody is told of them: at most one call a second for each tenant."""
+"""Read older balances again before showing them: at most one call a second for each tenant."""
+AMOUNTS = ("allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """What one scope's ledger holds, in microcents: remaining = allocated - spent - reserved - debt."""
+    """Amounts of one scope's ledger in microcents: remaining = allocated - spent - reserved - debt."""
 
     scope: str
-    allocated: int
-    spent: int
-    reserved: int
+    allocated: int = 0
+    spent: int = 0
+    reserved: int = 0
     remaining: int
     debt: int = 0
     overdraft_limit: int = 0
@@ -44,14 +43,14 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger(Amounts):
-    """A ledger as an answer told of it."""
+    """A ledger as Cycles last reported it."""
 
     asked_at: float
-    """Monotonic seconds at which the request went out that was answered with this."""
+    """Monotonic seconds when the request was sent."""
 
     @property
     def blocked(self) -> str | None:
-        """The code by which the engine refuses every hold on this ledger, if it does."""
+        """Code of the problem by which the engine refuses every hold on this ledger, None if it takes holds."""
         if self.is_over_limit:
             return "overdraft_limit_exceeded"
         return "debt_outstanding" if self.debt > 0 and self.overdraft_limit == 0 else None
@@ -64,7 +63,7 @@ class Snapshot:
     ledgers: dict[str, Ledger]
     as_of: datetime
     listed_at: float = float("-inf")
-    """Monotonic seconds of the last balances call. It lists all ledgers; other answers tell of their own scopes."""
+    """Monotonic seconds of the last balances call, which lists all ledgers. Other answers list their scopes only."""
 
     @property
     def widest(self) -> Ledger | None:
@@ -73,91 +72,108 @@ class Snapshot:
 
     @property
     def age(self) -> float:
-        """Seconds since the oldest of the figures was asked for."""
+        """Seconds since the oldest of the figures was requested."""
         return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=self.listed_at)
 
     def along(self, scopes: list[str]) -> list[Ledger]:
-        """The ledgers at these scopes, in their order."""
+        """Return the ledgers at these scopes, in their order."""
         return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
 
-    def obstacle(self, scopes: list[str], required: int) -> Ledger | None:
-        """Return the first ledger that refuses a hold of `required` microcents, None if it is none of the tenant's."""
-        return next((each for each in self.along(scopes) if each.blocked or each.remaining < required), None)
+    def obstacle(self, scopes: list[str], required: int, *, without_holds: bool = False) -> Ledger | None:
+        """Return the first ledger that refuses a hold of `required` microcents, None if all take it.
+
+        With `without_holds`, return only one that would refuse even if all current holds were released.
+        """
+        for ledger in self.along(scopes):
+            available = ledger.remaining + ledger.reserved * without_holds
+            if ledger.blocked or available < required:
+                return ledger
+        return None
 
 
 def depth(ledger: Ledger) -> tuple[int, str]:
-    """Return the key by which the widest ledgers sort first."""
+    """Return a sort key: widest ledgers first."""
     return ledger.scope.count("/"), ledger.scope
 
 
-def ledgers_of(body: dict[str, Any] | None, asked_at: float) -> list[Ledger]:
-    """The ledgers in an answer's `balances` that are kept in our unit; absent members are 0 or false."""
-    rows: Iterable[dict[str, Any]] = (body or {}).get("balances") or ()
+def ledgers_of(body: dict[str, Any], asked_at: float) -> list[Ledger]:
+    """Return the ledgers in an answer's `balances` that are in our unit."""
     ledgers = []
-    for row in rows:
-        amounts = {
-            name: row[name]["amount"]
-            for name in ("allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit")
-            if row.get(name) and row[name]["unit"] == UNIT
-        }
-        if "remaining" in amounts:
-            zeros = {"allocated": 0, "spent": 0, "reserved": 0}
+    for row in body.get("balances") or ():
+        if (row.get("remaining") or {}).get("unit") == UNIT:
+            amounts = {name: row[name]["amount"] for name in AMOUNTS if row.get(name)}
             over = bool(row.get("is_over_limit"))
-            ledgers.append(Ledger(scope=row["scope_path"], is_over_limit=over, asked_at=asked_at, **zeros | amounts))
+            ledgers.append(Ledger(scope=row["scope_path"], is_over_limit=over, asked_at=asked_at, **amounts))
     return ledgers
 
 
 class Balances:
-    """The memory, and the way to refresh it: `ask(tenant)` lists a tenant's ledgers and tells `listed` of it."""
+    """The cache. `ask(tenant)` requests all of a tenant's ledgers and passes them to `remember` and `listed`."""
 
     def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
-        self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
+        self._known: dict[str, Snapshot] = {}
         self._asking = SingleFlight[str, None]()
         self.changed: set[str] = set()
-        """Tenants of which something was heard since the dashboard's sampler last took it up."""
+        """Tenants with new figures. Whoever stores them for the dashboard takes them out."""
         self.heard = asyncio.Event()
         """Set when there are any."""
 
     def remember(self, ledgers: Iterable[Ledger]) -> None:
-        """Keep what an answer told, each ledger for the tenant that its scope names, whoever asked.
-
-        A figure asked for earlier never replaces one asked for later. What lies above the tenants is nobody's.
-        """
+        """Cache each ledger for the tenant that its scope names, unless a newer one is cached."""
         for ledger in ledgers:
-            if (tenant := owner_of(ledger.scope)) is None:
-                continue
-            known = self._snapshot(tenant)
-            old = known.ledgers.get(ledger.scope)
-            if old is None or old.asked_at <= ledger.asked_at:
-                known.ledgers[ledger.scope] = ledger
+            if tenant := owner_of(ledger.scope):  # scopes above the tenants belong to nobody
+                known = self._snapshot(tenant)
+                old = known.ledgers.get(ledger.scope)
+                if old is None or old.asked_at <= ledger.asked_at:
+                    known.ledgers[ledger.scope] = ledger
 
     def listed(self, tenant: str, listed_at: float) -> None:
-        """All of a tenant's ledgers were told by calls that went out since `listed_at` (monotonic seconds)."""
+        """Drop the ledgers of a tenant that no answer since `listed_at` (monotonic seconds) has reported."""
         known = self._snapshot(tenant)
-        # a scope that nothing spoke of since is gone
         known.ledgers = {scope: ledger for scope, ledger in known.ledgers.items() if ledger.asked_at >= listed_at}
         known.listed_at = listed_at
 
     def _snapshot(self, tenant: str) -> Snapshot:
-        """What is known of a tenant, to be changed."""
+        """Return the snapshot of a tenant, to be changed."""
+        now = datetime.now(UTC)
+        if tenant not in self._known and len(self._known) == REMEMBERED_TENANTS:
+            del self._known[next(iter(self._known))]
+        known = self._known.setdefault(tenant, Snapshot({}, now))
+        known.as_of = now
         self.changed.add(tenant)
         self.heard.set()
-        known: Snapshot = self._known.setdefault(tenant, Snapshot({}, datetime.now(UTC)))
-        known.as_of = datetime.now(UTC)
         return known
 
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
-        """Return the microcents left in the tightest ledger at these scopes, None if nothing is known."""
+        """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""
         known = self._known.get(tenant)
         return min((ledger.remaining for ledger in known.along(scopes)), default=None) if known else None
 
     async def read(self, tenant: str, max_age: float = FRESH_S) -> Snapshot:
-        """Return all of a tenant's ledgers, no older than `max_age` seconds. Raises Problem if Cycles does not tell."""
+        """Return all of a tenant's ledgers, at most `max_age` seconds old. Raise Problem if Cycles does not answer."""
         known = self._known.get(tenant)
         if known is None or known.listed_at < 0 or known.age > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
+
+    async def refusal(self, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
+        """Return the problem for a call of `required` microcents that counts in `scopes`.
+
+        A 402 names the first ledger that refuses the call. Read the balances again if the cached ones don't explain it.
+        """
+        if OUTCOMES[code][0] != 402:
+            return Problem(code, members={"tenant": tenant, "unit": UNIT})
+        try:
+            known = await self.read(tenant)
+            ledger = known.obstacle(scopes, required)
+            if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
+                ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
+        except Problem:
+            ledger = None
+        if ledger is None:
+            return budget_problem(code, tenant, required)
+        return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)

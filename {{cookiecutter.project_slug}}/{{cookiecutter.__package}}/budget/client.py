@@ -1,7 +1,7 @@
-"""Clients of Cycles: one per tenant and piece of work, over one HTTP session.
+"""Clients of Cycles: one per tenant and call, over one HTTP session.
 
 `TenantClient` is the SDK's `AsyncCyclesClient` with its public methods overridden, so the guard and `@cycles` share it.
-A commit goes into the outbox before it is sent, and can't be lost after that.
+A commit is written to the outbox before it is sent, and can't be lost after that.
 """
 
 import time
@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from cachetools import TTLCache
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
 
 from ..calls.record import Amendment
 from ..core.breaker import Breaker
+from ..core.cache import TTLCache
 from ..core.config import Settings
 from ..core.http_json import JsonClient
 from ..core.metrics import UNCHARGED, UPSTREAM
@@ -28,12 +28,13 @@ from .outbox import Outbox, Settlement
 
 log = structlog.get_logger(__name__)
 
+Body = BaseModel | dict[str, Any]
 KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept. A rotated one is noticed sooner, by its 401."""
 NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
 RESERVATIONS = "/v1/reservations"
 DONE = {"commit": (200, "COMMITTED"), "event": (201, "APPLIED")}
-"""The status codes and statuses of settlements that Cycles has taken."""
+"""Status code and status by which Cycles accepts a settlement."""
 
 
 class TenantClient(AsyncCyclesClient):
@@ -52,18 +53,22 @@ class TenantClient(AsyncCyclesClient):
         """Returns the commit that charges what was used, None if nothing was."""
         self.reserved = self.settled = NO_ANSWER
 
-    async def create_reservation(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Reserve. Raises one of outbox.ERRORS, before anything is sent, if the outbox can't be written."""
+    async def create_reservation(self, request: Body) -> CyclesResponse:
+        """Reserve. While Cycles is out of reach, send only the breaker's probes.
+
+        Raise one of sqlite_file.ERRORS, before anything is sent, if the outbox can't be written.
+        """
         self._clients.outbox.check()
         self._reservation = plain(request)
-        self.reserved = await self._ask(RESERVATIONS, self._reservation)
+        admitted = self._clients.breaker.admit()
+        self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
         return self.reserved
 
-    async def extend_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+    async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}/{reservation_id}/extend", plain(request))
 
-    async def commit_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Commit. Always a success: without a final answer the sweeper tries again. `charged` is what ledgers took."""
+    async def commit_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
+        """Commit. Always a success: the sweeper retries until Cycles decides. `charged` is what ledgers took."""
         body, reservation = plain(request), self._reservation
         settlement = Settlement(
             tenant=self._tenant,
@@ -77,24 +82,18 @@ class TenantClient(AsyncCyclesClient):
         self.settled = await self.settle(settlement)
         return self.settled
 
-    async def release_reservation(self, reservation_id: str, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        """Release, or commit what was spent. `@cycles` releases on any exception, and the guard at every end."""
+    async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
+        """Release, or commit what was used: `@cycles` releases on any exception, and the guard at every end."""
         if commit := self.spent():
             return await self.commit_reservation(reservation_id, commit)
         self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
         return self.settled
 
-    async def decide(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
-        return await self._ask("/v1/decide", plain(request))
-
-    async def create_event(self, request: BaseModel | dict[str, Any]) -> CyclesResponse:
+    async def create_event(self, request: Body) -> CyclesResponse:
         return await self._send("/v1/events", plain(request))
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}?{urlencode(query_params)}")
-
-    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
-        return await self._send(f"{RESERVATIONS}/{reservation_id}")
 
     async def get_balances(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"/v1/balances?{urlencode(query_params)}")
@@ -103,9 +102,9 @@ class TenantClient(AsyncCyclesClient):
         """Do nothing: the session belongs to `Clients`."""
 
     async def settle(self, settlement: Settlement) -> CyclesResponse:
-        """Send a settlement once, as an event if its hold is gone, and write down the outcome.
+        """Send a settlement once, as an event if its hold is gone, and store the outcome in the outbox.
 
-        Returns a commit's answer, also while the outcome is unknown: the outbox sees to it.
+        Return a commit's answer, also while the outcome is unknown: the outbox sees to it.
         """
         outbox, answer = self._clients.outbox, NO_ANSWER
         if settlement.kind == "commit":
@@ -113,10 +112,10 @@ class TenantClient(AsyncCyclesClient):
             if is_refused(answer) and error_of(answer) != "IDEMPOTENCY_MISMATCH":
                 settlement.kind = "event"
                 outbox.save(settlement)
-        if settlement.kind == "event" and settlement.is_forgotten:
-            outbox.set_aside(settlement.id, "its hold is gone, and it is older than Cycles' memory of events")
-            return committed(settlement.actual)
         if settlement.kind == "event":
+            if settlement.is_forgotten:
+                outbox.set_aside(settlement.id, "its hold is gone, and it is older than Cycles' memory of events")
+                return committed(settlement.actual)
             answer = await self.create_event(settlement.event)
         charged = charged_by(answer, settlement)
         if charged is None:
@@ -134,16 +133,11 @@ class TenantClient(AsyncCyclesClient):
         """Commit; if the overdraft limit refuses, no more than was held."""
         path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
         answer = await self._send(path, settlement.commit)
-        if error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED" and settlement.amount > settlement.held:
+        if settlement.amount > settlement.held and error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED":
             settlement.amount = settlement.held
             self._clients.outbox.save(settlement)
             answer = await self._send(path, settlement.commit)
         return answer
-
-    async def _ask(self, path: str, body: dict[str, Any]) -> CyclesResponse:
-        """POST what Cycles may refuse. While Cycles is out of reach only the breaker's probe goes out."""
-        with self._clients.breaker.call() as admitted:
-            return await self._send(path, body) if admitted else NO_ANSWER
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
         answer = await self._clients.send(path, self._config.api_key, body)
@@ -152,7 +146,7 @@ class TenantClient(AsyncCyclesClient):
         return answer
 
     async def _has_newer_key(self) -> bool:
-        """Whether the key was rotated since it was read."""
+        """Read the key again. Return whether it was rotated meanwhile."""
         refused = self._config.api_key
         try:
             self._config = await self._clients.reread(self._tenant)
@@ -168,31 +162,29 @@ class Clients:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
-        self._configs: TTLCache[str, CyclesConfig] = TTLCache(REMEMBERED_TENANTS, KEY_CACHED_S)
-        url, timeouts = settings.cycles_base_url, (settings.cycles_connect_timeout, settings.cycles_read_timeout)
-        self._http = JsonClient(url, *timeouts)
+        self._configs = TTLCache[str, CyclesConfig](REMEMBERED_TENANTS, KEY_CACHED_S)
+        url = settings.cycles_base_url
+        self._http = JsonClient(url, settings.cycles_connect_timeout, settings.cycles_read_timeout)
         self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
         self.on_uncharged = on_uncharged
 
     async def of(self, tenant: str) -> TenantClient:
-        """Return a client for `tenant`. Raises Problem budget_misconfigured if it has no usable Cycles key."""
-        return TenantClient(self, tenant, self._configs.get(tenant) or await self.reread(tenant))
+        """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""
+        return TenantClient(self, tenant, await self._configs.load(tenant, lambda: self._read_config(tenant)))
 
     async def reread(self, tenant: str) -> CyclesConfig:
-        """Read the tenant's key from the registry."""
-        row = await self._registry.tenant(tenant)
-        config = self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
-        self._configs[tenant] = config
+        """Read the tenant's key from the registry, even if it is cached."""
+        config = self._configs[tenant] = await self._read_config(tenant)
         return config
 
     async def send(self, path: str, api_key: str, body: dict[str, Any] | None = None) -> CyclesResponse:
-        """POST a body, or GET. No answer is a response of status -1, as in the SDK; nothing is raised."""
-        asked_at, headers = time.monotonic(), {"X-Cycles-API-Key": api_key}
+        """POST a body, or GET. Without an answer return a response of status -1, as the SDK does."""
+        asked_at, method = time.monotonic(), "GET" if body is None else "POST"
         UPSTREAM.inc()
         try:
-            status, told, answer = await self._http.request("GET" if body is None else "POST", path, headers, body)
+            status, headers, answer = await self._http.request(method, path, {"X-Cycles-API-Key": api_key}, body)
         except OSError as error:
             self.breaker.failed()
             return CyclesResponse.transport_error(error)
@@ -203,9 +195,9 @@ class Clients:
         message = str(answer.get("message") or status)
         if status == 401 and message == "INTERNAL_ERROR":  # Redis is down
             self.breaker.failed()
-        elif status != 503:  # what /actuator/health/readiness answers; nothing was asked of the engine
+        elif status != 503:  # readiness answers it, without asking the engine
             self.breaker.succeeded()
-        return CyclesResponse.http_error(status, message, answer, {"retry-after": told.get("Retry-After", "")})
+        return CyclesResponse.http_error(status, message, answer, {"retry-after": headers.get("Retry-After", "")})
 
     async def is_ready(self) -> bool:
         """Return whether Cycles can serve, its Redis included."""
@@ -215,6 +207,10 @@ class Clients:
         """Close the connections and the outbox. Both are opened again when needed."""
         await self._http.aclose()
         self.outbox.close()
+
+    async def _read_config(self, tenant: str) -> CyclesConfig:
+        row = await self._registry.tenant(tenant)
+        return self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)
@@ -232,36 +228,37 @@ class Clients:
         self.balances.listed(tenant, asked_at)
 
 
-def plain(body: BaseModel | dict[str, Any]) -> dict[str, Any]:
+def plain(body: Body) -> dict[str, Any]:
     """Return a request as JSON data. The SDK passes models in some places and dicts in others."""
-    return body.model_dump(mode="json", exclude_none=True) if isinstance(body, BaseModel) else body
+    return body if isinstance(body, dict) else body.model_dump(mode="json", exclude_none=True)
 
 
 def committed(microcents: int) -> CyclesResponse:
-    """Return the answer to a commit of which ledgers took so much."""
+    """Return an answer to a commit: ledgers took so much."""
     return CyclesResponse.success(200, {"status": "COMMITTED", "charged": {"unit": UNIT, "amount": microcents}})
 
 
 def charged_by(answer: CyclesResponse, settlement: Settlement) -> int | None:
     """Return the microcents that ledgers took of the settlement, None if it has to be sent again.
 
-    A success of another shape than the protocol's decides nothing.
+    A success that does not follow the protocol decides nothing.
     """
     actual = settlement.actual
     if answer.is_success:
+        if (answer.status, error_of(answer, "status")) != DONE[settlement.kind]:
+            return None
         charged = answer.get_body_attribute("charged")
-        if charged is None and settlement.kind == "event":  # it tells only if less
-            charged = {"amount": actual}
+        if charged is None and settlement.kind == "event":  # only told if less
+            return actual
         amount = charged.get("amount") if isinstance(charged, dict) else None
-        is_done = (answer.status, error_of(answer, "status")) == DONE[settlement.kind]
-        return amount if is_done and isinstance(amount, int) else None
+        return amount if isinstance(amount, int) else None
     if not is_refused(answer) or error_of(answer) == "BUDGET_FROZEN":
         return None
-    return actual if error_of(answer) == "IDEMPOTENCY_MISMATCH" else 0  # the first was charged before
+    return actual if error_of(answer) == "IDEMPOTENCY_MISMATCH" else 0  # it was charged with another amount
 
 
 def is_refused(answer: CyclesResponse) -> bool:
-    """Return whether Cycles refuses for good. What a gateway says in its place does not count."""
+    """Return whether Cycles refuses for good. A gateway's answer in its place does not count."""
     if not answer.is_client_error or answer.status in (401, 403, 429):
         return False
     code = ErrorCode.from_string(error_of(answer) or None)

@@ -1,6 +1,6 @@
-"""Serving while Cycles is out of reach, if BUDGET_FAIL_OPEN is set: bounded, counted, booked afterwards.
+"""Serving while Cycles is out of reach, if BUDGET_FAIL_OPEN is set: limited, counted, booked afterwards.
 
-What each tenant has taken in an outage lies beside the outbox, so the limit holds over all workers of a machine.
+What each tenant has taken in an outage is stored beside the outbox, so the limit holds over all workers of a machine.
 """
 
 import time
@@ -26,7 +26,7 @@ class FailOpen:
         self.enabled = limit is not None
 
     def admit(self, tenant: str, amount: int) -> float | None:
-        """Take `amount` microcents of the tenant's allowance. Return its identity, None if it does not suffice."""
+        """Take `amount` microcents of the tenant's allowance. Return its ID, None if too little is left."""
         if self._limit is None or amount > self._limit:
             return None
         taking = {"tenant": tenant, "now": time.time(), "amount": amount, "limit": self._limit}
@@ -41,6 +41,6 @@ class FailOpen:
         self._file.run(_GIVE_BACK, tenant=tenant, begun_at=allowance, amount=microcents)
 
     def outage_is_over(self, tenant: str) -> None:
-        """Begin anew in the next outage."""
+        """Give the tenant a new allowance in the next outage."""
         if self.enabled:
             self._file.run("DELETE FROM allowances WHERE tenant = :tenant", tenant=tenant)

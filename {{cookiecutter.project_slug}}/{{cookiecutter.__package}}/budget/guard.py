@@ -1,12 +1,12 @@
 """The guard: hold the most that a call can cost, make the call, charge what it really used.
 
-Every hold has one task of the guard's own, which also settles it. Nothing that happens to the request (the client
-leaves, the request's task is cancelled, an exception) can leave a hold unsettled. hold.py says what is charged.
+A task of the guard makes and settles each hold, so nothing that happens to the request (the client leaves, its task is
+cancelled, an exception) leaves a hold unsettled. hold.py documents what is charged.
 """
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -25,7 +25,6 @@ from .heartbeat import Heartbeat
 from .hold import Hold, Work
 from .outbox import Settlement
 from .prices import Prices
-from .refusal import refusal_of
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
@@ -47,11 +46,11 @@ class Guard:
 
     @asynccontextmanager
     async def hold(self, work: Work) -> AsyncIterator[Hold]:
-        """Hold the upper bound of `work`, run the body, charge what it used, however it ends.
+        """Hold the most that `work` can cost, run the body, charge what it used.
 
-        Raises Problem if the hold is refused, before the body runs. `cost` and `remaining` are set after the body. What
-        was used is charged also when the body fails or is cancelled; if nothing was, the hold is released.
-        A ProviderError in the body is raised as Problem provider_error.
+        Raise Problem if the hold is refused, before the body runs. Charge also if the body fails or is cancelled;
+        release the hold if nothing was used. `cost` and `remaining` are set after the body. Raise a ProviderError of
+        the body as Problem provider_error.
         """
         hold = self.new(work)
         if self.tasks.is_ours(asyncio.current_task()):
@@ -73,7 +72,7 @@ class Guard:
             await asyncio.shield(keeper)
 
     def new(self, work: Work) -> Hold:
-        """Return a hold that nothing was reserved for yet. Raises Problem shutting_down."""
+        """Return a hold that is not reserved yet. Raise Problem shutting_down if the process stops."""
         if self.tasks.stopping:
             raise Problem("shutting_down")
         subject = subject_of(self._settings, work.caller.tenant, work.end_user, work.agent)
@@ -83,7 +82,7 @@ class Guard:
     def asking(self, hold: Hold) -> Iterator[None]:
         """Wrap the part of a call that waits for the vendor.
 
-        Raises Problem provider_error for a ProviderError, and charges what the failed call used.
+        Raise Problem provider_error for a ProviderError, and count what the failed call used.
         """
         try:
             with self.tasks.cuttable():
@@ -99,7 +98,7 @@ class Guard:
 
     @contextmanager
     def refusing(self, hold: Hold) -> Iterator[None]:
-        """Record a call whose hold fails in the body, and raise why as a Problem."""
+        """Record a call whose hold fails in the body, and raise the reason as a Problem."""
         try:
             yield
         except Problem as problem:
@@ -112,8 +111,8 @@ class Guard:
     async def refuse(self, hold: Hold, client: TenantClient) -> Problem | None:
         """Return the problem for a hold that was not granted, None if the call may be served without one."""
         tenant, answer = hold.call.tenant, client.reserved
-        if unusable := answer.get_body_attribute("reservation_id"):  # granted in a form that we can't settle
-            await client.release_reservation(unusable, {"idempotency_key": str(uuid.uuid4())})
+        if unusable := answer.get_body_attribute("reservation_id"):  # granted in a form that can't be settled
+            await client.release_reservation(unusable, {"idempotency_key": secrets.token_hex(16)})
         code = "budget_unavailable" if answer.is_success else code_of_response(answer)
         if code == "budget_unavailable":
             hold.allowance = self._fail_open.admit(tenant, hold.call.hold)
@@ -122,13 +121,13 @@ class Guard:
         if code == "budget_misconfigured":
             told = {"status": answer.status, "error": error_of(answer), "message": answer.error_message}
             log.error("hold refused: the budget is not set up", tenant=tenant, **told)
-        problem = await refusal_of(self._clients.balances, code, tenant, hold.scopes, hold.call.hold)
+        problem = await self._clients.balances.refusal(code, tenant, hold.scopes, hold.call.hold)
         if (retry_after_ms := answer.retry_after_ms_header) is not None:
             problem.retry_after = max(1, retry_after_ms // 1000)
         return self._refused(hold, problem)
 
     def settled(self, hold: Hold) -> None:
-        """Record a call that has ended, by the last answers to its client."""
+        """Record a call that has ended, with the last answers to its client."""
         if hold.allowance is not None:
             self._book_unguarded(hold, hold.allowance)
         elif hold.client is not None:
@@ -139,9 +138,9 @@ class Guard:
     async def _keep(self, hold: Hold, granted: asyncio.Future[None], left: asyncio.Event) -> None:
         try:
             await self._reserve(hold)
-        except Problem as problem:
-            if not granted.done():  # cancelled: nobody waits any more
-                granted.set_exception(problem)
+        except Exception as error:
+            if not granted.done():  # otherwise the caller was cancelled
+                granted.set_exception(error)
             return
         if not granted.done():
             granted.set_result(None)
@@ -149,7 +148,7 @@ class Guard:
         await self._settle(hold)
 
     async def _reserve(self, hold: Hold) -> None:
-        """Reserve `hold.call.hold`; without an answer once more, by the same key. Raises Problem."""
+        """Reserve `hold.call.hold`; without an answer once more, with the same key. Raise Problem if refused."""
         with self.refusing(hold):
             client = await self.client_of(hold)
             body = hold.reservation()
@@ -167,11 +166,12 @@ class Guard:
 
     async def _settle(self, hold: Hold) -> None:
         """Charge what was used, or release the hold."""
-        ended = time.monotonic()
-        if hold.client and hold.heartbeat and hold.call.reservation_id:
+        if hold.client and hold.heartbeat:
+            ended = time.monotonic()
             hold.heartbeat.stop()
+            key = {"idempotency_key": secrets.token_hex(16)}
             try:
-                await hold.client.release_reservation(hold.call.reservation_id, {"idempotency_key": str(uuid.uuid4())})
+                await hold.client.release_reservation(hold.heartbeat.reservation_id, key)
             finally:
                 self.held.discard(hold)
                 HELD.dec(hold.call.hold)
@@ -186,18 +186,16 @@ class Guard:
 
     def _book_unguarded(self, hold: Hold, allowance: float) -> None:
         """Book what was served while Cycles was out of reach, for when it is back."""
+        call = hold.call
         if hold.meter.is_used:
             hold.charge()
-        hold.call.outcome = "unguarded"
-        tenant = hold.call.tenant
-        self._fail_open.give_back(tenant, allowance, hold.call.hold - hold.call.cost)
-        if hold.call.cost:
-            booking = Settlement(tenant=tenant, body=hold.booking("actual", hold.call.cost))
-            self._clients.outbox.add(booking, due_now=True)
-            hold.call.reservation_id = booking.name
+        call.outcome = "unguarded"
+        self._fail_open.give_back(call.tenant, allowance, call.hold - call.cost)
+        if call.cost:
+            event = Settlement(tenant=call.tenant, body=hold.booking("actual", call.cost))
+            self._clients.outbox.add(event, due_now=True)
+            call.reservation_id = event.name
 
     def _record(self, hold: Hold) -> None:
-        call, usage = hold.call, hold.meter.usage
-        call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
-        call.duration_ms = int(hold.age_s * 1000)
-        self._calls.finish(call)
+        hold.call.duration_ms = int(hold.age_s * 1000)
+        self._calls.finish(hold.call)

@@ -1,8 +1,8 @@
 """Extends a hold for as long as its call runs."""
 
 import asyncio
+import secrets
 import time
-import uuid
 
 import structlog
 from runcycles import AsyncCyclesClient, CyclesResponse
@@ -12,12 +12,12 @@ from .client import is_refused
 log = structlog.get_logger(__name__)
 
 HOLD_TTL_MS = 60_000
-"""How long Cycles keeps a hold that nobody extends, as after a kill."""
+"""How long Cycles keeps a hold that is not extended, for example after a kill."""
 EXTEND_S = 25.0
-"""Extend a hold that expires in so long, so that there is time to try again."""
+"""Extend a hold this long before it expires, which leaves time to try again."""
 RETRY_S = 3.0
 EXPIRING_S = 5.0
-"""End a call whose hold expires in so long: its commit must still arrive in time."""
+"""End a call this long before its hold expires, so that its commit still arrives in time."""
 
 
 class Heartbeat:
@@ -28,7 +28,7 @@ class Heartbeat:
 
     def __init__(self, client: AsyncCyclesClient, granted: CyclesResponse) -> None:
         self._client = client
-        self._id = str(granted.get_body_attribute("reservation_id"))
+        self.reservation_id = str(granted.get_body_attribute("reservation_id"))
         self._extending: asyncio.Task[None] | None = None
         self._schedule(granted)
 
@@ -53,13 +53,14 @@ class Heartbeat:
 
     async def _extend(self) -> None:
         """Extend once, with one idempotency key for all tries."""
-        body = {"idempotency_key": str(uuid.uuid4()), "extend_by_ms": HOLD_TTL_MS}
+        body = {"idempotency_key": secrets.token_hex(16), "extend_by_ms": HOLD_TTL_MS}
         while not self.has_failed:
-            answer = await self._client.extend_reservation(self._id, body)
+            answer = await self._client.extend_reservation(self.reservation_id, body)
             if answer.is_success:
                 self._schedule(answer)
                 return
             if refused := is_refused(answer):  # for good
                 self._expires_at = 0.0
-            log.warning("hold not extended", reservation_id=self._id, status=answer.status, retrying=not refused)
+            about = {"reservation_id": self.reservation_id, "status": answer.status}
+            log.warning("hold not extended", **about, retrying=not refused)
             await asyncio.sleep(RETRY_S)

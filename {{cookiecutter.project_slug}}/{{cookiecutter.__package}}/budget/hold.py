@@ -1,18 +1,18 @@
 """One guarded call: what is held for it, what it has used so far, and what to charge.
 
-What is charged depends on what is known of the vendor's bill when the call ends, however it ends:
+The charge depends on what is known of the vendor's bill when the call ends, however it ends:
 
 - the vendor reported usage: that, plus our count of the text streamed since;
-- the vendor began to answer and reported nothing: our count of the input and of all output, thinking included. Thinking
-  that is not streamed can't be counted; whoever leaves such a stream is charged without it;
-- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request it was too slow to
-  answer: the log line of the failure says how much at most, to compare with the invoice;
+- the vendor began to answer and reported nothing: our count of the input and of all output, streamed thinking included.
+  Thinking that is not streamed can't be counted;
+- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request that it was too slow to
+  answer: the failure's log line says how much at most, to compare with the invoice;
 - the model that answered has no price: the whole hold, with a warning;
 - more than was held: all of it, as far as the ledger goes. The rest is `uncharged` on the call.
 """
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from .subject import scopes_of
 log = structlog.get_logger(__name__)
 
 OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
-"""Without an overdraft limit on the ledger this charges what is there, same as ALLOW_IF_AVAILABLE."""
+"""Without an overdraft limit on the ledger this charges what is left, same as ALLOW_IF_AVAILABLE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class Work:
 
 
 class Hold:
-    """A guarded call in progress. Send `request` to the model and pass all that comes back to `meter`.
+    """A guarded call in progress. Send `request` to the model and pass everything it returns to `meter`.
 
-    `call` is its record, complete once it is settled.
+    `call` is its record, complete once the call is settled.
     """
 
     def __init__(self, work: Work, subject: dict[str, Any], prices: Prices, balances: Balances, tasks: Tasks) -> None:
@@ -74,7 +74,7 @@ class Hold:
         self.caps: Caps | None = None
         """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
         self.allowance: float | None = None
-        """Set if served without a hold, while Cycles was out of reach (see fail_open)."""
+        """ID of the allowance (see fail_open) if served without a hold, while Cycles was out of reach."""
         self._started = time.monotonic()
         self._prices = prices
         self._balances = balances
@@ -86,12 +86,12 @@ class Hold:
 
     @property
     def remaining(self) -> int | None:
-        """Microcents that the tightest of the call's ledgers has left, None if unknown."""
+        """Microcents left in the tightest of the call's ledgers, None if unknown."""
         return None if self.allowance is not None else self._balances.least(self.call.tenant, self.scopes)
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What a commit reports of the call's usage."""
+        """The call's usage as a commit reports it."""
         usage, model = self.meter.usage, self.meter.answered_by
         return {"tokens_input": usage.input_tokens, "tokens_output": usage.output_tokens, "model_version": model}
 
@@ -103,21 +103,21 @@ class Hold:
         return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
 
     def charge(self) -> int:
-        """Set the cost of the call to what was used, and return it: the whole hold if the model has no price."""
+        """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
         call, usage = self.call, self.meter.usage
+        call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
         try:
             call.cost = self._prices.of(self.meter.answered_by).cost(usage)
         except UnknownModel:
             call.cost = max(call.hold, self._prices.of(self.request.model).cost(usage))
             log.warning("model that answered has no price, charging the whole hold", model=self.meter.answered_by)
-        call.outcome = "charged"
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:
-        """Take over a reservation and the caps on it. Return False if the answer holds nothing we could settle."""
-        caps, reservation_id = answer.get_body_attribute("caps"), answer.get_body_attribute("reservation_id")
-        allowed = answer.get_body_attribute("decision") in ("ALLOW", "ALLOW_WITH_CAPS")
-        if not (answer.is_success and allowed and isinstance(reservation_id, str)):
+        """Store the reservation and apply its caps. Return False if the answer grants nothing that can be settled."""
+        body = answer.body if answer.is_success and answer.body else {}
+        caps, reservation_id = body.get("caps"), body.get("reservation_id")
+        if body.get("decision") not in ("ALLOW", "ALLOW_WITH_CAPS") or not isinstance(reservation_id, str):
             return False
         try:
             self.restrict(Caps.model_validate(caps) if caps else None)
@@ -141,14 +141,14 @@ class Hold:
         if not self.meter.is_used:
             return None
         return {
-            "idempotency_key": str(uuid.uuid4()),
+            "idempotency_key": secrets.token_hex(16),
             "actual": {"unit": UNIT, "amount": self.charge()},
             "metrics": {**self.metrics, "latency_ms": int(self.age_s * 1000)},
             "metadata": {"route": self.call.route, "request_id": self.call.request_id},
         }
 
     def settled_by(self, answer: CyclesResponse) -> None:
-        """Take over what ledgers took of the cost."""
+        """Store how much of the cost ledgers took."""
         if charged := answer.get_body_attribute("charged"):
             self.call.uncharged = max(0, self.call.cost - charged["amount"])
             self.call.cost = charged["amount"]
@@ -156,7 +156,7 @@ class Hold:
     def booking(self, name: str, microcents: int) -> dict[str, Any]:
         """Return who pays for what, and as `name` how much: the estimate of a reservation, the actual of an event."""
         return {
-            "idempotency_key": str(uuid.uuid4()),
+            "idempotency_key": secrets.token_hex(16),
             "subject": self.subject,
             "action": {"kind": "llm.completion", "name": self.call.model},
             name: {"unit": UNIT, "amount": microcents},

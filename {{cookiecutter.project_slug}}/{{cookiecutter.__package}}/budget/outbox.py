@@ -1,8 +1,8 @@
-"""Outbox of settlements: each is written down before it is sent, and deleted once Cycles has decided on it.
+"""Outbox of settlements: each is written before it is sent, and deleted once Cycles has decided on it.
 
 One SQLite file in CYCLES_JOURNAL_DIR, shared by all workers of a machine. A row that is still there after LEASE_S is
-sent again by any worker (`sweeper.py`): after a lost answer, an outage or a kill. Sending twice is harmless, because a
-settlement keeps its idempotency key. docs/money.md draws the states.
+sent again by any worker (sweeper.py): after a lost answer, an outage or a kill. Sending twice is harmless, because a
+settlement keeps its idempotency key. docs/money.md has a diagram of the states.
 """
 
 import time
@@ -24,28 +24,27 @@ log = structlog.get_logger(__name__)
 FILE = "outbox.sqlite3"
 VERSION = 1
 LEASE_S = 4.0
-"""How long a row is left to the process that is sending it."""
+"""How long a row belongs to the process that is sending it."""
 WAITING_AFTER_S = 2.0
-"""A row this old counts as waiting: its first try has failed, or takes long."""
+"""A row this old counts as waiting: its first try has failed or is slow."""
 BATCH = 100
 """Rows that are deleted in one go."""
 LONGEST_RETRY_AFTER_S = 3600.0
 REMEMBERED_S = {"commit": 30 * 86_400.0 - 3600, "event": 7 * 86_400.0 - 3600}
-"""How long Cycles recognizes a repeated idempotency key, less an hour for clocks that disagree (facts: commits are
-kept for 30 days, events for 7)."""
+"""How long Cycles recognizes a repeated idempotency key: 30 and 7 days, less an hour for clocks that disagree."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settlements (id INTEGER PRIMARY KEY, server TEXT, tenant TEXT, settlement TEXT,
-    created_at REAL, next_try_at REAL, not_before REAL DEFAULT 0, set_aside TEXT);
+    created_at REAL, next_try_at REAL DEFAULT 0, not_before REAL, set_aside TEXT);
 CREATE TABLE IF NOT EXISTS allowances (tenant TEXT PRIMARY KEY, begun_at REAL, taken INTEGER);
 """
-_INSERT = """INSERT INTO settlements (id, server, tenant, settlement, created_at, next_try_at)
+_INSERT = """INSERT INTO settlements (id, server, tenant, settlement, created_at, not_before)
 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"""
 _SAVE = """UPDATE settlements SET settlement = :settlement, next_try_at = coalesce(:next_try_at, next_try_at),
 not_before = coalesce(:not_before, not_before) WHERE id = :id"""
-_LATER = f"BETWEEN :now AND :now + {2 * LONGEST_RETRY_AFTER_S}"  # what is still later is of a clock that was ahead
+_LATER = f"BETWEEN :now AND :now + {2 * LONGEST_RETRY_AFTER_S}"  # later times were written by a clock that was ahead
 _DUE = f"""FROM settlements WHERE server = :server AND set_aside IS NULL
 AND next_try_at NOT {_LATER} AND not_before NOT {_LATER}"""
-_CLAIM = f"""UPDATE settlements SET next_try_at = :now + {LEASE_S} WHERE id IN
+_CLAIM = f"""UPDATE settlements SET not_before = :now + {LEASE_S} WHERE id IN
 (SELECT id {_DUE} AND tenant = :tenant ORDER BY created_at LIMIT :limit) RETURNING id, CAST(settlement AS BLOB)"""  # noqa: S608  (constants)
 _DUE_TENANTS = f"SELECT tenant {_DUE} GROUP BY tenant ORDER BY min(created_at)"
 _DELAY = """UPDATE settlements SET next_try_at = max(next_try_at, (SELECT next_try_at FROM settlements WHERE id = :id))
@@ -56,7 +55,7 @@ _COUNT = f"SELECT count(*) {_WAITS}, min(created_at) {_WAITS}, count(set_aside) 
 
 @dataclass(slots=True, kw_only=True)
 class Settlement:
-    """Spend to charge. `body` is an event's: idempotency_key, actual, subject, action, and maybe metrics, metadata.
+    """Spend to charge. `body` is an event's: idempotency_key, actual, subject, action, optional metrics and metadata.
 
     `kind` is `commit`, or `event` where the hold is gone or there was none. Amounts are microcents: `held`, and
     `amount`, which is what to commit.
@@ -71,11 +70,11 @@ class Settlement:
     attempts: int = 0
     created_at: float = 0.0
     id: int = 0
-    """Its row: the nanosecond it was written in. With a number used again, a worker could delete another's row."""
+    """ID of its row: the nanosecond when it was written. If IDs were reused, a worker could delete another's row."""
 
     @property
     def name(self) -> str:
-        """How the record of the call refers to it: the reservation's ID, or the event's key."""
+        """The reservation's ID, or the event's key: the call's record refers to it."""
         return self.reservation_id or str(self.body["idempotency_key"])
 
     @property
@@ -91,7 +90,7 @@ class Settlement:
 
     @property
     def event(self) -> dict[str, Any]:
-        """Return the body of POST /v1/events: under the commit's key, and never refused for want of money."""
+        """Return the body of POST /v1/events: it has the commit's key, and a short budget does not refuse it."""
         body = {**self.body, "overage_policy": "ALLOW_IF_AVAILABLE"}
         if self.reservation_id:
             recovery = {"recovery_reason": "commit_after_reservation_expired"}
@@ -100,7 +99,7 @@ class Settlement:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether Cycles may have charged it already without knowing."""
+        """Whether Cycles may no longer know that it has charged it."""
         return time.time() - self.created_at > REMEMBERED_S[self.kind]
 
 
@@ -109,7 +108,7 @@ _JSON = TypeAdapter(Settlement)
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Settlements that wait, the age of the oldest in seconds (0 if none), and rows and files that were set aside."""
+    """Waiting settlements, the age of the oldest in seconds (0 if none), and the number of rows and files set aside."""
 
     count: int
     oldest_s: float
@@ -119,8 +118,8 @@ class Backlog:
 class Outbox:
     """The settlements for one Cycles server; rows for other servers are left alone.
 
-    Only `check` raises: what can't be written is kept in memory and written later. `retry_delay` gives the seconds
-    before the next try, by the number of tries so far.
+    Only `check` raises: what can't be written is kept in memory and written later. `retry_delay` returns the seconds
+    before the next try, given the number of failed tries.
     """
 
     def __init__(self, folder: Path, server: str, retry_delay: Callable[[int], float]) -> None:
@@ -134,23 +133,23 @@ class Outbox:
         """Raise one of sqlite_file.ERRORS unless settlements can be written."""
         self.file.check(again=again or bool(self._unwritten))
         if self._unwritten and not self.flush():
-            raise OSError("settlements wait to be written down")
+            raise OSError("settlements are waiting to be written")
 
     def add(self, settlement: Settlement, *, due_now: bool = False) -> None:
-        """Write a settlement down before it is sent."""
+        """Write a settlement before it is sent: by the caller, or with `due_now` by the next sweep."""
         settlement.created_at = time.time()
         if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
             self._unwritten.append(settlement)
 
     def save(self, settlement: Settlement, next_try_at: float | None = None, not_before: float | None = None) -> None:
-        """Write down how and when it is sent from now on, before it is."""
+        """Change a settlement in the file. None leaves its time as it is."""
         text = _JSON.dump_json(settlement).decode()
         self.file.run(_SAVE, id=settlement.id, settlement=text, next_try_at=next_try_at, not_before=not_before)
 
     def delete(self, settlement: Settlement, *, at_once: bool = False) -> bool:
-        """Forget what Cycles has decided on: with the next `flush`, for a row that stays is at worst sent twice.
+        """Delete a settlement that Cycles has decided on, with the next `flush`: at worst its row is sent twice.
 
-        `at_once` tells whether it was the first to do so.
+        With `at_once`, delete it now and return whether no other worker did before.
         """
         if settlement in self._unwritten:
             self._unwritten.remove(settlement)
@@ -163,7 +162,7 @@ class Outbox:
         return True
 
     def flush(self) -> bool:
-        """Delete what was decided, and write down what could not be written before. Return whether that worked."""
+        """Delete what was decided and write what could not be written before. Return whether all is written."""
         decided, self._decided = self._decided, []
         if decided:
             self.file.run(f"DELETE FROM settlements WHERE id IN ({','.join(map(str, decided))})")  # noqa: S608  (numbers)
@@ -171,26 +170,26 @@ class Outbox:
         return not self._unwritten
 
     def postpone(self, settlement: Settlement, retry_after_s: float = 0.0) -> None:
-        """Try again later, and not before Cycles has asked for."""
+        """Try again later, and not before `retry_after_s`, as Cycles asked."""
         now, delay = time.time(), self._retry_delay(settlement.attempts)
         settlement.attempts += 1
         self.save(settlement, now + delay, now + min(retry_after_s, LONGEST_RETRY_AFTER_S))
 
     def delay_tenant(self, failed: Settlement) -> None:
-        """Leave the tenant's other settlements until this one is tried again: they would fail as well."""
+        """Postpone the tenant's other settlements until this one is tried again: they would fail too."""
         self.file.run(_DELAY, id=failed.id, server=self._server, tenant=failed.tenant)
 
     def set_aside(self, row_id: int, why: str) -> None:
-        """Keep a row that must not be sent, for a person to look at."""
+        """Keep a row that must not be sent, for an operator to check."""
         log.error("settlement set aside: it is not sent", row=row_id, why=why)
         self.file.run("UPDATE settlements SET set_aside = :why WHERE id = :id", why=why, id=row_id)
 
     def due_tenants(self) -> list[str]:
-        """Return whose settlements are due."""
+        """Return the tenants that have due settlements, the longest waiting first."""
         return [tenant for (tenant,) in self.file.run(_DUE_TENANTS, server=self._server, now=time.time())]
 
     def claim(self, tenant: str, limit: int) -> list[Settlement]:
-        """Take a tenant's oldest due settlements for LEASE_S."""
+        """Lease a tenant's oldest due settlements for LEASE_S."""
         claimed = []
         for row_id, text in self.file.run(_CLAIM, server=self._server, now=time.time(), tenant=tenant, limit=limit):
             try:
@@ -205,11 +204,11 @@ class Outbox:
         return claimed
 
     def wake(self) -> None:
-        """Make everything due: the process starts or ends, or Cycles answers again."""
+        """Make what is postponed due. What a worker is sending stays leased."""
         self.file.run("UPDATE settlements SET next_try_at = 0 WHERE server = :server", server=self._server)
 
     def backlog(self) -> Backlog:
-        """Return what waits, for any server."""
+        """Return what is waiting, for any server."""
         waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.set_aside())
         for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
             waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
@@ -220,18 +219,18 @@ class Outbox:
         self.flush()
         self.file.close()
 
-    def _insert(self, settlement: Settlement, next_try_at: float) -> bool:
+    def _insert(self, settlement: Settlement, not_before: float) -> bool:
         settlement.id = time.time_ns()
         text, created_at = _JSON.dump_json(settlement).decode(), settlement.created_at
-        row = (settlement.id, self._server, settlement.tenant, text, created_at, next_try_at)
+        row = (settlement.id, self._server, settlement.tenant, text, created_at, not_before)
         if self.file.run(_INSERT, *row):
             return True
-        settlement.id = 0  # that row may be another's, made in the same nanosecond
+        settlement.id = 0  # another row may have this ID, written in the same nanosecond
         return False
 
 
 class BacklogCollector(Collector):
-    """The outbox's metrics, read when asked for: all workers share the one file."""
+    """Metrics of the outbox, read on each scrape because all workers share the file."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

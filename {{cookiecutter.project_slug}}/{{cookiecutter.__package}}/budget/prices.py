@@ -1,4 +1,4 @@
-"""What calls cost: prices.toml in, microcents out (1 USD = 10^8). Decimals rounded up, never floats."""
+"""Prices of calls: prices.toml in, microcents out (1 USD = 10^8). Decimals rounded up, never floats."""
 
 import re
 import tomllib
@@ -15,8 +15,7 @@ from ..llm.provider import Message, Request, Usage
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 
-# What a provider adds around the contents: 3 to 5 tokens a message for its role and borders, and up to 10 a
-# call to prime the answer, as far as OpenAI and Anthropic are known to; with room to spare.
+# Providers add tokens around the contents: OpenAI and Anthropic 3 to 5 per message and up to 10 per call.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_CALL = 16
 
@@ -27,15 +26,8 @@ class UnknownModel(LookupError):
     """prices.toml has no price for a model."""
 
 
-class Bound(NamedTuple):
-    """The most that a call can use and cost."""
-
-    input_tokens: int
-    microcents: int
-
-
 class Rates(BaseModel):
-    """USD per million tokens. `cache_write` is None where writing the cache costs what input does."""
+    """USD per million tokens. `cache_write` is None where cache writes cost the same as input."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,19 +38,19 @@ class Rates(BaseModel):
 
 
 class LongPrompt(Rates):
-    """The rates of a whole call that has more than `above` input tokens."""
+    """Rates of a whole call with more than `above` input tokens."""
 
     above: int
 
 
 class Price(NamedTuple):
-    """What one model costs."""
+    """Price of one model."""
 
     rates: Rates
     long_prompt: LongPrompt | None = None
 
     def cost(self, usage: Usage) -> int:
-        """Microcents for what was used, rounded up once, on the sum."""
+        """Return the microcents for a call's usage, rounded up once, on the sum."""
         rates = self._rates_for(usage.input_tokens)
         cached, written = usage.cached_input_tokens, usage.cache_write_input_tokens
         write_rate = rates.input if rates.cache_write is None else rates.cache_write
@@ -69,16 +61,12 @@ class Price(NamedTuple):
             + usage.output_tokens * rates.output
         )
 
-    def upper_bound(self, messages: Iterable[Message], max_tokens: int) -> Bound:
-        """The most that a call can cost, before it is made.
-
-        A byte-level BPE, as these models use, makes at least one byte of every token; nothing is taken as
-        cached, and all of it as written to the cache where that costs more.
-        """
-        tokens = _TOKENS_PER_CALL + sum(_TOKENS_PER_MESSAGE + _most_bytes(m.content) for m in messages)
+    def upper_bound(self, messages: Iterable[Message], max_tokens: int) -> int:
+        """Return the most microcents that a call can cost. Nothing is cached, or all is written to the cache."""
+        tokens = most_tokens(messages)
         rates = self._rates_for(tokens)
         highest = max(rates.input, rates.cache_write or 0)
-        return Bound(tokens, _microcents(tokens * highest + max_tokens * rates.output))
+        return _microcents(tokens * highest + max_tokens * rates.output)
 
     def _rates_for(self, input_tokens: int) -> Rates:
         if self.long_prompt is not None and input_tokens > self.long_prompt.above:
@@ -87,9 +75,9 @@ class Price(NamedTuple):
 
 
 class Prices(BaseModel):
-    """The table of prices.toml. `as_of` is the day it was last compared with the providers' own lists.
+    """The table of prices.toml. `as_of` is the day when it was last compared with the providers' price lists.
 
-    `unlisted` is the price of every model that the table does not list; None refuses them.
+    `unlisted` is the price of all models that the table does not list, None if they are refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -101,9 +89,9 @@ class Prices(BaseModel):
 
     @classmethod
     def load(cls, unlisted: tuple[Decimal, Decimal] | None = None, path: Path = PRICES_FILE) -> "Prices":
-        """Read a table. `unlisted` is LLM_UNLISTED_PRICE, for input and output.
+        """Read a table. `unlisted` is LLM_UNLISTED_PRICE: USD per million tokens of input and output.
 
-        Raises OSError, tomllib.TOMLDecodeError or pydantic.ValidationError.
+        Raise OSError, tomllib.TOMLDecodeError or pydantic.ValidationError.
         """
         prices = cls.model_validate(tomllib.loads(path.read_bytes().decode(), parse_float=Decimal))
         if unlisted is None:
@@ -113,10 +101,10 @@ class Prices(BaseModel):
         return prices.model_copy(update={"unlisted": rates})
 
     def of(self, model: str) -> Price:
-        """The price of a model, by its exact name, else by its name without the date at its end.
+        """Return the price of a model by its exact name, else by its name without a date at the end.
 
-        `gpt-4.1-mini-2025-04-14` costs what `gpt-4.1-mini` does; `gpt-4.1-mini-turbo` is unknown.
-        Raises UnknownModel, unless `unlisted` prices all others.
+        `gpt-4.1-mini-2025-04-14` costs the same as `gpt-4.1-mini`; `gpt-4.1-mini-turbo` is unknown.
+        Raise UnknownModel if the table has neither and there is no `unlisted` price.
         """
         name = self._listed(model)
         if name in self.models:
@@ -130,23 +118,28 @@ class Prices(BaseModel):
         return [model for model in models if self.unlisted is None and self._listed(model) not in self.models]
 
     def hold_for(self, request: Request) -> int:
-        """Microcents that `request` can cost at most. Raises UnknownModel."""
-        return self.of(request.model).upper_bound(request.messages, request.max_tokens).microcents
+        """Return the most microcents that `request` can cost. Raise UnknownModel."""
+        return self.of(request.model).upper_bound(request.messages, request.max_tokens)
 
     def least_cost(self, models: Iterable[str]) -> int:
-        """Microcents of the least hold that a call of one of `models` can ask for: one letter, one token."""
-        return min(self.of(model).upper_bound((Message("user", "x"),), 1).microcents for model in models)
+        """Return the microcents of the smallest hold for one of `models`: one letter, one token."""
+        return min(self.of(model).upper_bound((Message("user", "x"),), 1) for model in models)
 
     def _listed(self, model: str) -> str:
-        """The name to look a model up by."""
+        """Return the name to look a model up by."""
         return model if model in self.models else _DATE_SUFFIX.sub("", model)
 
 
+def most_tokens(messages: Iterable[Message]) -> int:
+    """Return the most input tokens that messages can have: a byte-level BPE makes at least one byte of every token."""
+    return _TOKENS_PER_CALL + sum(_TOKENS_PER_MESSAGE + _most_bytes(message.content) for message in messages)
+
+
 def _microcents(usd_per_million_tokens: Decimal) -> int:
-    # Tokens times USD per million tokens: 10^8 microcents a USD over 10^6 tokens a million leaves 100.
+    # 10^8 microcents per USD / 10^6 tokens = 100
     return int((usd_per_million_tokens * 100).to_integral_value(ROUND_CEILING))
 
 
 def _most_bytes(text: str) -> int:
-    """UTF-8 bytes of the longer of the text and its NFKC form, which some tokenizers make of it first."""
+    """Return the UTF-8 bytes of the text or of its NFKC form, which some tokenizers use, whichever is longer."""
     return max(len(form.encode("utf-8", "surrogatepass")) for form in (text, normalize("NFKC", text)))

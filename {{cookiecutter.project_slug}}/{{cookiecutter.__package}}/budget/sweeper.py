@@ -1,4 +1,4 @@
-"""Sends what the outbox holds until Cycles has decided: in every worker, from start to end, without traffic."""
+"""Sends what is in the outbox until Cycles has decided: in every worker, from start to end, without traffic."""
 
 import asyncio
 from contextlib import suppress
@@ -12,13 +12,13 @@ log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 1.0
 AT_ONCE = 20
-"""Settlements on their way at a time. The other connections are for callers."""
+"""Settlements sent at the same time. The other connections are for callers."""
 PER_TENANT = 5
 """Of these, for one tenant."""
 
 
 class Sweeper:
-    """Tries due settlements. A tenant whose settlements fail does not delay the others."""
+    """Sends due settlements. A tenant whose settlements fail does not delay the others."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -27,7 +27,7 @@ class Sweeper:
         self._sweeping: set[str] = set()
 
     async def run(self) -> None:
-        """Sweep until cancelled. Everything is due at the start, and when Cycles answers again."""
+        """Sweep until cancelled. At the start and when Cycles answers again, nothing waits for its next try."""
         recovered = self._clients.breaker.recovered
         recovered.set()
         async with asyncio.TaskGroup() as sweeps:
@@ -37,14 +37,14 @@ class Sweeper:
                     self._outbox.wake()
                 for tenant in self._due():
                     sweeps.create_task(self._sweep_tenant(tenant))
-                with suppress(RuntimeError):  # no thread to be had
+                with suppress(RuntimeError):  # no thread left
                     await asyncio.to_thread(self._outbox.file.checkpoint)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(SWEEP_EVERY_S):
                         await recovered.wait()
 
     async def sweep(self) -> None:
-        """Try everything that is due once; a tenant's next batch only if the last had some success."""
+        """Send everything that is due once; a tenant's next batch only if some of the last one succeeded."""
         await asyncio.gather(*map(self._sweep_tenant, self._due()))
         self._outbox.flush()
 
@@ -67,17 +67,16 @@ class Sweeper:
             self._sweeping.discard(tenant)
 
     async def _is_decided(self, settlement: Settlement) -> bool:
-        """Try once. Only the breaker's probe goes out while Cycles is out of reach."""
+        """Send once. Return whether Cycles has decided. While it is out of reach, send only the breaker's probes."""
         attempts = settlement.attempts
         async with self._slots:
-            with self._clients.breaker.call() as admitted:
-                if not admitted:
-                    self._outbox.save(settlement, next_try_at=0.0)
-                    return False
-                try:
-                    client = await self._clients.of(settlement.tenant)
-                    await client.settle(settlement)
-                except Exception:
-                    log.exception("not settled, trying again", tenant=settlement.tenant, settlement=settlement.name)
-                    self._outbox.postpone(settlement)
+            if not self._clients.breaker.admit():
+                self._outbox.save(settlement, not_before=0.0)
+                return False
+            try:
+                client = await self._clients.of(settlement.tenant)
+                await client.settle(settlement)
+            except Exception:
+                log.exception("not settled, trying again", tenant=settlement.tenant, settlement=settlement.name)
+                self._outbox.postpone(settlement)
         return settlement.attempts == attempts

@@ -1,9 +1,7 @@
-"""The circuit breaker in front of Cycles: while it is out of reach, nobody waits for a time-out to learn it."""
+"""Circuit breaker for Cycles: while it is out of reach, calls fail at once instead of waiting for a timeout."""
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from .metrics import BREAKER
 
@@ -12,16 +10,15 @@ PROBE_S = 1.0
 
 
 class Breaker:
-    """Opens after THRESHOLD failures in a row; then lets one call through every PROBE_S seconds.
+    """Opens after THRESHOLD failures in a row, then admits one probe every PROBE_S seconds until one succeeds.
 
-    Only what is everybody's failure counts: no answer, or Redis being down. A tenant's own trouble (its
-    key, its ledger, a 500 for its request) never blocks another tenant.
+    Count only failures that hit every tenant: no answer, or Redis down. A tenant's own trouble (its key, its ledger, a
+    500 for its request) must not block the others.
     """
 
     def __init__(self) -> None:
         self._failures = 0
-        self._next_probe: float  # set by the first failure
-        self._probing = False
+        self._next_probe = 0.0
         self.recovered = asyncio.Event()
         """Set when Cycles answers again."""
 
@@ -31,20 +28,16 @@ class Breaker:
 
     @property
     def refuses(self) -> bool:
-        """Whether a call made now would be turned away; asking uses up no probe."""
-        return self.is_open and (self._probing or time.monotonic() < self._next_probe)
+        """Whether a call made now would be refused. Asking uses up no probe."""
+        return self.is_open and time.monotonic() < self._next_probe
 
-    @contextmanager
-    def call(self) -> Iterator[bool]:
-        """Whether the call in the body may go out. While open, True makes it the one probe, until the body ends."""
-        if not self.is_open or self.refuses:
-            yield not self.is_open
-            return
-        self._probing = True
-        try:
-            yield True
-        finally:
-            self._probing = False
+    def admit(self) -> bool:
+        """Return whether a call may be sent now. While open, True makes it the probe."""
+        if self.refuses:
+            return False
+        if self.is_open:
+            self._next_probe = time.monotonic() + PROBE_S
+        return True
 
     def failed(self) -> None:
         self._failures += 1

@@ -50,7 +50,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_connect_timeout: PositiveFloat = 2.0
     cycles_read_timeout: PositiveFloat = 5.0
     cycles_retry_initial_delay: NonNegativeFloat = 0.5
-    cycles_retry_multiplier: PositiveFloat = 2.0
+    cycles_retry_multiplier: Annotated[float, Field(gt=0, le=100)] = 2.0
     cycles_retry_max_delay: NonNegativeFloat = 10.0  # a commit should arrive before its hold expires
     # Settings of the SDK that the outbox replaces; `doctor` reports them.
     cycles_retry_enabled: str = ""

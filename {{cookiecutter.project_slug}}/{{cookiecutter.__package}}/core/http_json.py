@@ -15,7 +15,7 @@ JSON = TypeAdapter(dict[str, Any])
 
 
 class Answer(NamedTuple):
-    """`headers` are of any case. `body` is empty if the content is no JSON object."""
+    """`headers` ignore case. `body` is empty if the content is not a JSON object."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,38 +23,39 @@ class Answer(NamedTuple):
 
 
 class JsonClient:
-    """Talks to one server from one event loop. The session is opened on first use. Time-outs are in seconds."""
+    """Talks to one server from one event loop. Opens its session on first use.
+
+    `connect_timeout` and `read_timeout` are seconds; the second bounds the whole call.
+    """
 
     def __init__(self, base_url: str, connect_timeout: float, read_timeout: float) -> None:
         self._base_url = base_url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(
-            total=connect_timeout + read_timeout, sock_connect=connect_timeout, sock_read=read_timeout
-        )
+        self._timeout = aiohttp.ClientTimeout(total=read_timeout, sock_connect=connect_timeout)
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
         self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None
     ) -> Answer:
-        """Make one call, with the caller's trace context. Raises OSError if no whole answer comes in time.
+        """Make one call, with the caller's trace context. Raise OSError if no whole answer comes in time.
 
-        ConnectionRefusedError says that nothing was sent.
+        ConnectionRefusedError means that nothing was sent.
         """
-        content = None
+        content = None if body is None else JSON.dump_json(body)
+        headers = {**headers, "Content-Type": "application/json"}
         if traceparent := get_contextvars().get("traceparent"):
-            headers = {**headers, "traceparent": traceparent}
-        if body is not None:
-            headers, content = {**headers, "Content-Type": "application/json"}, JSON.dump_json(body)
+            headers["traceparent"] = traceparent
         url = URL(self._base_url + path, encoded=True)
         try:
-            async with self._open().request(
-                method, url, data=content, headers=headers, allow_redirects=False
-            ) as response:
-                answer = await response.read()
+            response = await self._open().request(method, url, data=content, headers=headers, allow_redirects=False)
+            answer = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise ConnectionRefusedError(str(error)) from error
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error
-        return Answer(response.status, response.headers, _object_in(answer))
+        try:
+            return Answer(response.status, response.headers, JSON.validate_json(answer))
+        except ValueError:
+            return Answer(response.status, response.headers, {})
 
     async def aclose(self) -> None:
         """Close the connections. They are opened again when needed."""
@@ -70,10 +71,3 @@ class JsonClient:
                 skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
             )
         return self._session
-
-
-def _object_in(content: bytes) -> dict[str, Any]:
-    try:
-        return JSON.validate_json(content)
-    except ValueError:
-        return {}

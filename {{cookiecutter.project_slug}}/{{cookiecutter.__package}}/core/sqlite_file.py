@@ -1,4 +1,4 @@
-"""A small SQLite file that the processes of a machine share: private, set aside if damaged, quick to write."""
+"""A small SQLite file that the processes of a machine share: private, set aside if damaged, fast to write."""
 
 import sqlite3
 import time
@@ -16,9 +16,9 @@ CHECKPOINT_BYTES = 4 * 2**20
 
 
 class SqliteFile:
-    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates what is missing; `version` is its version.
+    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables; `version` is its version.
 
-    A file that is damaged, no database, or of another version is renamed to `NAME.<ns>.corrupt`, and a new one begun.
+    A file that is damaged, no database, or of another version is renamed to `NAME.<ns>.corrupt`, and a new one created.
     """
 
     def __init__(self, path: Path, schema: str, version: int) -> None:
@@ -29,21 +29,21 @@ class SqliteFile:
         self._is_writable = False
 
     def connect(self) -> sqlite3.Connection:
-        """Return the open file. Raises one of ERRORS."""
+        """Return the open file. Raise one of ERRORS."""
         if self._opened is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._opened = self._open()
         return self._opened
 
     def check(self, *, again: bool = False) -> None:
-        """Raise one of ERRORS unless the file can be written. Tries it the first time and after a failure."""
+        """Raise one of ERRORS unless the file can be written. Try it once, after a failure, and if `again`."""
         if again or not self._is_writable:
             self._is_writable = False
             self.connect().execute(f"PRAGMA user_version = {self._version}")
             self._is_writable = True
 
     def run(self, statement: str, *values: object, **named: object) -> list[Any]:
-        """Execute a statement and return its rows: none, and a line in the log, if the file can't be used."""
+        """Execute a statement and return its rows. Log an error and return none if the file can't be used."""
         try:
             return self.connect().execute(statement, values or named).fetchall()
         except ERRORS as error:
@@ -54,13 +54,13 @@ class SqliteFile:
             return []
 
     def checkpoint(self) -> None:
-        """Move a large write-ahead log into the file. It waits for the disk: call it in a thread."""
+        """Move a large write-ahead log into the file. This waits for the disk: call it in a thread."""
         try:
-            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            size = self._with_suffix("-wal").stat().st_size
             if size > CHECKPOINT_BYTES:
                 with closing(sqlite3.connect(self.path)) as database:
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                    if size > 8 * CHECKPOINT_BYTES:  # writers never paused: they wait for the little that is left
+                    if size > 8 * CHECKPOINT_BYTES:  # writers never paused: make them wait for the small rest
                         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except FileNotFoundError:
             return
@@ -78,9 +78,9 @@ class SqliteFile:
         self._opened = None
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file, one process at a time: two would set it aside twice, or be told that it is locked."""
+        """Open the file, one process at a time: two would set it aside twice, or find it locked."""
         lock = self.path.with_suffix(".lock")
-        _create(lock)
+        lock.touch(0o600)
         with closing(sqlite3.connect(lock, timeout=10, isolation_level=None)) as turn:
             turn.execute("BEGIN EXCLUSIVE")
             try:
@@ -89,28 +89,27 @@ class SqliteFile:
                 raise
             except sqlite3.DatabaseError:
                 log.exception("file not readable: set aside", file=str(self.path))
-            now, name = time.time_ns(), self.path.name
-            for file in (self.path, self.path.with_name(f"{name}-wal"), self.path.with_name(f"{name}-shm")):
+            now = time.time_ns()
+            for file in map(self._with_suffix, ("", "-wal", "-shm")):
                 with suppress(FileNotFoundError):
                     file.rename(file.with_name(f"{file.name}.{now}.corrupt"))
             return self._open_in_turn()
 
     def _open_in_turn(self) -> sqlite3.Connection:
-        _create(self.path)
+        self.path.touch(0o600)
         database = sqlite3.connect(self.path, timeout=2, isolation_level=None, check_same_thread=False)
         try:
             (version,) = database.execute("PRAGMA user_version").fetchone()
             if version not in (0, self._version) or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError(f"version {version}, or damaged")
             settings = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
-            database.executescript(f"{settings}; PRAGMA user_version = {self._version}; {self._schema}")
-            database.execute("PRAGMA wal_autocheckpoint = 0")  # it waits for the disk: see `checkpoint`
+            # automatic checkpoints wait for the disk: see `checkpoint`
+            settings += f"; PRAGMA wal_autocheckpoint = 0; PRAGMA user_version = {self._version}"
+            database.executescript(f"{settings}; {self._schema}")
         except sqlite3.Error:
             database.close()
             raise
         return database
 
-
-def _create(path: Path) -> None:
-    with suppress(FileExistsError):  # to open an existing file besides SQLite would drop this process's locks
-        path.touch(0o600, exist_ok=False)
+    def _with_suffix(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
