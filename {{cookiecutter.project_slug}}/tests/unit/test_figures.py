@@ -21,7 +21,7 @@ def row(
         is_over_limit=over,
         asked_at=0.0,
     )
-    return LedgerRow(ledger, call=2)
+    return LedgerRow(ledger, hold=2)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,18 @@ def row(
         (row(spent=10, over=True), "over_limit"),
     ],
 )
-def test_a_ledgers_state_says_what_blocks_or_how_near_the_end_is(shown: LedgerRow, state: str) -> None:
+def test_ledger_state_says_what_blocks_calls_or_how_much_remains(shown: LedgerRow, state: str) -> None:
     assert shown.state == state
 
 
-def test_a_bar_shows_the_parts_side_by_side() -> None:
-    assert row(spent=25, reserved=10).bar == [("spent", 0.0, 25.0), ("reserved", 25.0, 10.0), ("free", 35.0, 65.0)]
+def test_bar_shows_its_parts_side_by_side() -> None:
+    assert row(spent=25, reserved=10).bar == [("spent", 0.0, 25.0), ("reserved", 25.0, 10.0), ("remaining", 35.0, 65.0)]
     assert row(spent=100, debt=100).bar == [("spent", 0.0, 50.0), ("overdraft", 50.0, 50.0)]
     assert row(allocated=0).bar == []
 
 
 @pytest.mark.parametrize("shown", [row(3, 1, 1, 1), row(7, 2**62, 2**61, 5), row(2**62, 1)])
-def test_a_bar_fills_its_frame_and_never_leaves_it(shown: LedgerRow) -> None:
+def test_bar_fills_its_frame(shown: LedgerRow) -> None:
     assert sum(part.width for part in shown.bar) == pytest.approx(100, abs=0.02)
     assert all(part.start + part.width <= 100.01 for part in shown.bar)
 

@@ -25,8 +25,8 @@ FRESH_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
-    """What one scope's ledger holds, in microcents: remaining = allocated - spent - reserved - debt."""
+class Ledger:
+    """One scope's ledger as Cycles returned it, in microcents: remaining = allocated - spent - reserved - debt."""
 
     scope: str
     allocated: int
@@ -36,16 +36,6 @@ class Amounts:
     debt: int = 0
     overdraft_limit: int = 0
     is_over_limit: bool = False
-
-    @property
-    def used(self) -> int:
-        return self.spent + self.debt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger(Amounts):
-    """A ledger as an answer told of it."""
-
     asked_at: float
     """Monotonic seconds at which the request went out that was answered with this."""
 
@@ -114,10 +104,7 @@ class Balances:
         self._ask = ask
         self._known: LRUCache[str, Snapshot] = LRUCache(REMEMBERED_TENANTS)
         self._asking = SingleFlight[str, None]()
-        self.changed: set[str] = set()
-        """Tenants of which something was heard since the dashboard's sampler last took it up."""
-        self.heard = asyncio.Event()
-        """Set when there are any."""
+        self._changed: set[str] = set()
 
     def remember(self, ledgers: Iterable[Ledger]) -> None:
         """Keep what an answer told, each ledger for the tenant that its scope names, whoever asked.
@@ -141,14 +128,18 @@ class Balances:
 
     def _snapshot(self, tenant: str) -> Snapshot:
         """What is known of a tenant, to be changed."""
-        self.changed.add(tenant)
-        self.heard.set()
+        self._changed.add(tenant)
         known: Snapshot = self._known.setdefault(tenant, Snapshot({}, datetime.now(UTC)))
         known.as_of = datetime.now(UTC)
         return known
 
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
+
+    def take_changed(self) -> set[str]:
+        """Return the tenants whose balances changed since the last call."""
+        tenants, self._changed = self._changed, set()
+        return tenants
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents left in the tightest ledger at these scopes, None if nothing is known."""

@@ -4,7 +4,8 @@ import time
 import uuid
 from functools import lru_cache
 
-from ..calls.record import CallLog, CallRecord
+from ..calls.models import Call
+from ..calls.record import CallLog
 from ..core.cache import SingleFlight
 from ..core.config import Settings
 from ..core.metrics import DENIALS
@@ -42,7 +43,7 @@ class Preflight:
                 raise await refusal_of(self._clients.balances, code, tenant, self._scopes(tenant), self._least_cost)
         except Problem as problem:
             DENIALS.labels(problem.code).inc()
-            self._calls.add(CallRecord(tenant=tenant, route="preflight", outcome=problem.code))
+            self._calls.add(Call(tenant=tenant, route="preflight", outcome=problem.code))
             raise
 
     async def _code(self, tenant: str) -> str | None:

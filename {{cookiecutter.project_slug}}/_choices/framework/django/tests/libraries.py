@@ -13,7 +13,6 @@ LIBRARIES = [
     "{{ cookiecutter.__package }}.budget.fail_open",
     "{{ cookiecutter.__package }}.budget.subject",
     "{{ cookiecutter.__package }}.chat.schemas",
-    "{{ cookiecutter.__package }}.dashboard.records",
     "{{ cookiecutter.__package }}.web.edge",
     "{{ cookiecutter.__package }}.llm.providers",
     "{{ cookiecutter.__package }}.web.openapi",

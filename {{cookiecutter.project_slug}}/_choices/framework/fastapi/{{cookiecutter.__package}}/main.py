@@ -58,9 +58,8 @@ def create_app(settings: Settings) -> FastAPI:
             tracing(),
             Database(settings.database_url) as database,
             Services(settings, Registry(database), CallStore(database)) as services,
-            Dashboard(services, DashboardStore(database)) as dashboard,
         ):
-            yield {"services": services, "dashboard": dashboard}
+            yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
 
     app = Api(
         title=about.TITLE,

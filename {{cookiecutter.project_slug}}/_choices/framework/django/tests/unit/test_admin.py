@@ -72,7 +72,7 @@ def test_without_admin_access_the_command_is_named(installed: App) -> None:
 
 def test_no_page_holds_a_secret_or_a_way_to_edit(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant()
-    paths = (TENANTS, f"{TENANTS}{tenant['id']}/change/", "/admin/tenants/apikeyrow/", "/admin/calls/callrow/")
+    paths = (TENANTS, f"{TENANTS}{tenant['id']}/change/", "/admin/tenants/apikeyrow/", "/admin/calls/call/")
     pages = [operator.get(path) for path in paths]
     assert [page.status_code for page in pages] == [200] * 4
     headers = tenant["headers"].items()

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ..budget.balances import Ledger
-from ..calls.models import CallRow
+from ..calls.models import Call
 from ..core.errors import TenantsError
 from ..tenants.models import ApiKeyRow, TenantRow
 from ..tenants.onboarding import onboarding
@@ -91,7 +91,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     exclude = ("digest",)
 
 
-@admin.register(CallRow)
+@admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
     list_display = ("at", "tenant", "end_user", "route", "model", "input_tokens", "output_tokens", "cost", "outcome")
     list_filter = ("outcome", "route")
