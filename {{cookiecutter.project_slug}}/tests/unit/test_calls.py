@@ -143,6 +143,6 @@ def test_remaining_is_that_of_the_last_call_of_each_hour(opened: Opened) -> None
             calls = [call(minute * 60, remaining=1_000 - minute) for minute in (-90, 5, 50, 70, 200)]
             await store.insert([*calls, call(90 * 60, remaining=None), call(95 * 60, "globex", remaining=1)])
             expected = [(NOON + timedelta(minutes=minute), 1_000 - minute) for minute in (50, 70, 200)]
-            assert await store.remaining("acme", NOON) == expected
+            assert await store.remaining("acme", NOON, NOON + timedelta(days=1)) == expected
 
     asyncio.run(story())

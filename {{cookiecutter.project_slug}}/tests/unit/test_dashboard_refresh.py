@@ -12,7 +12,7 @@ from {{ cookiecutter.__package }}.calls.models import Balance
 from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.dashboard import service
-from {{ cookiecutter.__package }}.dashboard.query import TenantBudget
+from {{ cookiecutter.__package }}.dashboard.query import TenantRow
 from {{ cookiecutter.__package }}.dashboard.service import Dashboard
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 from {{ cookiecutter.__package }}.web.services import Services
@@ -81,11 +81,16 @@ def test_stale_balances_are_read_once_for_all_viewers(row: Tenant, seconds_ago: 
 
     async def look() -> None:
         dashboard = cycles.dashboard()
-        found = TenantBudget(row, None if seconds_ago is None else stored(seconds_ago), 0)
-        assert await asyncio.gather(*(dashboard.refresh([found]) for _ in range(5))) == [{}] * 5
-        assert await dashboard.refresh([found]) == {}
-        newest = dashboard.newest(found)
-        assert (newest is not None) == (seconds_ago is not None or times > 0)
+
+        def found() -> TenantRow:
+            return TenantRow(row, None if seconds_ago is None else stored(seconds_ago), 0)
+
+        await asyncio.gather(*(dashboard.refresh([found()]) for _ in range(5)))
+        (fresh,) = await dashboard.refresh([found()])
+        assert fresh.trouble is None
+        age = (datetime.now(UTC) - fresh.balance.at).total_seconds() if fresh.balance else None
+        assert (age is not None) == (seconds_ago is not None or times > 0)
+        assert age is None or age < 60
 
     asyncio.run(look())
     assert cycles.asked == ["acme"] * times
@@ -97,21 +102,21 @@ def test_failures_are_shown_and_not_retried_within_the_interval() -> None:
 
     async def look() -> None:
         dashboard = cycles.dashboard()
-        found = [TenantBudget(tenant(name), None, 0) for name in ("acme", "globex", "initech")]
         for _ in range(2):
-            assert await dashboard.refresh(found) == {"acme": "budget_misconfigured", "initech": "limit_exceeded"}
+            found = [TenantRow(tenant(name), None, 0) for name in ("acme", "globex", "initech")]
+            troubles = [row.trouble for row in await dashboard.refresh(found)]
+            assert troubles == ["budget_misconfigured", None, "limit_exceeded"]
 
     asyncio.run(look())
     assert sorted(cycles.asked) == ["acme", "globex", "initech"]
 
 
 def test_pages_wait_for_a_hanging_cycles_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "PATIENCE_S", 0.01)
-
     async def look() -> None:
-        dashboard, found = Cycles(hangs=True).dashboard(), TenantBudget(tenant("acme"), stored(3600), 0)
-        assert await dashboard.refresh([found]) == {"acme": "budget_unavailable"}
-        monkeypatch.setattr(service, "PATIENCE_S", 60)
-        assert await dashboard.refresh([found]) == {"acme": "budget_unavailable"}
+        dashboard = Cycles(hangs=True).dashboard()
+        for patience in (0.01, 60):
+            monkeypatch.setattr(service, "PATIENCE_S", patience)
+            (row,) = await dashboard.refresh([TenantRow(tenant("acme"), stored(3600), 0)])
+            assert (row.trouble, row.balance is None) == ("budget_unavailable", False)
 
     asyncio.run(look())

@@ -1,12 +1,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from {{ cookiecutter.__package }}.calls.models import Balance, Call
 from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
-from {{ cookiecutter.__package }}.dashboard.query import SORTS, TenantQuery
+from {{ cookiecutter.__package }}.dashboard.query import Sort, TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
@@ -15,10 +15,7 @@ from .stories import Opened
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-def query(**more: Any) -> TenantQuery:
-    return TenantQuery(**{"hold": 10, "now": NOON, **more})
+HOLD = 10
 
 
 def balance(tenant: str, spent: int) -> Balance:
@@ -67,20 +64,27 @@ async def fill(registry: Registry, calls: CallStore) -> None:
 def test_tenants_come_in_pages_sorted_and_searched_by_the_database(opened: Opened) -> None:
     async def story(_: Registry, store: DashboardStore) -> None:
         async def ids(limit: int = 10, **more: Any) -> list[str]:
-            return [row.tenant.id for row in await store.page(query(**more), limit)]
+            return [row.tenant.id for row in await store.page(TenantQuery(**more), HOLD, NOON, limit)]
 
         assert await ids() == ["initech", "globex", "acme", "nobody", "umbrella"]
-        assert (await ids(sort="burn", descending=True))[:2] == ["globex", "acme"]
+        assert (await ids(sort="burn", order="desc"))[:2] == ["globex", "acme"]
         assert (await ids(sort="runs_out"))[:2] == ["globex", "acme"]
-        assert await ids(sort="name", descending=True) == ["nobody", "initech", "globex", "acme", "umbrella"]
+        assert await ids(sort="name", order="desc") == ["nobody", "initech", "globex", "acme", "umbrella"]
         assert await ids(limit=2, page=2) == ["acme", "nobody"]
-        assert await ids(text="LOBE") == ["globex"]
-        assert await ids(text="%") == []
-        assert await ids(attention=True) == ["initech"]
-        for sort in SORTS:
+        assert await ids(q="LOBE") == ["globex"]
+        assert await ids(q="%") == []
+        assert await ids(show="attention") == ["initech"]
+        for sort in get_args(Sort):
             assert len(await ids(sort=sort)) == 5
 
     tell(story, opened)
+
+
+def test_address_of_a_query_names_what_differs_from_the_default() -> None:
+    query = TenantQuery(q="a b", sort="spent", page=3)
+    assert query.address() == "?q=a+b&sort=spent"
+    assert query.address(page=4) == "?q=a+b&sort=spent&page=4"
+    assert query.address(sort="percent", order="desc", q="") == "?order=desc"
 
 
 def test_burn_rate_covers_the_last_day_or_the_time_since_the_first_call(opened: Opened) -> None:
@@ -104,8 +108,8 @@ def test_totals_are_those_of_all_open_tenants_that_match(opened: Opened) -> None
     async def story(_: Registry, store: DashboardStore) -> None:
         counts = {"tenants": 5, "unknown": 1, "attention": 1}
         sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "burn": 600}
-        assert await store.totals(query()) == counts | sums
-        assert (await store.totals(query(text="none")))["tenants"] == 0
+        assert await store.totals(TenantQuery(), HOLD, NOON) == counts | sums
+        assert (await store.totals(TenantQuery(q="none"), HOLD, NOON))["tenants"] == 0
 
     tell(story, opened)
 

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from ..core.errors import TenantsError
+from ..core.money import parse_usd
 from ..core.problems import Problem
 from ..tenants.links import make_link
 from ..tenants.onboarding import onboarding
-from .figures import Context, row_of, tenant_of
+from .figures import Context, check_tenant, find_tenant
 from .models import AuditEntry
 from .pages import usd
 from .service import Dashboard
@@ -52,7 +53,8 @@ async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str
     check_verb(verb)
     settings = dashboard.services.settings
     return {
-        "row": await row_of(dashboard, tenant),
+        "row": await find_tenant(dashboard, tenant),
+        "hold": dashboard.typical_hold,
         "verb": verb,
         "action": ACTIONS[verb],
         "amount": amount,
@@ -95,21 +97,24 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amoun
 async def _run(dashboard: Dashboard, tenant: str, verb: str, amount: str, reference: str) -> str:
     if verb == "link":
         return (await make_link(dashboard.services.registry, tenant)).path
-    async with onboarding(dashboard.services.settings, dashboard.services.registry) as desk:
-        if verb == "fund":
-            await desk.fund(tenant, amount, reference)
-        elif verb == "reset":
-            await desk.reset(tenant, amount, reference)
-        elif verb == "suspend":
-            await desk.suspend(tenant)
-        else:
-            await desk.resume(tenant)
+    arguments = (_checked(amount), reference) if ACTIONS[verb].amount else ()
+    async with onboarding(dashboard.services.settings, dashboard.services.registry) as tenants:
+        await getattr(tenants, verb)(tenant, *arguments)
     return ""
+
+
+def _checked(amount: str) -> str:
+    """Return the amount. Raises TenantsError if it is none, in words that name no option of the command line."""
+    try:
+        parse_usd(amount)
+    except ValueError as error:
+        raise TenantsError("invalid_amount", str(error)) from None
+    return amount
 
 
 async def _summary(dashboard: Dashboard, tenant_id: str) -> str:
     """Return the tenant's status and, if Cycles answers, its budget. Raises Problem not_found."""
-    tenant = await tenant_of(dashboard, tenant_id)
+    tenant = await check_tenant(dashboard, tenant_id)
     with suppress(Problem):
         if ledger := (await dashboard.services.balances.read(tenant_id, 0.0)).widest:
             return f"{tenant.status}, {usd(ledger.remaining)} of {usd(ledger.allocated)} remaining"

@@ -5,16 +5,16 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..calls.thresholds import THRESHOLDS
 from ..core import about
 from ..core.money import format_usd
 from ..core.problems import OUTCOMES
-from .figures import AUDIT_PER_PAGE, STATES
-from .query import FIRST_SORT, TenantQuery
+from .figures import AUDIT_PER_PAGE, REFUSALS_OF_H, STATES, ledger_state, percent, tenant_state, trouble
 
 STATIC = Path(__file__).with_name("static")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -66,36 +66,27 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def address(query: TenantQuery, **changes: object) -> str:
-    """Return the query string for a query with some parameters changed (q, show, sort, order, page)."""
-    params = {"q": query.text, "show": "attention" if query.attention else "", "sort": query.sort}
-    params |= {"order": "desc" if query.descending else ""} | {name: str(value) for name, value in changes.items()}
-    if params["sort"] == FIRST_SORT:
-        params["sort"] = ""
-    return "?" + urlencode({name: value for name, value in params.items() if value})
-
-
 def login_address(path: str) -> str:
     """Return the address of the login page that leads back to `path`."""
     return LOGIN if path == "/dashboard/" else f"{LOGIN}?next={quote(path)}"
 
 
-_templates = Environment(
+templates = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format, "address": address}
-_templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "outcomes": OUTCOMES}
-_templates.filters |= {show.__name__: show for show in (usd, moment, day, hour, reason, duration)}
-_templates.filters["exact_usd"] = format_usd
+templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format, "outcomes": OUTCOMES}
+templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "refusal_hours": REFUSALS_OF_H, "thresholds": THRESHOLDS}
+FILTERS = (usd, moment, day, hour, reason, duration, ledger_state, percent, tenant_state, trouble)
+templates.filters |= {show.__name__: show for show in FILTERS} | {"exact_usd": format_usd}
 
 
 def render(template: str, **context: object) -> str:
     """Return a page as HTML. `base.html` lists what every page needs in its context."""
-    return _templates.get_template(template).render({"layout": "base.html"} | context)
+    return templates.get_template(template).render({"layout": "base.html"} | context)
 
 
 def render_live(template: str, *, known: str, fragment: bool, csrf: Markup, **context: object) -> Rendered:

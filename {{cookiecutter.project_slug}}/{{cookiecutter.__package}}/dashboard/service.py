@@ -1,20 +1,19 @@
 """What the pages of one process share: the store, caches, and fresh balances."""
 
 import asyncio
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from ..budget.balance_rows import row_of
 from ..budget.balances import REMEMBERED_TENANTS
-from ..calls.models import Balance
 from ..core.cache import TTLCache
 from ..core.errors import TenantsError
 from ..core.problems import Problem
 from ..llm.provider import Message, Request
 from ..web.services import Services
-from .query import TenantBudget
+from .query import TenantRow
 from .store import DashboardStore
 
 CACHED_S = 2.0
@@ -38,14 +37,9 @@ class Dashboard:
         self._reads = TTLCache[str, str | None](REMEMBERED_TENANTS, settings.dashboard_interval)
         self._turn = asyncio.Semaphore(READS_AT_ONCE)
 
-    def newest(self, found: TenantBudget) -> Balance | None:
-        """Return the tenant's balance from memory or database, whichever is newer."""
-        known, stored = row_of(self.services.balances, found.tenant.id), found.balance
-        return known if known and (stored is None or known.at >= stored.at) else stored
-
-    async def refresh(self, found: Iterable[TenantBudget]) -> dict[str, str]:
-        """Read stale balances from Cycles. Return the problem's code by tenant ID where that failed."""
-        stale = [each.tenant.id for each in found if self._is_stale(each)]
+    async def refresh(self, rows: list[TenantRow]) -> list[TenantRow]:
+        """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
+        stale = [row.tenant.id for row in rows if self._is_stale(row)]
         due = [tenant for tenant in stale if tenant not in self._reads]
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -53,13 +47,17 @@ class Dashboard:
         except TimeoutError:
             for tenant in due:
                 self._reads.setdefault(tenant, "budget_unavailable")
-        return {tenant: code for tenant in stale if (code := self._reads.get(tenant))}
+        for row in rows:
+            row.trouble = self._reads.get(row.tenant.id) if self._is_stale(row) else None
+        return rows
 
-    def _is_stale(self, found: TenantBudget) -> bool:
-        if not found.tenant.onboarded or found.tenant.status == "closed":
+    def _is_stale(self, row: TenantRow) -> bool:
+        known = row_of(self.services.balances, row.tenant.id)
+        if known and (row.balance is None or known.at >= row.balance.at):
+            row.balance = known
+        if not row.tenant.onboarded or row.tenant.status == "closed":
             return False
-        balance = self.newest(found)
-        return balance is None or datetime.now(UTC) - balance.at > self._interval
+        return row.balance is None or datetime.now(UTC) - row.balance.at > self._interval
 
     async def _read(self, tenant: str) -> str | None:
         async with self._turn:

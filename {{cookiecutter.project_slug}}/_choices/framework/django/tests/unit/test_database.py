@@ -65,5 +65,5 @@ def test_a_forked_worker_asks_by_connections_of_its_own(tmp_path: Path) -> None:
 def test_a_page_of_tenants_is_one_query() -> None:
     page = inspect.unwrap(DashboardStore.page)  # in this thread, whose queries are counted
     with CaptureQueriesContext(connection) as asked:
-        page(DashboardStore(), TenantQuery(text="a", sort="burn", page=2, hold=0, now=datetime.now(UTC)), 50)
+        page(DashboardStore(), TenantQuery(q="a", sort="burn", page=2), 0, datetime.now(UTC), 50)
     assert len(asked) == 1

@@ -45,6 +45,10 @@ class Call(Row):
         return self.id
 
 
+SERVED = ("charged", "released", "unguarded")
+"""Outcomes of calls that were not refused."""
+
+
 class Balance(Row):
     """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
 

@@ -9,8 +9,7 @@ from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
-from .models import Balance, Call
-from .totals import SERVED, Refusals, Share
+from .models import SERVED, Balance, Call
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -49,11 +48,11 @@ class CallStore:
         return list(rows[:limit])
 
     @in_database
-    def refusals(self, since: datetime) -> list[Refusals]:
-        """Return the number of refused calls by hour and reason."""
+    def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
+        """Return the number of refused calls by (hour since 1970, reason)."""
         refused = Call.objects.filter(at__gte=since).exclude(outcome__in=SERVED).order_by()
         rows = refused.values_list(TruncHour("at"), "outcome").annotate(Count("id"))
-        return [Refusals(int(hour.timestamp()) // 3600, outcome, count) for hour, outcome, count in rows]
+        return {(int(hour.timestamp()) // 3600, outcome): count for hour, outcome, count in rows}
 
     @in_database
     def uncharged(self, since: datetime) -> int:
@@ -62,16 +61,16 @@ class CallStore:
         return int(rows.aggregate(sum=Sum("uncharged"))["sum"] or 0)
 
     @in_database
-    def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[Share]:
-        """Return the top spenders of a tenant by `kind` (model, route or end_user), the largest first."""
+    def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
+        """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
         rows = Call.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
         largest = rows.values_list(kind).annotate(taken=Sum("cost"), calls=Count("id")).order_by("-taken")
-        return [Share(name, int(cost), count) for name, cost, count in largest[:limit]]
+        return [(name, int(cost), count) for name, cost, count in largest[:limit]]
 
     @in_database
-    def remaining(self, tenant: str, since: datetime) -> list[tuple[datetime, int]]:
+    def remaining(self, tenant: str, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
         """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
-        known = Call.objects.filter(tenant=tenant, at__gte=since, remaining__isnull=False).order_by("at")
+        known = Call.objects.filter(tenant=tenant, at__range=(since, until), remaining__isnull=False).order_by("at")
         last = known.order_by().values(hour=TruncHour("at")).annotate(last=Max("at")).values("last")
         rows: Any = known.filter(at__in=last).values_list("at", "remaining")
         return list(rows)

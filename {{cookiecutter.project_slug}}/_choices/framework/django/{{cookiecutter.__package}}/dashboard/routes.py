@@ -69,19 +69,17 @@ async def overview(request: HttpRequest) -> HttpResponse:
     viewer, dashboard = await signed_in(request), dashboard_of(request)
     if viewer.tenant is not None:
         return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
-    context = await figures.overview(dashboard, figures.query_of(dashboard, request.GET.dict()))
+    context = await figures.overview(dashboard, figures.query_of(request.GET.dict()))
     return live(request, "overview.html", viewer=viewer, **context)
 
 
 @page("GET")
 async def audit(request: HttpRequest) -> HttpResponse:
-    viewer, number = await signed_in(request), request.GET.get("page", "1")
+    viewer, number = await signed_in(request), figures.query_of(request.GET.dict()).page
     viewer.check()
-    if not number.isdecimal() or not 1 <= int(number[:9]) <= 100_000:
-        raise Problem("invalid_request")
-    first = (int(number) - 1) * figures.AUDIT_PER_PAGE
+    first = (number - 1) * figures.AUDIT_PER_PAGE
     entries = await dashboard_of(request).store.audit(None, figures.AUDIT_PER_PAGE, first)
-    return html(request, "audit.html", viewer=viewer, entries=entries, page=int(number))
+    return html(request, "audit.html", viewer=viewer, entries=entries, page=number)
 
 
 @page("GET")
@@ -96,7 +94,7 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
 async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
     (await signed_in(request)).check(tenant)
     dashboard = dashboard_of(request)
-    await figures.tenant_of(dashboard, tenant)
+    await figures.check_tenant(dashboard, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
     rows = calls_as_csv(dashboard.services.store, tenant)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)

@@ -21,12 +21,12 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 
-from ..calls.models import Balance, Call
+from ..calls.models import Call
 from ..core.database import in_database
-from ..tenants.models import TenantRow
+from ..tenants.models import TenantRow as Row
 from ..tenants.records import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
+from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantQuery, TenantRow
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = ExpressionWrapper(Q(status="closed"), BooleanField())
@@ -46,34 +46,37 @@ class DashboardStore:
     """Raises DATABASE_ERRORS (tenants/registry.py) when the database does not answer."""
 
     @in_database
-    def page(self, query: TenantQuery, limit: int) -> list[TenantBudget]:
-        """Return a page of the tenants that match; closed ones and those without figures come last."""
-        key = _sorts(query.now)[query.sort]
-        order = (IS_CLOSED, key.desc(nulls_last=True) if query.descending else key.asc(nulls_last=True), "id")
+    def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantRow]:
+        """Return a page of the tenants that match; closed ones and those without figures come last.
+
+        `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
+        """
+        key = _sorts(now)[query.sort]
+        order = (IS_CLOSED, key.desc(nulls_last=True) if query.order == "desc" else key.asc(nulls_last=True), "id")
         # select whole rows of this page alone: sorting them all takes six times as long
         first = (query.page - 1) * limit
-        ids = _matching(query).order_by(*order).values("id")[first : first + limit]
-        return [_budget(row) for row in _budgets(query.now).filter(id__in=ids).order_by(*order)]
+        ids = _matching(query, hold).order_by(*order).values("id")[first : first + limit]
+        return [_row(row) for row in _rows(now).filter(id__in=ids).order_by(*order)]
 
     @in_database
-    def find(self, tenant: str, now: datetime) -> TenantBudget:
+    def find(self, tenant: str, now: datetime) -> TenantRow:
         """Return a tenant that exists."""
-        return _budget(_budgets(now).get(id=tenant))
+        return _row(_rows(now).get(id=tenant))
 
     @in_database
-    def totals(self, query: TenantQuery) -> dict[str, int]:
+    def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
         """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
         `unknown` balances; sums of the open ones in microcents, `burn` per hour.
         """
         figures: dict[str, Any] = {
             "tenants": Count("id"),
-            "attention": Count("id", filter=_needs_attention(query)),
+            "attention": Count("id", filter=_needs_attention(hold)),
             "unknown": Count("id", filter=OPEN & Q(onboarded=True, balance=None)),
             "burn": Sum("per_hour", filter=OPEN),
         }
         for column in ("allocated", "spent", "reserved", "remaining", "debt"):
             figures[column] = Sum(f"balance__{column}", filter=OPEN)
-        row = _matching(query).annotate(per_hour=_burn(query.now)).aggregate(**figures)
+        row = _matching(query, hold).annotate(per_hour=_burn(now)).aggregate(**figures)
         return {name: int(value or 0) for name, value in row.items()}
 
     @in_database
@@ -88,26 +91,25 @@ class DashboardStore:
         return list(rows[offset : offset + limit])
 
 
-def _budgets(now: datetime) -> QuerySet[TenantRow]:
-    return TenantRow.objects.select_related("balance").annotate(burn=_burn(now))
+def _rows(now: datetime) -> QuerySet[Row]:
+    return Row.objects.select_related("balance").annotate(burn=_burn(now))
 
 
-def _budget(row: Any) -> TenantBudget:
-    balance: Balance | None = getattr(row, "balance", None)
-    return TenantBudget(Tenant(**row.values()), balance, int(row.burn))
+def _row(row: Any) -> TenantRow:
+    return TenantRow(Tenant(**row.values()), getattr(row, "balance", None), int(row.burn))
 
 
-def _matching(query: TenantQuery) -> QuerySet[TenantRow]:
-    rows = TenantRow.objects.all()
-    if query.text:
-        rows = rows.filter(Q(id__icontains=query.text) | Q(name__icontains=query.text))
-    return rows.filter(_needs_attention(query)) if query.attention else rows
+def _matching(query: TenantQuery, hold: int) -> QuerySet[Row]:
+    rows = Row.objects.all()
+    if query.q:
+        rows = rows.filter(Q(id__icontains=query.q) | Q(name__icontains=query.q))
+    return rows.filter(_needs_attention(hold)) if query.show == "attention" else rows
 
 
-def _needs_attention(query: TenantQuery) -> Q:
-    """Blocked, low or not set up: every state of figures.LedgerRow but `ok`."""
+def _needs_attention(hold: int) -> Q:
+    """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
     short = Q(balance__debt__gt=F("balance__overdraft_limit")) | Q(balance__is_over_limit=True)
-    short |= Q(balance__remaining__lt=query.hold)
+    short |= Q(balance__remaining__lt=hold)
     low = Q(balance__remaining__lte=0) | Q(balance__remaining__lt=F("balance__allocated") / 5)
     return OPEN & (~Q(status="active") | Q(onboarded=False) | short | low)
 

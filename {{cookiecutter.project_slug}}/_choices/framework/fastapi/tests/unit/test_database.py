@@ -62,7 +62,7 @@ def test_a_page_of_tenants_is_one_query(opened: Opened) -> None:
             store = DashboardStore(*vars(calls).values())
             event.listen(Engine, "before_cursor_execute", note)
             try:
-                await store.page(TenantQuery(text="a", sort="burn", page=2, hold=0, now=datetime.now(UTC)), 50)
+                await store.page(TenantQuery(q="a", sort="burn", page=2), 0, datetime.now(UTC), 50)
             finally:
                 event.remove(Engine, "before_cursor_execute", note)
 

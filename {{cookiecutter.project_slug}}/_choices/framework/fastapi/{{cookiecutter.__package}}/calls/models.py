@@ -56,6 +56,10 @@ calls = Table(
 )
 
 
+SERVED = ("charged", "released", "unguarded")
+"""Outcomes of calls that were not refused."""
+
+
 class Balance(MappedAsDataclass, Base, kw_only=True):
     """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
 

@@ -7,8 +7,7 @@ from typing import TypeVarTuple
 from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
-from .models import Balance, Call, calls
-from .totals import SERVED, Refusals, Share
+from .models import SERVED, Balance, Call, calls
 
 Ts = TypeVarTuple("Ts")
 
@@ -50,10 +49,11 @@ class CallStore:
             query = query.where(tuple_(COLUMNS.at, COLUMNS.id) < (before.at, before.id))
         return [Call(**row._asdict()) for row in await self._read(query)]
 
-    async def refusals(self, since: datetime) -> list[Refusals]:
-        """Return the number of refused calls by hour and reason."""
+    async def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
+        """Return the number of refused calls by (hour since 1970, reason)."""
         query = select(HOUR, COLUMNS.outcome, func.count()).where(COLUMNS.at >= since, COLUMNS.outcome.not_in(SERVED))
-        return [Refusals(*row) for row in await self._read(query.group_by(HOUR, COLUMNS.outcome))]
+        rows = await self._read(query.group_by(HOUR, COLUMNS.outcome))
+        return {(hour, outcome): count for hour, outcome, count in rows}
 
     async def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""
@@ -61,16 +61,16 @@ class CallStore:
         ((total,),) = await self._read(query)
         return int(total or 0)
 
-    async def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[Share]:
-        """Return the top spenders of a tenant by `kind` (model, route or end_user), the largest first."""
+    async def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
+        """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
         name, cost = COLUMNS[kind], func.sum(COLUMNS.cost)
         query = select(name, cost, func.count()).where(COLUMNS.tenant == tenant, COLUMNS.at >= since, COLUMNS.cost > 0)
         rows = await self._read(query.group_by(name).order_by(cost.desc()).limit(limit))
-        return [Share(name, int(cost), count) for name, cost, count in rows]
+        return [(name, int(cost), count) for name, cost, count in rows]
 
-    async def remaining(self, tenant: str, since: datetime) -> list[tuple[datetime, int]]:
+    async def remaining(self, tenant: str, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
         """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
-        known = (COLUMNS.tenant == tenant) & (COLUMNS.at >= since) & COLUMNS.remaining.is_not(None)
+        known = (COLUMNS.tenant == tenant) & COLUMNS.at.between(since, until) & COLUMNS.remaining.is_not(None)
         last = select(func.max(COLUMNS.at)).where(known).group_by(HOUR)
         query = select(COLUMNS.at, COLUMNS.remaining).where(known, COLUMNS.at.in_(last)).order_by(COLUMNS.at)
         return [(at, remaining) for at, remaining in await self._read(query)]

@@ -73,7 +73,7 @@ async def home() -> Response:
 async def overview(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     if viewer.tenant is not None:
         return see_other(f"/dashboard/tenants/{viewer.tenant}")
-    context = await figures.overview(dashboard, figures.query_of(dashboard, request.query_params))
+    context = await figures.overview(dashboard, figures.query_of(request.query_params))
     return live(request, "overview.html", viewer=viewer, **context)
 
 
@@ -96,7 +96,7 @@ async def tenant(tenant: str, request: Request, dashboard: SharedDashboard, view
 @router.get("/dashboard/tenants/{tenant}/calls.csv")
 async def calls(tenant: str, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    await figures.tenant_of(dashboard, tenant)
+    await figures.check_tenant(dashboard, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
     return StreamingResponse(calls_as_csv(dashboard.services.store, tenant), media_type="text/csv", headers=headers)
 

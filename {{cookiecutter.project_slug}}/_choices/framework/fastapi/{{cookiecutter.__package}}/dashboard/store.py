@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, e
 
 from ..calls.models import Balance, calls
 from ..core.database import Database
-from ..tenants.models import TenantRow
+from ..tenants.models import TenantRow as Row
 from ..tenants.records import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
+from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantQuery, TenantRow
 
 Ts = TypeVarTuple("Ts")
 
@@ -21,38 +21,41 @@ class DashboardStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, query: TenantQuery, limit: int) -> list[TenantBudget]:
-        """Return a page of the tenants that match; closed ones and those without figures come last."""
-        key = _sorts(query.now)[query.sort]
+    async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantRow]:
+        """Return a page of the tenants that match; closed ones and those without figures come last.
+
+        `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
+        """
+        key = _sorts(now)[query.sort]
         order = (
-            TenantRow.status == "closed",
-            (key.desc() if query.descending else key).nulls_last(),
-            TenantRow.id,
+            Row.status == "closed",
+            (key.desc() if query.order == "desc" else key).nulls_last(),
+            Row.id,
         )
         # select whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(TenantRow.id), query).order_by(*order).limit(limit).offset((query.page - 1) * limit)
-        return await self._budgets(_budgets(query.now).where(TenantRow.id.in_(ids)).order_by(*order))
+        ids = _matching(select(Row.id), query, hold).order_by(*order).limit(limit).offset((query.page - 1) * limit)
+        return await self._rows(now, Row.id.in_(ids), *order)
 
-    async def find(self, tenant: str, now: datetime) -> TenantBudget:
+    async def find(self, tenant: str, now: datetime) -> TenantRow:
         """Return a tenant that exists."""
-        (budget,) = await self._budgets(_budgets(now).where(TenantRow.id == tenant))
-        return budget
+        (row,) = await self._rows(now, Row.id == tenant)
+        return row
 
-    async def totals(self, query: TenantQuery) -> dict[str, int]:
+    async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
         """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
         `unknown` balances; sums of the open ones in microcents, `burn` per hour.
         """
-        is_open = TenantRow.status != "closed"
+        is_open = Row.status != "closed"
         figures: list[ColumnElement[Any]] = [
             func.count().label("tenants"),
-            func.count().filter(_needs_attention(query)).label("attention"),
-            func.count().filter(is_open, TenantRow.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
-            func.sum(_burn(query.now)).filter(is_open).label("burn"),
+            func.count().filter(_needs_attention(hold)).label("attention"),
+            func.count().filter(is_open, Row.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
+            func.sum(_burn(now)).filter(is_open).label("burn"),
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
         figures += [func.sum(column).filter(is_open).label(column.key) for column in columns]
         async with self._database.session() as session:
-            row = (await session.execute(_matching(select(*figures), query))).one()
+            row = (await session.execute(_matching(select(*figures), query, hold))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
     async def save_audit(self, entry: AuditEntry) -> None:
@@ -68,35 +71,31 @@ class DashboardStore:
         async with self._database.session() as session:
             return list(await session.scalars(query))
 
-    async def _budgets(self, query: Select[TenantRow, Balance, float]) -> list[TenantBudget]:
+    async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantRow]:
+        query = select(Row, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Row.id)
         async with self._database.session() as session:
-            rows = await session.execute(query)
-            return [TenantBudget(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
+            rows = await session.execute(query.where(which).order_by(*order))
+            return [TenantRow(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
 
 
-def _budgets(now: datetime) -> Select[TenantRow, Balance, float]:
-    columns = select(TenantRow, Balance, _burn(now))
-    return columns.outerjoin(Balance, Balance.tenant_id == TenantRow.id)
-
-
-def _matching(columns: Select[*Ts], query: TenantQuery) -> Select[*Ts]:
-    found = columns.select_from(TenantRow).outerjoin(Balance, Balance.tenant_id == TenantRow.id)
-    if query.text:
-        contains = (column.icontains(query.text, autoescape=True) for column in (TenantRow.id, TenantRow.name))
+def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:
+    found = columns.select_from(Row).outerjoin(Balance, Balance.tenant_id == Row.id)
+    if query.q:
+        contains = (column.icontains(query.q, autoescape=True) for column in (Row.id, Row.name))
         found = found.where(or_(*contains))
-    return found.where(_needs_attention(query)) if query.attention else found
+    return found.where(_needs_attention(hold)) if query.show == "attention" else found
 
 
-def _needs_attention(query: TenantQuery) -> ColumnElement[bool]:
-    """Blocked, low or not set up: every state of figures.LedgerRow but `ok`."""
-    short = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < query.hold)
+def _needs_attention(hold: int) -> ColumnElement[bool]:
+    """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
+    short = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
     low = or_(Balance.remaining <= 0, Balance.remaining < Balance.allocated / 5)
-    return and_(TenantRow.status != "closed", or_(TenantRow.status != "active", ~TenantRow.onboarded, short, low))
+    return and_(Row.status != "closed", or_(Row.status != "active", ~Row.onboarded, short, low))
 
 
 def _burn(now: datetime) -> ColumnElement[float]:
     """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
-    is_own, begin = calls.c.tenant == TenantRow.id, now - BURN_WINDOW
+    is_own, begin = calls.c.tenant == Row.id, now - BURN_WINDOW
     cost = select(func.sum(calls.c.cost)).where(is_own, calls.c.at >= begin).scalar_subquery()
     age = int(now.timestamp()) - extract("epoch", calls.c.at)
     window = case(
@@ -110,7 +109,7 @@ def _burn(now: datetime) -> ColumnElement[float]:
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
     return {
-        "name": func.lower(TenantRow.name),
+        "name": func.lower(Row.name),
         "percent": Balance.remaining * 1.0 / func.nullif(Balance.allocated, 0),
         "spent": Balance.spent,
         "reserved": Balance.reserved,
