@@ -69,6 +69,8 @@ class CallLog:
         calls, self._calls = self._calls, []
         amendments, self._amendments = self._amendments, []
         balances, self._balances = self._balances | {row.tenant_id: row for row in self.changed_balances()}, {}
+        if not (calls or amendments or balances):
+            return
         for call in calls:
             if balance := balances.get(call.tenant):
                 call.remaining, call.allocated = balance.remaining, balance.allocated
