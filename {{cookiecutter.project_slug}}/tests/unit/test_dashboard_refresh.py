@@ -12,7 +12,7 @@ from {{ cookiecutter.__package }}.calls.models import Balance
 from {{ cookiecutter.__package }}.core.errors import TenantsError
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.dashboard import service
-from {{ cookiecutter.__package }}.dashboard.query import TenantRow
+from {{ cookiecutter.__package }}.dashboard.query import TenantBudget
 from {{ cookiecutter.__package }}.dashboard.service import Dashboard
 from {{ cookiecutter.__package }}.tenants.records import Tenant
 from {{ cookiecutter.__package }}.web.services import Services
@@ -82,8 +82,8 @@ def test_stale_balances_are_read_once_for_all_viewers(row: Tenant, seconds_ago: 
     async def look() -> None:
         dashboard = cycles.dashboard()
 
-        def found() -> TenantRow:
-            return TenantRow(row, None if seconds_ago is None else stored(seconds_ago), 0)
+        def found() -> TenantBudget:
+            return TenantBudget(row, None if seconds_ago is None else stored(seconds_ago), 0)
 
         await asyncio.gather(*(dashboard.refresh([found()]) for _ in range(5)))
         (fresh,) = await dashboard.refresh([found()])
@@ -103,7 +103,7 @@ def test_failures_are_shown_and_not_retried_within_the_interval() -> None:
     async def look() -> None:
         dashboard = cycles.dashboard()
         for _ in range(2):
-            found = [TenantRow(tenant(name), None, 0) for name in ("acme", "globex", "initech")]
+            found = [TenantBudget(tenant(name), None, 0) for name in ("acme", "globex", "initech")]
             troubles = [row.trouble for row in await dashboard.refresh(found)]
             assert troubles == ["budget_misconfigured", None, "limit_exceeded"]
 
@@ -116,7 +116,7 @@ def test_pages_wait_for_a_hanging_cycles_once(monkeypatch: pytest.MonkeyPatch) -
         dashboard = Cycles(hangs=True).dashboard()
         for patience in (0.01, 60):
             monkeypatch.setattr(service, "PATIENCE_S", patience)
-            (row,) = await dashboard.refresh([TenantRow(tenant("acme"), stored(3600), 0)])
+            (row,) = await dashboard.refresh([TenantBudget(tenant("acme"), stored(3600), 0)])
             assert (row.trouble, row.balance is None) == ("budget_unavailable", False)
 
     asyncio.run(look())

@@ -1,6 +1,7 @@
 """Records guarded calls and balances in batches, off the request's path. For display only: money is in Cycles."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -38,7 +39,7 @@ class CallLog:
         self.changed_balances: Callable[[], Iterable[Balance]] = list
         """Returns the balances that changed since it was last called."""
         self._store = store
-        self._calls: list[Call] = []
+        self._calls: deque[Call] = deque(maxlen=MOST_WAITING)
         self._amendments: list[Amendment] = []
         self._balances: dict[str, Balance] = {}
         self._next_prune = datetime.min.replace(tzinfo=UTC)
@@ -66,7 +67,7 @@ class CallLog:
 
     async def flush(self) -> None:
         """Write what waits, and delete old rows once an hour. What can't be written now waits for the next batch."""
-        calls, self._calls = self._calls, []
+        calls, self._calls = self._calls, deque(maxlen=MOST_WAITING)
         amendments, self._amendments = self._amendments, []
         balances, self._balances = self._balances | {row.tenant_id: row for row in self.changed_balances()}, {}
         if not (calls or amendments or balances):
@@ -75,7 +76,7 @@ class CallLog:
             if balance := balances.get(call.tenant):
                 call.remaining, call.allocated = balance.remaining, balance.allocated
         try:
-            await self._write(calls)
+            await self._write(list(calls))
             for amendment in amendments:
                 await self._store.amend(*amendment)
             # in the same order in all workers, or they would deadlock
@@ -84,7 +85,7 @@ class CallLog:
                 await self._prune()
         except Exception:
             log.exception("calls not written, trying again", waiting=len(calls))
-            self._calls = [*calls, *self._calls][-MOST_WAITING:]
+            self._calls = deque([*calls, *self._calls], MOST_WAITING)
             self._amendments = [*amendments, *self._amendments][-MOST_WAITING:]
             self._balances = balances | self._balances
 

@@ -34,7 +34,7 @@ ACTIONS = {
         "Budget in USD",
     ),
     "suspend": Action("Suspend", "Callers get 403 within seconds. Calls in flight still settle."),
-    "resume": Action("Resume", "Serves callers again, as far as the budget allows."),
+    "resume": Action("Resume", "Callers are served again while the budget allows."),
     "link": Action("Create sign-in link", "Opens this tenant's page once, within 15 minutes."),
 }
 

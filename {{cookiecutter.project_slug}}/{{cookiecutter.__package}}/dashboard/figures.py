@@ -12,7 +12,7 @@ from ..core.problems import OUTCOMES, Problem
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.records import Tenant
 from .charts import HOUR, Burndown, month_of, refusal_chart
-from .query import TenantQuery, TenantRow, this_minute
+from .query import TenantBudget, TenantQuery, this_minute
 from .service import Dashboard
 
 Context = dict[str, Any]
@@ -54,7 +54,7 @@ def ledger_state(ledger: Ledger | Balance, hold: int) -> str:
     return next((state for state, applies in checks.items() if applies), "ok")
 
 
-def tenant_state(row: TenantRow, hold: int) -> str:
+def tenant_state(row: TenantBudget, hold: int) -> str:
     """Return a key of STATES."""
     if row.tenant.status != "active":
         return row.tenant.status
@@ -109,7 +109,7 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, *, for_operator: boo
     }
 
 
-async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantRow:
+async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     """Return the tenant with a fresh balance. Raises Problem not_found."""
     await check_tenant(dashboard, tenant_id)
     (row,) = await dashboard.refresh([await dashboard.store.find(tenant_id, this_minute())])
@@ -139,7 +139,7 @@ async def _operations(dashboard: Dashboard) -> Context:
     }
 
 
-async def _month(dashboard: Dashboard, row: TenantRow) -> Context:
+async def _month(dashboard: Dashboard, row: TenantBudget) -> Context:
     """Return this month's top spenders and, given a budget, its burn-down chart."""
     now, store, tenant, chart = this_minute(), dashboard.services.store, row.tenant, None
     first, end = month_of(now)

@@ -34,7 +34,7 @@ class TenantQuery(BaseModel, frozen=True):
 
 
 @dataclass(slots=True)
-class TenantRow:
+class TenantBudget:
     """A tenant with its widest ledger, which bounds all others, and its burn rate in microcents per hour.
 
     `trouble` is the code of the problem that kept the balance from being refreshed.

@@ -13,7 +13,7 @@ from ..core.errors import TenantsError
 from ..core.problems import Problem
 from ..llm.provider import Message, Request
 from ..web.services import Services
-from .query import TenantRow
+from .query import TenantBudget
 from .store import DashboardStore
 
 CACHED_S = 2.0
@@ -37,7 +37,7 @@ class Dashboard:
         self._reads = TTLCache[str, str | None](REMEMBERED_TENANTS, settings.dashboard_interval)
         self._turn = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def refresh(self, rows: list[TenantRow]) -> list[TenantRow]:
+    async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:
         """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
         stale = [row.tenant.id for row in rows if self._is_stale(row)]
         due = [tenant for tenant in stale if tenant not in self._reads]
@@ -51,7 +51,7 @@ class Dashboard:
             row.trouble = self._reads.get(row.tenant.id) if self._is_stale(row) else None
         return rows
 
-    def _is_stale(self, row: TenantRow) -> bool:
+    def _is_stale(self, row: TenantBudget) -> bool:
         known = row_of(self.services.balances, row.tenant.id)
         if known and (row.balance is None or known.at >= row.balance.at):
             row.balance = known

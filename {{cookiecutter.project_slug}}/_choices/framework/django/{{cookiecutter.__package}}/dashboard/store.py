@@ -23,10 +23,10 @@ from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 
 from ..calls.models import Call
 from ..core.database import in_database
-from ..tenants.models import TenantRow as Row
+from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantQuery, TenantRow
+from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = ExpressionWrapper(Q(status="closed"), BooleanField())
@@ -46,7 +46,7 @@ class DashboardStore:
     """Raises DATABASE_ERRORS (tenants/registry.py) when the database does not answer."""
 
     @in_database
-    def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantRow]:
+    def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
         """Return a page of the tenants that match; closed ones and those without figures come last.
 
         `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
@@ -59,7 +59,7 @@ class DashboardStore:
         return [_row(row) for row in _rows(now).filter(id__in=ids).order_by(*order)]
 
     @in_database
-    def find(self, tenant: str, now: datetime) -> TenantRow:
+    def find(self, tenant: str, now: datetime) -> TenantBudget:
         """Return a tenant that exists."""
         return _row(_rows(now).get(id=tenant))
 
@@ -91,16 +91,16 @@ class DashboardStore:
         return list(rows[offset : offset + limit])
 
 
-def _rows(now: datetime) -> QuerySet[Row]:
-    return Row.objects.select_related("balance").annotate(burn=_burn(now))
+def _rows(now: datetime) -> QuerySet[TenantRow]:
+    return TenantRow.objects.select_related("balance").annotate(burn=_burn(now))
 
 
-def _row(row: Any) -> TenantRow:
-    return TenantRow(Tenant(**row.values()), getattr(row, "balance", None), int(row.burn))
+def _row(row: Any) -> TenantBudget:
+    return TenantBudget(Tenant(**row.values()), getattr(row, "balance", None), int(row.burn))
 
 
-def _matching(query: TenantQuery, hold: int) -> QuerySet[Row]:
-    rows = Row.objects.all()
+def _matching(query: TenantQuery, hold: int) -> QuerySet[TenantRow]:
+    rows = TenantRow.objects.all()
     if query.q:
         rows = rows.filter(Q(id__icontains=query.q) | Q(name__icontains=query.q))
     return rows.filter(_needs_attention(hold)) if query.show == "attention" else rows

@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, e
 
 from ..calls.models import Balance, calls
 from ..core.database import Database
-from ..tenants.models import TenantRow as Row
+from ..tenants.models import TenantRow
 from ..tenants.records import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantQuery, TenantRow
+from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -21,35 +21,37 @@ class DashboardStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantRow]:
+    async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
         """Return a page of the tenants that match; closed ones and those without figures come last.
 
         `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
         """
         key = _sorts(now)[query.sort]
         order = (
-            Row.status == "closed",
+            TenantRow.status == "closed",
             (key.desc() if query.order == "desc" else key).nulls_last(),
-            Row.id,
+            TenantRow.id,
         )
         # select whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(Row.id), query, hold).order_by(*order).limit(limit).offset((query.page - 1) * limit)
-        return await self._rows(now, Row.id.in_(ids), *order)
+        ids = (
+            _matching(select(TenantRow.id), query, hold).order_by(*order).limit(limit).offset((query.page - 1) * limit)
+        )
+        return await self._rows(now, TenantRow.id.in_(ids), *order)
 
-    async def find(self, tenant: str, now: datetime) -> TenantRow:
+    async def find(self, tenant: str, now: datetime) -> TenantBudget:
         """Return a tenant that exists."""
-        (row,) = await self._rows(now, Row.id == tenant)
+        (row,) = await self._rows(now, TenantRow.id == tenant)
         return row
 
     async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
         """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
         `unknown` balances; sums of the open ones in microcents, `burn` per hour.
         """
-        is_open = Row.status != "closed"
+        is_open = TenantRow.status != "closed"
         figures: list[ColumnElement[Any]] = [
             func.count().label("tenants"),
             func.count().filter(_needs_attention(hold)).label("attention"),
-            func.count().filter(is_open, Row.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
+            func.count().filter(is_open, TenantRow.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
             func.sum(_burn(now)).filter(is_open).label("burn"),
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
@@ -71,17 +73,17 @@ class DashboardStore:
         async with self._database.session() as session:
             return list(await session.scalars(query))
 
-    async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantRow]:
-        query = select(Row, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Row.id)
+    async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantBudget]:
+        query = select(TenantRow, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == TenantRow.id)
         async with self._database.session() as session:
             rows = await session.execute(query.where(which).order_by(*order))
-            return [TenantRow(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
+            return [TenantBudget(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
 
 
 def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:
-    found = columns.select_from(Row).outerjoin(Balance, Balance.tenant_id == Row.id)
+    found = columns.select_from(TenantRow).outerjoin(Balance, Balance.tenant_id == TenantRow.id)
     if query.q:
-        contains = (column.icontains(query.q, autoescape=True) for column in (Row.id, Row.name))
+        contains = (column.icontains(query.q, autoescape=True) for column in (TenantRow.id, TenantRow.name))
         found = found.where(or_(*contains))
     return found.where(_needs_attention(hold)) if query.show == "attention" else found
 
@@ -90,12 +92,12 @@ def _needs_attention(hold: int) -> ColumnElement[bool]:
     """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
     short = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
     low = or_(Balance.remaining <= 0, Balance.remaining < Balance.allocated / 5)
-    return and_(Row.status != "closed", or_(Row.status != "active", ~Row.onboarded, short, low))
+    return and_(TenantRow.status != "closed", or_(TenantRow.status != "active", ~TenantRow.onboarded, short, low))
 
 
 def _burn(now: datetime) -> ColumnElement[float]:
     """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
-    is_own, begin = calls.c.tenant == Row.id, now - BURN_WINDOW
+    is_own, begin = calls.c.tenant == TenantRow.id, now - BURN_WINDOW
     cost = select(func.sum(calls.c.cost)).where(is_own, calls.c.at >= begin).scalar_subquery()
     age = int(now.timestamp()) - extract("epoch", calls.c.at)
     window = case(
@@ -109,7 +111,7 @@ def _burn(now: datetime) -> ColumnElement[float]:
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
     return {
-        "name": func.lower(Row.name),
+        "name": func.lower(TenantRow.name),
         "percent": Balance.remaining * 1.0 / func.nullif(Balance.allocated, 0),
         "spent": Balance.spent,
         "reserved": Balance.reserved,
