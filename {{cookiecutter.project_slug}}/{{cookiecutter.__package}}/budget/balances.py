@@ -5,7 +5,6 @@ Every reserve, commit, release, extend and event answer carries the balances of 
 memory is too old for the purpose, once for all who wait.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
