@@ -71,7 +71,7 @@ async def visiting(laboratory: Laboratory, served: Served, **options: Any) -> As
         await visit.page.goto(f"{served.serving.url}/dashboard/")
         assert visit.page.url.partition("?")[0].endswith("/dashboard/login")
         keyboard = visit.page.keyboard
-        await expect(visit.page.get_by_label("Name", exact=True)).to_be_focused()
+        await expect(visit.page.get_by_label("Username", exact=True)).to_be_focused()
         await keyboard.type("olga")
         await keyboard.press("Tab")
         await keyboard.type(PASSWORD)
@@ -174,7 +174,7 @@ def test_tenants_are_searched_and_sorted(laboratory: Laboratory) -> None:
         rich, poor = laboratory.app.add_tenant("9.00"), laboratory.app.add_tenant("1.00")
         async with visiting(laboratory, served) as visit:
             page = visit.page
-            await page.get_by_label("Name or ID of a tenant").fill(poor.id)
+            await page.get_by_label("Tenant name or ID").fill(poor.id)
             await page.keyboard.press("Enter")
             await expect(page.get_by_role("rowheader")).to_have_count(1)
             await expect(page.get_by_role("rowheader")).to_contain_text(poor.id)

@@ -132,7 +132,7 @@ def test_the_overview_shows_what_the_ledger_holds(app: App, emulator: Emulator, 
     page = operator.get("/dashboard/", params={"q": tenant["id"]}).text
     assert emulator.ledger(tenant["id"])["remaining"] == 700_000_000
     assert '<data value="700000000" title="7.00 USD">$7.00</data>' in page
-    assert "100% left" in page
+    assert "100% of" in page
 
 
 def test_the_search_finds_by_id_and_name_and_tells_when_nothing_matches(operator: httpx.Client) -> None:
@@ -149,8 +149,8 @@ def test_a_page_past_the_end_is_the_last_one(operator: httpx.Client) -> None:
 def test_a_budget_too_small_for_a_call_and_a_suspended_tenant_say_so(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("0.00001")["id"]
     path = f"/dashboard/tenants/{tenant}"
-    assert "Blocked: too little left" in operator.get(path).text
-    assert f"tenants fund {tenant} --credit" in operator.get(path).text
+    assert "Blocked: budget too low" in operator.get(path).text
+    assert "is refused with 402" in operator.get(path).text
     app.done("tenants", "suspend", tenant)
     assert "Blocked: suspended" in operator.get(path).text
 
@@ -178,7 +178,7 @@ def test_keys_that_expire_soon_are_named(app: App, operator: httpx.Client) -> No
     with closing(sqlite3.connect(path, timeout=10)) as database, database:
         change = "UPDATE tenants SET cycles_key_expires_at = ? WHERE id = ?"
         database.execute(change, (f"{expires_at:%Y-%m-%d %H:%M:%S.%f}", tenant))
-    named = wait_until(lambda: vital(operator, "Cycles keys that expire soon").removeprefix("None"), what="the key")
+    named = wait_until(lambda: vital(operator, "Expiring Cycles keys").removeprefix("None"), what="the key")
     assert re.fullmatch(rf"{tenant} : {expires_at:%Y-%m-%d}", named)
 
 

@@ -30,10 +30,10 @@ def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: htt
     assert "$3.50" in operator.get(f"/dashboard/tenants/{tenant}").text
     who, what, before, after = audit(operator, tenant)[-1]
     assert (who, what) == (app.operator["username"], "fund 2.50")
-    assert (before, after) == ("active, 1.00 of 1.00 USD left", "active, 3.50 of 3.50 USD left")
+    assert (before, after) == ("active, $1.00 of $1.00 remaining", "active, $3.50 of $3.50 remaining")
 
 
-def test_a_reset_begins_anew(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+def test_reset_sets_the_budget(app: App, operator: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")["id"]
     assert do(operator, tenant, "reset", "4.00").status_code == 303
     assert emulator.ledger(tenant)["allocated"] == 4 * USD
@@ -76,9 +76,9 @@ def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) 
     assert operator.get("/dashboard/tenants/nobody/fund").status_code == 404
 
 
-def test_without_admin_access_the_page_gives_the_command(installed: App) -> None:
+def test_without_admin_access_the_page_says_where_to_act(installed: App) -> None:
     with installed.serving(CYCLES_ADMIN_URL="", CYCLES_ADMIN_API_KEY="") as app, browser(app) as operator:
         sign_in(operator, **app.operator)
         page = operator.get(f"/dashboard/tenants/{ACME}/fund").text
-    assert f"tenants fund {ACME} --credit 5.00" in page
+    assert "no admin access to Cycles" in page
     assert '<input id="amount"' not in page

@@ -117,9 +117,9 @@ def test_the_page_says_what_took_the_money_and_how_long_the_rest_lasts(app: App,
         return shown if "By end user" in shown else ""
 
     shown = wait_until(page, what="the call among the shares")
-    assert "against an even pace" in shown
+    assert "budget pace" in shown
     assert "At this rate" in shown
-    assert [f"{threshold}% used: not passed" in shown for threshold in (80, 95, 100)] == [True] * 3
+    assert [f"{threshold}% used: not reached" in shown for threshold in (80, 95, 100)] == [True] * 3
     assert shown.count(f'<data value="{cost}"') >= 4  # by model, by route, by end user, and the call itself
     assert "Suspend" not in shown
 

@@ -83,11 +83,9 @@ def test_failing_open_is_bounded_charged_afterwards_and_shown_to_operators(
         paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]
         assert 0 < sum(paid) <= 500_000
         assert_problem(answers[-1], 503, "budget_unavailable")
-        assert "Cycles is out of reach" in operator.get("/dashboard/").text
+        assert "Cycles is unreachable" in operator.get("/dashboard/").text
         backlog = f"{len(paid) + len(owing)}, oldest"
-        wait_until(
-            lambda: vital(operator, "Waiting to be settled").startswith(backlog), 5, "the page shows the backlog"
-        )
+        wait_until(lambda: vital(operator, "Pending settlements").startswith(backlog), 5, "the page shows the backlog")
         with run_emulator(folder, port) as back:
             again = wait_until(lambda: chat_if_served(api, tenant["headers"]), 15, "calls pass again")
             paid.append(again["cost"]["amount"])
@@ -96,9 +94,9 @@ def test_failing_open_is_bounded_charged_afterwards_and_shown_to_operators(
             uncharged = "budget_uncharged_microcents_total"
             wait_until(lambda: serving.metric(uncharged) == owed - 10_000, 5, "the rest is counted")
         assert serving.metric("budget_unguarded_calls_total") == len(paid) - 1 + len(owing)
-        wait_until(lambda: vital(operator, "Waiting to be settled") == "None", 15, "the page tells of no backlog")
+        wait_until(lambda: vital(operator, "Pending settlements") == "None", 15, "the page tells of no backlog")
         wait_until(lambda: vital(operator, "Uncharged, 24 hours") != "$0.00", 15, "the page tells what nobody paid")
-        assert "Cycles is out of reach" not in operator.get("/dashboard/").text
+        assert "Cycles is unreachable" not in operator.get("/dashboard/").text
 
 
 def test_fail_open_limit_holds_over_all_workers(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -116,9 +116,9 @@ def test_dashboard_works_on_postgresql(migrated: App) -> None:
         headers = migrated.tenants[tenant]["headers"]
         assert HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 402
         assert sign_in(operator, "otto", password).status_code == 303
-        assert "Blocked: too little left" in operator.get(f"/dashboard/tenants/{tenant}").text
+        assert "Blocked: budget too low" in operator.get(f"/dashboard/tenants/{tenant}").text
         wait_until(lambda: tenant in operator.get("/dashboard/?show=attention").text, what="the sample in the database")
-        for sort in ("name", "left", "spent", "reserved", "remaining", "burn", "runs_out"):
+        for sort in ("name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"):
             asked = {"sort": sort, "order": "desc", "show": "attention", "q": "T-"}
             wait_until(lambda asked=asked: tenant in operator.get("/dashboard/", params=asked).text, what=sort)
         wait_until(lambda: "Budget exceeded" in operator.get("/dashboard/").text, what="the refusal in the chart")

@@ -15,7 +15,7 @@ from prometheus_client.metrics import MetricWrapperBase
 import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.budget.outbox import LEASE_S
-from {{ cookiecutter.__package }}.calls.record import CallRecord
+from {{ cookiecutter.__package }}.calls.models import Call
 from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.tenants.registry import Registry
@@ -75,7 +75,7 @@ class World:
                 await self.sweep()
                 await asyncio.sleep(0.005)
 
-    async def calls(self) -> list[CallRecord]:
+    async def calls(self) -> list[Call]:
         """All that were written down, the newest first."""
         await self.services.calls.flush()
         return await self.services.store.latest(None, 1_000)

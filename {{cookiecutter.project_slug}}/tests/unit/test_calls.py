@@ -1,50 +1,38 @@
 import asyncio
-import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog, CallRecord
+from {{ cookiecutter.__package }}.calls.models import Balance, Call
+from {{ cookiecutter.__package }}.calls.record import Amendment, CallLog
 from {{ cookiecutter.__package }}.core.tasks import uncut
 
 from .stories import Opened
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-CALL = CallRecord(
-    id="0",
-    at=NOON,
-    tenant="acme",
-    end_user=None,
-    route="chat",
-    model="m",
-    input_tokens=1,
-    output_tokens=2,
-    hold=30,
-    cost=20,
-    uncharged=0,
-    outcome="charged",
-    reservation_id=None,
-    request_id="r",
-    duration_ms=5,
-)
+
+
+def call(number: int, tenant: str = "acme", **more: Any) -> Call:
+    fields = {"route": "chat", "model": "m", "hold": 30, "cost": 20, "outcome": "charged", "request_id": f"r-{number}"}
+    at = NOON + timedelta(seconds=number)
+    return Call(**{"id": str(number), "at": at, "tenant": tenant, **fields, **more})
 
 
 def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> None:
-    def call(number: int, tenant: str) -> CallRecord:
-        at = NOON + timedelta(seconds=number)
-        return dataclasses.replace(CALL, id=str(number), tenant=tenant, at=at, reservation_id=f"r-{number}")
-
     async def story() -> None:
         async with opened() as (_, store):
             await store.insert([])
-            calls = [call(number, "acme" if number % 2 else "globex") for number in range(6)]
+            calls = [
+                call(number, "acme" if number % 2 else "globex", reservation_id=f"r-{number}") for number in range(6)
+            ]
             await store.insert(calls[:4])
             await store.insert(calls)  # a batch tried again
             assert await store.latest(None, 10) == calls[::-1]
             assert await store.latest("acme", 2) == [calls[5], calls[3]]
-            for _ in range(2):  # told again by a commit that was tried again
-                await store.amend(Amendment("globex", "r-4", 7))
+            for _ in range(2):  # a batch that is retried
+                await store.amend("globex", "r-4", 7)
             costs = [(call.cost, call.uncharged) for call in await store.latest("globex", 3)]
             assert costs == [(13, 7), (20, 0), (20, 0)]
             await store.prune(keep_newest=3, older_than=NOON)
@@ -55,29 +43,29 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
     asyncio.run(story())
 
 
-def test_a_write_that_is_cut_anywhere_is_done_whole_and_leaves_the_database_unlocked(opened: Opened) -> None:
+def test_cancelled_write_finishes_and_leaves_the_database_unlocked(opened: Opened) -> None:
     times = 40
 
     async def story() -> None:
         async with opened() as (_, store):
             for number in range(times):
-                cut = asyncio.create_task(uncut(store.insert([dataclasses.replace(CALL, id=f"cut-{number}")])))
+                cut = asyncio.create_task(uncut(store.insert([call(number, id=f"cut-{number}")])))
                 await asyncio.sleep(0.0002 * number)
                 cut.cancel()
                 await asyncio.wait([cut])
-                await store.insert([dataclasses.replace(CALL, id=f"next-{number}")])  # waits for no lock
+                await store.insert([call(number, id=f"next-{number}")])  # waits for no lock
             assert len(await store.latest(None, 1_000)) == 2 * times
 
     asyncio.run(story())
 
 
-def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: Opened) -> None:
+def test_row_that_the_database_refuses_does_not_keep_back_the_others(opened: Opened) -> None:
     async def story() -> None:
         async with opened() as (_, store):
             calls = CallLog(store)
             for number in range(5):
                 cost = 2**63 if number == 2 else 1
-                calls.add(dataclasses.replace(CALL, id=str(number), request_id=f"r-{number}", cost=cost))
+                calls.add(call(number, cost=cost))
             with capture_logs() as logs:
                 await calls.flush()
             assert [call.id for call in await store.latest(None, 10)] == ["4", "3", "1", "0"]
@@ -86,23 +74,75 @@ def test_a_row_that_the_database_refuses_does_not_keep_back_the_others(opened: O
     asyncio.run(story())
 
 
-def test_what_becomes_known_while_a_batch_is_written_waits_for_the_record_of_its_call(opened: Opened) -> None:
+def test_amendment_that_arrives_while_a_batch_is_written_waits_for_its_call(opened: Opened) -> None:
     async def story() -> None:
         async with opened() as (_, store):
             insert = store.insert
             log = CallLog(store)
 
-            async def slow_insert(records: Sequence[CallRecord]) -> None:
+            async def slow_insert(records: Sequence[Call]) -> None:
                 await insert(records)
                 if records[0].id == "0":
-                    log.add(dataclasses.replace(CALL, id="1", cost=10, reservation_id="r"))
+                    log.add(call(1, cost=10, reservation_id="r"))
                     log.amend(Amendment("acme", "r", 4))
 
             store.insert = slow_insert  # type: ignore[method-assign]
-            log.add(CALL)
+            log.add(call(0))
             await log.flush()
             await log.flush()
             (late,) = [call for call in await store.latest(None, 10) if call.id == "1"]
             assert (late.cost, late.uncharged) == (6, 4)
+
+    asyncio.run(story())
+
+
+def test_batch_stores_changed_balances_and_what_remained_after_each_call(opened: Opened) -> None:
+    amounts: dict[str, Any] = {"spent": 100, "reserved": 0, "debt": 0, "overdraft_limit": 0, "is_over_limit": False}
+
+    async def story() -> None:
+        async with opened() as (_, store):
+            log = CallLog(store)
+            balance = Balance(tenant_id="acme", at=NOON, scope="s", allocated=1_000, remaining=900, **amounts)
+            log.changed_balances = lambda: [balance]
+            log.add(call(0))
+            log.add(call(1, "globex"))
+            await log.flush()
+            known = [(each.remaining, each.allocated) for each in await store.latest(None, 10)]
+            assert known == [(None, None), (900, 1_000)]
+            assert (await store.balances(["acme"]))["acme"].spent == 100
+
+    asyncio.run(story())
+
+
+def test_batch_that_fails_is_written_with_the_next_one(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            log, prune = CallLog(store), store.prune
+
+            async def fail(*_: object) -> None:
+                raise OSError
+
+            for name in ("insert", "prune"):
+                setattr(store, name, fail)
+            log.add(call(0))
+            with capture_logs() as logs:
+                await log.flush()
+            assert [entry["event"] for entry in logs] == ["calls not written, trying again"]
+            del store.insert
+            store.prune = prune  # type: ignore[method-assign]
+            log.add(call(1))
+            await log.flush()
+            assert [each.id for each in await store.latest(None, 10)] == ["1", "0"]
+
+    asyncio.run(story())
+
+
+def test_remaining_is_that_of_the_last_call_of_each_hour(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            calls = [call(minute * 60, remaining=1_000 - minute) for minute in (-90, 5, 50, 70, 200)]
+            await store.insert([*calls, call(90 * 60, remaining=None), call(95 * 60, "globex", remaining=1)])
+            expected = [(NOON + timedelta(minutes=minute), 1_000 - minute) for minute in (50, 70, 200)]
+            assert await store.remaining("acme", NOON, NOON + timedelta(days=1)) == expected
 
     asyncio.run(story())

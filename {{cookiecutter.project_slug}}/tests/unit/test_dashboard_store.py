@@ -1,16 +1,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
 
-from {{ cookiecutter.__package }}.dashboard.records import (
-    SORTS,
-    AuditEntry,
-    HourlyBalance,
-    Reckoning,
-    Standing,
-    Wanted,
-)
+from {{ cookiecutter.__package }}.calls.models import Balance, Call
+from {{ cookiecutter.__package }}.calls.store import CallStore
+from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
+from {{ cookiecutter.__package }}.dashboard.query import Sort, TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.tenants.models import Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
@@ -18,36 +14,31 @@ from {{ cookiecutter.__package }}.tenants.registry import Registry
 from .stories import Opened
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
-NOW = int(NOON.timestamp())
-BY = Reckoning(now=NOW, call=10)
-STANDING = Standing(
-    tenant="acme",
-    at=NOON,
-    scope="tenant:acme",
-    allocated=1_000,
-    spent=100,
-    reserved=0,
-    remaining=900,
-    debt=0,
-    overdraft_limit=0,
-    is_over_limit=False,
-    mark_at=NOW - 3600,
-    mark_used=0,
-    next_at=NOW,
-    next_used=100,
-)
+HOUR = timedelta(hours=1)
+HOLD = 10
+
+
+def balance(tenant: str, spent: int) -> Balance:
+    rest: dict[str, Any] = {"reserved": 0, "debt": 0, "overdraft_limit": 0, "is_over_limit": False}
+    amounts: dict[str, Any] = {"allocated": 1_000, "spent": spent, "remaining": 1_000 - spent, **rest}
+    return Balance(tenant_id=tenant, at=NOON, scope=f"tenant:{tenant}", **amounts)
+
+
+def call(tenant: str, cost: int, at: datetime) -> Call:
+    return Call(tenant=tenant, cost=cost, at=at, route="chat", outcome="charged")
 
 
 def tell(story: Callable[[Registry, DashboardStore], Awaitable[None]], opened: Opened) -> None:
     async def run() -> None:
         async with opened() as (registry, calls):
+            await fill(registry, calls)
             await story(registry, DashboardStore(*vars(calls).values()))
 
     asyncio.run(run())
 
 
-async def fill(registry: Registry, store: DashboardStore) -> None:
-    """acme has most left, globex burns fastest, initech is used up, umbrella is closed, nobody was heard of."""
+async def fill(registry: Registry, calls: CallStore) -> None:
+    """acme has most remaining, globex burns fastest, initech is used up, umbrella is closed, nobody has no balance."""
     for name, status in (
         ("acme", "active"),
         ("globex", "active"),
@@ -58,80 +49,91 @@ async def fill(registry: Registry, store: DashboardStore) -> None:
         tenant = Tenant(id=name, name=name.upper(), budget=1, cycles_key_name="k", onboarded=True, created_at=NOON)
         assert await registry.add(tenant)
         await registry.update_tenant(name, status=status)
-    standings = [
-        STANDING,
-        replace(STANDING, tenant="globex", spent=500, remaining=500),
-        replace(STANDING, tenant="initech", spent=1_000, remaining=0, mark_used=1_000),
-        replace(STANDING, tenant="umbrella", spent=0, remaining=1_000),
-    ]
-    hour = HourlyBalance(tenant="acme", hour=1, allocated=1_000, remaining=950)
-    await store.save(standings, [hour, replace(hour, hour=2, remaining=900)])
+    spent = {"acme": 100, "globex": 500, "initech": 1_000, "umbrella": 0}
+    await calls.save_balances([balance(*item) for item in spent.items()])
+    await calls.insert(
+        [
+            call("acme", 100, NOON - HOUR),
+            call("globex", 300, NOON - HOUR),
+            call("globex", 200, NOON - HOUR / 2),
+            call("initech", 1_000, NOON - 48 * HOUR),
+        ]
+    )
 
 
 def test_tenants_come_in_pages_sorted_and_searched_by_the_database(opened: Opened) -> None:
-    async def story(registry: Registry, store: DashboardStore) -> None:
-        await fill(registry, store)
-
-        async def ids(limit: int = 10, **wanted: object) -> list[str]:
-            return [row.tenant.id for row in await store.page(replace(Wanted(), **wanted), BY, limit)]  # type: ignore[arg-type]
+    async def story(_: Registry, store: DashboardStore) -> None:
+        async def ids(limit: int = 10, **more: Any) -> list[str]:
+            return [row.tenant.id for row in await store.page(TenantQuery(**more), HOLD, NOON, limit)]
 
         assert await ids() == ["initech", "globex", "acme", "nobody", "umbrella"]
-        assert await ids(sort="burn", descending=True) == ["globex", "acme", "initech", "nobody", "umbrella"]
-        assert await ids(sort="runs_out") == ["globex", "acme", "initech", "nobody", "umbrella"]
-        assert await ids(sort="name", descending=True) == ["nobody", "initech", "globex", "acme", "umbrella"]
+        assert (await ids(sort="burn", order="desc"))[:2] == ["globex", "acme"]
+        assert (await ids(sort="runs_out"))[:2] == ["globex", "acme"]
+        assert await ids(sort="name", order="desc") == ["nobody", "initech", "globex", "acme", "umbrella"]
         assert await ids(limit=2, page=2) == ["acme", "nobody"]
-        assert await ids(query="LOBE") == ["globex"]
-        assert await ids(query="%") == []
-        assert await ids(attention=True) == ["initech"]
-        for sort in SORTS:
+        assert await ids(q="LOBE") == ["globex"]
+        assert await ids(q="%") == []
+        assert await ids(show="attention") == ["initech"]
+        for sort in get_args(Sort):
             assert len(await ids(sort=sort)) == 5
 
     tell(story, opened)
 
 
+def test_address_of_a_query_names_what_differs_from_the_default() -> None:
+    query = TenantQuery(q="a b", sort="spent", page=3)
+    assert query.address() == "?q=a+b&sort=spent"
+    assert query.address(page=4) == "?q=a+b&sort=spent&page=4"
+    assert query.address(sort="percent", order="desc", q="") == "?order=desc"
+
+
+def test_burn_rate_covers_the_last_day_or_the_time_since_the_first_call(opened: Opened) -> None:
+    async def rate(calls: CallStore, *, now: datetime) -> int:
+        return (await DashboardStore(*vars(calls).values()).find("acme", now)).burn
+
+    async def story() -> None:
+        async with opened() as (registry, calls):
+            await fill(registry, calls)
+            assert await rate(calls, now=NOON) == 100
+            assert await rate(calls, now=NOON - HOUR + timedelta(seconds=1)) == 600, "at least over ten minutes"
+            assert await rate(calls, now=NOON + 9 * HOUR) == 10
+            assert await rate(calls, now=NOON + 24 * HOUR) == 0
+            await calls.insert([call("acme", 2_400, NOON + 24 * HOUR)])
+            assert await rate(calls, now=NOON + 25 * HOUR) == 100
+
+    asyncio.run(story())
+
+
 def test_totals_are_those_of_all_open_tenants_that_match(opened: Opened) -> None:
-    async def story(registry: Registry, store: DashboardStore) -> None:
-        await fill(registry, store)
-        totals = await store.totals(Wanted(), BY)
+    async def story(_: Registry, store: DashboardStore) -> None:
         counts = {"tenants": 5, "unknown": 1, "attention": 1}
         sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "burn": 600}
-        assert totals == counts | sums
-        assert (await store.totals(Wanted(query="none"), BY))["tenants"] == 0
+        assert await store.totals(TenantQuery(), HOLD, NOON) == counts | sums
+        assert (await store.totals(TenantQuery(q="none"), HOLD, NOON))["tenants"] == 0
 
     tell(story, opened)
 
 
-def test_what_is_saved_again_replaces_what_was_there_and_old_hours_go(opened: Opened) -> None:
-    async def story(registry: Registry, store: DashboardStore) -> None:
-        await fill(registry, store)
-        later = replace(STANDING, spent=200, remaining=800)
-        await store.save([later], [HourlyBalance(tenant="acme", hour=2, allocated=1_000, remaining=800)])
-        assert await store.standings(["acme", "nobody"]) == {"acme": later}
-        assert [(row.hour, row.remaining) for row in await store.hours("acme", 0)] == [(1, 950), (2, 800)]
-        await store.prune(keep_newest=10, before_hour=2)
-        assert [row.hour for row in await store.hours("acme", 0)] == [2]
-        await store.prune(keep_newest=0, before_hour=0)
-        assert await store.hours("acme", 0) == []
+def test_audit_log_lists_the_newest_first_with_their_outcome(opened: Opened) -> None:
+    def entry(number: int, tenant: str) -> AuditEntry:
+        at = NOON + timedelta(seconds=number)
+        return AuditEntry(id=str(number), at=at, operator="olga", action="fund 1", tenant=tenant, before="active")
+
+    async def story(_: Registry, store: DashboardStore) -> None:
+        first, second = entry(1, "acme"), entry(2, "globex")
+        for each in (first, second):
+            await store.save_audit(each)
+        first.after = "active, funded"
+        await store.save_audit(first)
+        assert [(each.id, each.after) for each in await store.audit(None, 10)] == [("2", None), ("1", first.after)]
+        assert [each.id for each in await store.audit("globex", 10)] == ["2"]
+        assert [each.id for each in await store.audit(None, 10, 1)] == ["1"]
 
     tell(story, opened)
 
 
-def test_the_audit_tells_the_newest_first_and_what_became_of_it(opened: Opened) -> None:
-    async def story(_registry: Registry, store: DashboardStore) -> None:
-        first = AuditEntry(id="1", at=NOON, operator="olga", action="fund 1", tenant="acme", before="active")
-        second = replace(first, id="2", at=NOON + timedelta(seconds=1), tenant="globex")
-        for entry in (first, second, replace(first, after="active, funded")):
-            await store.add_audit(entry)
-        assert await store.audit(None, 10) == [second, replace(first, after="active, funded")]
-        assert await store.audit("globex", 10) == [second]
-        assert await store.audit(None, 10, 1) == [replace(first, after="active, funded")]
-
-    tell(story, opened)
-
-
-def test_a_link_is_spent_once_and_not_after_its_time(opened: Opened) -> None:
-    async def story(registry: Registry, store: DashboardStore) -> None:
-        await fill(registry, store)
+def test_link_works_once_and_expires(opened: Opened) -> None:
+    async def story(registry: Registry, _: DashboardStore) -> None:
         await registry.add_link("a", "acme", NOON + timedelta(minutes=15), NOON)
         assert await registry.spend_link("b", NOON) is None
         assert await registry.spend_link("a", NOON) == "acme"

@@ -1,16 +1,18 @@
+import re
+
 import pytest
 
 from {{ cookiecutter.__package }}.budget.balances import Ledger
-from {{ cookiecutter.__package }}.dashboard.figures import LedgerRow
-from {{ cookiecutter.__package }}.dashboard.pages import usd
+from {{ cookiecutter.__package }}.dashboard.figures import ledger_state
+from {{ cookiecutter.__package }}.dashboard.pages import templates, usd
 
 USD = 10**8
 
 
-def row(
+def ledger(
     allocated: int = 100, spent: int = 0, reserved: int = 0, debt: int = 0, overdraft: int = 0, over: bool = False
-) -> LedgerRow:
-    ledger = Ledger(
+) -> Ledger:
+    return Ledger(
         scope="tenant:acme",
         allocated=allocated,
         spent=spent,
@@ -21,40 +23,51 @@ def row(
         is_over_limit=over,
         asked_at=0.0,
     )
-    return LedgerRow(ledger, call=2)
+
+
+def bar(shown: Ledger) -> list[tuple[str, float, float]]:
+    """The parts of a bar: kind, start and width in per cent."""
+    svg = str(templates.get_template("macros.html").module.bar(shown))  # type: ignore[attr-defined]
+    parts = re.findall(r'<rect class="(\w+)" x="([\d.]+)%" width="([\d.]+)%"', svg)
+    return [(kind, float(start), float(width)) for kind, start, width in parts]
 
 
 @pytest.mark.parametrize(
     ("shown", "state"),
     [
-        (row(), "ok"),
-        (row(spent=80), "ok"),
-        (row(spent=81), "low"),
-        (row(spent=50, reserved=45), "low"),
-        (row(spent=96), "critical"),
-        (row(spent=99), "short"),
-        (row(spent=100), "used_up"),
-        (row(allocated=0), "used_up"),
-        (row(spent=100, debt=5, overdraft=10), "used_up"),
-        (row(debt=5), "in_debt"),
-        (row(debt=11, overdraft=10, over=True), "in_debt"),
-        (row(spent=10, over=True), "over_limit"),
+        (ledger(), "ok"),
+        (ledger(spent=80), "ok"),
+        (ledger(spent=81), "low"),
+        (ledger(spent=50, reserved=45), "low"),
+        (ledger(spent=96), "critical"),
+        (ledger(spent=99), "short"),
+        (ledger(spent=100), "used_up"),
+        (ledger(allocated=0), "used_up"),
+        (ledger(spent=100, debt=5, overdraft=10), "used_up"),
+        (ledger(debt=5), "in_debt"),
+        (ledger(debt=11, overdraft=10, over=True), "in_debt"),
+        (ledger(spent=10, over=True), "over_limit"),
     ],
 )
-def test_a_ledgers_state_says_what_blocks_or_how_near_the_end_is(shown: LedgerRow, state: str) -> None:
-    assert shown.state == state
+def test_ledger_state_says_what_blocks_calls_or_how_much_remains(shown: Ledger, state: str) -> None:
+    assert ledger_state(shown, hold=2) == state
 
 
-def test_a_bar_shows_the_parts_side_by_side() -> None:
-    assert row(spent=25, reserved=10).bar == [("spent", 0.0, 25.0), ("reserved", 25.0, 10.0), ("free", 35.0, 65.0)]
-    assert row(spent=100, debt=100).bar == [("spent", 0.0, 50.0), ("overdraft", 50.0, 50.0)]
-    assert row(allocated=0).bar == []
+def test_bar_shows_its_parts_side_by_side() -> None:
+    assert bar(ledger(spent=25, reserved=10)) == [
+        ("spent", 0.0, 25.0),
+        ("reserved", 25.0, 10.0),
+        ("remaining", 35.0, 65.0),
+    ]
+    assert bar(ledger(spent=100, debt=100)) == [("spent", 0.0, 50.0), ("overdraft", 50.0, 50.0)]
+    assert bar(ledger(allocated=0)) == []
 
 
-@pytest.mark.parametrize("shown", [row(3, 1, 1, 1), row(7, 2**62, 2**61, 5), row(2**62, 1)])
-def test_a_bar_fills_its_frame_and_never_leaves_it(shown: LedgerRow) -> None:
-    assert sum(part.width for part in shown.bar) == pytest.approx(100, abs=0.02)
-    assert all(part.start + part.width <= 100.01 for part in shown.bar)
+@pytest.mark.parametrize("shown", [ledger(3, 1, 1, 1), ledger(7, 2**62, 2**61, 5), ledger(2**62, 1)])
+def test_bar_fills_its_frame(shown: Ledger) -> None:
+    parts = bar(shown)
+    assert sum(width for _, _, width in parts) == pytest.approx(100, abs=0.02)
+    assert all(start + width <= 100.01 for _, start, width in parts)
 
 
 @pytest.mark.parametrize(

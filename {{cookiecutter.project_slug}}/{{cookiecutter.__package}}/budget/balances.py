@@ -4,7 +4,6 @@ Every answer to a reserve, commit, release, extend or event carries the balances
 scans the engine's whole key space (40 ms at 30,000 keys): call it only if the cache is too old, once for all callers.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ AMOUNTS = ("allocated", "spent", "reserved", "remaining", "debt", "overdraft_lim
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Amounts:
-    """Amounts of one scope's ledger in microcents: remaining = allocated - spent - reserved - debt."""
+class Ledger:
+    """One scope's ledger as Cycles last reported it, in microcents: remaining = allocated - spent - reserved - debt."""
 
     scope: str
     allocated: int = 0
@@ -35,16 +34,6 @@ class Amounts:
     debt: int = 0
     overdraft_limit: int = 0
     is_over_limit: bool = False
-
-    @property
-    def used(self) -> int:
-        return self.spent + self.debt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger(Amounts):
-    """A ledger as Cycles last reported it."""
-
     asked_at: float
     """Monotonic seconds when the request was sent."""
 
@@ -114,10 +103,7 @@ class Balances:
         self._ask = ask
         self._known: dict[str, Snapshot] = {}
         self._asking = SingleFlight[str, None]()
-        self.changed: set[str] = set()
-        """Tenants with new figures. Whoever stores them for the dashboard takes them out."""
-        self.heard = asyncio.Event()
-        """Set when there are any."""
+        self._changed: set[str] = set()
 
     def remember(self, ledgers: Iterable[Ledger]) -> None:
         """Cache each ledger for the tenant that its scope names, unless a newer one is cached."""
@@ -141,12 +127,16 @@ class Balances:
             del self._known[next(iter(self._known))]
         known = self._known.setdefault(tenant, Snapshot({}, now))
         known.as_of = now
-        self.changed.add(tenant)
-        self.heard.set()
+        self._changed.add(tenant)
         return known
 
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
+
+    def take_changed(self) -> set[str]:
+        """Return the tenants whose balances changed since the last call."""
+        tenants, self._changed = self._changed, set()
+        return tenants
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from runcycles import Caps, CyclesResponse
 
-from ..calls.record import CallRecord
+from ..calls.models import Call
 from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
@@ -59,7 +59,7 @@ class Hold:
         self.subject = subject
         self.scopes = scopes_of(subject)
         self.request = work.request
-        self.call = CallRecord(
+        self.call = Call(
             tenant=work.caller.tenant,
             end_user=work.end_user,
             route=work.route,

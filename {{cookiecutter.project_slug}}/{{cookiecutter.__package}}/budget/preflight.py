@@ -3,7 +3,8 @@
 import time
 from functools import lru_cache
 
-from ..calls.record import CallLog, CallRecord
+from ..calls.models import Call
+from ..calls.record import CallLog
 from ..core.config import Settings
 from ..core.metrics import DENIALS
 from ..core.money import UNIT
@@ -39,7 +40,7 @@ class Preflight:
                 return
             problem.members = {"tenant": tenant, "unit": UNIT, **(problem.members or {})}
             DENIALS.labels(problem.code).inc()
-            self._calls.add(CallRecord(tenant=tenant, route="preflight", outcome=problem.code))
+            self._calls.add(Call(tenant=tenant, route="preflight", outcome=problem.code))
             raise
 
     async def _check(self, tenant: str) -> None:

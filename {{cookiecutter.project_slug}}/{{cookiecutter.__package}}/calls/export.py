@@ -1,15 +1,12 @@
-"""The calls of a tenant as CSV, made while it is sent."""
+"""Calls of a tenant as CSV, streamed."""
 
 import csv
 import io
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterable
 
 from ..core.money import format_usd
-from .record import CallRecord
-
-if TYPE_CHECKING:
-    from .store import CallStore
+from .models import Call
+from .store import CallStore
 
 ROWS_AT_ONCE = 1_000
 COLUMNS = (
@@ -18,29 +15,28 @@ COLUMNS = (
 )
 
 
-async def calls_as_csv(store: "CallStore", tenant: str) -> AsyncIterator[str]:
-    """All calls that are kept of a tenant, newest first, a thousand at a time. Amounts are in USD, exact."""
-    yield _lines([COLUMNS])
-    last: CallRecord | None = None
+async def calls_as_csv(store: CallStore, tenant: str) -> AsyncIterator[str]:
+    """Yield all recorded calls of a tenant, newest first. Amounts are exact, in USD."""
+    yield _csv([COLUMNS])
+    last: Call | None = None
     while calls := await store.latest(tenant, ROWS_AT_ONCE, last):
-        yield _lines([_cells(call) for call in calls])
+        yield _csv(map(_row, calls))
         last = calls[-1]
 
 
-def _cells(call: CallRecord) -> tuple[str, ...]:
-    counts = (str(call.input_tokens), str(call.output_tokens))
+def _row(call: Call) -> tuple[object, ...]:
+    names = (_text(call.route), _text(call.model), _text(call.end_user or ""))
     amounts = (format_usd(call.cost), format_usd(call.hold), format_usd(call.uncharged))
-    names = (_inert(call.route), _inert(call.model), _inert(call.end_user or ""))
-    rest = (call.outcome, str(call.duration_ms), call.request_id, call.id)
-    return (call.at.isoformat(), *names, *counts, *amounts, *rest)
+    rest = (call.outcome, call.duration_ms, call.request_id, call.id)
+    return (call.at.isoformat(), *names, call.input_tokens, call.output_tokens, *amounts, *rest)
 
 
-def _inert(text: str) -> str:
-    """Text that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+def _text(text: str) -> str:
+    """Return text that no spreadsheet runs as a formula (OWASP: CSV injection)."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
-def _lines(rows: list[tuple[str, ...]]) -> str:
+def _csv(rows: Iterable[tuple[object, ...]]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()

@@ -1,127 +1,118 @@
-"""What operators may do on the pages: the command line's verbs, each confirmed and written down."""
+"""Actions of operators on tenants: confirmed, audited, done once."""
 
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from ..core.money import format_usd
+from ..core.money import parse_usd
 from ..core.problems import Problem
 from ..tenants.links import make_link
 from ..tenants.service import tenant_service
-from .figures import Context, row_of, tenant_of
-from .records import AuditEntry
+from .figures import Context, check_tenant, find_tenant
+from .models import AuditEntry
+from .pages import usd
 from .service import Dashboard
 
 LONGEST_AMOUNT = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
-    """A verb of `tenants`, in words; `amount` and `option` are what it asks for and how the command line calls that."""
+class Action(NamedTuple):
+    """`amount` is the label of the amount it asks for, if any."""
 
-    verb: str
     title: str
-    words: str
+    description: str
     amount: str = ""
-    option: str = ""
-
-    def command(self, tenant: str) -> str:
-        """What to type after the name of the command line."""
-        return f"tenants {self.verb} {tenant}" + (f" {self.option} 5.00" if self.option else "")
 
 
 ACTIONS = {
-    action.verb: action
-    for action in (
-        Action(
-            verb="fund",
-            title="Add credit",
-            words="Adds to the allocation. What is spent stays spent.",
-            amount="Credit in USD",
-            option="--credit",
-        ),
-        Action(
-            verb="reset",
-            title="Begin anew",
-            words="Sets the allocation and nothing spent, as at the start of a period. Live holds and debt are kept.",
-            amount="Budget in USD",
-            option="--budget",
-        ),
-        Action(verb="suspend", title="Suspend", words="Callers get 403 within seconds. Calls under way still settle."),
-        Action(verb="resume", title="Resume", words="Callers are served again, as far as the budget goes."),
-        Action(verb="link", title="Make a sign-in link", words="Opens this tenant's page, once, within 15 minutes."),
-    )
+    "fund": Action("Add credit", "Adds to the allocation. The amount spent stays the same.", "Credit in USD"),
+    "reset": Action(
+        "Reset budget",
+        "Sets the allocation and sets spent to zero. Live holds and debt are kept.",
+        "Budget in USD",
+    ),
+    "suspend": Action("Suspend", "Callers get 403 within seconds. Calls in flight still settle."),
+    "resume": Action("Resume", "Callers are served again while the budget allows."),
+    "link": Action("Create sign-in link", "Opens this tenant's page once, within 15 minutes."),
 }
 
 
-def action_of(verb: str) -> Action:
-    """Raises Problem not_found."""
+def check_verb(verb: str) -> None:
+    """Raise Problem not_found unless this is an action."""
     if verb not in ACTIONS:
         raise Problem("not_found")
-    return ACTIONS[verb]
 
 
-async def confirmation(dashboard: Dashboard, tenant: str, action: Action, amount: str = "", fault: str = "") -> Context:
-    """For action.html: what is to be confirmed, again with the `fault` if it was refused. Raises Problem not_found.
+async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str = "", error: str = "") -> Context:
+    """Return the context of action.html, with the error if the action was refused. Raises Problem not_found.
 
-    `can`: this process was given what the action needs; if not, the command line has to do it.
+    `is_possible`: this process has the admin access that the action needs.
     """
+    check_verb(verb)
     settings = dashboard.services.settings
     return {
-        "row": await row_of(dashboard, await tenant_of(dashboard, tenant)),
-        "action": action,
+        "row": await find_tenant(dashboard, tenant),
+        "hold": dashboard.typical_hold,
+        "verb": verb,
+        "action": ACTIONS[verb],
         "amount": amount,
-        "fault": fault,
-        "can": action.verb == "link" or bool(settings.cycles_admin_url and settings.cycles_admin_api_key),
+        "error": error,
+        "is_possible": verb == "link" or bool(settings.cycles_admin_url and settings.cycles_admin_api_key),
         "reference": str(uuid.uuid4()),
     }
 
 
-async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, amount: str, reference: str) -> str:
-    """Do it and write it down; what came of it: a link's path, or words.
+async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amount: str, reference: str) -> str:
+    """Run an action and audit it. Return the path of a link, else "". Raises Problem.
 
-    `reference` comes from the form: sent twice, it is done once. Raises Problem.
+    `reference` comes from the form: a form that is sent twice acts once.
     """
-    amount = amount if action.amount else ""
-    if not amount.isprintable() or len(amount) > LONGEST_AMOUNT:
-        raise Problem("invalid_amount", "This is not an amount in USD like 5.00")
+    check_verb(verb)
+    amount = "".join(filter(str.isprintable, amount))[:LONGEST_AMOUNT] if ACTIONS[verb].amount else ""
     entry = AuditEntry(
         id=str(uuid.uuid4()),
         at=datetime.now(UTC),
         operator=operator,
-        action=f"{action.verb} {amount}".strip(),
+        action=f"{verb} {amount}".strip(),
         tenant=tenant,
-        before=await _state_of(dashboard, tenant),
+        before=await _summary(dashboard, tenant),
     )
-    await dashboard.store.add_audit(entry)
+    await dashboard.store.save_audit(entry)
     try:
-        came_of_it = await _do(dashboard, tenant, action, amount, reference)
-    except Problem as problem:
-        await dashboard.store.add_audit(replace(entry, after=f"refused: {problem.code}"))
+        path = await _run(dashboard, tenant, verb, amount, reference)
+    except Problem as error:
+        entry.after = f"refused: {error.code}"
         raise
-    await dashboard.store.add_audit(replace(entry, after=await _state_of(dashboard, tenant)))
-    return came_of_it
+    else:
+        entry.after = await _summary(dashboard, tenant)
+    finally:
+        await dashboard.store.save_audit(entry)
+    return path
 
 
-async def _do(dashboard: Dashboard, tenant: str, action: Action, amount: str, reference: str) -> str:
-    if action.verb == "link":
+async def _run(dashboard: Dashboard, tenant: str, verb: str, amount: str, reference: str) -> str:
+    if verb == "link":
         return (await make_link(dashboard.services.registry, tenant))[0]
-    async with tenant_service(dashboard.services.settings, dashboard.services.registry) as service:
-        if action.verb == "fund":
-            done = await service.fund(tenant, amount, reference)
-        elif action.verb == "reset":
-            done = await service.reset(tenant, amount, reference)
-        else:
-            done = await (service.suspend(tenant) if action.verb == "suspend" else service.resume(tenant))
-    return str(done["note"])
+    arguments = (_checked(amount), reference) if ACTIONS[verb].amount else ()
+    async with tenant_service(dashboard.services.settings, dashboard.services.registry) as tenants:
+        await getattr(tenants, verb)(tenant, *arguments)
+    return ""
 
 
-async def _state_of(dashboard: Dashboard, tenant_id: str) -> str:
-    """For the audit: the tenant's status and, if Cycles tells, its budget. Raises Problem not_found."""
-    tenant = await tenant_of(dashboard, tenant_id)
+def _checked(amount: str) -> str:
+    """Return the amount. Raises Problem if it is none, in words that name no option of the command line."""
+    try:
+        parse_usd(amount)
+    except ValueError as error:
+        raise Problem("invalid_amount", str(error)) from None
+    return amount
+
+
+async def _summary(dashboard: Dashboard, tenant_id: str) -> str:
+    """Return the tenant's status and, if Cycles answers, its budget. Raises Problem not_found."""
+    tenant = await check_tenant(dashboard, tenant_id)
     with suppress(Problem):
-        known = await dashboard.services.balances.read(tenant_id, 0.0)
-        if known and (ledger := known.widest):
-            return f"{tenant.status}, {format_usd(ledger.remaining)} of {format_usd(ledger.allocated)} USD left"
+        if ledger := (await dashboard.services.balances.read(tenant_id, 0.0)).widest:
+            return f"{tenant.status}, {usd(ledger.remaining)} of {usd(ledger.allocated)} remaining"
     return tenant.status

@@ -1,35 +1,70 @@
-"""What the pages of one process share."""
+"""What the pages of one process share: the store, caches, and fresh balances."""
 
 import asyncio
 from collections.abc import Hashable
-from contextlib import suppress
-from typing import Any, Self
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
+from ..budget.balance_rows import row_of
+from ..budget.balances import REMEMBERED_TENANTS
 from ..core.cache import TTLCache
+from ..core.problems import Problem
+from ..core.problems import Problem
+from ..llm.provider import Message, Request
 from ..web.services import Services
-from .sampler import Sampler
+from .query import TenantBudget
 from .store import DashboardStore
-from .watch import Watch
 
-SHOWN_S = 2.0
-"""How long figures are shown that are dear to compute."""
+CACHED_S = 2.0
+"""For figures that are expensive to compute."""
+READS_AT_ONCE = 8
+PATIENCE_S = 2.0
+"""Balances that Cycles has not returned by then are shown as unknown."""
 
 
 class Dashboard:
-    """An async context manager: balances that were heard are written down while it is entered."""
+    """Asks Cycles only for balances older than the setting DASHBOARD_INTERVAL, once for all viewers."""
 
     def __init__(self, services: Services, store: DashboardStore) -> None:
+        settings = services.settings
+        typical = Request(settings.llm_model, (Message("user", "x"),), settings.llm_max_tokens)
         self.services = services
         self.store = store
-        self.memo = TTLCache[Hashable, Any](1_000, SHOWN_S)
-        self.sampler = Sampler(services.balances, store)
-        self.watch = Watch(services.balances, store, services.settings.dashboard_interval)
+        self.cache = TTLCache[Hashable, Any](1_000, CACHED_S)
+        self.typical_hold = services.prices.hold_for(typical)
+        self._interval = timedelta(seconds=settings.dashboard_interval)
+        self._reads = TTLCache[str, str | None](REMEMBERED_TENANTS, settings.dashboard_interval)
+        self._turn = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def __aenter__(self) -> Self:
-        self._sampling = asyncio.create_task(self.sampler.run())
-        return self
+    async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:
+        """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
+        stale = [row.tenant.id for row in rows if self._is_stale(row)]
+        due = [tenant for tenant in stale if tenant not in self._reads]
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.gather(*(self._reads.load(tenant, partial(self._read, tenant)) for tenant in due))
+        except TimeoutError:
+            for tenant in due:
+                self._reads.setdefault(tenant, "budget_unavailable")
+        for row in rows:
+            row.trouble = self._reads.get(row.tenant.id) if self._is_stale(row) else None
+        return rows
 
-    async def __aexit__(self, *_: object) -> None:
-        self._sampling.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._sampling
+    def _is_stale(self, row: TenantBudget) -> bool:
+        known = row_of(self.services.balances, row.tenant.id)
+        if known and (row.balance is None or known.at >= row.balance.at):
+            row.balance = known
+        if not row.tenant.onboarded or row.tenant.status == "closed":
+            return False
+        return row.balance is None or datetime.now(UTC) - row.balance.at > self._interval
+
+    async def _read(self, tenant: str) -> str | None:
+        async with self._turn:
+            try:
+                await self.services.balances.read(tenant, 0.0)
+            except Problem as problem:
+                return problem.code
+            except Problem:  # its Cycles key can't be decrypted
+                return "budget_misconfigured"
+        return None

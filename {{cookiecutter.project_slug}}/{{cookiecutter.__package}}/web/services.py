@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Self
 
 import structlog
 
+from ..budget.balance_rows import changed_rows
 from ..budget.client import Clients
 from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
@@ -45,6 +47,7 @@ class Services:
         self.calls = CallLog(store)
         self.clients = Clients(settings, registry, self.calls.amend)
         self.balances = self.clients.balances
+        self.calls.changed_balances = partial(changed_rows, self.balances)
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)

@@ -1,4 +1,4 @@
-// Pages ask whether they have changed only while they are seen, and the server may say that they have not (304).
+// Poll only while the page is visible, and send the ETag: the server answers 304 if nothing has changed.
 const tags = new Map();
 
 document.addEventListener("htmx:configRequest", (event) => {

@@ -44,10 +44,9 @@ async def process(settings: Settings) -> AsyncIterator[State]:
         tracing(),
         BlockingPortal() as loop,
         Services(settings, Registry(), CallStore()) as services,
-        Dashboard(services, DashboardStore()) as dashboard,
     ):
         with sync.serving(loop, services):
-            yield {"services": services, "dashboard": dashboard}
+            yield {"services": services, "dashboard": Dashboard(services, DashboardStore())}
 
 
 class Handler(ASGIHandler):

@@ -51,9 +51,8 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         tracing.tracing(),
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
-        Dashboard(services, DashboardStore(database)) as dashboard,
     ):
-        yield {"services": services, "dashboard": dashboard}
+        yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
 
 
 def create_app(settings: Settings) -> FastAPI:

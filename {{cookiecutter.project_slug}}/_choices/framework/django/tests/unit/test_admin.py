@@ -7,7 +7,7 @@ import pytest
 
 from ..running import TLS, App, Emulator, wait_until
 
-TENANTS = "/admin/tenants/tenant/"
+TENANTS = "/admin/tenants/tenantrow/"
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def act(operator: httpx.Client, action: str, tenant: str) -> str:
 
 
 def test_without_a_session_every_page_leads_to_the_login(app: App) -> None:
-    for path in ("/admin/", TENANTS, "/admin/tenants/apikey/"):
+    for path in ("/admin/", TENANTS, "/admin/tenants/apikeyrow/"):
         answer = httpx.get(f"{app.url}{path}")
         assert (answer.status_code, answer.headers["location"]) == (302, f"/admin/login/?next={path}")
 
@@ -72,7 +72,7 @@ def test_without_admin_access_the_command_is_named(installed: App) -> None:
 
 def test_no_page_holds_a_secret_or_a_way_to_edit(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant()
-    paths = (TENANTS, f"{TENANTS}{tenant['id']}/change/", "/admin/tenants/apikey/", "/admin/calls/callrow/")
+    paths = (TENANTS, f"{TENANTS}{tenant['id']}/change/", "/admin/tenants/apikeyrow/", "/admin/calls/call/")
     pages = [operator.get(path) for path in paths]
     assert [page.status_code for page in pages] == [200] * 4
     headers = tenant["headers"].items()

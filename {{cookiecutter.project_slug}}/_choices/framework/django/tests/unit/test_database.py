@@ -3,6 +3,7 @@ import inspect
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from asgiref.sync import async_to_sync
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
+from {{ cookiecutter.__package }}.dashboard.query import TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 from {{ cookiecutter.__package }}.settings import database
 
@@ -64,5 +65,5 @@ def test_a_forked_worker_asks_by_connections_of_its_own(tmp_path: Path) -> None:
 def test_a_page_of_tenants_is_one_query() -> None:
     page = inspect.unwrap(DashboardStore.page)  # in this thread, whose queries are counted
     with CaptureQueriesContext(connection) as asked:
-        page(DashboardStore(), Wanted(query="a", sort="burn", page=2), Reckoning(now=0, call=0), 50)
+        page(DashboardStore(), TenantQuery(q="a", sort="burn", page=2), 0, datetime.now(UTC), 50)
     assert len(asked) == 1

@@ -1,39 +1,77 @@
-"""The table of guarded calls. What the columns mean is told in record.py."""
+"""Tables of guarded calls and balances."""
+
+import secrets
+from functools import partial
 
 from django.db import models
+from django.utils import timezone
 
 from ..core.database import Row
-from .record import Amendment
 
 
-class CallRow(Row):
-    id = models.CharField(max_length=64, primary_key=True)
-    at = models.DateTimeField(db_index=True)
+class Call(Row):
+    """A guarded call; amounts in microcents.
+
+    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
+    that refused it. `uncharged` is the spend that no ledger took. `remaining` and `allocated` are those of the
+    tenant's widest ledger after the call, if known.
+    """
+
+    id = models.CharField(max_length=64, primary_key=True, default=partial(secrets.token_hex, 16))
+    at = models.DateTimeField(db_index=True, default=timezone.now)
     tenant = models.CharField(max_length=64)
     end_user = models.CharField(max_length=256, null=True)
     route = models.CharField(max_length=256)
-    model = models.CharField(max_length=256)
-    input_tokens = models.BigIntegerField()
-    output_tokens = models.BigIntegerField()
-    hold = models.BigIntegerField()
-    cost = models.BigIntegerField()
-    uncharged = models.BigIntegerField()
+    model = models.CharField(max_length=256, default="")
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    hold = models.BigIntegerField(default=0)
+    cost = models.BigIntegerField(default=0)
+    uncharged = models.BigIntegerField(default=0)
     outcome = models.CharField(max_length=64)
     reservation_id = models.CharField(max_length=256, null=True)
-    request_id = models.CharField(max_length=256)
-    duration_ms = models.IntegerField()
+    request_id = models.CharField(max_length=256, default="")
+    duration_ms = models.IntegerField(default=0)
+    remaining = models.BigIntegerField(null=True)
+    allocated = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "calls"
         verbose_name = "call"
         ordering = ("-at", "id")
-        indexes = (models.Index(fields=("tenant", "at"), name="ix_calls_tenant_at"),)
+        indexes = (models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),)
 
     def __str__(self) -> str:
         return self.id
 
-    @classmethod
-    def amend(cls, amendment: Amendment) -> None:
-        """Write down what no ledger took of a call's cost, if its record does not tell already."""
-        theirs = cls.objects.filter(tenant=amendment.tenant, reservation_id=amendment.reservation_id, uncharged=0)
-        theirs.update(uncharged=amendment.uncharged, cost=models.F("cost") - amendment.uncharged)
+
+SERVED = ("charged", "released", "unguarded")
+"""Outcomes of calls that were not refused."""
+
+
+class Balance(Row):
+    """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
+
+    `reported` is the spend at the highest threshold that was reported.
+    """
+
+    # no constraint: Cycles may return tenants that are not in this registry
+    tenant = models.OneToOneField(
+        "tenants.Tenant", models.CASCADE, db_constraint=False, primary_key=True, related_name="balance"
+    )
+    at = models.DateTimeField()
+    scope = models.CharField(max_length=256)
+    allocated = models.BigIntegerField()
+    spent = models.BigIntegerField()
+    reserved = models.BigIntegerField()
+    remaining = models.BigIntegerField()
+    debt = models.BigIntegerField()
+    overdraft_limit = models.BigIntegerField()
+    is_over_limit = models.BooleanField()
+    reported = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "balances"
+
+    def __str__(self) -> str:
+        return str(self.pk)

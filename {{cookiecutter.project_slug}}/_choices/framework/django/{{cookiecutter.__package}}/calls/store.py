@@ -1,60 +1,95 @@
-"""Guarded calls in the database: written in batches, read newest first, kept for a bounded time."""
+"""Guarded calls and balances in the database."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, Q, Subquery, Sum
+from django.db import transaction
+from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
-from .models import CallRow
-from .record import SERVED, Amendment, CallRecord, Refusals, Share
+from .models import SERVED, Balance, Call
+
+AMOUNTS = (
+    *("at", "scope", "allocated", "spent", "reserved", "remaining"),
+    *("debt", "overdraft_limit", "is_over_limit"),
+)
 
 
 class CallStore:
     """Raises django.db.Error or OSError when the database does not answer."""
 
     @in_database
-    def insert(self, records: Sequence[CallRecord]) -> None:
-        """Write a batch. Rows that an earlier try has written already are left as they are."""
-        CallRow.objects.bulk_create((CallRow.of(record) for record in records), ignore_conflicts=True)
+    def insert(self, records: Sequence[Call]) -> None:
+        """Write a batch. Rows that exist already stay as they are."""
+        Call.objects.bulk_create(records, ignore_conflicts=True)
 
     @in_database
-    def latest(self, tenant: str | None, limit: int, before: CallRecord | None = None) -> list[CallRecord]:
-        """The newest calls of a tenant, or of all (None), newest first; `before` is the last one of the page before."""
-        rows = CallRow.objects.order_by("-at", "-id")
+    def amend(self, tenant: str, reservation_id: str, uncharged: int) -> None:
+        """Set the microcents that no ledger took of a call's cost, if the call does not say so already."""
+        call = Call.objects.filter(tenant=tenant, reservation_id=reservation_id, uncharged=0)
+        call.update(uncharged=uncharged, cost=F("cost") - uncharged)
+
+    @in_database
+    def prune(self, keep_newest: int, older_than: datetime) -> None:
+        """Delete rows older than a time, and all but the newest `keep_newest` rows."""
+        newest_to_go = Call.objects.order_by("-at").values("at")[keep_newest : keep_newest + 1]
+        Call.objects.filter(Q(at__lt=older_than) | Q(at__lte=Subquery(newest_to_go))).delete()
+
+    @in_database
+    def latest(self, tenant: str | None, limit: int, before: Call | None = None) -> list[Call]:
+        """Return the newest calls of a tenant, or of all (None), newest first, older than `before` if given."""
+        rows = Call.objects.order_by("-at", "-id")
         if tenant is not None:
             rows = rows.filter(tenant=tenant)
         if before is not None:
             rows = rows.filter(Q(at__lt=before.at) | Q(at=before.at, id__lt=before.id), at__lte=before.at)
-        return [CallRecord(**row.values()) for row in rows[:limit]]
+        return list(rows[:limit])
 
     @in_database
-    def refusals(self, since: datetime) -> list[Refusals]:
-        """By hour and reason."""
-        refused = CallRow.objects.filter(at__gte=since).exclude(outcome__in=SERVED).order_by()
+    def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
+        """Return the number of refused calls by (hour since 1970, reason)."""
+        refused = Call.objects.filter(at__gte=since).exclude(outcome__in=SERVED).order_by()
         rows = refused.values_list(TruncHour("at"), "outcome").annotate(Count("id"))
-        return [Refusals(int(hour.timestamp()) // 3600, outcome, count) for hour, outcome, count in rows]
+        return {(int(hour.timestamp()) // 3600, outcome): count for hour, outcome, count in rows}
 
     @in_database
     def uncharged(self, since: datetime) -> int:
-        """Microcents that no ledger took."""
-        rows = CallRow.objects.filter(at__gte=since, uncharged__gt=0)
+        """Return the microcents that no ledger took."""
+        rows = Call.objects.filter(at__gte=since, uncharged__gt=0)
         return int(rows.aggregate(sum=Sum("uncharged"))["sum"] or 0)
 
     @in_database
-    def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[Share]:
-        """What took most of a tenant's spend, by `model`, `route` or `end_user`, the largest first."""
-        rows = CallRow.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
+    def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
+        """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
+        rows = Call.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
         largest = rows.values_list(kind).annotate(taken=Sum("cost"), calls=Count("id")).order_by("-taken")
-        return [Share(name, int(cost), count) for name, cost, count in largest[:limit]]
+        return [(name, int(cost), count) for name, cost, count in largest[:limit]]
 
     @in_database
-    def amend(self, amendment: Amendment) -> None:
-        CallRow.amend(amendment)
+    def remaining(self, tenant: str, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
+        """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
+        known = Call.objects.filter(tenant=tenant, at__range=(since, until), remaining__isnull=False).order_by("at")
+        last = known.order_by().values(hour=TruncHour("at")).annotate(last=Max("at")).values("last")
+        rows: Any = known.filter(at__in=last).values_list("at", "remaining")
+        return list(rows)
 
     @in_database
-    def prune(self, keep_newest: int, older_than: datetime) -> None:
-        """Delete what is older than a time, and all but the newest `keep_newest` rows."""
-        newest_to_go = CallRow.objects.order_by("-at").values("at")[keep_newest : keep_newest + 1]
-        CallRow.objects.filter(Q(at__lt=older_than) | Q(at__lte=Subquery(newest_to_go))).delete()
+    def balances(self, tenants: Sequence[str]) -> dict[str, Balance]:
+        """Return the stored balances by tenant ID."""
+        return {row.tenant_id: row for row in Balance.objects.filter(pk__in=tenants)}
+
+    @in_database
+    def save_balances(self, balances: Sequence[Balance]) -> None:
+        """Write the balances that are newer than the stored ones."""
+        stored = Balance.objects.filter(pk__in=[row.tenant_id for row in balances]).order_by("pk")
+        with transaction.atomic():
+            known = dict(stored.select_for_update().values_list("pk", "at"))
+            latest = [row for row in balances if row.at >= known.get(row.tenant_id, row.at)]
+            Balance.objects.bulk_create(latest, update_conflicts=True, unique_fields=["tenant"], update_fields=AMOUNTS)
+
+    @in_database
+    def move_reported(self, tenant: str, was: int, to: int) -> bool:
+        """Set the spend that was reported. Return False if it is not `was` any more."""
+        return Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from ..budget.balances import Ledger
-from ..calls.models import CallRow
+from ..calls.models import Call
 from ..core.problems import Problem
 from ..tenants.models import ApiKey, Tenant
 from ..tenants.service import tenant_service
@@ -75,9 +75,9 @@ class TenantAdmin(ReadOnlyAdmin):
         for tenant in chosen:
             try:
                 note = async_to_sync(_do)(verb, tenant.id)
-            except Problem as problem:
+            except Problem as error:
                 by_hand = f"{__name__.partition('.')[0]} tenants {verb} {tenant.id}"
-                self.message_user(request, f"{tenant.id}: {problem.message} Or: python -m {by_hand}", messages.ERROR)
+                self.message_user(request, f"{tenant.id}: {error.message}. Or: python -m {by_hand}", messages.ERROR)
             else:
                 self.log_change(request, tenant, verb)
                 self.message_user(request, f"{tenant.id}: {note}")
@@ -91,7 +91,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     exclude = ("digest",)
 
 
-@admin.register(CallRow)
+@admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
     list_display = ("at", "tenant", "end_user", "route", "model", "input_tokens", "output_tokens", "cost", "outcome")
     list_filter = ("outcome", "route")

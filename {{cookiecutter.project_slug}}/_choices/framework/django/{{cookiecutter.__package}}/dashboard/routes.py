@@ -1,9 +1,8 @@
-"""The pages for operators and tenants."""
+"""Views of the dashboard, for operators and tenants."""
 
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import quote
 
 from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -11,123 +10,115 @@ from django.http.response import HttpResponseBase
 from django.template.backends.utils import csrf_input
 from django.templatetags.static import static
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 from markupsafe import Markup
 
 from ..calls.export import calls_as_csv
-from ..core.problems import OUTCOMES, Problem
+from ..core.problems import Problem
 from ..web.dependencies import services_of, state_of
 from ..web.handlers import ProblemResponse
 from ..web.login import address_of, sign_in, sign_in_tenant, signed_in, viewer_of
 from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
 from . import actions, figures, pages
+from .pages import LOGIN
 from .service import Dashboard
-
-CLI = "python manage.py"
-"""What the pages tell operators to type."""
-
-LOGIN = "/dashboard/login"
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
-
-
-def dashboard_of(request: HttpRequest) -> Dashboard:
-    services_of(request)  # raises where no lifespan has opened them
-    dashboard: Dashboard = state_of(request)["dashboard"]
-    return dashboard
 
 
 class SeeOther(HttpResponseRedirect):
     status_code = 303
 
 
-def page(view: View[P]) -> View[P]:
-    """A view whose refusals browsers see as a page; other clients get problem details. Nothing of it is cached."""
+def page(*methods: str) -> Callable[[View[P]], View[P]]:
+    """Make a view that shows problems as pages to browsers. Its answers are never cached."""
 
-    @wraps(view)
-    async def shown(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-        try:
-            response = await view(request, *args, **kwargs)
-        except SignInFirst:
-            response = to_login(request)
-        except Problem as problem:
-            response = refusal(request, problem, await viewer_of(request))
-        response["Cache-Control"] = "no-store"
-        return response
+    def decorate(view: View[P]) -> View[P]:
+        @wraps(view)
+        async def shown(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            try:
+                response = await view(request, *args, **kwargs)
+            except SignInFirst:
+                response = to_login(request)
+            except Problem as problem:
+                response = refusal(request, problem, await viewer_of(request))
+            response["Cache-Control"] = "no-store"
+            return response
 
-    return csrf_exempt(csrf_protect(shown))  # here, not in the middleware: a wrong method is 405 before that
+        # not in the middleware: a wrong method gets 405 before a missing token gets 403
+        return require_http_methods(methods)(csrf_exempt(csrf_protect(shown)))
+
+    return decorate
 
 
-@require_GET
-@page
+def dashboard_of(request: HttpRequest) -> Dashboard:
+    services_of(request)  # raises if no lifespan has opened them
+    dashboard: Dashboard = state_of(request)["dashboard"]
+    return dashboard
+
+
+@page("GET")
 async def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     return SeeOther("/dashboard/")
 
 
-@require_GET
-@page
+@page("GET")
 async def overview(request: HttpRequest) -> HttpResponse:
-    viewer = await signed_in(request)
+    viewer, dashboard = await signed_in(request), dashboard_of(request)
     if viewer.tenant is not None:
         return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
-    shown = await figures.overview(dashboard_of(request), figures.wanted_of(request.GET.dict()))
-    return live(request, "overview.html", viewer=viewer, **shown)
+    context = await figures.overview(dashboard, figures.query_of(request.GET.dict()))
+    return live(request, "overview.html", viewer=viewer, **context)
 
 
-@require_GET
-@page
+@page("GET")
 async def audit(request: HttpRequest) -> HttpResponse:
-    viewer, number = await signed_in(request), request.GET.get("page", "1")
+    viewer, number = await signed_in(request), figures.query_of(request.GET.dict()).page
     viewer.check()
-    if not number.isdecimal() or not 1 <= int(number[:9]) <= 100_000:
-        raise Problem("invalid_request")
-    entries = await figures.audit(dashboard_of(request), int(number))
-    return html(request, "audit.html", viewer=viewer, entries=entries, page=int(number))
+    first = (number - 1) * figures.AUDIT_PER_PAGE
+    entries = await dashboard_of(request).store.audit(None, figures.AUDIT_PER_PAGE, first)
+    return html(request, "audit.html", viewer=viewer, entries=entries, page=number)
 
 
-@require_GET
-@page
+@page("GET")
 async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
     viewer = await signed_in(request)
     viewer.check(tenant)
-    shown = await figures.tenant_page(dashboard_of(request), tenant, for_operator=viewer.is_operator)
-    return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **shown)
+    context = await figures.tenant_page(dashboard_of(request), tenant, for_operator=viewer.is_operator)
+    return live(request, "tenant.html", viewer=viewer, actions=actions.ACTIONS, **context)
 
 
-@require_GET
-@page
+@page("GET")
 async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
     (await signed_in(request)).check(tenant)
     dashboard = dashboard_of(request)
-    await figures.tenant_of(dashboard, tenant)
+    await figures.check_tenant(dashboard, tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
     rows = calls_as_csv(dashboard.services.store, tenant)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)
 
 
-@require_http_methods(["GET", "POST"])
-@page
+@page("GET", "POST")
 async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     viewer, dashboard = await signed_in(request), dashboard_of(request)
     viewer.check()
-    action = actions.action_of(verb)
     if request.method == "GET":
-        return html(request, "action.html", viewer=viewer, **await actions.confirmation(dashboard, tenant, action))
+        context = await actions.confirmation(dashboard, tenant, verb)
+        return html(request, "action.html", viewer=viewer, **context)
     amount, reference = (request.POST.get(name, "").strip()[:1000] for name in ("amount", "reference"))
     try:
-        came_of_it = await actions.act(dashboard, viewer.name, tenant, action, amount, reference)
-    except Problem as problem:
-        asked = await actions.confirmation(dashboard, tenant, action, amount, problem.message)
-        return html(request, "action.html", 409, viewer=viewer, **asked)
-    if verb == "link":
-        link = request.build_absolute_uri(came_of_it)
+        path = await actions.act(dashboard, viewer.name, tenant, verb, amount, reference)
+    except Problem as error:
+        context = await actions.confirmation(dashboard, tenant, verb, amount, error.message)
+        return html(request, "action.html", 409, viewer=viewer, **context)
+    if path:
+        link = request.build_absolute_uri(path)
         return html(request, "link_made.html", viewer=viewer, tenant=tenant, link=link)
     return SeeOther(f"/dashboard/tenants/{tenant}")
 
 
-@require_http_methods(["GET", "POST"])
-@page
+@page("GET", "POST")
 async def link(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "GET":
         return html(request, "link.html", viewer=None)
@@ -135,8 +126,7 @@ async def link(request: HttpRequest, token: str) -> HttpResponse:
     return SeeOther("/dashboard/")
 
 
-@require_http_methods(["GET", "POST"])
-@page
+@page("GET", "POST")
 async def login(request: HttpRequest) -> HttpResponse:
     form = request.POST if request.method == "POST" else request.GET
     path, username, password, key = (form.get(name, "")[:1000] for name in ("next", "username", "password", "api_key"))
@@ -150,76 +140,63 @@ async def login(request: HttpRequest) -> HttpResponse:
         else:
             await sign_in(request, username, password)
     except Problem as problem:
-        if not for_a_browser(request):
+        if not accepts_html(request):
             raise
         return login_page(request, path, username, problem)
     return SeeOther(path)
 
 
-@require_POST
-@page
+@page("POST")
 async def log_out(request: HttpRequest) -> HttpResponse:
     await alogout(request)
     return SeeOther(LOGIN)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
-    """Django's CSRF_FAILURE_VIEW: a form that has expired or was not sent from this site."""
+    """Refuse a form without its CSRF token. Django's CSRF_FAILURE_VIEW."""
     problem = Problem("forbidden")
-    if request.path == LOGIN and for_a_browser(request):
+    if request.path == LOGIN and accepts_html(request):
         form = request.POST
         return login_page(request, local_path(form.get("next", "")), form.get("username", ""), problem)
     return refusal(request, problem, None)
 
 
-def login_page(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
-    by_key = services_of(request).identity.signs_in
-    context: dict[str, Any] = {"next": path, "username": username, "problem": problem, "by_key": by_key}
-    status, headers = (problem.status, problem.headers) if problem else (200, {})
-    return html(request, "login.html", status, headers, viewer=None, **context)
-
-
-def for_a_browser(request: HttpRequest) -> bool:
+def accepts_html(request: HttpRequest) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def is_polling(request: HttpRequest) -> bool:
-    """Whether htmx asks, for the part of a page that changes."""
-    return "hx-request" in request.headers
+def login_page(request: HttpRequest, path: str, username: str = "", problem: Problem | None = None) -> HttpResponse:
+    context: dict[str, Any] = {"next": path, "username": username, "by_key": services_of(request).identity.signs_in}
+    return html(request, "login.html", problem=problem, viewer=None, **context)
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    if is_polling(request):
+    if "hx-request" in request.headers:
         return HttpResponse(status=401, headers={"HX-Redirect": LOGIN})
-    wanted = request.get_full_path()
-    back = "" if wanted == "/dashboard/" or request.method != "GET" else f"?next={quote(wanted)}"
-    return SeeOther(LOGIN + back)
+    return SeeOther(pages.login_address(request.get_full_path()) if request.method == "GET" else LOGIN)
 
 
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None) -> HttpResponse:
-    if not for_a_browser(request):
+    if not accepts_html(request):
         return ProblemResponse(problem, request)
-    _, words, detail = OUTCOMES[problem.code]
-    context = {"viewer": viewer, "words": words, "detail": problem.detail or detail}
-    return html(request, "error.html", problem.status, problem.headers, **context)
+    return html(request, "error.html", problem=problem, viewer=viewer)
 
 
 def html(
-    request: HttpRequest, template: str, status: int = 200, headers: dict[str, str] | None = None, **context: object
+    request: HttpRequest, template: str, status: int = 200, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
-    page = pages.render(template, csrf=csrf_input(request), static=static, cli=CLI, **context)
-    return HttpResponse(page, status=status, headers=headers)
+    page = pages.render(template, csrf=csrf_input(request), static=static, problem=problem, **context)
+    return HttpResponse(page, status=problem.status if problem else status, headers=problem and problem.headers)
 
 
 def live(request: HttpRequest, template: str, **context: object) -> HttpResponse:
-    """A page that is asked for again every two seconds: 304 when nothing has changed."""
+    """Return a page that polls every two seconds: 304 if nothing has changed."""
     rendered = pages.render_live(
         template,
         known=request.headers.get("if-none-match", ""),
-        fragment=is_polling(request),
+        fragment="hx-request" in request.headers,
         csrf=Markup(csrf_input(request)),  # noqa: S704  (it comes escaped)
         static=static,
-        cli=CLI,
         here=request.get_full_path(),
         **context,
     )

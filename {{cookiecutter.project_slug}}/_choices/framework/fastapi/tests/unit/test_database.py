@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import Engine, event
 
 from {{ cookiecutter.__package }}.cli.migrate import drift
 from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
-from {{ cookiecutter.__package }}.dashboard.records import Reckoning, Wanted
+from {{ cookiecutter.__package }}.dashboard.query import TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
 
 from .stories import Opened
@@ -61,7 +62,7 @@ def test_a_page_of_tenants_is_one_query(opened: Opened) -> None:
             store = DashboardStore(*vars(calls).values())
             event.listen(Engine, "before_cursor_execute", note)
             try:
-                await store.page(Wanted(query="a", sort="burn", page=2), Reckoning(now=0, call=0), 50)
+                await store.page(TenantQuery(q="a", sort="burn", page=2), 0, datetime.now(UTC), 50)
             finally:
                 event.remove(Engine, "before_cursor_execute", note)
 

@@ -11,13 +11,13 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from ..calls.models import CallRow
+from ..calls.models import Balance
 from ..core.config import Settings
 from ..core.database import MIGRATIONS, Base, Database, UtcDateTime
-from ..dashboard.models import StandingRow
+from ..dashboard.models import AuditEntry
 from ..tenants.models import Tenant
 
-TABLES = (CallRow, StandingRow, Tenant)
+TABLES = (AuditEntry, Balance, Tenant)
 """Imported so that Base knows all tables."""
 
 

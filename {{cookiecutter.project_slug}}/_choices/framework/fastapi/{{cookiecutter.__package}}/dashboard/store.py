@@ -1,15 +1,16 @@
-"""What the pages keep in the database, and what they read of it: pages of the table of tenants, sorted and searched."""
+"""Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, extract, func, or_, select
 
-from ..core.database import Database, execute_many
+from ..calls.models import Balance, calls
+from ..core.database import Database
 from ..tenants.models import Tenant
-from .models import AuditRow, HourlyBalanceRow, StandingRow
-from .records import SHORTEST_RATE_S, AuditEntry, HourlyBalance, Reckoning, Standing, TenantStanding, Wanted
+from ..tenants.models import Tenant
+from .models import AuditEntry
+from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -20,123 +21,99 @@ class DashboardStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, wanted: Wanted, by: Reckoning, limit: int) -> list[TenantStanding]:
-        """A page of the tenants that match, in the order that is wanted; closed ones and those without figures last."""
-        key = _sorts(by)[wanted.sort]
-        ordered = (key.desc() if wanted.descending else key).nulls_last()
-        order = (Tenant.status == "closed", ordered, Tenant.id)
-        # whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(Tenant.id), wanted, by).order_by(*order)
-        ids = ids.limit(limit).offset((wanted.page - 1) * limit)
-        rows = select(Tenant, StandingRow).outerjoin(StandingRow, StandingRow.tenant == Tenant.id)
-        query = rows.where(Tenant.id.in_(ids)).order_by(*order)
-        async with self._database.session() as session:
-            return [
-                TenantStanding(tenant, Standing(**standing.values()) if standing else None)
-                for tenant, standing in await session.execute(query)
-            ]
+    async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
+        """Return a page of the tenants that match; closed ones and those without figures come last.
 
-    async def totals(self, wanted: Wanted, by: Reckoning) -> dict[str, int]:
-        """Over all that match, whatever the page: how many `tenants` there are, how many need `attention`, and of
-        how many the figures are `unknown`; sums in microcents of those not closed, `burn` per hour.
+        `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
+        """
+        key = _sorts(now)[query.sort]
+        order = (
+            Tenant.status == "closed",
+            (key.desc() if query.order == "desc" else key).nulls_last(),
+            Tenant.id,
+        )
+        # select whole rows of this page alone: sorting them all takes six times as long
+        ids = _matching(select(Tenant.id), query, hold).order_by(*order).limit(limit)
+        return await self._rows(now, Tenant.id.in_(ids.offset((query.page - 1) * limit)), *order)
+
+    async def find(self, tenant: str, now: datetime) -> TenantBudget:
+        """Return a tenant that exists."""
+        (row,) = await self._rows(now, Tenant.id == tenant)
+        return row
+
+    async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
+        """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
+        `unknown` balances; sums of the open ones in microcents, `burn` per hour.
         """
         is_open = Tenant.status != "closed"
-        unknown = is_open & Tenant.onboarded & StandingRow.tenant.is_(None)
-        burn = func.sum(func.coalesce(_burn(by), 0)).filter(is_open)
-        columns = (StandingRow.allocated, StandingRow.spent, StandingRow.reserved, StandingRow.remaining)
-        figures = [func.count().label("tenants"), burn.label("burn")]
-        for name, which in (("attention", _attention(by)), ("unknown", unknown)):
-            figures.append(func.count().filter(which).label(name))
-        figures += [func.sum(column).filter(is_open).label(column.key) for column in (*columns, StandingRow.debt)]
+        figures: list[ColumnElement[Any]] = [
+            func.count().label("tenants"),
+            func.count().filter(_needs_attention(hold)).label("attention"),
+            func.count().filter(is_open, Tenant.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
+            func.sum(_burn(now)).filter(is_open).label("burn"),
+        ]
+        columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
+        figures += [func.sum(column).filter(is_open).label(column.key) for column in columns]
         async with self._database.session() as session:
-            row = (await session.execute(_matching(select(*figures), wanted, by))).one()
+            row = (await session.execute(_matching(select(*figures), query, hold))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
-    async def standings(self, tenants: Iterable[str]) -> dict[str, Standing]:
-        """By tenant ID, of those of which something was heard."""
-        query = select(StandingRow.__table__).where(StandingRow.tenant.in_(tenants))
-        async with self._database.session() as session:
-            return {row["tenant"]: Standing(**row) for row in (await session.execute(query)).mappings()}
-
-    async def save(self, standings: list[Standing], hours: list[HourlyBalance]) -> None:
-        """Put these in the place of what is there, but for standings that another process has heard of since."""
-        put = self._database.upsert(StandingRow, keep=("alerted", "claimed_at"), latest_by="at")
+    async def save_audit(self, entry: AuditEntry) -> None:
+        """Insert or update an entry."""
         async with self._database.begin() as session:
-            await execute_many(session, put, standings)
-            await execute_many(session, self._database.upsert(HourlyBalanceRow), hours)
-
-    async def move_alert(self, tenant: str, was: int, to: int) -> bool:
-        """Change what a tenant's standing has as `alerted`; False when that is not `was` any more."""
-        mine = (StandingRow.tenant == tenant) & (StandingRow.alerted == was)
-        query = update(StandingRow).where(mine).values(alerted=to).returning(StandingRow.tenant)
-        async with self._database.begin() as session:
-            return await session.scalar(query) is not None
-
-    async def claim(self, tenants: list[str], now: int, before: int) -> set[str]:
-        """Mark those of the tenants that no process has claimed after `before`; seconds since 1970."""
-        unclaimed = StandingRow.tenant.in_(tenants) & (StandingRow.claimed_at <= before)
-        query = update(StandingRow).where(unclaimed).values(claimed_at=now).returning(StandingRow.tenant)
-        async with self._database.begin() as session:
-            return set(await session.scalars(query))
-
-    async def hours(self, tenant: str, since: int) -> list[HourlyBalance]:
-        """A tenant's hourly balances from the hour `since` on, oldest first."""
-        query = select(HourlyBalanceRow).where(HourlyBalanceRow.tenant == tenant, HourlyBalanceRow.hour >= since)
-        async with self._database.session() as session:
-            rows = await session.scalars(query.order_by(HourlyBalanceRow.hour))
-            return [HourlyBalance(**row.values()) for row in rows]
-
-    async def prune(self, keep_newest: int, before_hour: int) -> None:
-        """Delete hourly balances: those before an hour, and those of the oldest hours but for `keep_newest` rows."""
-        hour = HourlyBalanceRow.hour
-        newest_to_go = select(hour).order_by(hour.desc()).offset(keep_newest).limit(1).scalar_subquery()
-        async with self._database.begin() as session:
-            await session.execute(delete(HourlyBalanceRow).where(or_(hour < before_hour, hour <= newest_to_go)))
-
-    async def add_audit(self, entry: AuditEntry) -> None:
-        """Write an action down, or what became of it."""
-        async with self._database.begin() as session:
-            await session.merge(AuditRow(**asdict(entry)))
+            session.add(entry)
 
     async def audit(self, tenant: str | None, limit: int, offset: int = 0) -> list[AuditEntry]:
-        """What operators did to a tenant, or to all (None), newest first."""
-        query = select(AuditRow).order_by(AuditRow.at.desc(), AuditRow.id).limit(limit).offset(offset)
+        """Return what operators did to a tenant, or to all (None), newest first."""
+        query = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id).limit(limit).offset(offset)
         if tenant is not None:
-            query = query.where(AuditRow.tenant == tenant)
+            query = query.where(AuditEntry.tenant == tenant)
         async with self._database.session() as session:
-            return [AuditEntry(**row.values()) for row in await session.scalars(query)]
+            return list(await session.scalars(query))
+
+    async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantBudget]:
+        query = select(Tenant, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Tenant.id)
+        async with self._database.session() as session:
+            rows = await session.execute(query.where(which).order_by(*order))
+            return [TenantBudget(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
 
 
-def _matching(query: Select[*Ts], wanted: Wanted, by: Reckoning) -> Select[*Ts]:
-    query = query.select_from(Tenant).outerjoin(StandingRow, StandingRow.tenant == Tenant.id)
-    if wanted.query:
-        contains = (column.icontains(wanted.query, autoescape=True) for column in (Tenant.id, Tenant.name))
-        query = query.where(or_(*contains))
-    return query.where(_attention(by)) if wanted.attention else query
+def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:
+    found = columns.select_from(Tenant).outerjoin(Balance, Balance.tenant_id == Tenant.id)
+    if query.q:
+        contains = (column.icontains(query.q, autoescape=True) for column in (Tenant.id, Tenant.name))
+        found = found.where(or_(*contains))
+    return found.where(_needs_attention(hold)) if query.show == "attention" else found
 
 
-def _attention(by: Reckoning) -> ColumnElement[bool]:
-    """Blocked, nearly used up or not set up: what figures.LedgerRow.state calls otherwise than ok."""
-    ledger = StandingRow
-    short = or_(ledger.debt > ledger.overdraft_limit, ledger.is_over_limit, ledger.remaining < by.call)
-    low = or_(ledger.remaining <= 0, ledger.remaining < ledger.allocated / 5)
+def _needs_attention(hold: int) -> ColumnElement[bool]:
+    """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
+    short = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
+    low = or_(Balance.remaining <= 0, Balance.remaining < Balance.allocated / 5)
     return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, short, low))
 
 
-def _burn(by: Reckoning) -> ColumnElement[Any]:
-    """Microcents per hour, as sampler.burn_of reckons."""
-    age = by.now - StandingRow.mark_at
-    used = StandingRow.spent + StandingRow.debt - StandingRow.mark_used
-    return used * 3600.0 / case((age < SHORTEST_RATE_S, SHORTEST_RATE_S), else_=age)
+def _burn(now: datetime) -> ColumnElement[float]:
+    """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
+    is_own, begin = calls.c.tenant == Tenant.id, now - BURN_WINDOW
+    cost = select(func.sum(calls.c.cost)).where(is_own, calls.c.at >= begin).scalar_subquery()
+    age = int(now.timestamp()) - extract("epoch", calls.c.at)
+    window = case(
+        (calls.c.at < begin, BURN_WINDOW.total_seconds()),
+        (calls.c.at > now - SHORTEST_WINDOW, SHORTEST_WINDOW.total_seconds()),
+        else_=age,
+    )
+    first = select(window).where(is_own).order_by(calls.c.at).limit(1).scalar_subquery()
+    return func.coalesce(cost * 3600.0 / first, 0.0)
 
 
-def _sorts(by: Reckoning) -> dict[str, SQLColumnExpression[Any]]:
+def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
     return {
         "name": func.lower(Tenant.name),
-        "left": StandingRow.remaining * 1.0 / func.nullif(StandingRow.allocated, 0),
-        "spent": StandingRow.spent,
-        "reserved": StandingRow.reserved,
-        "remaining": StandingRow.remaining,
-        "burn": _burn(by),
-        "runs_out": StandingRow.remaining / func.nullif(_burn(by), 0),
+        "percent": Balance.remaining * 1.0 / func.nullif(Balance.allocated, 0),
+        "spent": Balance.spent,
+        "reserved": Balance.reserved,
+        "remaining": Balance.remaining,
+        "burn": _burn(now),
+        "runs_out": Balance.remaining / func.nullif(_burn(now), 0.0),
     }

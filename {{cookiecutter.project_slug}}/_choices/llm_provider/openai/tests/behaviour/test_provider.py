@@ -206,7 +206,7 @@ def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(
     wait_until(lambda: logged(log, *told), 2, "told in the log")
     problem = assert_problem(post(serving, poor), 402, "overdraft_limit_exceeded")
     assert problem["scope"] == scope_of(poor.id)
-    wait_until(lambda: page_of(serving, poor, "not taken by the budget"), 5, "shown on the dashboard")
+    wait_until(lambda: page_of(serving, poor, " uncharged"), 5, "shown on the dashboard")
     serving.done("tenants", "fund", poor.id, "--credit", "1.00")
     wait_until(lambda: post(serving, poor).status_code == 200, 2, "served again once it is funded")
 

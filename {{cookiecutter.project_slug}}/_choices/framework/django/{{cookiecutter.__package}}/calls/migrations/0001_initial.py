@@ -1,38 +1,84 @@
 """All tables of this app."""
 
+import functools
+import secrets
+
+import django.db.models.deletion
+import django.utils.timezone
 from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = []
+    dependencies = [
+        ("tenants", "0001_initial"),
+    ]
 
     operations = [
         migrations.CreateModel(
-            name="CallRow",
+            name="Balance",
             fields=[
-                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("at", models.DateTimeField(db_index=True)),
+                (
+                    "tenant",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="balance",
+                        serialize=False,
+                        to="tenants.tenantrow",
+                    ),
+                ),
+                ("at", models.DateTimeField()),
+                ("scope", models.CharField(max_length=256)),
+                ("allocated", models.BigIntegerField()),
+                ("spent", models.BigIntegerField()),
+                ("reserved", models.BigIntegerField()),
+                ("remaining", models.BigIntegerField()),
+                ("debt", models.BigIntegerField()),
+                ("overdraft_limit", models.BigIntegerField()),
+                ("is_over_limit", models.BooleanField()),
+                ("reported", models.BigIntegerField(default=0)),
+            ],
+            options={
+                "db_table": "balances",
+            },
+        ),
+        migrations.CreateModel(
+            name="Call",
+            fields=[
+                (
+                    "id",
+                    models.CharField(
+                        default=functools.partial(secrets.token_hex, 16),
+                        max_length=64,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ("tenant", models.CharField(max_length=64)),
                 ("end_user", models.CharField(max_length=256, null=True)),
                 ("route", models.CharField(max_length=256)),
-                ("model", models.CharField(max_length=256)),
-                ("input_tokens", models.BigIntegerField()),
-                ("output_tokens", models.BigIntegerField()),
-                ("hold", models.BigIntegerField()),
-                ("cost", models.BigIntegerField()),
-                ("uncharged", models.BigIntegerField()),
+                ("model", models.CharField(default="", max_length=256)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("hold", models.BigIntegerField(default=0)),
+                ("cost", models.BigIntegerField(default=0)),
+                ("uncharged", models.BigIntegerField(default=0)),
                 ("outcome", models.CharField(max_length=64)),
                 ("reservation_id", models.CharField(max_length=256, null=True)),
-                ("request_id", models.CharField(max_length=256)),
-                ("duration_ms", models.IntegerField()),
+                ("request_id", models.CharField(default="", max_length=256)),
+                ("duration_ms", models.IntegerField(default=0)),
+                ("remaining", models.BigIntegerField(null=True)),
+                ("allocated", models.BigIntegerField(null=True)),
             ],
             options={
                 "verbose_name": "call",
                 "db_table": "calls",
                 "ordering": ("-at", "id"),
-                "indexes": [models.Index(fields=["tenant", "at"], name="ix_calls_tenant_at")],
+                "indexes": [models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost")],
             },
         ),
     ]

@@ -24,26 +24,43 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_at"), "audit", ["at"])
     op.create_index(op.f("ix_audit_tenant"), "audit", ["tenant"])
     op.create_table(
+        "balances",
+        sa.Column("tenant_id", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("scope", sa.String(length=256), nullable=False),
+        sa.Column("allocated", sa.BigInteger(), nullable=False),
+        sa.Column("spent", sa.BigInteger(), nullable=False),
+        sa.Column("reserved", sa.BigInteger(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=False),
+        sa.Column("debt", sa.BigInteger(), nullable=False),
+        sa.Column("overdraft_limit", sa.BigInteger(), nullable=False),
+        sa.Column("is_over_limit", sa.Boolean(), nullable=False),
+        sa.Column("reported", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_balances")),
+    )
+    op.create_table(
         "calls",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("end_user", sa.String(length=256), nullable=True),
         sa.Column("route", sa.String(length=256), nullable=False),
         sa.Column("model", sa.String(length=256), nullable=False),
+        sa.Column("request_id", sa.String(length=256), nullable=False),
+        sa.Column("end_user", sa.String(length=256), nullable=True),
+        sa.Column("reservation_id", sa.String(length=256), nullable=True),
+        sa.Column("outcome", sa.String(length=64), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("hold", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.BigInteger(), nullable=False),
         sa.Column("uncharged", sa.BigInteger(), nullable=False),
-        sa.Column("outcome", sa.String(length=64), nullable=False),
-        sa.Column("reservation_id", sa.String(length=256), nullable=True),
-        sa.Column("request_id", sa.String(length=256), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=True),
+        sa.Column("allocated", sa.BigInteger(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
     op.create_index(op.f("ix_calls_at"), "calls", ["at"])
-    op.create_index("ix_calls_tenant_at", "calls", ["tenant", "at"])
+    op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
     op.create_table(
         "ended_sessions",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -51,15 +68,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_sessions")),
     )
     op.create_index(op.f("ix_ended_sessions_until"), "ended_sessions", ["until"])
-    op.create_table(
-        "hourly_balances",
-        sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("hour", sa.Integer(), nullable=False),
-        sa.Column("allocated", sa.BigInteger(), nullable=False),
-        sa.Column("remaining", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "hour", name=op.f("pk_hourly_balances")),
-    )
-    op.create_index(op.f("ix_hourly_balances_hour"), "hourly_balances", ["hour"])
     op.create_table(
         "operators",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -71,26 +79,6 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("version", sa.String(length=36), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_version")),
-    )
-    op.create_table(
-        "standings",
-        sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("scope", sa.String(length=256), nullable=False),
-        sa.Column("allocated", sa.BigInteger(), nullable=False),
-        sa.Column("spent", sa.BigInteger(), nullable=False),
-        sa.Column("reserved", sa.BigInteger(), nullable=False),
-        sa.Column("remaining", sa.BigInteger(), nullable=False),
-        sa.Column("debt", sa.BigInteger(), nullable=False),
-        sa.Column("overdraft_limit", sa.BigInteger(), nullable=False),
-        sa.Column("is_over_limit", sa.Boolean(), nullable=False),
-        sa.Column("mark_at", sa.BigInteger(), nullable=False),
-        sa.Column("mark_used", sa.BigInteger(), nullable=False),
-        sa.Column("next_at", sa.BigInteger(), nullable=False),
-        sa.Column("next_used", sa.BigInteger(), nullable=False),
-        sa.Column("alerted", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("claimed_at", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("tenant", name=op.f("pk_standings")),
     )
     op.create_table(
         "tenants",
@@ -152,10 +140,9 @@ def downgrade() -> None:
     op.drop_table("api_keys")
     op.drop_table("adjustments")
     op.drop_table("tenants")
-    op.drop_table("standings")
     op.drop_table("registry_version")
     op.drop_table("operators")
-    op.drop_table("hourly_balances")
     op.drop_table("ended_sessions")
     op.drop_table("calls")
+    op.drop_table("balances")
     op.drop_table("audit")

@@ -1,0 +1,52 @@
+"""Stores balances and reports the budget thresholds they cross, once over all workers."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from ..core.metrics import CROSSINGS
+from .models import Balance
+from .store import CallStore
+
+log = structlog.get_logger(__name__)
+
+THRESHOLDS = (80, 95, 100)
+"""Per cent of the allocation that are worth an alert when spent."""
+
+
+async def save_balances(store: CallStore, balances: Sequence[Balance]) -> None:
+    """Store the balances that are newer than the stored ones, and report the thresholds they cross."""
+    if not balances:
+        return
+    before = await store.balances([balance.tenant_id for balance in balances])
+    await store.save_balances(balances)
+    for balance in balances:
+        stored = before.get(balance.tenant_id)
+        if stored is None or stored.at <= balance.at:
+            await _report(store, balance, stored)
+
+
+async def _report(store: CallStore, now: Balance, before: Balance | None) -> None:
+    """Log and count each threshold crossed since `before`. A reset lowers what counts as reported without a word."""
+    reported = before.reported if before else 0
+    crossed = [per_cent for per_cent in THRESHOLDS if _spend_at(now, per_cent) <= _used(now)]
+    highest = _spend_at(now, max(crossed, default=0))
+    if highest == reported or not await store.move_reported(now.tenant_id, reported, highest):
+        return
+    for per_cent in crossed:
+        spend = _spend_at(now, per_cent)
+        # after a small raise the old spend is already above the new threshold
+        is_known = before and _spend_at(before, per_cent) <= reported and spend <= _used(before)
+        if spend > reported and not is_known:
+            amounts = {"allocated": now.allocated, "spent": now.spent}
+            log.warning("budget threshold crossed", tenant=now.tenant_id, per_cent=per_cent, **amounts)
+            CROSSINGS.labels(per_cent).inc()
+
+
+def _used(balance: Balance) -> int:
+    return balance.spent + balance.debt
+
+
+def _spend_at(balance: Balance, per_cent: int) -> int:
+    """Return the spend that crosses a threshold."""
+    return balance.allocated * per_cent // 100
