@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
-from ..web.dependencies import SharedServices, services_of
+from ..web.dependencies import services_of
 from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_by_link
 from . import actions, figures, pages
 from .pages import LOGIN
@@ -130,8 +130,8 @@ async def link(request: Request, token: str) -> Response:  # noqa: ARG001
 
 
 @router.post("/dashboard/link/{token}")
-async def follow_link(token: str, request: Request, services: SharedServices, _: CheckedForm) -> Response:
-    await login.sign_in_tenant(request, await ticket_by_link(services, token, login.address_of(request)))
+async def follow_link(token: str, request: Request, _: CheckedForm) -> Response:
+    await login.sign_in_tenant(request, await ticket_by_link(services_of(request), token, login.address_of(request)))
     return see_other("/dashboard/")
 
 
@@ -142,15 +142,14 @@ async def login_form(request: Request) -> Response:
 
 
 @router.post(LOGIN)
-async def log_in(
-    request: Request, services: SharedServices, form: Annotated[dict[str, str], Depends(form_fields)]
-) -> Response:
+async def log_in(request: Request, form: Annotated[dict[str, str], Depends(form_fields)]) -> Response:
     path, username, password, key = (form.get(name, "") for name in ("next", "username", "password", "api_key"))
     path = local_path(path)
     try:
         login.check_csrf(request, form)
         if key:
-            await login.sign_in_tenant(request, await ticket_by_key(services, key.strip(), login.address_of(request)))
+            ticket = await ticket_by_key(services_of(request), key.strip(), login.address_of(request))
+            await login.sign_in_tenant(request, ticket)
         else:
             await login.sign_in(request, username, password)
     except Problem as problem:

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                         primary_key=True,
                         related_name="balance",
                         serialize=False,
-                        to="tenants.tenantrow",
+                        to="tenants.tenant",
                     ),
                 ),
                 ("at", models.DateTimeField()),
