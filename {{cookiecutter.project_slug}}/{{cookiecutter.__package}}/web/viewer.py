@@ -89,6 +89,6 @@ def succeeded(name: str, address: str) -> None:
     _attempts.pop((name, address), None)
 
 
-def local_path(path: str) -> str:
-    """Where to go after signing in: `path` if it is a page of the dashboard, never another site."""
-    return path if path.startswith("/dashboard/") else "/dashboard/"
+def local_path(path: str, roots: tuple[str, ...] = ("/dashboard/",)) -> str:
+    """Return where to go after signing in: `path` if it is below one of `roots`, never another site."""
+    return path if path.startswith(roots) else "/dashboard/"

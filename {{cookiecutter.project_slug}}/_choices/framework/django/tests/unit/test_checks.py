@@ -19,12 +19,12 @@ PRODUCTION = {
 @pytest.mark.parametrize(
     "command", ["migrate", "check", "makemigrations --check", "collectstatic --noinput --verbosity 0"]
 )
-def test_it_needs_no_setting(tmp_path: Path, command: str) -> None:
+def test_command_needs_no_setting(tmp_path: Path, command: str) -> None:
     done = App(tmp_path, {}).cli(*command.split())
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_deployment_with_all_settings_is_clean(tmp_path: Path) -> None:
+def test_deployment_with_all_settings_passes(tmp_path: Path) -> None:
     done = App(tmp_path, PRODUCTION).cli("check", "--deploy", "--fail-level", "WARNING")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -40,13 +40,13 @@ def test_a_deployment_with_all_settings_is_clean(tmp_path: Path) -> None:
         *((name, "", "budget.E008") for name in SETTINGS),
     ],
 )
-def test_each_fault_of_a_deployment_has_its_id(tmp_path: Path, name: str, value: str, check: str) -> None:
+def test_each_fault_of_a_deployment_has_an_id(tmp_path: Path, name: str, value: str, check: str) -> None:
     done = App(tmp_path, {**PRODUCTION, name: value}).cli("check", "--deploy")
     assert done.returncode == 1
     assert f"({check}) {name}" in done.stderr
 
 
-def test_a_setting_that_cannot_be_read_is_told_in_words_and_not_repeated(tmp_path: Path) -> None:
+def test_unreadable_setting_is_named_without_its_value(tmp_path: Path) -> None:
     done = App(tmp_path, {"PORT": "secret-port"}).cli("check")
     assert done.returncode == 1
     assert "PORT: Input should be a valid integer" in done.stderr

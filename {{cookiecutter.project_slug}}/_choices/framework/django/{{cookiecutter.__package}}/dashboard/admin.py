@@ -1,22 +1,26 @@
-"""Tenants, their API keys and the calls, in the admin. No secret is shown: neither a Cycles key nor a digest."""
+"""Tenants, API keys and calls in Django's admin: read-only, without secrets."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 
-from ..budget.balances import Ledger
 from ..calls.models import CallRow
+from ..core import about
 from ..core.errors import TenantsError
 from ..tenants.models import ApiKeyRow, TenantRow
-from ..tenants.onboarding import onboarding
-from ..web.dependencies import state_of
-from ..web.services import Services
+from ..web.dependencies import services_of, state_of
+from .actions import ACTIONS, act
 from .pages import usd
+
+admin.site.site_title = about.TITLE
+admin.site.site_header = f"{about.TITLE} (times in UTC)"
+admin.site.index_title = "Administration"
+admin.site.site_url = "/dashboard/"
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -24,8 +28,20 @@ else:
     ModelAdmin = admin.ModelAdmin  # generic for type checkers only
 
 
+def dollars(column: str) -> Callable[[Any], str]:
+    """Return an admin column that shows a model's column of microcents in dollars."""
+
+    @admin.display(description=column, ordering=column)
+    def shown(row: Any) -> str:
+        return usd(getattr(row, column))
+
+    return shown
+
+
 class ReadOnlyAdmin(ModelAdmin):
-    """Rows that every operator may look at, and nobody edits: what is done to them is done by the commands' verbs."""
+    """Rows that every operator may see and nobody may edit, linked to their tenant's page on the dashboard."""
+
+    tenant_field = "tenant"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request)
@@ -42,50 +58,63 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, *_: Any) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, *_: Any) -> bool:
+        """Allow the listed filters only: `?digest__startswith=` would tell secret columns, character by character."""
+        return lookup.partition("__")[0] in self.list_filter
+
+    def view_on_site(self, row: Any) -> str:
+        return f"/dashboard/tenants/{getattr(row, self.tenant_field)}"
+
+    @admin.display(description="dashboard")
+    def link(self, row: Any) -> str:
+        return format_html('<a href="{}">Open</a>', self.view_on_site(row))
+
 
 @admin.register(TenantRow)
 class TenantAdmin(ReadOnlyAdmin):
-    """Tenants with what this process remembers of their budgets; blank where it has not been told yet."""
-
+    tenant_field = "id"
     list_filter = ("status",)
     search_fields = ("id", "name")
-    exclude = ("sealed_key",)
+    exclude = ("sealed_key", "budget", "overdraft")
+    readonly_fields = (dollars("budget"), dollars("overdraft"))  # type: ignore[assignment]
     actions = ("suspend", "resume")
 
     def get_list_display(self, request: HttpRequest) -> tuple[str | Callable[[Any], str | bool], ...]:
+        balances = services_of(request).balances
+
         def remaining(tenant: TenantRow) -> str:
-            ledger = _remembered(request, tenant.id)
-            return usd(ledger.remaining) if ledger else ""
+            known = balances.known(tenant.id)
+            return usd(known.widest.remaining) if known and known.widest else ""
 
         def spent(tenant: TenantRow) -> str:
-            ledger = _remembered(request, tenant.id)
-            return usd(ledger.spent) if ledger else ""
+            known = balances.known(tenant.id)
+            return usd(known.widest.spent) if known and known.widest else ""
 
-        return ("id", "name", "status", remaining, spent, "created_at")
+        return ("id", "name", "status", remaining, spent, "created_at", "link")
 
-    @admin.action(description="Suspend: refuse their callers, let calls in flight settle")
-    def suspend(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
-        self._do("suspend", request, chosen)
+    @admin.action(description="Suspend: refuse callers, let calls in flight settle")
+    def suspend(self, request: HttpRequest, tenants: QuerySet[TenantRow]) -> None:
+        self._act(request, tenants, "suspend")
 
-    @admin.action(description="Resume: serve them again")
-    def resume(self, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
-        self._do("resume", request, chosen)
+    @admin.action(description="Resume: serve callers again")
+    def resume(self, request: HttpRequest, tenants: QuerySet[TenantRow]) -> None:
+        self._act(request, tenants, "resume")
 
-    def _do(self, verb: str, request: HttpRequest, chosen: QuerySet[TenantRow]) -> None:
-        for tenant in chosen:
+    def _act(self, request: HttpRequest, tenants: QuerySet[TenantRow], verb: str) -> None:
+        """Do what the dashboard does, audit included, and show what became of it."""
+        dashboard, operator = state_of(request)["dashboard"], request.user.get_username()
+        for tenant in tenants:
             try:
-                note = async_to_sync(_do)(verb, tenant.id)
+                note = async_to_sync(act)(dashboard, operator, tenant.id, ACTIONS[verb], "", "")
             except TenantsError as error:
-                by_hand = f"{__name__.partition('.')[0]} tenants {verb} {tenant.id}"
-                self.message_user(request, f"{tenant.id}: {error}. Or: python -m {by_hand}", messages.ERROR)
+                self.message_user(request, f"{tenant.id}: {error}", messages.ERROR)
             else:
-                self.log_change(request, tenant, verb)
                 self.message_user(request, f"{tenant.id}: {note}")
 
 
 @admin.register(ApiKeyRow)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at")
+    list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at", "link")
     list_select_related = ("tenant",)
     search_fields = ("=prefix", "=tenant__id")
     exclude = ("digest",)
@@ -93,20 +122,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(CallRow)
 class CallAdmin(ReadOnlyAdmin):
-    list_display = ("at", "tenant", "end_user", "route", "model", "input_tokens", "output_tokens", "cost", "outcome")
+    list_display = ("at", "tenant", "end_user", "route", "model", dollars("cost"), "outcome", "link")
     list_filter = ("outcome", "route")
     search_fields = ("=tenant", "=end_user", "=request_id")
     show_full_result_count = False
-
-
-def _remembered(request: HttpRequest, tenant: str) -> Ledger | None:
-    """The tenant's widest ledger; None where nothing is known of it."""
-    services: Services | None = state_of(request).get("services")
-    known = services.balances.known(tenant) if services else None
-    return known.widest if known else None
-
-
-async def _do(verb: str, tenant: str) -> str:
-    async with onboarding(settings.ENV) as desk:
-        done = await (desk.suspend(tenant) if verb == "suspend" else desk.resume(tenant))
-        return done.note
+    exclude = ("hold", "cost", "uncharged")
+    readonly_fields = (dollars("hold"), dollars("cost"), dollars("uncharged"))  # type: ignore[assignment]
