@@ -50,8 +50,8 @@ def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, strang
     wrong = sign_in(stranger, app.operator["username"], "wrong-password")
     unknown = sign_in(stranger, "nobody", app.operator["password"])
     assert (wrong.status_code, unknown.status_code) == (401, 401)
-    assert "The name or the password is wrong." in wrong.text
-    assert "The name or the password is wrong." in unknown.text
+    assert "Invalid username or password." in wrong.text
+    assert "Invalid username or password." in unknown.text
     assert stranger.get("/dashboard/").status_code == 303
 
 

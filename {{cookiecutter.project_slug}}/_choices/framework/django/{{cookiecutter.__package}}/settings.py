@@ -93,10 +93,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -121,6 +118,7 @@ CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ["GET", "POST"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
+CORS_PREFLIGHT_MAX_AGE = 600
 CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
 
 LOGGING_CONFIG = None

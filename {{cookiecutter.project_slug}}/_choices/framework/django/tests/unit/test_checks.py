@@ -30,20 +30,20 @@ def test_deployment_with_all_settings_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "check"),
+    ("name", "value"),
     [
-        ("SECRET_KEY", "short", "budget.E001"),
-        ("ALLOWED_HOSTS", "*", "budget.E003"),
-        ("CYCLES_JOURNAL_DIR", "/dev/null/journal", "budget.E004"),
-        ("CYCLES_BASE_URL", "", "budget.E005"),
-        ("LLM_MODEL", "gpt-0", "budget.E006"),
-        *((name, "", "budget.E008") for name in SETTINGS),
+        ("SECRET_KEY", "short"),
+        ("ALLOWED_HOSTS", "*"),
+        ("CYCLES_JOURNAL_DIR", "/dev/null/journal"),
+        ("CYCLES_BASE_URL", ""),
+        ("LLM_MODEL", "gpt-0"),
+        *((name, "") for name in SETTINGS),
     ],
 )
-def test_each_fault_of_a_deployment_has_an_id(tmp_path: Path, name: str, value: str, check: str) -> None:
+def test_check_deploy_reports_each_fault_of_the_settings(tmp_path: Path, name: str, value: str) -> None:
     done = App(tmp_path, {**PRODUCTION, name: value}).cli("check", "--deploy")
     assert done.returncode == 1
-    assert f"({check}) {name}" in done.stderr
+    assert f"(budget.E001) {name}" in done.stderr
 
 
 def test_unreadable_setting_is_named_without_its_value(tmp_path: Path) -> None:

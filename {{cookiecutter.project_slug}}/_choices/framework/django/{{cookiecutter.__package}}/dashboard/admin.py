@@ -1,10 +1,12 @@
 """Tenants, API keys and calls in Django's admin: read-only, without secrets."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -13,7 +15,7 @@ from ..calls.models import CallRow
 from ..core import about
 from ..core.errors import TenantsError
 from ..tenants.models import ApiKeyRow, TenantRow
-from ..web.dependencies import services_of, state_of
+from ..web.dependencies import state_of
 from .actions import ACTIONS, act
 from .pages import usd
 
@@ -22,23 +24,24 @@ admin.site.site_header = f"{about.TITLE} (times in UTC)"
 admin.site.index_title = "Administration"
 admin.site.site_url = "/dashboard/"
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin  # generic for type checkers only
+BALANCE = ("standing__remaining", "standing__spent")
 
 
-def dollars(column: str) -> Callable[[Any], str]:
-    """Return an admin column that shows a model's column of microcents in dollars."""
+def dollars(path: str) -> Callable[[Any], str]:
+    """Return an admin column in dollars for a column of microcents; `path` may cross relations, as in `a__b`."""
+    value = attrgetter(path.replace("__", "."))
 
-    @admin.display(description=column, ordering=column)
+    @admin.display(description=path.rpartition("__")[2], ordering=path)
     def shown(row: Any) -> str:
-        return usd(getattr(row, column))
+        try:
+            return usd(value(row))
+        except ObjectDoesNotExist:
+            return ""
 
     return shown
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that every operator may see and nobody may edit, linked to their tenant's page on the dashboard."""
 
     tenant_field = "tenant"
@@ -59,7 +62,7 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
     def lookup_allowed(self, lookup: str, *_: Any) -> bool:
-        """Allow the listed filters only: `?digest__startswith=` would tell secret columns, character by character."""
+        """Allow the listed filters only: `?digest__startswith=` would reveal secret columns bit by bit."""
         return lookup.partition("__")[0] in self.list_filter
 
     def view_on_site(self, row: Any) -> str:
@@ -73,24 +76,13 @@ class ReadOnlyAdmin(ModelAdmin):
 @admin.register(TenantRow)
 class TenantAdmin(ReadOnlyAdmin):
     tenant_field = "id"
+    list_display = ("id", "name", "status", *map(dollars, BALANCE), "created_at", "link")
+    list_select_related = ("standing",)
     list_filter = ("status",)
     search_fields = ("id", "name")
     exclude = ("sealed_key", "budget", "overdraft")
     readonly_fields = (dollars("budget"), dollars("overdraft"))  # type: ignore[assignment]
     actions = ("suspend", "resume")
-
-    def get_list_display(self, request: HttpRequest) -> tuple[str | Callable[[Any], str | bool], ...]:
-        balances = services_of(request).balances
-
-        def remaining(tenant: TenantRow) -> str:
-            known = balances.known(tenant.id)
-            return usd(known.widest.remaining) if known and known.widest else ""
-
-        def spent(tenant: TenantRow) -> str:
-            known = balances.known(tenant.id)
-            return usd(known.widest.spent) if known and known.widest else ""
-
-        return ("id", "name", "status", remaining, spent, "created_at", "link")
 
     @admin.action(description="Suspend: refuse callers, let calls in flight settle")
     def suspend(self, request: HttpRequest, tenants: QuerySet[TenantRow]) -> None:
@@ -101,15 +93,14 @@ class TenantAdmin(ReadOnlyAdmin):
         self._act(request, tenants, "resume")
 
     def _act(self, request: HttpRequest, tenants: QuerySet[TenantRow], verb: str) -> None:
-        """Do what the dashboard does, audit included, and show what became of it."""
+        """Do what the dashboard does, audit included."""
         dashboard, operator = state_of(request)["dashboard"], request.user.get_username()
         for tenant in tenants:
             try:
-                note = async_to_sync(act)(dashboard, operator, tenant.id, ACTIONS[verb], "", "")
+                async_to_sync(act)(dashboard, operator, tenant.id, ACTIONS[verb], "", "")
+                self.message_user(request, f"{verb.title()} {tenant.id}: done")
             except TenantsError as error:
                 self.message_user(request, f"{tenant.id}: {error}", messages.ERROR)
-            else:
-                self.message_user(request, f"{tenant.id}: {note}")
 
 
 @admin.register(ApiKeyRow)

@@ -44,24 +44,20 @@ def with_lifespan(app: App, lifespan: Lifespan) -> App:
     """Return `app` with the lifespan protocol: `lifespan` yields the state that requests find in `scope["state"]`."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _run(lifespan, scope, receive, send)
-        else:
+        if scope["type"] != "lifespan":
             await app(scope, receive, send)
+            return
+        phase = "startup"
+        try:
+            await receive()
+            async with lifespan() as state:
+                scope["state"].update(state)
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        except Exception:
+            await send({"type": f"lifespan.{phase}.failed", "message": traceback.format_exc()})
+            raise
 
     return application
-
-
-async def _run(lifespan: Lifespan, scope: Scope, receive: Receive, send: Send) -> None:
-    phase = "startup"
-    try:
-        await receive()
-        async with lifespan() as state:
-            scope["state"].update(state)
-            await send({"type": "lifespan.startup.complete"})
-            phase = "shutdown"
-            await receive()
-    except BaseException:
-        await send({"type": f"lifespan.{phase}.failed", "message": traceback.format_exc()})
-        raise
-    await send({"type": "lifespan.shutdown.complete"})

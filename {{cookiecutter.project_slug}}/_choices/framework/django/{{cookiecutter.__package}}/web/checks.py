@@ -6,24 +6,12 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  (Django's name)
 
-from .startup import faults_by_concern
-
-IDS = {
-    "secrets": "budget.E001",
-    "identity": "budget.E002",
-    "hosts": "budget.E003",
-    "journal": "budget.E004",
-    "addresses": "budget.E005",
-    "models": "budget.E006",
-    "provider": "budget.E007",
-    "tenancy": "budget.E008",
-}
+from .startup import faults
 
 
 @register(Tags.security, deploy=True)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    found = faults_by_concern(settings.ENV)
-    return [Error(fault, id=IDS[concern]) for concern, faults in found.items() for fault in faults]
+    return [Error(fault, id="budget.E001") for fault in faults(settings.ENV)]
 
 
 @register
