@@ -1,7 +1,6 @@
 """Database access from the event loop, and PostgreSQL's connection pool. settings.py configures the database."""
 
 import asyncio
-import atexit
 import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
@@ -13,14 +12,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _close_pool() -> None:
-    """Close PostgreSQL's pool, which the next query opens again. SQLite has none."""
-    getattr(connections["default"], "close_pool", lambda: None)()
-
-
-atexit.register(_close_pool)  # its threads would keep Python 3.13 from ending for 20 s
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_close_pool)  # a forked process would share its connections
+    # a forked process would share the connections of PostgreSQL's pool; the next query opens it again
+    os.register_at_fork(before=lambda: getattr(connections["default"], "close_pool", lambda: None)())
 
 
 class Row(models.Model):

@@ -70,13 +70,13 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="dashboard")
     def link(self, row: Any) -> str:
-        return format_html('<a href="{}">Open</a>', self.view_on_site(row))
+        return format_html('<a href="{}">{}</a>', self.view_on_site(row), getattr(row, self.tenant_field))
 
 
 @admin.register(TenantRow)
 class TenantAdmin(ReadOnlyAdmin):
     tenant_field = "id"
-    list_display = ("id", "name", "status", *map(dollars, BALANCE), "created_at", "link")
+    list_display = ("id", "link", "name", "status", *map(dollars, BALANCE), "created_at")
     list_select_related = ("standing",)
     list_filter = ("status",)
     search_fields = ("id", "name")
@@ -98,6 +98,7 @@ class TenantAdmin(ReadOnlyAdmin):
         for tenant in tenants:
             try:
                 async_to_sync(act)(dashboard, operator, tenant.id, ACTIONS[verb], "", "")
+                self.log_change(request, tenant, verb)
                 self.message_user(request, f"{verb.title()} {tenant.id}: done")
             except TenantsError as error:
                 self.message_user(request, f"{tenant.id}: {error}", messages.ERROR)
@@ -105,7 +106,7 @@ class TenantAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKeyRow)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at", "link")
+    list_display = ("prefix", "link", "name", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("tenant",)
     search_fields = ("=prefix", "=tenant__id")
     exclude = ("digest",)
@@ -113,7 +114,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(CallRow)
 class CallAdmin(ReadOnlyAdmin):
-    list_display = ("at", "tenant", "end_user", "route", "model", dollars("cost"), "outcome", "link")
+    list_display = ("at", "link", "end_user", "route", "model", dollars("cost"), "outcome")
     list_filter = ("outcome", "route")
     search_fields = ("=tenant", "=end_user", "=request_id")
     show_full_result_count = False
