@@ -123,7 +123,7 @@ def test_runserver_warns_and_says_what_to_use(installed: App) -> None:
     with process(command, installed.folder, installed.environment, log):
         assert wait_until(lambda: status(f"http://127.0.0.1:{port}/dashboard/login")) == 500
     assert "budget.W001" in log.read_text()
-    assert "Use `serve`" in log.read_text()
+    assert "Run `serve` instead" in log.read_text()
 
 
 def test_operator_session_opens_every_budget_and_no_paid_route(app: App, api: httpx.Client) -> None:

@@ -12,9 +12,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def _close_pool() -> None:
+    """Close PostgreSQL's pool: a forked process would share its connections. The next query opens it again."""
+    getattr(connections["default"], "close_pool", lambda: None)()
+
+
 if hasattr(os, "register_at_fork"):
-    # a forked process would share the connections of PostgreSQL's pool; the next query opens it again
-    os.register_at_fork(before=lambda: getattr(connections["default"], "close_pool", lambda: None)())
+    os.register_at_fork(before=_close_pool)
 
 
 class Row(models.Model):

@@ -27,7 +27,7 @@ def services_of(request: HttpRequest) -> Services:
     """Return the process's services. Raise RuntimeError if the server does not run the lifespan."""
     services: Services | None = state_of(request).get("services")
     if services is None:
-        raise RuntimeError("This server does not run ASGI's lifespan, as runserver and WSGI servers. Use `serve`.")
+        raise RuntimeError("This server lacks ASGI's lifespan, like runserver and WSGI servers. Run `serve` instead.")
     return services
 
 
