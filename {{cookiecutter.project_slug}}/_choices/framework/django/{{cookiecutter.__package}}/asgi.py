@@ -20,7 +20,7 @@ from .dashboard.service import Dashboard  # noqa: E402
 from .dashboard.store import DashboardStore  # noqa: E402
 from .tenants.registry import Registry  # noqa: E402
 from .web import sync  # noqa: E402
-from .web.asgi import Handler, with_lifespan  # noqa: E402
+from .web.asgi import Handler  # noqa: E402
 from .web.edge import App, Edge  # noqa: E402
 from .web.services import Services  # noqa: E402
 from .web.startup import faults  # noqa: E402
@@ -41,10 +41,11 @@ async def lifespan() -> AsyncIterator[dict[str, object]]:
             yield {"services": services, "dashboard": dashboard}
 
 
-app: App = Edge(cast(App, Handler()), settings.ENV)
+application: App = Edge(cast(App, Handler(lifespan)), settings.ENV)
 if wanted():
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 
-    app = OpenTelemetryMiddleware(app, excluded_urls=",".join(UNTRACED), exclude_spans=["receive", "send"])
-application = with_lifespan(app, lifespan)
+    application = OpenTelemetryMiddleware(
+        application, excluded_urls=",".join(UNTRACED), exclude_spans=["receive", "send"]
+    )
 spare_memory()

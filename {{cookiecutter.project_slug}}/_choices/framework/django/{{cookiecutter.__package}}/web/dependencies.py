@@ -1,6 +1,7 @@
 """What routes depend on: the process's services and the caller."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
@@ -9,6 +10,8 @@ from ..core.problems import Problem
 from ..tenants.records import Caller
 from . import sync
 from .services import Services
+
+T = TypeVar("T")
 
 
 class ApiRequest(ASGIRequest):
@@ -34,10 +37,7 @@ def services_of(request: HttpRequest) -> Services:
 async def identified(request: HttpRequest) -> Caller:
     """Return the authenticated caller, as `auth=` of a route. Raise Problem (401, 403, 422)."""
     headers = headers_of(request)
-    services: Services | None = state_of(request).get("services")
-    if services is None:  # WSGI, where each request has an event loop of its own
-        return sync.call(lambda services: services.identity.identify(headers))
-    return await services.identity.identify(headers)
+    return await _with_services(request, lambda services: services.identity.identify(headers))
 
 
 async def paid(request: HttpRequest) -> Caller:
@@ -45,10 +45,14 @@ async def paid(request: HttpRequest) -> Caller:
     caller = await identified(request)
     if request.content_type != "application/json":
         raise Problem("unsupported_media_type")
-    services: Services | None = state_of(request).get("services")
-    if services:
-        await services.preflight.check(caller.tenant)
+    await _with_services(request, lambda services: services.preflight.check(caller.tenant))
     return caller
+
+
+async def _with_services(request: HttpRequest, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run `work` here or, under WSGI, in the event loop of `sync`: there each request has a loop of its own."""
+    services: Services | None = state_of(request).get("services")
+    return await work(services) if services else sync.call(work)
 
 
 def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
