@@ -81,6 +81,6 @@ def sign_in_attempt(name: str, address: str) -> Iterator[None]:
     _failures.clear((name, address))
 
 
-def local_path(path: str) -> str:
-    """Return `path` if it is a dashboard page, else the first page: a redirect must not leave the site."""
-    return path if path.startswith("/dashboard/") else "/dashboard/"
+def local_path(path: str, roots: tuple[str, ...] = ("/dashboard/",)) -> str:
+    """Return `path` if it is below one of `roots`, else the first page: a redirect must not leave the site."""
+    return path if path.startswith(roots) else "/dashboard/"

@@ -1,4 +1,4 @@
-"""What takes most of the time that a start takes: imported once for all processes of the tests."""
+"""Modules that are slow to import. The tests import them once for all processes."""
 
 LIBRARIES = [
     "django.contrib.admin",
@@ -9,7 +9,7 @@ LIBRARIES = [
     "django.db.backends.sqlite3.base",
     "django.template.defaulttags",
     "uvicorn",
-    # ours that need no Django that is set up
+    # ours that work before django.setup()
     "{{ cookiecutter.__package }}.budget.fail_open",
     "{{ cookiecutter.__package }}.budget.subject",
     "{{ cookiecutter.__package }}.chat.schemas",

@@ -1,4 +1,4 @@
-"""The API: its routers, its refusals, its OpenAPI."""
+"""The API: routers, error handlers, OpenAPI."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from .web.openapi import with_identity
 
 class Api(NinjaAPI):
     def get_content_type(self) -> str:
-        return "application/json"  # which has no charset (RFC 8259)
+        return "application/json"  # has no charset (RFC 8259)
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
         return with_identity(super().get_openapi_schema(**kwargs))

@@ -1,23 +1,22 @@
-"""What Django wants to know, taken from the one `Settings`. It works with none of them set, for `migrate` and the like.
+"""Django settings. The project's own settings, documented in `.env.example`, are `django.conf.settings.ENV`."""
 
-The project's own settings are `django.conf.settings.ENV`.
-"""
-
+import logging
 import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import dj_database_url
 
 from .core.config import SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
 
 ENV = Settings()
 
+# an empty key is allowed: `migrate` and the like need no settings
 SECRET_KEY, *SECRET_KEY_FALLBACKS = [secret.get_secret_value() for secret in ENV.secret_key] or [""]
-DEBUG = False  # errors are problem details in development too; their cause is in the log
+DEBUG = ENV.development
 ALLOWED_HOSTS = ENV.allowed_hosts
-ROOT_URLCONF = f"{__package__}.urls"
-APPEND_SLASH = False
 
 INSTALLED_APPS = [
     f"{__package__}.tenants",
@@ -37,9 +36,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
-    f"{__package__}.web.middleware.api_first",  # what follows is for pages only
+    f"{__package__}.web.middleware.api_first",  # the API skips what follows
     "django.middleware.security.SecurityMiddleware",
-    f"{__package__}.dashboard.storage.StaticFiles",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -47,7 +46,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-TEMPLATES = [  # the admin's; the dashboard's are rendered by dashboard/pages.py
+ROOT_URLCONF = f"{__package__}.urls"
+APPEND_SLASH = False
+
+TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
@@ -63,75 +65,69 @@ TEMPLATES = [  # the admin's; the dashboard's are rendered by dashboard/pages.py
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's form of a DATABASE_URL; none for one that is neither SQLite nor PostgreSQL, see `Settings.faults`.
+    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
 
-    The folder of an SQLite file is made.
+    Create the folder of an SQLite file.
     """
-    if url.startswith("sqlite:///"):
-        path = Path(url.removeprefix("sqlite:///"))
-        with suppress(OSError):  # whoever opens the file will tell
-            path.parent.mkdir(parents=True, exist_ok=True)
-        # IMMEDIATE: a transaction waits for its turn at its start, where waiting helps
-        options: dict[str, Any] = {
-            "timeout": 5,
-            "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256",
-        }
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(path), "OPTIONS": options}
-    if url.startswith("postgresql://"):
-        from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
-
-        parts = conninfo_to_dict(url)
-        name = parts.pop("dbname", "")
-        options = {**parts, "pool": {"min_size": 1, "max_size": 8, "timeout": 5}}
-        return {"ENGINE": "django.db.backends.postgresql", "NAME": name, "OPTIONS": options, "CONN_HEALTH_CHECKS": True}
-    return {}
+    if not url.startswith(("sqlite:///", "postgresql://")):
+        return {}
+    config: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
+    options = config.setdefault("OPTIONS", {})
+    if url.startswith("postgresql"):
+        options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
+        return config
+    with suppress(OSError):  # opening the file reports it
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    options |= {
+        "timeout": 5,
+        "transaction_mode": "IMMEDIATE",  # SQLite waits for a lock only at a transaction's start
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-256",
+    }
+    return config
 
 
 DATABASES = {"default": database(ENV.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-USE_TZ = True
-USE_I18N = False
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 
-CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
-CORS_ALLOW_METHODS = ("GET", "POST")
-CORS_ALLOW_HEADERS = ("accept", "accept-language", "content-language", "authorization", "content-type", "x-tenant-id")
-CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After")
-CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
-
-SESSION_ENGINE = f"{__package__}.web.sessions"
-SESSION_COOKIE_AGE = SESSION_LIFE_S
-CSRF_COOKIE_HTTPONLY = True  # its token is in the forms
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
-SECURE_HSTS_SECONDS = 0 if ENV.development else 365 * 24 * 3600
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path("var/static")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": f"{__package__}.dashboard.storage.StaticStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
-WHITENOISE_USE_FINDERS = True  # before collectstatic has run, too
+WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.exists()  # `collectstatic` only adds compression
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # likewise
-WHITENOISE_AUTOREFRESH = ENV.development
+warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")  # static files are small
 
-LOGGING_CONFIG = None  # ours instead, for every process that uses Django
+SESSION_ENGINE = f"{__package__}.web.sessions"
+SESSION_COOKIE_AGE = SESSION_LIFE_S
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
+CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
+
+CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
+CORS_ALLOW_METHODS = ["GET", "POST"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
+CORS_PREFLIGHT_MAX_AGE = 600
+CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
+
+LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)
+logging.getLogger("django.request").setLevel(logging.CRITICAL)  # web/handlers.py logs failures, with the request's ID
 
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # HSTS for subdomains: which there are is not ours to know
-    "security.W008",  # redirects to https are the proxy's affair
-    "security.W009",  # wants 50 characters; budget.E001 asks for 32 random ones
-    "security.W021",  # HSTS preload: likewise
-    "security.W025",  # as W009, for older secrets
+    "security.W004",  # web/edge.py sends HSTS
+    "security.W008",  # the proxy redirects to https
+    "security.W009",  # asks for 50 characters; budget.E001 asks for 32
+    "security.W025",  # the same for older keys
 ]

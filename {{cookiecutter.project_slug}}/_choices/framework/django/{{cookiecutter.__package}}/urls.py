@@ -1,11 +1,11 @@
-"""All addresses. No slash is ever added: `/api/chat/` is not found."""
+"""All routes. No slash is ever added: `/api/chat/` is not found."""
 
 from django.contrib import admin
 from django.urls import path
 
 from .api import api
 from .dashboard import routes as dashboard
-from .web.handlers import failed, refused
+from .web.handlers import problem_view
 
 urlpatterns = [
     path("", dashboard.home),
@@ -19,10 +19,11 @@ urlpatterns = [
     path("dashboard/link/<str:token>", dashboard.link),
     path("dashboard/login", dashboard.login),
     path("dashboard/logout", dashboard.log_out),
+    path("admin/login/", dashboard.admin_login),
     path("admin/", admin.site.urls),
 ]
 
-handler400 = refused("invalid_request")
-handler403 = refused("forbidden")
-handler404 = refused("not_found")
-handler500 = failed
+handler400 = problem_view("invalid_request")
+handler403 = problem_view("forbidden")
+handler404 = problem_view("not_found")
+handler500 = problem_view("internal_error")

@@ -1,4 +1,4 @@
-"""Django set up for the tests of modules, and a database for those that need one and no app."""
+"""Fixtures for unit tests: Django is set up, and a migrated database for tests without an app."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ __all__ = ["opened", "tell"]
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that has all tables, to be copied: to migrate one takes a second."""
+    """Return a migrated database to copy: migrating one takes a second."""
     path = tmp_path_factory.mktemp("migrated") / "app.sqlite3"
     with pytest.MonkeyPatch.context() as patch:
         connection.close()
@@ -42,6 +42,6 @@ def opened(migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
     connection.close()
     path = shutil.copy(migrated, tmp_path / "app.sqlite3")
-    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))  # that of all threads
+    monkeypatch.setitem(connection.settings_dict, "NAME", str(path))  # for all threads
     yield fresh
     connection.close()

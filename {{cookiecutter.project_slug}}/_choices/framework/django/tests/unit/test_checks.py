@@ -19,12 +19,12 @@ PRODUCTION = {
 @pytest.mark.parametrize(
     "command", ["migrate", "check", "makemigrations --check", "collectstatic --noinput --verbosity 0"]
 )
-def test_it_needs_no_setting(tmp_path: Path, command: str) -> None:
+def test_command_needs_no_setting(tmp_path: Path, command: str) -> None:
     done = App(tmp_path, {}).cli(*command.split())
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_deployment_with_all_settings_is_clean(tmp_path: Path) -> None:
+def test_deployment_with_all_settings_passes(tmp_path: Path) -> None:
     done = App(tmp_path, PRODUCTION).cli("check", "--deploy", "--fail-level", "WARNING")
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -46,7 +46,7 @@ def test_check_deploy_reports_each_fault_of_the_settings(tmp_path: Path, name: s
     assert f"(budget.E001) {name}" in done.stderr
 
 
-def test_a_setting_that_cannot_be_read_is_told_in_words_and_not_repeated(tmp_path: Path) -> None:
+def test_unreadable_setting_is_named_without_its_value(tmp_path: Path) -> None:
     done = App(tmp_path, {"PORT": "secret-port"}).cli("check")
     assert done.returncode == 1
     assert "PORT: Input should be a valid integer" in done.stderr

@@ -1,4 +1,4 @@
-"""How Django serves: the lifespan, the order in front of a route, and what the API does without."""
+"""Serving with Django: the lifespan, the order of checks before a route, errors."""
 
 import sqlite3
 from contextlib import closing
@@ -8,10 +8,11 @@ import httpx
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
+from django.urls import path
 
 from {{ cookiecutter.__package }}.core.problems import Problem
 
-from ..running import HTTP, PACKAGE, TLS, App, Emulator, free_port, installed_app, process, wait_ready
+from ..running import HTTP, PACKAGE, TLS, App, Emulator, free_port, installed_app, process, wait_ready, wait_until
 
 HELLO = {"prompt": "Hello"}
 LIFESPANS = {
@@ -21,7 +22,7 @@ LIFESPANS = {
 
 
 @pytest.mark.parametrize("server", LIFESPANS)
-def test_the_lifespan_settles_what_an_earlier_process_left_on_every_server(
+def test_lifespan_settles_what_a_previous_process_left_on_every_server(
     installed: App, emulator: Emulator, server: str
 ) -> None:
     tenant = installed.add_tenant("1.00")
@@ -33,21 +34,21 @@ def test_the_lifespan_settles_what_an_earlier_process_left_on_every_server(
             assert emulator.ledger(tenant["id"])["reserved"] == 0
             answer = HTTP.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"])
             assert answer.status_code == 200
-            emulator.fault("drop_before", "commit")  # settled when it stops, at the latest
+            emulator.fault("drop_before", "commit")  # settled by the time it stops
             assert HTTP.post(f"{url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
     cost = answer.json()["cost"]["amount"]
     ledger = emulator.ledger(tenant["id"])
     assert (ledger["reserved"], ledger["spent"]) == (0, 4 * cost)
 
 
-def test_a_configuration_that_must_not_serve_stops_every_server(installed: App) -> None:
+def test_invalid_settings_stop_every_server(installed: App) -> None:
     environment = {**installed.environment, "SECRET_KEY": "short"}
     arguments = [*LIFESPANS["uvicorn"], str(free_port())]
     with process(arguments, installed.folder, environment) as running:
         assert running.wait(30) != 0
 
 
-def test_identity_comes_first_then_the_type_then_the_budget_then_the_body(app: App, api: httpx.Client) -> None:
+def test_route_checks_identity_then_content_type_then_budget_then_body(app: App, api: httpx.Client) -> None:
     rich, poor = (app.add_tenant(budget)["headers"] for budget in ("1.00", "0.0000001"))
     text, json = ({"Content-Type": kind} for kind in ("text/plain", "application/json"))
     api.post("/api/chat", json=HELLO, headers=poor)  # from now on its balance is known
@@ -58,14 +59,17 @@ def test_identity_comes_first_then_the_type_then_the_budget_then_the_body(app: A
     assert statuses == [401, 415, 402, 422]
 
 
-def test_the_api_needs_neither_sessions_nor_operators(tmp_path: Path, emulator: Emulator) -> None:
+def test_api_works_without_the_tables_of_sessions_and_operators(tmp_path: Path, emulator: Emulator) -> None:
     app = installed_app(tmp_path, emulator.url)
     headers = app.add_tenant("1.00")["headers"]
     with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
         database.execute("DROP TABLE django_session")
         database.execute("DROP TABLE auth_user")
-    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as api:
-        api.cookies.set("sessionid", "a-session")
+    cookies = {"sessionid": "a-session"}
+    with (
+        app.serving(APP_ENV="production") as serving,
+        httpx.Client(base_url=serving.url, timeout=30, verify=TLS, cookies=cookies) as api,
+    ):
         assert api.post("/api/chat", json=HELLO, headers=headers).status_code == 200
         assert api.get("/api/budget/me", headers=headers).status_code == 200
         assert api.get("/healthz").headers.get("Set-Cookie") is None
@@ -74,20 +78,55 @@ def test_the_api_needs_neither_sessions_nor_operators(tmp_path: Path, emulator: 
     assert broken.json()["request_id"] == broken.headers["X-Request-Id"]
 
 
-def refusing(_: object) -> object:
-    def answer(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-        raise Problem("budget_exceeded")
-
-    return answer
+def refused(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    raise Problem("budget_exceeded")
 
 
-def test_a_problem_that_middleware_raises_keeps_its_status() -> None:
-    with override_settings(MIDDLEWARE=[f"{__name__}.refusing"]):
-        answer = Client(raise_request_exception=False).get("/")
+urlpatterns = [path("refused", refused)]
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_problem_raised_in_a_plain_view_keeps_its_status(debug: bool) -> None:
+    middleware = ["{{ cookiecutter.__package }}.web.middleware.api_first"]
+    with override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=middleware, DEBUG=debug):
+        answer = Client(raise_request_exception=False, SERVER_NAME="localhost").get("/refused")
     assert (answer.status_code, answer["Content-Type"]) == (402, "application/problem+json")
 
 
-def test_an_operators_session_opens_every_budget_and_no_paid_route(app: App, api: httpx.Client) -> None:
+def test_unknown_path_is_a_problem_in_development_and_a_failing_page_is_explained(
+    tmp_path: Path, emulator: Emulator
+) -> None:
+    app = installed_app(tmp_path, emulator.url)
+    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
+        database.execute("DROP TABLE django_session")
+    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30, verify=TLS) as client:
+        client.cookies.set("sessionid", "a-session")
+        for unknown in ("/nowhere", "/api/nowhere", "/static/nowhere"):
+            assert client.get(unknown).json()["code"] == "not_found"
+        page = client.get("/dashboard/", headers={"Accept": "text/html"})
+    assert page.status_code == 500
+    assert "no such table: django_session" in page.text
+
+
+def status(url: str) -> int | None:
+    """Return the status of an answer, None while nobody listens."""
+    try:
+        return HTTP.get(url).status_code
+    except httpx.TransportError:
+        return None
+
+
+def test_runserver_warns_and_says_what_to_use(installed: App) -> None:
+    port = str(free_port())
+    log = installed.folder / "runserver.log"
+    command = [PACKAGE, "runserver", "--noreload", port]
+    with process(command, installed.folder, installed.environment, log):
+        assert wait_until(lambda: status(f"http://127.0.0.1:{port}/dashboard/login")) == 500
+    assert "budget.W001" in log.read_text()
+    assert "Run `serve` instead" in log.read_text()
+
+
+def test_operator_session_opens_every_budget_and_no_paid_route(app: App, api: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
     with httpx.Client(base_url=app.url, timeout=30, verify=TLS) as browser:
         page = browser.get("/dashboard/login").text

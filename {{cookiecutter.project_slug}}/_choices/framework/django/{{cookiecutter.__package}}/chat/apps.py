@@ -1,5 +1,3 @@
-"""The example feature."""
-
 from django.apps import AppConfig
 
 

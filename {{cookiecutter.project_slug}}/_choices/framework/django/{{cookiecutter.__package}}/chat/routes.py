@@ -1,6 +1,6 @@
-"""The example feature's routes. To add a guarded route of your own, add one here like `summarize`."""
+"""Routes of the example feature. Add a paid route of your own like `summarize`."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from django.conf import settings
@@ -38,27 +38,25 @@ async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse
 
 @router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
 def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
-    """Same as summarize, in a synchronous view: it takes a thread for as long as the model answers."""
+    """Summarize in a synchronous view. It takes a thread for as long as the model answers."""
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
     return answered(sync.call(lambda services: Chat(services).summarize(work)))
 
 
 def answered(answer: Answer) -> HttpResponse:
-    """A guarded answer: validated where it was made, so ninja need not do it again."""
+    """Return the response of a paid route. The answer is valid, so ninja need not validate it again."""
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
 
 
 class EventStream(StreamingHttpResponse):
-    """Server-sent events. Closes its generator however it ends: Django leaves that to the garbage collector."""
+    """Server-sent events. Hands Django the generator itself, which it then closes when the client leaves."""
 
     def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
         self._events = events
         headers = {"X-Accel-Buffering": "no", **headers}
         super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with aclosing(self._events) as events:
-            async for event in events:
-                yield event
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        return self._events

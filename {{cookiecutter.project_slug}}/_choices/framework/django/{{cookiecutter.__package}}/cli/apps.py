@@ -1,5 +1,3 @@
-"""The management commands."""
-
 from django.apps import AppConfig
 
 

@@ -1,13 +1,11 @@
-"""The database: SQLite in a file, or PostgreSQL, by DATABASE_URL; see settings.py."""
+"""Database access from the event loop, and PostgreSQL's connection pool. settings.py configures the database."""
 
 import asyncio
-import atexit
 import os
 from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
 
-from django.core.signals import request_started
 from django.db import close_old_connections, connections, models, reset_queries
 
 P = ParamSpec("P")
@@ -15,48 +13,41 @@ T = TypeVar("T")
 
 
 def _close_pool() -> None:
-    """Close PostgreSQL's pool, which is opened again by who asks next; SQLite has none."""
+    """Close PostgreSQL's pool: a forked process would share its connections. The next query opens it again."""
     getattr(connections["default"], "close_pool", lambda: None)()
 
 
-# the pool's threads keep Python 3.13 from ending for 20 s, and a forked worker would share its parent's connections
-atexit.register(_close_pool)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_pool)
 
-# at a request's start there is nothing to close: connections go at its end. Both being synchronous, they would cost
-# it a hop to a thread
-request_started.disconnect(reset_queries)
-request_started.disconnect(close_old_connections)
-
 
 class Row(models.Model):
-    """A row that stands for a plain record: a dataclass with the same members, a foreign key as the key alone."""
+    """A model with the fields of a dataclass, the record. A foreign key is the key alone."""
 
     class Meta:
         abstract = True
 
     @classmethod
     def of(cls, record: object) -> Self:
-        """The row, not saved yet."""
+        """Return the row of a record, not saved."""
         return cls(**{field.attname: getattr(record, field.name) for field in cls._meta.concrete_fields})
 
     @classmethod
     def upsert(cls, records: Iterable[object], *key: str, keep: tuple[str, ...] = ()) -> None:
-        """Put these in the place of the rows with the same key, but for their columns `keep`."""
+        """Insert records, or update the rows with the same `key` except their columns `keep`."""
         others = [field.name for field in cls._meta.concrete_fields if field.name not in (*key, *keep)]
         rows = [cls.of(record) for record in records]
         cls._default_manager.bulk_create(rows, update_conflicts=True, unique_fields=key, update_fields=others)
 
     def values(self) -> dict[str, Any]:
-        """The row by column, to make the plain record of it."""
+        """Return the row's values by column, to build its record."""
         return {field.name: field.value_from_object(self) for field in self._meta.concrete_fields}
 
 
 def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a blocking function awaitable: it runs in a thread, on a connection that is given back at its end.
+    """Make a blocking function awaitable. It runs in a thread, whose connection is returned at the end.
 
-    Not in the request's own thread, which is Django's way: background tasks ask too, and outlive requests.
+    Not in the request's thread, which is Django's default: background tasks have no request.
     """
     in_thread = giving_back(work)
 
@@ -68,13 +59,14 @@ def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
 
 def giving_back(work: Callable[P, T]) -> Callable[P, T]:
-    """For a thread of our own: `work`, which gives the thread's connection back at its end."""
+    """Return the thread's database connection when `work` ends: what Django does at a request's end."""
 
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return work(*args, **kwargs)
         finally:
+            reset_queries()
             close_old_connections()
 
     return run

@@ -1,31 +1,50 @@
-"""Tenants, their API keys and the calls, in the admin. No secret is shown: neither a Cycles key nor a digest."""
+"""Tenants, API keys and calls in Django's admin: read-only, without secrets."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import Any
 
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.contrib import admin, messages
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 
-from ..budget.balances import Ledger
 from ..calls.models import Call
+from ..core import about
 from ..core.problems import Problem
 from ..tenants.models import ApiKey, Tenant
-from ..tenants.service import tenant_service
 from ..web.dependencies import state_of
-from ..web.services import Services
+from .actions import act
 from .pages import usd
 
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin  # generic for type checkers only
+admin.site.site_title = about.TITLE
+admin.site.site_header = f"{about.TITLE} (times in UTC)"
+admin.site.index_title = "Administration"
+admin.site.site_url = "/dashboard/"
+
+BALANCE = ("balance__remaining", "balance__spent")
 
 
-class ReadOnlyAdmin(ModelAdmin):
-    """Rows that every operator may look at, and nobody edits: what is done to them is done by the commands' verbs."""
+def dollars(path: str) -> Callable[[Any], str]:
+    """Return an admin column in dollars for a column of microcents; `path` may cross relations, as in `a__b`."""
+    value = attrgetter(path.replace("__", "."))
+
+    @admin.display(description=path.rpartition("__")[2], ordering=path)
+    def shown(row: Any) -> str:
+        try:
+            return usd(value(row))
+        except ObjectDoesNotExist:
+            return ""
+
+    return shown
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that every operator may see and nobody may edit, linked to their tenant's page on the dashboard."""
+
+    tenant_field = "tenant"
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.admin_site.has_permission(request)
@@ -42,50 +61,52 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, *_: Any) -> bool:
         return False
 
+    def lookup_allowed(self, lookup: str, *_: Any) -> bool:
+        """Allow the listed filters only: `?digest__startswith=` would reveal secret columns bit by bit."""
+        return lookup.partition("__")[0] in self.list_filter
+
+    def view_on_site(self, row: Any) -> str:
+        return f"/dashboard/tenants/{getattr(row, self.tenant_field)}"
+
+    @admin.display(description="dashboard")
+    def link(self, row: Any) -> str:
+        return format_html('<a href="{}">{}</a>', self.view_on_site(row), getattr(row, self.tenant_field))
+
 
 @admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
-    """Tenants with what this process remembers of their budgets; blank where it has not been told yet."""
-
+    tenant_field = "id"
+    list_display = ("id", "link", "name", "status", *map(dollars, BALANCE), "created_at")
+    list_select_related = ("balance",)
     list_filter = ("status",)
     search_fields = ("id", "name")
-    exclude = ("sealed_key",)
+    exclude = ("sealed_key", "budget", "overdraft")
+    readonly_fields = (dollars("budget"), dollars("overdraft"))  # type: ignore[assignment]
     actions = ("suspend", "resume")
 
-    def get_list_display(self, request: HttpRequest) -> tuple[str | Callable[[Any], str | bool], ...]:
-        def remaining(tenant: Tenant) -> str:
-            ledger = _remembered(request, tenant.id)
-            return usd(ledger.remaining) if ledger else ""
+    @admin.action(description="Suspend: refuse callers, let calls in flight settle")
+    def suspend(self, request: HttpRequest, tenants: QuerySet[Tenant]) -> None:
+        self._act(request, tenants, "suspend")
 
-        def spent(tenant: Tenant) -> str:
-            ledger = _remembered(request, tenant.id)
-            return usd(ledger.spent) if ledger else ""
+    @admin.action(description="Resume: serve callers again")
+    def resume(self, request: HttpRequest, tenants: QuerySet[Tenant]) -> None:
+        self._act(request, tenants, "resume")
 
-        return ("id", "name", "status", remaining, spent, "created_at")
-
-    @admin.action(description="Suspend: refuse their callers, let calls in flight settle")
-    def suspend(self, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
-        self._do("suspend", request, chosen)
-
-    @admin.action(description="Resume: serve them again")
-    def resume(self, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
-        self._do("resume", request, chosen)
-
-    def _do(self, verb: str, request: HttpRequest, chosen: QuerySet[Tenant]) -> None:
-        for tenant in chosen:
+    def _act(self, request: HttpRequest, tenants: QuerySet[Tenant], verb: str) -> None:
+        """Do what the dashboard does, audit included."""
+        dashboard, operator = state_of(request)["dashboard"], request.user.get_username()
+        for tenant in tenants:
             try:
-                note = async_to_sync(_do)(verb, tenant.id)
-            except Problem as error:
-                by_hand = f"{__name__.partition('.')[0]} tenants {verb} {tenant.id}"
-                self.message_user(request, f"{tenant.id}: {error.message}. Or: python -m {by_hand}", messages.ERROR)
-            else:
+                async_to_sync(act)(dashboard, operator, tenant.id, verb, "", "")
                 self.log_change(request, tenant, verb)
-                self.message_user(request, f"{tenant.id}: {note}")
+                self.message_user(request, f"{verb.title()} {tenant.id}: done")
+            except Problem as error:
+                self.message_user(request, f"{tenant.id}: {error.message}", messages.ERROR)
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("prefix", "tenant", "name", "created_at", "last_used_at", "revoked_at")
+    list_display = ("prefix", "link", "name", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("tenant",)
     search_fields = ("=prefix", "=tenant__id")
     exclude = ("digest",)
@@ -93,20 +114,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
-    list_display = ("at", "tenant", "end_user", "route", "model", "input_tokens", "output_tokens", "cost", "outcome")
+    list_display = ("at", "link", "end_user", "route", "model", dollars("cost"), "outcome")
     list_filter = ("outcome", "route")
     search_fields = ("=tenant", "=end_user", "=request_id")
     show_full_result_count = False
-
-
-def _remembered(request: HttpRequest, tenant: str) -> Ledger | None:
-    """The tenant's widest ledger; None where nothing is known of it."""
-    services: Services | None = state_of(request).get("services")
-    known = services.balances.known(tenant) if services else None
-    return known.widest if known else None
-
-
-async def _do(verb: str, tenant: str) -> str:
-    async with tenant_service(settings.ENV) as service:
-        done = await (service.suspend(tenant) if verb == "suspend" else service.resume(tenant))
-        return str(done["note"])
+    exclude = ("hold", "cost", "uncharged")
+    readonly_fields = (dollars("hold"), dollars("cost"), dollars("uncharged"))  # type: ignore[assignment]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
+from urllib.parse import urlencode
 
 from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -22,6 +23,8 @@ from ..web.viewer import SignInFirst, Viewer, local_path, ticket_by_key, ticket_
 from . import actions, figures, pages
 from .pages import LOGIN
 from .service import Dashboard
+
+OPERATORS_PAGES = ("/dashboard/", "/admin/")
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
@@ -130,13 +133,14 @@ async def link(request: HttpRequest, token: str) -> HttpResponse:
 async def login(request: HttpRequest) -> HttpResponse:
     form = request.POST if request.method == "POST" else request.GET
     path, username, password, key = (form.get(name, "")[:1000] for name in ("next", "username", "password", "api_key"))
-    path = local_path(path)
+    path = local_path(path, OPERATORS_PAGES)
     if request.method == "GET":
         return login_page(request, path) if await viewer_of(request) is None else SeeOther(path)
     try:
         if key:
             ticket = await ticket_by_key(services_of(request), key.strip(), address_of(request))
             await sign_in_tenant(request, ticket)
+            path = local_path(path)
         else:
             await sign_in(request, username, password)
     except Problem as problem:
@@ -152,12 +156,21 @@ async def log_out(request: HttpRequest) -> HttpResponse:
     return SeeOther(LOGIN)
 
 
+@require_http_methods(["GET", "POST"])
+@page
+async def admin_login(request: HttpRequest) -> HttpResponse:
+    """Send the admin's visitors to the dashboard's login. Raise Problem not_found for tenants."""
+    if viewer := await viewer_of(request):
+        viewer.check()
+    return SeeOther(f"{LOGIN}?{urlencode({'next': request.GET.get('next', '/admin/')})}")
+
+
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """Refuse a form without its CSRF token. Django's CSRF_FAILURE_VIEW."""
     problem = Problem("forbidden")
     if request.path == LOGIN and accepts_html(request):
         form = request.POST
-        return login_page(request, local_path(form.get("next", "")), form.get("username", ""), problem)
+        return login_page(request, local_path(form.get("next", ""), OPERATORS_PAGES), form.get("username", ""), problem)
     return refusal(request, problem, None)
 
 

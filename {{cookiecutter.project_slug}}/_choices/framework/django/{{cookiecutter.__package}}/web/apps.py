@@ -1,5 +1,3 @@
-"""The HTTP edge."""
-
 from django.apps import AppConfig
 
 
@@ -7,5 +5,5 @@ class WebConfig(AppConfig):
     name = __package__
 
     def ready(self) -> None:
-        """Register the checks, and open nothing: this runs for every command."""
+        """Register the system checks. Open nothing: this runs for every command."""
         from . import checks  # noqa: F401, PLC0415

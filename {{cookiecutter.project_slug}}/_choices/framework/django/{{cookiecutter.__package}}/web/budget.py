@@ -1,4 +1,4 @@
-"""What a tenant, or an operator, may know of a budget."""
+"""Routes that return a tenant's budget."""
 
 from django.http import HttpRequest
 from ninja import Router
@@ -27,5 +27,5 @@ async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
     elif (await identified(request)).tenant != tenant:
-        raise Problem("not_found")  # as if it did not exist, which it may or may not
+        raise Problem("not_found")  # whether it exists or not
     return BudgetAnswer.of(tenant, await services.balances.read(tenant))

@@ -1,5 +1,6 @@
-"""System checks. Those of the settings are for serving (`check --deploy`): other commands work without them."""
+"""System checks. Those of the settings run with `check --deploy` only: other commands need no settings."""
 
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -9,15 +10,13 @@ from .startup import faults
 
 
 @register(Tags.security, deploy=True)
-def settings_may_serve(**_: Any) -> list[CheckMessage]:
+def check_settings(**_: Any) -> list[CheckMessage]:
     return [Error(fault, id="budget.E001") for fault in faults(settings.ENV)]
 
 
 @register
-def served_by_asgi(**_: Any) -> list[CheckMessage]:
-    if settings.WSGI_APPLICATION is None:
+def check_server(**_: Any) -> list[CheckMessage]:
+    if settings.WSGI_APPLICATION is None and "runserver" not in sys.argv:
         return []
-    hint = "Serve asgi:application and drop WSGI_APPLICATION: under WSGI streams are not settled when a client leaves."
-    return [
-        Warning("Paid routes are asynchronous and need the lifespan protocol, which WSGI lacks", hint, id="budget.W001")
-    ]
+    message = "Paid routes and the dashboard need ASGI's lifespan, which runserver and WSGI servers lack."
+    return [Warning(message, "Use `python manage.py serve --reload`, and no WSGI_APPLICATION.", id="budget.W001")]

@@ -1,73 +1,62 @@
-"""What routes ask for: the shared services, and who is calling.
+"""What routes depend on: the process's services and the caller."""
 
-A router's or route's `auth=` is its mark: ninja calls it before it looks at the body.
-"""
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
-from collections import deque
-from typing import Any
-
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from ..core.problems import Problem
 from ..tenants.caller import Caller
-from ..tenants.identity import Identity
-from ..tenants.registry import Registry
+from . import sync
 from .services import Services
 
-idle_identities: deque[Identity] = deque()
-"""Where there is no lifespan each call has an event loop of its own: one at a time is lent an identity, which keeps
-what it knows (the issuer's keys) for the next."""
+T = TypeVar("T")
 
 
 class ApiRequest(ASGIRequest):
-    """A request as a route sees it that has `auth=identified` or `auth=paid`."""
+    """The request of a route with `auth=identified` or `auth=paid`."""
 
     auth: Caller
 
 
-def services_of(request: HttpRequest) -> Services:
-    """Raises RuntimeError where no lifespan has opened them: `runserver` and WSGI servers speak none."""
-    services: Services | None = state_of(request).get("services")
-    if services is None:
-        raise RuntimeError("no services: serve by `serve`, or by another ASGI server that speaks the lifespan protocol")
-    return services
-
-
 def state_of(request: HttpRequest) -> dict[str, Any]:
-    """This request's part of the process's state, see lifespan.State and edge.Edge; empty under WSGI."""
+    """Return the request's `scope["state"]`, see asgi.py and edge.Edge. It is empty under WSGI."""
     state: dict[str, Any] = getattr(request, "scope", {}).get("state", {})
     return state
 
 
-async def identified(request: HttpRequest) -> Caller:
-    """`auth=` of a route for tenants: the proven caller. Raises Problem (401, 403, 422)."""
+def services_of(request: HttpRequest) -> Services:
+    """Return the process's services. Raise RuntimeError if the server does not run the lifespan."""
     services: Services | None = state_of(request).get("services")
-    if services:
-        return await services.identity.identify(headers_of(request))
-    try:
-        identity = idle_identities.pop()
-    except IndexError:
-        identity = Identity(Registry(), settings.ENV)
-    try:
-        return await identity.identify(headers_of(request))
-    finally:
-        idle_identities.append(identity)
+    if services is None:
+        raise RuntimeError("This server lacks ASGI's lifespan, like runserver and WSGI servers. Run `serve` instead.")
+    return services
+
+
+async def identified(request: HttpRequest) -> Caller:
+    """Return the authenticated caller, as `auth=` of a route. Raise Problem (401, 403, 422)."""
+    headers = headers_of(request)
+    return await _with_services(request, lambda services: services.identity.identify(headers))
 
 
 async def paid(request: HttpRequest) -> Caller:
-    """`auth=` of a route whose work is paid for: identity, then JSON, then preflight. Raises Problem."""
+    """Return the caller of a paid route, as its `auth=`: ninja calls it before it reads the body. Raise Problem."""
     caller = await identified(request)
     if request.content_type != "application/json":
         raise Problem("unsupported_media_type")
-    if services := state_of(request).get("services"):
-        await services.preflight.check(caller.tenant)
+    await _with_services(request, lambda services: services.preflight.check(caller.tenant))
     return caller
 
 
+async def _with_services(request: HttpRequest, work: Callable[[Services], Awaitable[T]]) -> T:
+    """Run `work` here or, under WSGI, in the event loop of `sync`: there each request has a loop of its own."""
+    services: Services | None = state_of(request).get("services")
+    return await work(services) if services else sync.call(work)
+
+
 def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """As ASGI hands them over, see edge.Edge. Django's own joins repeated ones, and under WSGI there are no others."""
+    """Return the headers as ASGI has them: Django joins repeated ones, and the edge hides the gateway's secret."""
     sent: list[tuple[bytes, bytes]] | None = state_of(request).get("sent_headers")
     if sent is not None:
         return sent

@@ -1,4 +1,4 @@
-"""For load balancers and Prometheus."""
+"""Routes for load balancers and Prometheus."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
@@ -14,7 +14,7 @@ NOT_READY = {"responses": {503: {"description": "Not ready"}}}
 
 @router.get("/healthz", response=dict[str, str])
 async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
-    """The process answers. Never asks anything else: a restart would not mend Cycles."""
+    """Return that the process is up. Check nothing else: a restart would not repair Cycles."""
     return {"status": "ok"}
 
 

@@ -1,4 +1,4 @@
-"""Operators, the staff of contrib.auth, sign in with name and password, tenants by an API key or a link."""
+"""Sessions of the pages: operators (staff users) sign in with a password, tenants with an API key or a link."""
 
 from dataclasses import asdict
 
@@ -13,17 +13,15 @@ from .dependencies import services_of
 from .sessions import SessionStore
 from .viewer import SignInFirst, Ticket, Viewer, sign_in_attempt, viewer_by
 
-TICKET = "ticket"
-
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:
-    """Whom the session names, if they are still let in. The API, without session middleware, may ask too."""
+    """Return whom the session names, if they may still sign in. Also works for the API, without middleware."""
     if not hasattr(request, "session"):
         key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if key is None:
             return None
         request.session = SessionStore(key)
-    if ticket := await request.session.aget(TICKET):
+    if ticket := await request.session.aget("ticket"):
         return await viewer_by(Ticket(**ticket), services_of(request).registry)
     user = await aget_user(request)
     is_operator = isinstance(user, User) and user.is_active and user.is_staff
@@ -31,11 +29,10 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
 
 
 async def signed_in(request: HttpRequest) -> Viewer:
-    """Whom the session names. Raises SignInFirst."""
-    viewer = await viewer_of(request)
-    if viewer is None:
-        raise SignInFirst
-    return viewer
+    """Return whom the session names. Raise SignInFirst."""
+    if viewer := await viewer_of(request):
+        return viewer
+    raise SignInFirst
 
 
 async def sign_in(request: HttpRequest, name: str, password: str) -> None:
@@ -53,9 +50,8 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
 async def sign_in_tenant(request: HttpRequest, ticket: Ticket) -> None:
     """Make the session this tenant's."""
     await request.session.aflush()
-    await request.session.aset(TICKET, asdict(ticket))
+    await request.session.aset("ticket", asdict(ticket))
 
 
 def address_of(request: HttpRequest) -> str:
-    address: str = request.META.get("REMOTE_ADDR", "")
-    return address
+    return str(request.META.get("REMOTE_ADDR", ""))

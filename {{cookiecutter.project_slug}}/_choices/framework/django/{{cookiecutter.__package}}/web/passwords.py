@@ -1,4 +1,4 @@
-"""The operators' passwords: those of contrib.auth (argon2)."""
+"""Hashing of operators' passwords, with argon2."""
 
 from django.contrib.auth.hashers import make_password
 
