@@ -22,7 +22,7 @@ import pytest
 import dev_identity
 import dev_tenancy
 
-from .commands import Running, run_again
+from .commands import Running, run_module
 from .live import LIVE, TAG
 from .places import OWN, subject_of
 
@@ -185,7 +185,7 @@ class App:
     def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         if arguments[:2] == ("tenants", "add"):
             ADDED.add(subject_of(arguments[2])["tenant"])
-        return run_again(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
+        return run_module(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
 
     def done(self, *arguments: str, stdin: str = "") -> Any:
         """What a command prints with --json; the test fails if the command does."""
