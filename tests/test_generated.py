@@ -1,10 +1,9 @@
-"""The generated projects hold their own promises: each runs its own checks, as its user would.
+"""Generated projects pass their own checks, run as their owner runs them, and the tests of machinery put into them.
 
-Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
-is installed and looked at; those run in one worker, beside the others. Here each framework's defaults run all that
-`make check` has, and each way to tell tenants apart its types and the tests of whose money it is. `make test-matrix`
-runs all of `make check` for projects in which every pair of any answers occurs: four at once, for much of a suite's
-time is waiting.
+Projects of one framework and Python share an environment and a cache of types, so that only what differs is installed
+and checked; they run in one xdist group. `make test` runs `make check` and all machinery for each framework's default
+answers, and for each way to tell tenants apart the types and the tests of identity and tenancy. `make test-matrix`
+runs all of it for projects in which every pair of answers occurs.
 """
 
 import re
@@ -23,6 +22,7 @@ import pytest
 from .combinations import Answers, every, pairwise
 from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, python_for
 from .emulator.server import ADMIN_KEY, Server
+from .overlay import MACHINERY, lay_over
 from .test_updates import updated
 
 pytestmark = [
@@ -35,7 +35,7 @@ DEFAULTS = {question: answers[0] for question, answers in CHOICES.items()}
 EACH_FRAMEWORK = [DEFAULTS | {"framework": each} for each in CHOICES["framework"]]
 # whose money it is, and the tests that a way to tell tenants apart brings itself
 TESTS_OF_TENANTS = {"test_isolation.py"} | {
-    path.name for path in (ROOT / PROJECT).rglob("_choices/tenan*/**/test_*.py")
+    path.name for tree in (ROOT / PROJECT, MACHINERY) for path in tree.rglob("_choices/tenan*/**/test_*.py")
 }
 
 
@@ -100,14 +100,33 @@ def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, answers:
     set_up(**answers).run("make", "check", f"UV={UV}")
 
 
+def run_tests(project: BakedProject, *tests: str) -> None:
+    project.run(".venv/bin/python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *tests)
+
+
+def lint(project: BakedProject) -> None:
+    """Check the tests that were put in as the project's own are checked."""
+    for check in (("ruff", "check"), ("ruff", "format", "--check")):
+        project.run(".venv/bin/python", "-m", *check)
+    # for one Python, so that what was checked for other projects is not checked again
+    project.run(".venv/bin/python", "-m", "mypy", "--python-version", DEFAULTS["python_version"])
+
+
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_the_machinery_of_each_framework_passes_its_tests(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    tests = lay_over(project.path, answers)
+    lint(project)
+    run_tests(project, *tests)
+
+
 @pytest.mark.parametrize("answers", shown(WAYS))
 def test_a_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake, answers: Answers) -> None:
     # Django resolves to its long-term release on 3.11; on the newest Python the test above has its newest
     project = set_up(**answers, python="3.11" if answers["framework"] == "django" else "3.12")
-    # its types for one Python, so that what was looked at for others before it is not looked at anew
-    project.run(".venv/bin/python", "-m", "mypy", "--python-version", DEFAULTS["python_version"])
-    tests = [path for path in project.files if path.name in TESTS_OF_TENANTS]
-    project.run(".venv/bin/python", "-m", "pytest", *map(str, tests))
+    lay_over(project.path, answers)
+    lint(project)
+    run_tests(project, *(str(path) for path in project.files if path.name in TESTS_OF_TENANTS))
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WAYS, pytest.mark.long))
@@ -196,6 +215,7 @@ def test_the_live_suite_passes_wherever_an_emulator_stands_and_leaves_nothing_th
     set_up: Bake, answers: Answers, tests: list[str], tmp_path: Path
 ) -> None:
     project = set_up(**answers)
+    lay_over(project.path, answers)
     cycles = Server(project.path, tmp_path / "cycles.sqlite3")
     try:
         with plane(cycles.url, "/(actuator/|v1/(?!admin/))") as runtime, plane(cycles.url, "/v1/admin/") as admin:
@@ -216,6 +236,9 @@ def test_a_project_of_every_pair_of_answers_passes_its_own_check(
     said = project.run(".venv/bin/python", "--version")
     assert answers["python_version"] in said, f"{said.strip()}: this machine lacks Python {answers['python_version']}"
     project.run("make", "check", f"UV={UV}")
+    tests = lay_over(project.path, answers)
+    lint(project)
+    run_tests(project, *tests)
     assert not hidden_by_a_name(project, template)
 
 

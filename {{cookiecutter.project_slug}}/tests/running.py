@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,15 @@ TLS = httpx.create_ssl_context()  # one for all: to make it takes 35 ms
 HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=TLS)  # no connection outlives its answer
 MIGRATED: list[Path] = []
 """A database that has all tables and nothing else, once there is one."""
+PORTS = count(random.randrange(20_000, 30_000))  # noqa: S311 - parallel runs rarely try the same port at once
 START_S = 60
 STOP_S = 20
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    """Return a port that nobody listens on, below those of outgoing connections."""
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - not a secret
+        port = next(PORTS)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
