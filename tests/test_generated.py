@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import httpx
 import pytest
 
 from .combinations import Answers, every, pairwise
-from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, python_for
+from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, in_environment
 from .emulator.server import ADMIN_KEY, Server
 from .overlay import MACHINERY, lay_over
 from .test_updates import updated
@@ -58,41 +57,6 @@ def shown(
 
 WAYS = of_each_tenants_answers()
 IN_MATRIX = shown(pairwise(CHOICES), pytest.mark.matrix, sharing=("framework", "python_version"))
-
-
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environments")
-
-
-@pytest.fixture
-def set_up(bake: Bake, environments: Path) -> Bake:
-    """As `bake`, with the environment that the project's `make setup` leaves, on `python`."""
-
-    def bake_and_set_up(*, python: str = "", **answers: str) -> BakedProject:
-        return in_environment(bake(**answers), environments, python)
-
-    return bake_and_set_up
-
-
-def in_environment(project: BakedProject, environments: Path, python: str = "") -> BakedProject:
-    """The project, after `make setup` in an environment that others of its framework and Python use too."""
-    python = python or project.answers.get("python_version", DEFAULTS["python_version"])
-    environment = environments / f"{project.answers['framework']}-{python}"
-    (project.path / ".venv").symlink_to(environment, target_is_directory=True)
-    settings = {
-        "UV_PROJECT_ENVIRONMENT": str(environment),
-        "UV_PYTHON": python_for(python),
-        "MYPY_CACHE_DIR": str(environments / "types"),
-        "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
-    }
-    project = replace(project, environment=settings)
-    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry anew
-    if locked.exists():
-        shutil.copy(locked, project.path / "uv.lock")
-    project.run("make", "setup", f"UV={UV}")
-    shutil.copy(project.path / "uv.lock", locked)
-    return project
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
