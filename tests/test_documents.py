@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -60,10 +61,24 @@ class Block:
     @property
     def commands(self) -> list[tuple[str, str]]:
         """Each command with the output shown below it. In `console` a command has a `$ ` before it."""
-        text = self.text.replace("\\\n", " ")
-        if self.language == "console":
-            return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
-        return [(line, "") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        found: list[tuple[str, str]] = []
+        for line in self.text.splitlines():
+            if found and is_open(found[-1][0]):
+                found[-1] = (f"{found[-1][0]}\n{line}", "")
+            elif self.language != "console" or line.startswith("$ "):
+                found.append((line.removeprefix("$ "), ""))
+            elif found:
+                found[-1] = (found[-1][0], f"{found[-1][1]}{line}\n")
+        return [(command, output) for command, output in found if command.strip() and not command.startswith("#")]
+
+
+def is_open(command: str) -> bool:
+    """Whether the shell would read another line: after a backslash, or within quotes."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return True
+    return command.endswith("\\")
 
 
 def pages_of(folder: Path) -> dict[str, str]:
@@ -106,7 +121,7 @@ def dev(project: BakedProject) -> Iterator[tuple[dict[str, Any], dict[str, str],
         cycles = {"CYCLES_BASE_URL": told["cycles_url"], "CYCLES_ADMIN_URL": told["cycles_admin_url"]}
         admin = {"CYCLES_ADMIN_API_KEY": told["cycles_admin_api_key"]}
         path = {"PATH": f"{Path(UV).parent}{os.pathsep}{environment['PATH']}"}
-        yield told, environment | cycles | admin | path, log
+        yield told | {"ids": {}}, environment | cycles | admin | path, log
         process.terminate()
         process.wait(30)
     finally:
@@ -116,11 +131,13 @@ def dev(project: BakedProject) -> Iterator[tuple[dict[str, Any], dict[str, str],
 
 
 def filled_in(text: str, told: dict[str, Any]) -> str:
-    """Put the identity of acme, and the addresses of this run, in the place of those in the docs."""
+    """Replace addresses, acme's identity and placeholders in the docs by those of this run."""
     text = text.replace("http://127.0.0.1:8000", told["app_url"]).replace("http://127.0.0.1:7878", told["cycles_url"])
     for name, value in told["tenants"]["acme"]["headers"].items():
         text = re.sub(rf"'{name}: [^']*'", f"'{name}: {value}'", text)
         text = re.sub(rf'"{name}": "[^"]*"', f'"{name}": "{value}"', text)
+    for name, value in told["ids"].items():
+        text = text.replace(name.upper(), value)
     return text
 
 
@@ -159,18 +176,21 @@ def faults_of(block: Block, project: BakedProject, told: dict[str, Any], environ
         for command, output in block.commands:
             if is_run(command):
                 done = run("bash", "-c", filled_in(command, told))
+                told["ids"] |= re.findall(r"\b(key_id)\W+([\w-]+)", done.stdout)
                 if done.returncode:
                     yield f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
                 yield from (f"{command}\nsays no {line!r}: {done.stdout}" for line in missing(output, done.stdout))
-    elif block.language in programs and not in_package(block.text) and shutil.which(programs[block.language][0]):
+    elif (
+        block.language in programs and not in_package(block.text, project) and shutil.which(programs[block.language][0])
+    ):
         done = run(*programs[block.language], filled_in(block.text, told))
         if done.returncode:
             yield done.stdout + done.stderr
 
 
-def in_package(snippet: str) -> bool:
-    """Whether a snippet is part of a module of the package, and not a script."""
-    return bool(re.search(r"^(from \.|@|async with|async def)", snippet, re.MULTILINE))
+def in_package(snippet: str, project: BakedProject) -> bool:
+    """Whether a snippet is part of a module that the app imports, and not a script."""
+    return bool(re.search(rf"^(from (\.|{project.package.name})|@|async )", snippet, re.MULTILINE))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
@@ -226,7 +246,7 @@ def sources_of(project: BakedProject) -> str:
 def test_every_name_in_a_snippet_of_the_package_exists(project: BakedProject) -> None:
     words = {*re.findall(r"\w+", sources_of(project))}
     for block in blocks_of(project.path):
-        if block.language in ("python", "py") and in_package(block.text):
+        if block.language in ("python", "py") and in_package(block.text, project):
             named = re.findall(r"\.(\w+)|import (\w+)", block.text)
             lacking = {name for pair in named for name in pair if name} - words
             assert not lacking, f"{block.page}:{block.line}: {lacking}"
@@ -253,7 +273,7 @@ def test_every_target_setting_file_and_link_that_the_docs_name_exists(project: B
             assert not anchor or anchor in anchors_of(target), f"{page}: {link}#{anchor}"
 
 
-FOREIGN = {"RESERVATION_ID", "KEY_ID", "TENANT_ID", "ALLOW_WITH_CAPS", "UV_PYTHON", "SECRETS_DIR"}
+FOREIGN = {"RESERVATION_ID", "KEY_ID", "TENANT_ID", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
 """Placeholders, and what belongs to others."""
 
 
