@@ -45,6 +45,10 @@ NOT_RUN = {
     "openssl": "needs the program",
 }
 """Beginnings of commands that are checked for their syntax only, and why."""
+PROGRAMS: dict[str, tuple[str, ...]] = {"python": (".venv/bin/python", "-c")}
+"""What runs a snippet, by its language."""
+if shutil.which("node"):
+    PROGRAMS["js"] = ("node", "--input-type=module", "-e")
 START_S = 120
 COMMAND_S = 120
 
@@ -171,7 +175,6 @@ def faults_of(block: Block, project: BakedProject, told: dict[str, Any], environ
             check=False,
         )
 
-    programs = {"python": (".venv/bin/python", "-c"), "js": ("node", "--input-type=module", "-e")}
     if block.language in SHELL:
         for command, output in block.commands:
             if is_run(command):
@@ -180,10 +183,8 @@ def faults_of(block: Block, project: BakedProject, told: dict[str, Any], environ
                 if done.returncode:
                     yield f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
                 yield from (f"{command}\nsays no {line!r}: {done.stdout}" for line in missing(output, done.stdout))
-    elif (
-        block.language in programs and not in_package(block.text, project) and shutil.which(programs[block.language][0])
-    ):
-        done = run(*programs[block.language], filled_in(block.text, told))
+    elif (program := PROGRAMS.get(block.language)) and not in_package(block.text, project):
+        done = run(*program, filled_in(block.text, told))
         if done.returncode:
             yield done.stdout + done.stderr
 
