@@ -179,7 +179,7 @@ def faults_of(block: Block, project: BakedProject, told: dict[str, Any], environ
         for command, output in block.commands:
             if is_run(command):
                 done = run("bash", "-c", filled_in(command, told))
-                told["ids"] |= re.findall(r"\b(key_id)\W+([\w-]+)", done.stdout)
+                told["ids"] |= re.findall(r'\b(key_id)"?: "?([\w-]+)', done.stdout)
                 if done.returncode:
                     yield f"{command}\nended with {done.returncode}: {done.stdout}{done.stderr}"
                 yield from (f"{command}\nsays no {line!r}: {done.stdout}" for line in missing(output, done.stdout))
@@ -199,6 +199,7 @@ def in_package(snippet: str, project: BakedProject) -> bool:
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_commands_and_snippets_of_the_docs_run_as_written(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
+    (project.path / "report.txt").write_text("A text to summarize.", encoding="utf-8")  # a command reads it
     with dev(project) as (told, environment, log):
         faults = [
             f"{block.page}:{block.line}: {fault}"

@@ -65,7 +65,7 @@ def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, answers:
 
 
 def run_tests(project: BakedProject, *tests: str) -> None:
-    project.run(".venv/bin/python", "-m", "pytest", "-n", "auto", "--dist", "worksteal", *tests)
+    project.run(".venv/bin/python", "-m", "pytest", "-n", "auto", *tests)
 
 
 def lint(project: BakedProject) -> None:
