@@ -229,6 +229,41 @@ def bake_once(cookies_session: Cookies, template: Path) -> Bake:
     return bake_project
 
 
+@pytest.fixture(scope="session")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture
+def set_up(bake: Bake, environments: Path) -> Bake:
+    """As `bake`, with the environment that the project's `make setup` leaves, on `python`."""
+
+    def bake_and_set_up(*, python: str = "", **answers: str) -> BakedProject:
+        return in_environment(bake(**answers), environments, python)
+
+    return bake_and_set_up
+
+
+def in_environment(project: BakedProject, environments: Path, python: str = "") -> BakedProject:
+    """The project, after `make setup` in an environment that others of its framework and Python use too."""
+    python = python or project.answers.get("python_version", CHOICES["python_version"][0])
+    environment = environments / f"{project.answers['framework']}-{python}"
+    (project.path / ".venv").symlink_to(environment, target_is_directory=True)
+    settings = {
+        "UV_PROJECT_ENVIRONMENT": str(environment),
+        "UV_PYTHON": python_for(python),
+        "MYPY_CACHE_DIR": str(environments / "types"),
+        "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
+    }
+    project = replace(project, environment=settings)
+    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry anew
+    if locked.exists():
+        shutil.copy(locked, project.path / "uv.lock")
+    project.run("make", "setup", f"UV={UV}")
+    shutil.copy(project.path / "uv.lock", locked)
+    return project
+
+
 @pytest.fixture
 def refuse(cookies: Cookies, template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Refuse:
     """`refuse(question=answer, ...)` asserts that the bake fails, and returns what it said and left."""

@@ -1,10 +1,9 @@
-"""The generated projects hold their own promises: each runs its own checks, as its user would.
+"""Generated projects pass their own checks, run as their owner runs them, and the tests of machinery put into them.
 
-Projects share an environment and a cache of types for each framework and Python, so that only what differs between them
-is installed and looked at; those run in one worker, beside the others. Here each framework's defaults run all that
-`make check` has, and each way to tell tenants apart its types and the tests of whose money it is. `make test-matrix`
-runs all of `make check` for projects in which every pair of any answers occurs: four at once, for much of a suite's
-time is waiting.
+Projects of one framework and Python share an environment and a cache of types, so that only what differs is installed
+and checked; they run in one xdist group. `make test` runs `make check` and all machinery for each framework's default
+answers, and for each way to tell tenants apart the types and the tests of identity and tenancy. `make test-matrix`
+runs all of it for projects in which every pair of answers occurs.
 """
 
 import re
@@ -13,7 +12,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,8 +19,9 @@ import httpx
 import pytest
 
 from .combinations import Answers, every, pairwise
-from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, python_for
+from .conftest import CHOICES, PROJECT, ROOT, UV, Bake, BakedProject, in_environment
 from .emulator.server import ADMIN_KEY, Server
+from .overlay import MACHINERY, lay_over
 from .test_updates import updated
 
 pytestmark = [
@@ -35,7 +34,7 @@ DEFAULTS = {question: answers[0] for question, answers in CHOICES.items()}
 EACH_FRAMEWORK = [DEFAULTS | {"framework": each} for each in CHOICES["framework"]]
 # whose money it is, and the tests that a way to tell tenants apart brings itself
 TESTS_OF_TENANTS = {"test_isolation.py"} | {
-    path.name for path in (ROOT / PROJECT).rglob("_choices/tenan*/**/test_*.py")
+    path.name for tree in (ROOT / PROJECT, MACHINERY) for path in tree.rglob("_choices/tenan*/**/test_*.py")
 }
 
 
@@ -60,54 +59,39 @@ WAYS = of_each_tenants_answers()
 IN_MATRIX = shown(pairwise(CHOICES), pytest.mark.matrix, sharing=("framework", "python_version"))
 
 
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("environments")
-
-
-@pytest.fixture
-def set_up(bake: Bake, environments: Path) -> Bake:
-    """As `bake`, with the environment that the project's `make setup` leaves, on `python`."""
-
-    def bake_and_set_up(*, python: str = "", **answers: str) -> BakedProject:
-        return in_environment(bake(**answers), environments, python)
-
-    return bake_and_set_up
-
-
-def in_environment(project: BakedProject, environments: Path, python: str = "") -> BakedProject:
-    """The project, after `make setup` in an environment that others of its framework and Python use too."""
-    python = python or project.answers.get("python_version", DEFAULTS["python_version"])
-    environment = environments / f"{project.answers['framework']}-{python}"
-    (project.path / ".venv").symlink_to(environment, target_is_directory=True)
-    settings = {
-        "UV_PROJECT_ENVIRONMENT": str(environment),
-        "UV_PYTHON": python_for(python),
-        "MYPY_CACHE_DIR": str(environments / "types"),
-        "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
-    }
-    project = replace(project, environment=settings)
-    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry anew
-    if locked.exists():
-        shutil.copy(locked, project.path / "uv.lock")
-    project.run("make", "setup", f"UV={UV}")
-    shutil.copy(project.path / "uv.lock", locked)
-    return project
-
-
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_a_project_of_each_framework_passes_its_own_check(set_up: Bake, answers: Answers) -> None:
     set_up(**answers).run("make", "check", f"UV={UV}")
+
+
+def run_tests(project: BakedProject, *tests: str, workers: str = "auto") -> None:
+    project.run(".venv/bin/python", "-m", "pytest", "-n", workers, *tests)
+
+
+def lint(project: BakedProject) -> None:
+    """Check the tests that were put in as the project's own are checked."""
+    for check in (("ruff", "check"), ("ruff", "format", "--check")):
+        project.run(".venv/bin/python", "-m", *check)
+    # for one Python, so that what was checked for other projects is not checked again
+    project.run(".venv/bin/python", "-m", "mypy", "--python-version", DEFAULTS["python_version"])
+
+
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_the_machinery_of_each_framework_passes_its_tests(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    tests = lay_over(project.path, answers)
+    lint(project)
+    run_tests(project, *tests)
 
 
 @pytest.mark.parametrize("answers", shown(WAYS))
 def test_a_way_to_tell_tenants_apart_passes_its_types_and_tests(set_up: Bake, answers: Answers) -> None:
     # Django resolves to its long-term release on 3.11; on the newest Python the test above has its newest
     project = set_up(**answers, python="3.11" if answers["framework"] == "django" else "3.12")
-    # its types for one Python, so that what was looked at for others before it is not looked at anew
-    project.run(".venv/bin/python", "-m", "mypy", "--python-version", DEFAULTS["python_version"])
-    tests = [path for path in project.files if path.name in TESTS_OF_TENANTS]
-    project.run(".venv/bin/python", "-m", "pytest", *map(str, tests))
+    lay_over(project.path, answers)
+    lint(project)
+    tests = [str(path) for path in project.files if path.name in TESTS_OF_TENANTS]
+    run_tests(project, *tests, workers="0")  # so few that a second app would cost more than it saves
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK) + shown(WAYS, pytest.mark.long))
@@ -196,6 +180,7 @@ def test_the_live_suite_passes_wherever_an_emulator_stands_and_leaves_nothing_th
     set_up: Bake, answers: Answers, tests: list[str], tmp_path: Path
 ) -> None:
     project = set_up(**answers)
+    lay_over(project.path, answers)
     cycles = Server(project.path, tmp_path / "cycles.sqlite3")
     try:
         with plane(cycles.url, "/(actuator/|v1/(?!admin/))") as runtime, plane(cycles.url, "/v1/admin/") as admin:
@@ -216,6 +201,9 @@ def test_a_project_of_every_pair_of_answers_passes_its_own_check(
     said = project.run(".venv/bin/python", "--version")
     assert answers["python_version"] in said, f"{said.strip()}: this machine lacks Python {answers['python_version']}"
     project.run("make", "check", f"UV={UV}")
+    tests = lay_over(project.path, answers)
+    lint(project)
+    run_tests(project, *tests)
     assert not hidden_by_a_name(project, template)
 
 

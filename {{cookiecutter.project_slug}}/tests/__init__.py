@@ -1,1 +1,1 @@
-"""All tests: behaviour over HTTP, units, and a look at the emulator."""
+"""Tests: behaviour over HTTP, and units."""

@@ -1,4 +1,4 @@
-"""Going through the pages as a browser does it: over HTTP, with cookies and forms."""
+"""Use the dashboard as a browser does: with cookies and forms."""
 
 import re
 
@@ -23,18 +23,18 @@ def sign_in(client: httpx.Client, username: str, password: str, at: str = LOGIN)
 
 
 def follow_link(client: httpx.Client, url: str) -> httpx.Response:
-    """Open a sign-in link and press its button."""
+    """Open a sign-in link and submit its form."""
     return client.post(url, data=hidden_fields(client.get(url)))
 
 
 def do(client: httpx.Client, tenant: str, verb: str, amount: str = "") -> httpx.Response:
-    """Confirm an action on a tenant."""
+    """Open the form of an action on a tenant, and submit it."""
     path = f"/dashboard/tenants/{tenant}/{verb}"
     return client.post(path, data={**hidden_fields(client.get(path)), "amount": amount})
 
 
 def vital(operator: httpx.Client, name: str) -> str:
-    """What the overview says under Settlement."""
+    """Return a value under Settlement on the overview."""
     page = operator.get("/dashboard/").text
     found = re.search(rf"<dt>{name}</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
     assert found, page

@@ -1,4 +1,4 @@
-"""One emulator and one app for all behaviour tests; a test that harms them starts its own by `running`."""
+"""One emulator and one app per test process. A test that breaks them starts its own with `running`."""
 
 import os
 import secrets
@@ -14,11 +14,11 @@ from .running import ACME, ADDED, GLOBEX, TLS, App, Emulator, installed_app, run
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """One for all; in the live suite the Cycles that the environment names."""
+    """The shared emulator, or with LIVE=1 the Cycles at CYCLES_BASE_URL."""
     if LIVE:
         cycles = Emulator(os.environ["CYCLES_BASE_URL"].rstrip("/"), os.environ["CYCLES_ADMIN_URL"].rstrip("/"))
         yield cycles
-        for tenant in ADDED:  # leave nothing there that could spend
+        for tenant in ADDED:  # leave nothing behind that could spend
             if TAG in tenant:
                 cycles.close(tenant)
         return
@@ -28,7 +28,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory, emulator: Emulator) -> App:
-    """The app, set up with the tenants `acme` and `globex` and an operator, not serving."""
+    """The app with the tenants `acme` and `globex` and an operator, not serving yet."""
     app = installed_app(tmp_path_factory.mktemp("app"), emulator.url)
     app.add_tenant("5.00", ACME)
     app.add_tenant("5.00", GLOBEX)
@@ -51,7 +51,7 @@ def api(app: App) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emulator]]:
-    """An app and an emulator that no other test uses, so that any request may be harmed."""
+    """An app and an emulator of its own, for a test that breaks requests."""
     folder = tmp_path_factory.mktemp("alone")
     with run_emulator(folder) as emulator:
         yield installed_app(folder, emulator.url), emulator
@@ -59,7 +59,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emula
 
 @pytest.fixture
 def acme(app: App) -> dict[str, str]:
-    """The headers that a caller of the tenant acme sends."""
+    """The headers of a caller of acme."""
     headers: dict[str, str] = app.tenants[ACME]["headers"]
     return headers
 
@@ -72,7 +72,7 @@ def stranger(app: App) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="session")
 def session(app: App) -> httpx.Cookies:
-    """What a browser keeps of an operator's sign-in: one for all, for checking a password takes long."""
+    """An operator's cookies. Shared, because hashing a password is slow."""
     with browser(app) as client:
         assert sign_in(client, **app.operator).status_code == 303
         return client.cookies
@@ -80,7 +80,7 @@ def session(app: App) -> httpx.Cookies:
 
 @pytest.fixture
 def operator(app: App, session: httpx.Cookies) -> Iterator[httpx.Client]:
-    """An operator's browser, for tests that do not end the session."""
+    """A signed-in operator's browser, for tests that do not sign out."""
     with browser(app) as client:
         client.cookies = session
         yield client

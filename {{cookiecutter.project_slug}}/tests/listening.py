@@ -1,16 +1,15 @@
-"""HTTP servers that tests stand up themselves: Cycles' place, an issuer's, a way to it that meddles."""
+"""HTTP servers that stand in for Cycles, a token issuer or a proxy."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LOOKS_EVERY_S = 0.02
-"""How often a server looks whether it is to end: who ends it waits so long at most."""
+POLL_S = 0.02  # how long `shutdown` waits at most
 
 
 class Quiet:
-    """Beside BaseHTTPRequestHandler: it keeps no log."""
+    """Mix-in for BaseHTTPRequestHandler: no access log."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -18,9 +17,9 @@ class Quiet:
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler], port: int = 0) -> Iterator[str]:
-    """A server in a thread: its address. It ends also when the test fails: else its thread would outlive all tests."""
+    """Run a server in a thread and yield its URL."""
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(LOOKS_EVERY_S,)).start()
+        threading.Thread(target=server.serve_forever, args=(POLL_S,)).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

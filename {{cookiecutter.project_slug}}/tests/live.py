@@ -1,4 +1,4 @@
-"""The live suite: Cycles stands at CYCLES_BASE_URL, and what is made there gets names that are new each time."""
+"""LIVE=1 runs the behaviour tests against a real Cycles, with tenant names that are new each time."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""The app and the emulator as real processes, for the tests to talk to."""
+"""The app and the emulator as real processes."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import pytest
 import dev_identity
 import dev_tenancy
 
-from .commands import Running, run_again
+from .commands import Running, run_module
 from .live import LIVE, TAG
 from .places import OWN, subject_of
 
@@ -31,28 +32,29 @@ PACKAGE = "{{ cookiecutter.__package }}"
 ACME, GLOBEX = f"acme{TAG}", f"globex{TAG}"
 ADMIN_KEY = os.environ["CYCLES_ADMIN_API_KEY"] if LIVE else "admin-key-of-the-tests"
 ADDED: set[str] = set()
-"""The Cycles tenants of those that were added."""
-# no other setting of ours; what is imported comes from here, whatever is installed
+"""Cycles tenants that the tests created."""
+# no other settings; imports come from here, whatever is installed
 STARTED_WITH = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-TLS = httpx.create_ssl_context()  # one for all: to make it takes 35 ms
-HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=TLS)  # no connection outlives its answer
+TLS = httpx.create_ssl_context()  # shared: it takes 35 ms to create
+HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), verify=TLS)  # no connection outlives its response
 MIGRATED: list[Path] = []
-"""A database that has all tables and nothing else, once there is one."""
+"""A migrated, empty database, once there is one."""
+PORTS = count(random.randrange(20_000, 30_000))  # noqa: S311 - parallel runs rarely try the same port at once
 START_S = 60
 STOP_S = 20
 
 
 def free_port() -> int:
-    """A port that nobody listens on, below those that the system gives to outgoing connections."""
+    """Return a port that nobody listens on, below those of outgoing connections."""
     while True:
-        port = random.randrange(20_000, 32_000)  # noqa: S311 - not a secret
+        port = next(PORTS)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
             return port
 
 
 def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
-    """The first true result of `condition()`; fails the test if none comes in time."""
+    """Return the first true result of `condition()`; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline, f"not in {seconds} s: {what or condition}"
@@ -64,9 +66,9 @@ def wait_until(condition: Any, seconds: float = 10.0, what: str = "") -> Any:
 def process(
     arguments: list[str], folder: Path, environment: dict[str, str], log: Path | None = None
 ) -> Iterator[Running]:
-    """A process that runs `python -m ...` in `folder` and is ended by SIGTERM.
+    """Run `python -m ...` in `folder`, and end it with SIGTERM.
 
-    What it says goes to `log`, or to our stderr, where at its end the log goes too: a test that fails shows it.
+    Its output goes to `log`, which is copied to our stderr at the end, or to our stderr at once.
     """
     module, *more = arguments
     running = Running(module, more, folder, STARTED_WITH | environment, {2: log} if log else {})
@@ -85,7 +87,7 @@ def process(
 
 def wait_ready(url: str, running: Running) -> None:
     def answers() -> bool:
-        assert running.poll() is None, "the process has ended"
+        assert running.poll() is None, "the process has exited"
         try:
             return HTTP.get(url).is_success
         except httpx.TransportError:
@@ -95,19 +97,19 @@ def wait_ready(url: str, running: Running) -> None:
 
 
 def scope_of(tenant: str) -> str:
-    """The scope of the ledger that a tenant's calls are paid from."""
+    """Return the scope of the ledger that pays for a tenant's calls."""
     return "/".join(f"{level}:{name}" for level, name in subject_of(tenant).items())
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """Cycles for the tests: the emulator with its control plane, or in the live suite the real one without."""
+    """Cycles: the emulator with its control plane, or with LIVE=1 the real servers."""
 
     url: str
     admin_url: str
 
     def control(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-        """Only the emulator can be told what to do: in the live suite the test is skipped."""
+        """Call the emulator's control plane. Skip the test with LIVE=1."""
         only_emulated()
         headers = {"X-Cycles-Emulator-Control": "1"}
         answer = HTTP.request(method, f"{self.url}/_emulator/{path}", json=body, headers=headers)
@@ -121,7 +123,7 @@ class Emulator:
         self.control("faults", method="DELETE")
 
     def ledger(self, tenant: str) -> dict[str, Any]:
-        """The tenant's own ledger: its status; allocated, spent, reserved, remaining ... in microcents."""
+        """Return the tenant's own ledger: its status, and amounts in microcents."""
         place = {"tenant_id": subject_of(tenant)["tenant"], "scope_prefix": scope_of(tenant)}
         rows = self.listed(f"{self.admin_url}/v1/admin/budgets", "ledgers", **place)
         row = next(row for row in rows if row["scope"] == scope_of(tenant))
@@ -132,12 +134,12 @@ class Emulator:
         return len(self.listed(f"{self.url}/v1/reservations", "reservations", status="ACTIVE", **subject_of(tenant)))
 
     def close(self, cycles_tenant: str) -> None:
-        """For ever: its keys are revoked, its ledgers closed. Whether there is one does not matter."""
+        """Close a Cycles tenant, if it exists, with its keys and ledgers."""
         url = f"{self.admin_url}/v1/admin/tenants/{cycles_tenant}"
         HTTP.patch(url, json={"status": "CLOSED"}, headers={"X-Admin-API-Key": ADMIN_KEY})
 
     def listed(self, url: str, member: str, **query: str) -> list[dict[str, Any]]:
-        """The rows of a list, from all of its pages."""
+        """Return the rows of all pages of a list."""
         rows: list[dict[str, Any]] = []
         while True:
             answer = HTTP.get(url, params=query, headers={"X-Admin-API-Key": ADMIN_KEY})
@@ -149,7 +151,7 @@ class Emulator:
 
 
 def unsettled(journal: Path) -> int:
-    """Return how many settlements wait in the outbox of a journal folder."""
+    """Return how many settlements are in the outbox of a journal folder."""
     with closing(sqlite3.connect(f"file:{journal}/outbox.sqlite3?mode=rw", uri=True)) as outbox:
         count: int = outbox.execute("SELECT count(*) FROM settlements").fetchone()[0]
         return count
@@ -157,7 +159,7 @@ def unsettled(journal: Path) -> int:
 
 def only_emulated() -> None:
     if LIVE:
-        pytest.skip("needs an emulator: its faults, its clock, or one of its own")
+        pytest.skip("needs the emulator's faults or clock, or an emulator of its own")
 
 
 @contextmanager
@@ -172,7 +174,7 @@ def run_emulator(folder: Path, port: int | None = None) -> Iterator[Emulator]:
 
 @dataclass
 class App:
-    """The app as it is installed: its environment, its CLI and, while it runs, its address."""
+    """An installed app: its environment, its CLI and, while it serves, its URL."""
 
     folder: Path
     environment: dict[str, str]
@@ -185,34 +187,34 @@ class App:
     def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         if arguments[:2] == ("tenants", "add"):
             ADDED.add(subject_of(arguments[2])["tenant"])
-        return run_again(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
+        return run_module(PACKAGE, [*arguments], self.folder, STARTED_WITH | self.environment, stdin)
 
     def done(self, *arguments: str, stdin: str = "") -> Any:
-        """What a command prints with --json; the test fails if the command does."""
+        """Run a command with --json and return what it printed. Fail the test if the command fails."""
         answer = self.cli(*arguments, "--json", stdin=stdin)
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return json.loads(answer.stdout)
 
     def add_tenant(self, budget: str = "1.00", tenant: str = "", *more: str) -> dict[str, Any]:
-        """A new tenant: its `id` and the `headers` that a caller of it sends."""
+        """Add a tenant; return its `id` and the `headers` of its callers."""
         tenant = tenant or f"t-{secrets.token_hex(4)}{TAG}"
         added = self.done("tenants", "add", tenant, "--name", tenant, "--budget", budget, *more)
         self.tenants[tenant] = {"id": tenant, "headers": self.headers(tenant, added["api_key"])}
         return self.tenants[tenant]
 
     def headers(self, tenant: str, api_key: str | None) -> dict[str, str]:
-        """What a caller of the tenant sends; `api_key` is what `tenants add` told."""
+        """Return what a caller of the tenant sends. `api_key` is from `tenants add`."""
         return dev_identity.headers(tenant, api_key, self.environment, self.done)
 
     def metric(self, name: str) -> float:
-        """The value of a metric that has no labels."""
+        """Return the value of a metric without labels."""
         headers = {"Authorization": f"Bearer {self.environment['METRICS_TOKEN']}"}
         lines = HTTP.get(f"{self.url}/metrics", headers=headers).text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
     @contextmanager
     def serving(self, **environment: str) -> Iterator["App"]:
-        """The app serving, on a port of its own, with these settings on top. What it says goes to `log`, if set."""
+        """Serve on a free port, with these settings on top. Output goes to `log`, if set."""
         port = free_port()
         settings = {**self.environment, "PORT": str(port), **environment}
         with process([PACKAGE, "serve"], self.folder, settings, self.log) as running:
@@ -222,12 +224,12 @@ class App:
 
 
 def installed_app(folder: Path, cycles_url: str, **more: str) -> App:
-    """The app with a database of its own, migrated, and no tenant yet; `more` are settings on top."""
+    """Install the app with a migrated database and no tenant; `more` are settings on top."""
     environment = {
         "APP_ENV": "development",
         "LLM_PROVIDER": "demo",
         "DEMO_DELAY_MS": "5",
-        "LLM_MODEL": "gpt-5.4-mini",  # the budgets of the tests fit its price
+        "LLM_MODEL": "gpt-5.4-mini",  # the tests' budgets fit its price
         "SECRET_KEY": secrets.token_urlsafe(32),
         "METRICS_TOKEN": secrets.token_urlsafe(32),
         **dev_identity.environment(),
@@ -241,7 +243,7 @@ def installed_app(folder: Path, cycles_url: str, **more: str) -> App:
         **more,
     }
     app = App(folder, environment | dev_tenancy.account(environment))
-    if MIGRATED and "DATABASE_URL" not in more:  # to migrate a database takes a second, to copy it nothing
+    if MIGRATED and "DATABASE_URL" not in more:  # migrating takes a second, copying does not
         copy_database(MIGRATED[0], folder / "app.sqlite3")
         return app
     migrated = app.cli("migrate")
@@ -253,6 +255,6 @@ def installed_app(folder: Path, cycles_url: str, **more: str) -> App:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """With what is still in the source's log of changes."""
+    """Copy a database, including its write-ahead log."""
     with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)

@@ -1,1 +1,1 @@
-"""Tests over HTTP against the running app: no framework is named here."""
+"""Tests over HTTP against the running app. No framework is named here."""

@@ -1,31 +1,15 @@
 """Keeping tenants from the command line, against the emulator."""
 
 import json
-import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler
-from itertools import count
 from typing import Any
 
 import httpx
 import pytest
 
-from ..listening import Quiet, listening
 from ..live import TAG
-from ..places import CLOSING, ONBOARDING, subject_of
-from ..running import (
-    ACME,
-    ADMIN_KEY,
-    HTTP,
-    PACKAGE,
-    App,
-    Emulator,
-    process,
-    wait_until,
-)
+from ..places import subject_of
+from ..running import ACME, ADMIN_KEY, HTTP, App, Emulator, wait_until
 
 HELLO = {"prompt": "Hello"}
 USD = 10**8
@@ -47,57 +31,6 @@ def live_keys(emulator: Emulator, tenant: str) -> list[str]:
     return [key["key_id"] for key in keys if key["status"] == "ACTIVE" and key["name"] != "test"]
 
 
-Send = Callable[[], httpx.Response]
-
-
-@contextmanager
-def relayed(
-    app: App, meddle: Callable[[str, Send], httpx.Response | None], setting: str = "CYCLES_ADMIN_URL"
-) -> Iterator[App]:
-    """The app with a relay to the server in `setting`: `meddle` sends each request, None cuts the connection."""
-    url, sent = app.environment[setting], ("Content-Type", "X-Admin-API-Key", "X-Cycles-API-Key")
-
-    class Relay(Quiet, BaseHTTPRequestHandler):
-        def relay(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            passed = {name: self.headers[name] for name in sent if name in self.headers}
-
-            def send() -> httpx.Response:
-                return HTTP.request(self.command, url + self.path, content=body, headers=passed)
-
-            if answer := meddle(f"{self.command} {self.path}", send):
-                self.send_response(answer.status_code)
-                self.end_headers()
-                self.wfile.write(answer.content)
-
-        do_GET = do_POST = do_PATCH = do_DELETE = relay  # noqa: N815
-
-    with listening(Relay) as way:
-        yield App(app.folder, {**app.environment, setting: way})
-
-
-def kill(app: App, requests: int, *arguments: str) -> None:
-    """Kill a command when Cycles has done what its request after so many others asks for, before it is told."""
-    earlier, reached, killed = count(), threading.Event(), threading.Event()
-
-    def meddle(_: str, send: Send) -> httpx.Response | None:
-        answer = send()
-        if next(earlier) != requests:
-            return answer
-        reached.set()
-        killed.wait(30)
-        return None
-
-    with (
-        relayed(app, meddle) as harmed,
-        process([PACKAGE, *arguments], app.folder, harmed.environment) as running,
-    ):
-        assert reached.wait(30)
-        running.kill()
-        assert running.wait() != 0
-        killed.set()
-
-
 def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
     """A call of the tenant in flight."""
     admin = {"X-Admin-API-Key": ADMIN_KEY}
@@ -111,13 +44,6 @@ def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
     }
     answer = HTTP.post(f"{emulator.url}/v1/reservations", json=body, headers={"X-Cycles-API-Key": key})
     assert answer.json()["decision"] == "ALLOW"
-
-
-def make_old(app: App, table: str, column: str) -> None:
-    """Let a time that is noted in the database be long ago."""
-    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database, database:
-        long_ago = f"UPDATE {table} SET {column} = '2026-01-01 00:00:00.000000' WHERE {column} IS NOT NULL"  # noqa: S608
-        assert database.execute(long_ago).rowcount
 
 
 def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
@@ -146,31 +72,6 @@ def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_r
         words = installed.cli(*answers).stderr
         assert "tenants fund" in words
         assert "tenants reset" in words
-
-
-@pytest.mark.parametrize("requests", range(ONBOARDING))
-def test_onboarding_that_is_killed_is_completed_by_the_same_again_with_one_live_key(
-    installed: App, emulator: Emulator, requests: int
-) -> None:
-    tenant = f"killed-{requests}{TAG}"
-    command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
-    kill(installed, requests, *command)
-    completed = installed.done(*command)
-    assert completed["created"]
-    assert len(live_keys(emulator, tenant)) == 1
-    assert emulator.ledger(tenant)["allocated"] == 5 * USD
-
-
-@pytest.mark.parametrize("requests", range(ONBOARDING))
-def test_onboarding_whose_request_does_not_arrive_is_completed_by_the_same_again(
-    installed: App, emulator: Emulator, requests: int
-) -> None:
-    tenant, earlier = f"cut-{requests}{TAG}", count()
-    command = ("tenants", "add", tenant, "--name", "Cut", "--budget", "5.00")
-    with relayed(installed, lambda _, send: send() if next(earlier) < requests else None) as harmed:
-        assert refusal(harmed, *command) == "admin_silent"
-    assert installed.done(*command)["created"]
-    assert len(live_keys(emulator, tenant)) == 1
 
 
 @pytest.mark.parametrize(
@@ -211,28 +112,6 @@ def test_a_reference_is_not_used_for_another_amount_or_tenant(installed: App, em
     assert emulator.ledger(other)["allocated"] == USD
 
 
-def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: App, emulator: Emulator) -> None:
-    tenant = installed.add_tenant("1.00")["id"]
-    fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 7")
-    kill(installed, 0, *fund)
-    assert installed.done(*fund)["credited"]
-    assert not installed.done(*fund)["credited"]
-    assert emulator.ledger(tenant)["allocated"] == 2 * USD
-
-
-def test_what_was_interrupted_too_long_ago_to_be_told_is_done_when_a_person_decides_so(
-    installed: App, emulator: Emulator
-) -> None:
-    tenant = installed.add_tenant("1.00")["id"]
-    fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 8")
-    kill(installed, 0, *fund)
-    make_old(installed, "adjustments", "created_at")
-    assert refusal(installed, *fund) == "outcome_unknown"
-    assert installed.done(*fund, "--again")["credited"]
-    assert not installed.done(*fund, "--again")["credited"]
-    assert emulator.ledger(tenant)["allocated"] == 3 * USD  # the person was wrong
-
-
 def test_a_reset_begins_anew_and_keeps_live_holds(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     hold(emulator, tenant, 30_000_000)
@@ -245,22 +124,6 @@ def test_a_reset_begins_anew_and_keeps_live_holds(installed: App, emulator: Emul
     assert emulator.ledger(tenant)["allocated"] == 3 * USD
     installed.done(*reset, "--period", "2027-01")
     assert emulator.ledger(tenant)["allocated"] == 2 * USD
-
-
-def test_a_reset_of_all_that_is_killed_is_completed_by_the_same_again(
-    alone: tuple[App, Emulator],
-) -> None:
-    app, emulator = alone
-    for tenant in ("acme", "globex", "initech", "umbrella"):
-        app.add_tenant("1.00", tenant)
-    app.done("tenants", "suspend", "umbrella")
-    hold(emulator, "globex", 1_000)
-    reset = ("tenants", "reset", "--all", "--budget", "9.00", "--period", "2026-12")
-    kill(app, 1, *reset)
-    rest = app.done(*reset)
-    assert rest == {"tenants": ["globex", "initech"], "done_before": ["acme"], "skipped": ["umbrella"]}
-    assert {emulator.ledger(tenant)["allocated"] for tenant in ("acme", "globex", "initech")} == {9 * USD}
-    assert emulator.ledger("globex")["reserved"] == 1_000
 
 
 def test_a_reset_needs_one_tenant_or_all(installed: App) -> None:
@@ -297,30 +160,6 @@ def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
     for tenant in (busy, idle):
         wait_until(lambda headers=tenant: status(api, headers) == 401, 5)
         assert refusal(app, "tenants", "resume", tenant["id"]) == "tenant_closed"
-
-
-@pytest.mark.parametrize("requests", range(CLOSING))
-def test_a_close_that_is_killed_is_completed_by_running_it_again(
-    installed: App, emulator: Emulator, requests: int
-) -> None:
-    whole, killed = installed.add_tenant()["id"], installed.add_tenant()["id"]
-    installed.done("tenants", "close", whole)
-    kill(installed, requests, "tenants", "close", killed)
-    installed.done("tenants", "close", killed)
-    assert emulator.ledger(killed)["status"] == emulator.ledger(whole)["status"] == "FROZEN"
-    assert len(live_keys(emulator, killed)) == len(live_keys(emulator, whole))
-    assert refusal(installed, "tenants", "resume", killed) == "tenant_closed"
-
-
-def test_a_close_that_is_killed_is_completed_while_a_call_is_in_flight(installed: App, emulator: Emulator) -> None:
-    tenant = installed.add_tenant()["id"]
-    kill(installed, 1, "tenants", "close", tenant)  # the tenant is closed, its ledger not frozen yet
-    hold(emulator, tenant, 1_000)
-    keys = live_keys(emulator, tenant)
-    installed.done("tenants", "close", tenant)
-    ledger = emulator.ledger(tenant)
-    assert (ledger["status"], ledger["reserved"]) == ("FROZEN", 1_000)
-    assert live_keys(emulator, tenant) == keys  # the call needs its key to settle
 
 
 def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: App) -> None:

@@ -1,4 +1,4 @@
-"""The emulator in the loop of a test, which may look into it and change what lies there."""
+"""The emulator inside a test's event loop, so that tests can read and change its state."""
 
 import asyncio
 import json
@@ -26,32 +26,32 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Cycles:
-    """A running emulator, whose `state` is all that it knows."""
+    """A running emulator and its `state`."""
 
     url: str
     state: Emulator
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    """What was sent to it: the last part of the path, and the body."""
+    """Requests it received: the last part of the path, and the body."""
     replaced: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Statuses and bodies that go out in place of the next answers, by the last part of the path."""
+    """Status and body that replace the next answer, by the last part of the path."""
     watchers: list[Callable[[str], object]] = field(default_factory=list)
-    """Called with the last part of the path when a request arrives."""
+    """Called with the last part of the path of each request."""
 
     def sent(self, *operations: str) -> list[tuple[str, str]]:
-        """The requests for these operations and their idempotency keys, oldest first."""
+        """Return these operations' requests and their idempotency keys, oldest first."""
         return [(operation, body["idempotency_key"]) for operation, body in self.requests if operation in operations]
 
     def fault(self, kind: str, operation: str, **more: int) -> None:
         self.state.faults.append(Fault.model_validate({"kind": kind, "operation": operation, **more}))
 
     def expire(self) -> None:
-        """Let two minutes pass for Cycles: all holds expire."""
+        """Move the clock by two minutes, so that all holds expire."""
         self.state.clock.offset_ms += 120_000
         while sweep(self.state.store, self.state.clock.now_ms()):
             pass
 
     def ledger(self, tenant: str = "acme") -> Ledger:
-        """The tenant's own; `change` puts it back."""
+        """Return the tenant's own ledger; `change` saves it."""
         return self.state.store.path([scope_of(tenant)], USD)[0]
 
     def change(self, ledger: Ledger) -> None:
@@ -88,7 +88,7 @@ async def running_cycles(folder: Path) -> AsyncIterator[Cycles]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait until `condition()` is true, 10 s at most."""
+    """Wait until `condition()` is true; fail after 10 s."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Modules that are slow to import. The tests import them once for all processes."""
+"""Modules that are slow to import: imported once, before the tests fork processes."""
 
 LIBRARIES = [
     "django.contrib.admin",

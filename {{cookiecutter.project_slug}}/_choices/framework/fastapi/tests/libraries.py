@@ -1,4 +1,4 @@
-"""What takes most of the time that a start takes: imported once for all processes of the tests."""
+"""Modules that are slow to import: imported once, before the tests fork processes."""
 
 LIBRARIES = [
     "aiosqlite",

@@ -1,4 +1,4 @@
-"""A stand-in of OpenAI's API, for tests that say what it answers."""
+"""A stand-in for OpenAI's API. Tests set what it answers."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ INPUT, OUTPUT = 75, 450  # microcents a token: budget/prices.toml
 
 
 class Reply:
-    """One answer, in the making. `asked` is the request's body."""
+    """An answer being written. `asked` is the body of the request."""
 
     def __init__(self, handler: BaseHTTPRequestHandler, over: threading.Event) -> None:
         self.asked: dict[str, Any] = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
@@ -23,13 +23,13 @@ class Reply:
         self._over = over
 
     def whole(self, text: str, usage: tuple[int, int] | None, model: str = MODEL, status: int = 200) -> None:
-        """An answer in one piece; `usage` is tokens of input and of output."""
+        """Send a plain answer; `usage` is input and output tokens."""
         body = {"model": model, "choices": [{"message": {"content": text}}], **_told(usage)}
         self._begin(status, "application/json")
         self._handler.wfile.write(json.dumps(body).encode())
 
     def pieces(self, *texts: str, thinking: str = "", usage: tuple[int, int] | None = None, model: str = MODEL) -> None:
-        """Begin a streamed answer: thinking, text, usage. It is over when the function that answers returns."""
+        """Stream reasoning, text and usage. The stream ends when the function that answers returns."""
         self._begin(200, "text/event-stream")
         deltas = [{"reasoning_content": thinking}] if thinking else []
         for delta in [*deltas, *({"content": text} for text in texts)]:
@@ -57,7 +57,7 @@ def _told(usage: tuple[int, int] | None) -> dict[str, Any]:
 
 
 class Vendor:
-    """The running stand-in. A test sets `answer`; `url` is for OPENAI_BASE_URL."""
+    """The running stand-in. Tests set `answer`; `url` is for OPENAI_BASE_URL."""
 
     answer: Callable[[Reply], None]
 

@@ -1,16 +1,16 @@
-"""What a tenant is to Cycles, for the tests: a Cycles tenant of the same ID."""
+"""The tenancy, for the tests: each tenant is a Cycles tenant with the same ID."""
 
 SETTINGS = {"TENANT_KEYS_SECRET": "0123456789abcdefghijklmnopqrstuv"}
-"""Those of the tenancy as production takes them."""
+"""Settings that production requires."""
 
 OWN: dict[str, str] = {}
-"""What the tests set otherwise than development: nothing."""
+"""Settings of the tests that differ from development."""
 
 ONBOARDING = 5
-"""How many requests to the admin server it makes."""
+"""Requests of `tenants add` to the admin server."""
 
 CLOSING = 6
-"""The same of `tenants close`."""
+"""Requests of `tenants close` to the admin server."""
 
 
 def subject_of(tenant: str) -> dict[str, str]:

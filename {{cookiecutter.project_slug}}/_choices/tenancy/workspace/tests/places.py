@@ -1,4 +1,4 @@
-"""What a tenant is to Cycles, for the tests: a workspace in the one Cycles tenant."""
+"""The tenancy, for the tests: each tenant is a workspace of one Cycles tenant."""
 
 from {{ cookiecutter.__package }}.core.about import DISTRIBUTION
 
@@ -6,16 +6,16 @@ from .live import TAG
 
 CYCLES_TENANT = f"{DISTRIBUTION}-dev{TAG}"
 SETTINGS = {"CYCLES_TENANT": CYCLES_TENANT, "CYCLES_API_KEY": "cyc_live_0123456789"}
-"""Those of the tenancy as production takes them."""
+"""Settings that production requires."""
 
 OWN = {"CYCLES_TENANT": CYCLES_TENANT}
-"""What the tests set otherwise than development."""
+"""Settings of the tests that differ from development."""
 
 ONBOARDING = 2
-"""How many requests to the admin server it makes."""
+"""Requests of `tenants add` to the admin server."""
 
 CLOSING = 4
-"""The same of `tenants close`."""
+"""Requests of `tenants close` to the admin server."""
 
 
 def subject_of(tenant: str) -> dict[str, str]:

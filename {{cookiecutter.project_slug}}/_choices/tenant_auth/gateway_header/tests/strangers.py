@@ -1,10 +1,10 @@
-"""Headers that prove nothing, though they look as if they meant a tenant."""
+"""Invalid credentials that look like a tenant's."""
 
 from .running import App
 
 
 def strangers(app: App, tenant: str) -> dict[str, list[tuple[str, str]]]:
-    """By what is wrong with them: each must be 401, on every route."""
+    """Return headers by what is wrong with them. Every route must answer 401."""
     name, secret = ("X-Tenant-ID", tenant), app.headers(tenant, None)["X-Gateway-Secret"]
     return {
         "a wrong secret": [name, ("X-Gateway-Secret", secret[::-1])],

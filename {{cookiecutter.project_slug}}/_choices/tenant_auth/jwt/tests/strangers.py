@@ -1,4 +1,4 @@
-"""Headers that prove nothing, though they look as if they meant a tenant."""
+"""Invalid credentials that look like a tenant's."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ from .running import App
 
 
 def strangers(app: App, tenant: str) -> dict[str, list[tuple[str, str]]]:
-    """By what is wrong with them: each must be 401, on every route."""
+    """Return headers by what is wrong with them. Every route must answer 401."""
     good = dev_identity.claims(tenant, app.environment)
     key = dev_identity.private_key(app.environment)
     another = dev_identity.private_key(dev_identity.environment())

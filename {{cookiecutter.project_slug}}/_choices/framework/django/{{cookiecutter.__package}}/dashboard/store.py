@@ -96,7 +96,7 @@ def _rows(now: datetime) -> QuerySet[Tenant]:
 
 
 def _row(row: Any) -> TenantBudget:
-    return TenantBudget(Tenant(**row.values()), getattr(row, "balance", None), int(row.burn))
+    return TenantBudget(row, getattr(row, "balance", None), int(row.burn))
 
 
 def _matching(query: TenantQuery, hold: int) -> QuerySet[Tenant]:

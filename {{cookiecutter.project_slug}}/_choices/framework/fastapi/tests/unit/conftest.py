@@ -1,4 +1,4 @@
-"""A database for the tests that need one and no app."""
+"""A database for tests that need one but no app."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

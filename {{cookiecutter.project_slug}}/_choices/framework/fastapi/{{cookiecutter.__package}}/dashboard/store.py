@@ -75,7 +75,7 @@ class DashboardStore:
         query = select(Tenant, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Tenant.id)
         async with self._database.session() as session:
             rows = await session.execute(query.where(which).order_by(*order))
-            return [TenantBudget(Tenant(**tenant.values()), balance, int(burn)) for tenant, balance, burn in rows]
+            return [TenantBudget(tenant, balance, int(burn)) for tenant, balance, burn in rows]
 
 
 def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:

@@ -1,4 +1,4 @@
-"""What a stand-in of the vendor's API (which is not ours) may do, and all that one call of it brings."""
+"""Handlers of a stand-in for the vendor's API, and what a call of it yields."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,7 +39,7 @@ async def disconnect(request: web.Request) -> web.StreamResponse:
 
 
 async def outcome(one: Provider, request: Request, *, stream: bool) -> AsyncIterator[object]:
-    """All that one call gives, and the ProviderError that ends it, if one does."""
+    """Yield the items of one call, and the ProviderError that ends it, if any."""
     try:
         if not stream:
             yield await one.complete(request)

@@ -3,12 +3,10 @@
 import json
 
 import httpx
-import pytest
 
 from ..live import TAG
-from ..places import ONBOARDING
 from ..running import ACME, GLOBEX, App, wait_until
-from .test_onboarding import kill, refusal, status
+from .test_onboarding import refusal, status
 from .test_refusals import CHAT, HELLO, assert_problem
 
 
@@ -16,19 +14,6 @@ def test_onboarding_shows_a_key_once(installed: App) -> None:
     command = ("tenants", "add", f"shown-once{TAG}", "--name", "N", "--budget", "1.00")
     assert installed.done(*command)["api_key"].startswith("rck_")
     assert installed.done(*command)["api_key"] is None
-
-
-@pytest.mark.parametrize("requests", [0, ONBOARDING - 1])
-def test_onboarding_that_was_killed_shows_the_one_live_key_when_it_is_completed(
-    app: App, api: httpx.Client, requests: int
-) -> None:
-    tenant = f"key-killed-{requests}{TAG}"
-    command = ("tenants", "add", tenant, "--name", "Killed", "--budget", "5.00")
-    kill(app, requests, *command)
-    key = app.done(*command)["api_key"]
-    assert status(api, {"headers": {"Authorization": f"Bearer {key}"}}) == 200
-    listed = app.done("keys", "list", tenant)["keys"]
-    assert [each["prefix"] for each in listed if each["revoked_at"] is None] == [key[:12]]
 
 
 def test_a_tenant_header_that_disagrees_is_403(api: httpx.Client, acme: dict[str, str]) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from ..places import subject_of
 from ..running import ADMIN_KEY, HTTP, App, Emulator, unsettled, wait_until
+from .faults import Send, relayed
 from .test_chat import server_sent
-from .test_onboarding import Send, relayed
 
 HELLO = {"prompt": "Hello"}
 

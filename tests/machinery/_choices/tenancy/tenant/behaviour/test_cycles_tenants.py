@@ -13,7 +13,8 @@ import pytest
 
 from ..live import TAG
 from ..running import HTTP, App, Emulator, run_emulator, wait_until
-from .test_onboarding import Send, live_keys, make_old, refusal, relayed, status
+from .faults import Send, make_old, relayed
+from .test_onboarding import live_keys, refusal, status
 from .test_refusals import CHAT, HELLO, PAID, admin, assert_problem
 
 
