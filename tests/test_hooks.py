@@ -145,6 +145,7 @@ def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_s
     texts = {"project_slug": "acme-chat", "__package": package}
     for name in ("description", "author_name"):
         texts[f"__toml_{name.removesuffix('_name')}"] = QUESTIONS[name]
+    texts["__secrets"] = "database_url secret_key tenant_keys_secret metrics_token openai_api_key"
     answers = {
         question: offered[0] if isinstance(offered, list) else offered for question, offered in QUESTIONS.items()
     }
