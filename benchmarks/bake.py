@@ -1,9 +1,9 @@
-"""How long a bake takes, beside an empty template's: `uv run python -m benchmarks.bake [ROUNDS]`.
+"""Time to generate a project, compared with an empty template: `uv run python -m benchmarks.bake [ROUNDS]`.
 
-They are baked in turns, so that a busy machine slows all. Prints medians in seconds, and how many times as long as the
-empty template each framework's project took in the same round. An empty template takes little but Cookiecutter's own
-start, so that is measured in both ways: without Cookiecutter's bytecode, as the first time after an installation and in
-containers that keep none, for which the goal is 1.6, and with it. Set TMPDIR to measure on another file system.
+Generates them in turns, so that a busy machine slows all. Prints medians in seconds, and each project's multiple of the
+empty template in the same round. It takes little but Cookiecutter's own start, so it is measured in two ways:
+without Cookiecutter's bytecode, as after an installation and in containers (goal: 1.6), and with it. Set TMPDIR to
+measure another file system.
 """
 
 import os
@@ -21,7 +21,7 @@ GOAL = 1.6
 
 
 def bake(python: Path, template: Path, output: Path, *answers: str) -> float:
-    """Bake with these answers, the rest by default, in a process of its own. Returns seconds."""
+    """Generate a project in its own process. Return seconds."""
     command = [str(python), "-m", "cookiecutter", "--no-input", "--default-config", "-o", str(output), str(template)]
     command += answers
     start = time.perf_counter()
@@ -36,7 +36,7 @@ def empty_template(folder: Path) -> Path:
 
 
 def without_bytecode(folder: Path) -> Path:
-    """The Python of a new environment that has Cookiecutter, as uv and pip's `--no-compile` install it."""
+    """Return the Python of a new environment with Cookiecutter, without bytecode."""
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
     cookiecutter = f"cookiecutter=={version('cookiecutter')}"
     subprocess.run([UV, "pip", "install", "--quiet", "--python", str(folder), cookiecutter], check=True)
@@ -44,7 +44,7 @@ def without_bytecode(folder: Path) -> Path:
 
 
 def measure(python: Path, scratch: Path, rounds: int) -> float:
-    """Print the medians with this Python. Returns the larger of the two frameworks' ratios."""
+    """Print the medians with this Python. Return the larger ratio of the two frameworks."""
     this, empty = copy_template(scratch / "this"), empty_template(scratch / "empty")
     rows: dict[str, tuple[Path, list[str]]] = {
         name: (this, [f"framework={name}"]) for name in ("fastapi", "django")

@@ -1,7 +1,7 @@
-"""CPU and latency of a paid request, beside those of another commit: `uv run python -m benchmarks.compare COMMIT`.
+"""CPU and latency of a paid request, compared with another commit: `uv run python -m benchmarks.compare COMMIT`.
 
 Both projects serve at once, against the same instant stand-in for Cycles, and are measured in turns. A ratio is the
-median over the rounds of this work tree's figure over the other's in the same round. Needs Linux and wrk.
+median over the rounds of this work tree's figure divided by the other's in the same round. Needs Linux and wrk.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def template_at(commit: str, folder: Path) -> Path:
 
 
 def compare(framework: str, options: argparse.Namespace, scratch: Path) -> list[str]:
-    """Measure one framework: a line of Markdown for each number of callers."""
+    """Measure one framework. Return a Markdown row per number of callers."""
     lines = []
     with ExitStack() as stack:
         projects = {
@@ -42,7 +42,7 @@ def compare(framework: str, options: argparse.Namespace, scratch: Path) -> list[
             url[name] = f"{servers.start(name, project.serve, project.environment, project.folder)}/api/chat"
             headers[name] = project.headers["acme"]
             wait_for(url[name], json=PROMPT, headers=headers[name])
-            load(servers, name, url[name], [headers[name]], 4, 2)  # warms up
+            load(servers, name, url[name], [headers[name]], 4, 2)  # warm up
         for connections in options.connections:
             samples: dict[str, list[Sample]] = {name: [] for name in NAMES}
             for turn in range(options.rounds):

@@ -1,10 +1,9 @@
-"""Reserve+commit pairs per second of the embedded emulator, and the latency of its reads.
+"""Reserve and commit pairs per second of the embedded emulator, and the latency of its reads.
 
     python benchmarks/emulator.py [--emulator FOLDER] [--seconds 5] [--past 0 10000 100000]
 
-FOLDER holds the `emulator` package (a project's root; by default the one in the template). Load generator and
-emulator share the machine's cores. For every number of past reservations: pairs/s of 1 and of 16 clients, then
-balances and lists (p50, p99), then the emulator's memory.
+FOLDER has the `emulator` package (default: the template's). Load and emulator share the machine's cores. Prints, per
+number of past reservations: pairs a second of 1 and 16 clients, p50 and p99 of balances and lists, and memory.
 """
 
 import argparse
@@ -29,7 +28,7 @@ READS = ("/v1/balances?tenant=bench", "/v1/reservations", "/v1/reservations?sort
 
 
 class Bench:
-    """One tenant with a large budget, and the calls of one application."""
+    """One tenant with a large budget, called by one app."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
@@ -60,7 +59,7 @@ class Bench:
         await self.call("POST", path, {"idempotency_key": key, "actual": amount})
 
     async def load(self, clients: int, *, seconds: float = 1e9, pairs: int = sys.maxsize) -> float:
-        """Run for so long or so many pairs; gives the pairs per second."""
+        """Run for so many seconds or pairs. Return pairs per second."""
         start, left, done = time.monotonic(), iter(range(pairs)), 0
 
         async def client() -> None:
@@ -73,7 +72,7 @@ class Bench:
         return done / (time.monotonic() - start)
 
     async def latency(self, path: str, calls: int = 100) -> tuple[float, float]:
-        """(median, 99th percentile) in ms."""
+        """Return median and 99th percentile in ms."""
         times = []
         for _ in range(calls):
             start = time.perf_counter()

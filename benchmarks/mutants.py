@@ -1,7 +1,7 @@
-"""How many faults planted in the money path its tests find: `uv run python -m benchmarks.mutants [MODULE ...]`.
+"""Share of planted faults in the money path that tests find: `uv run python -m benchmarks.mutants [MODULE ...]`.
 
-Bakes a FastAPI project, changes one thing in a module at a time (mutmut) and runs the unit tests that reach the changed
-function: two seconds each. Prints a line of figures for each module, and what was changed in those that were not found.
+Generates a FastAPI project, changes one thing in a module at a time (mutmut), and runs the unit tests that reach the
+changed function. Prints figures per module, and the changes that no test found.
 """
 
 import json

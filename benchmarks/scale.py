@@ -1,7 +1,7 @@
-"""What one worker, ten workers and one engine carry: `uv run python -m benchmarks.scale [--cpu-ms 1.3]`.
+"""Load that workers and Cycles carry, simulated: `uv run python -m benchmarks.scale [--cpu-ms 1.3]`.
 
-A simulation (SimPy) of paid requests that arrive at random: a worker's CPU, the hold at the engine, the model, the
-commit at the engine. It is fed with measured figures, named below. Writes the figures of docs/scale.md, and its plot.
+Simulates (SimPy) requests that arrive at random: a worker's CPU, the hold at Cycles, the model, the commit at Cycles.
+The inputs are measured figures, named below. Writes the figures of docs/scale.md and its plot.
 """
 
 import argparse
@@ -20,14 +20,14 @@ MARK = "<!-- figures -->"
 
 ENGINE_CORES = 2
 CALL_MS = 2.3
-"""Of an engine's core, for a hold or a commit: two cores carried 430 pairs a second for 16 clients."""
+"""Of a Cycles core, per hold or commit: two cores carried 430 pairs a second with 16 clients."""
 SCAN_MS = 40 / 30_000
-"""Of an engine's core, for each key in Redis, to read balances: 40 ms at 30,000 keys."""
+"""Of a Cycles core, per key in Redis, to read balances: 40 ms at 30,000 keys."""
 KEYS = 30_000 / 7_000
-"""In Redis for each reservation of the last 30 days."""
+"""In Redis, per reservation of the last 30 days."""
 MODEL_S = 2.0
 REQUESTS = 4_000
-"""Simulated for a point of a line; the first fifth only warms up."""
+"""Simulated per point. The first fifth is warm-up."""
 
 Steps = Generator[simpy.Event, None, None]
 
@@ -56,7 +56,7 @@ RATES = (50, 100, 200, 250, 300, 350, 375, 400, 415)
 
 
 class Simulation:
-    """One case at one rate of requests a second."""
+    """One case at one request rate."""
 
     def __init__(self, case: Case, rate: float, cpu_ms: float) -> None:
         self.random = random.Random(1)  # noqa: S311
@@ -67,7 +67,7 @@ class Simulation:
         self.added: list[float] = []
 
     def run(self) -> list[float]:
-        """Seconds that each request took beyond the model's own."""
+        """Return the seconds that each request took beyond the model's time."""
         self.clock.process(self.arrivals())
         if self.case.reads:
             self.clock.process(self.readers())
@@ -88,7 +88,7 @@ class Simulation:
         start = self.clock.now
         for resource, seconds in ((worker, self.cpu_s / 2), (self.engine, CALL_MS / 1000)) * 2:
             yield self.clock.process(self.held(resource, seconds))
-        self.added.append(self.clock.now - start)  # the model is waited for between the two, and delays nobody else
+        self.added.append(self.clock.now - start)  # the model answers between the two and delays no other request
 
     def held(self, resource: simpy.Resource, seconds: float) -> Steps:
         with resource.request() as turn:
@@ -97,24 +97,24 @@ class Simulation:
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
-    """Milliseconds: the median and the 99th."""
+    """Return median and 99th percentile in ms."""
     return statistics.median(seconds) * 1000, statistics.quantiles(seconds, n=100)[98] * 1000
 
 
 def bends_at(line: dict[int, tuple[float, float]]) -> str:
-    """The first rate at which 1 of 100 requests waits three times as long as where nobody waits."""
+    """Return the first rate at which 1 of 100 requests waits three times as long as on an idle system."""
     least = min(p50 for p50, _ in line.values())
     rate = next((rate for rate, (_, p99) in line.items() if p99 > 3 * least), None)
     return f"{rate}" if rate else f"over {max(line)}"
 
 
 def carried(case: Case, cpu_ms: float) -> list[str]:
-    """Requests a second at which the workers, and the engine, have nothing left."""
+    """Return the requests a second that saturate the workers and Cycles."""
     engine = max(0.0, ENGINE_CORES - case.reads * case.scan_ms / 1000) / (2 * CALL_MS / 1000)
     return [f"{case.workers * 1000 / cpu_ms:,.0f}", f"{engine:,.0f}"]
 
 
-@mpl.rc_context({"svg.hashsalt": "scale"})  # the same figures give the same bytes
+@mpl.rc_context({"svg.hashsalt": "scale"})  # same figures, same bytes
 def plot(lines: dict[Case, dict[int, tuple[float, float]]], target: Path) -> None:
     figure = Figure(figsize=(8, 4), layout="tight")
     axis = figure.subplots()

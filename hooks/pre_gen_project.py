@@ -1,4 +1,4 @@
-"""Refuse unusable answers and folders: print one line to stderr, exit with 1, leave the disk as it was."""
+"""Refuse unusable answers and folders: print one line to stderr, exit with 1, leave nothing behind."""
 
 import json
 import keyword
@@ -9,8 +9,8 @@ from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
 COMMON = f""".editorconfig .env.example .gitattributes .gitignore Makefile README.md SECURITY.md dev.py docs emulator
-    pyproject.toml tests {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the rest
-# Such a package would hide what the project imports, installs or calls its own, or Windows keeps the name.
+    pyproject.toml tests {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
+# Names of modules, dependencies and project files, and names reserved by Windows: a package can't have them.
 TAKEN = """
     aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio argon2
     argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs build cachetools certifi cffi
@@ -31,25 +31,25 @@ TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10
 
 
 def text(value: str) -> None:
-    """Valid: `Acme "Chat" 50%`, Hebrew, emoji. Invalid: nothing, blanks around it, newlines, 301 letters."""
+    """Valid: `Acme "Chat" 50%`, Hebrew, emoji. Invalid: nothing, spaces around it, newlines, 301 letters."""
     if value != value.strip() or not re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,300}", value):
-        raise ValueError("1 to 300 characters, none a line break or control character, no blanks around them")
+        raise ValueError("1 to 300 characters without line breaks, control characters or spaces around them")
 
 
 def slug_shape(slug: str) -> None:
     """Valid: `acme-chat`, `a2`. Invalid: `Acme_Chat`, `acme.chat`, `acme--chat`, `2a`, `a/b`, 41 letters."""
     if len(slug) > 40 or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", slug):
-        raise ValueError(f"{usable(slug)} (a-z first, then a-z, 0-9 and single dashes, at most 40)")
+        raise ValueError(f"{usable(slug)} (starts with a-z, then a-z, 0-9 and single dashes, at most 40 characters)")
 
 
 def free_name(slug: str) -> None:
     """Valid: `acme-chat`. Invalid: `class`, `match`, `json`, `fastapi`, `python-dotenv`, `tests`, `com1`."""
     if slug.replace("-", "_") in TAKEN:
-        raise ValueError(f"{usable(slug)} (Python, Windows, the project or a dependency has that name)")
+        raise ValueError(f"{usable(slug)} (Python, Windows, the project or a dependency uses that name)")
 
 
 def usable(slug: str) -> str:
-    """The nearest slug that every rule lets pass."""
+    """Return the nearest valid slug."""
     near = re.sub(r"[^a-z0-9]+", "-", slug.lower()).strip("-")[:37].rstrip("-") or "project"
     return near if near[0].isalpha() and near.replace("-", "_") not in TAKEN else f"my-{near}"
 
@@ -58,16 +58,16 @@ TEXTS = [(question, text) for question in ("project_name", "description", "autho
 for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", free_name)]:
     try:
         rule(ANSWERS[question])
-    except ValueError as would_do:
+    except ValueError as hint:
         folder, here = Path(ANSWERS["project_slug"]).as_posix(), Path.cwd().as_posix()
         if "/" in folder and here.endswith(f"/{folder}") and not any(Path().iterdir()):
             os.chdir(here.removesuffix(folder))
-            os.removedirs(folder)  # of `a/b` both: cookiecutter would remove `b` alone
-        sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is refused; what would do: {would_do}")
+            os.removedirs(folder)  # both of `a/b`: cookiecutter would only remove `b`
+        sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is not valid. Use {hint}")
 if taken := [name for name in ("_choices", "UNFINISHED.txt") if os.path.lexists(name)]:
-    sys.exit(f"ERROR: {taken[0]} already exists: rename it, or delete it if an interrupted run left it")
+    sys.exit(f"ERROR: {taken[0]} already exists. Rename it, or delete it if an interrupted run left it")
 for path in (path for name in COMMON for path in (Path(name), *Path(name).rglob("*"))):
     if not path.resolve().is_relative_to(Path.cwd().resolve()):
-        sys.exit(f"ERROR: {path.as_posix()} leads out of the project by a link: remove the link, then run again")
+        sys.exit(f"ERROR: {path.as_posix()} is a link out of the project: remove it, then try again")
 if not any(Path().iterdir()):
     Path("UNFINISHED.txt").write_text("Generation was interrupted. Delete this folder and retry.\n", encoding="ascii")

@@ -164,7 +164,7 @@ def test_a_bad_slug_is_refused_in_one_line_and_leaves_nothing(refuse: Refuse, sl
     refusal = refuse(project_slug=slug)
     assert refusal.left == []
     assert re.fullmatch(
-        rf"ERROR: project_slug {re.escape(ascii(slug))} is refused; what would do: {would_do} \(.*\)\n",
+        rf"ERROR: project_slug {re.escape(ascii(slug))} is not valid. Use {would_do} \(.*\)\n",
         refusal.message,
     )
 
@@ -175,7 +175,7 @@ def test_a_bad_text_is_refused_in_one_line_and_leaves_nothing(refuse: Refuse, qu
     refusal = refuse(**{question: text})
     assert refusal.left == []
     shown = ascii(text[:60]).replace("\\r", "\\n")  # Jinja's doing
-    assert refusal.message.startswith(f"ERROR: {question} {shown} is refused; what would do: ")
+    assert refusal.message.startswith(f"ERROR: {question} {shown} is not valid. Use ")
     assert len(refusal.message.splitlines()) == 1
 
 
@@ -191,7 +191,7 @@ def test_on_the_command_line_a_refusal_exits_with_1_and_says_why_first(template:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("ERROR: project_slug 'Acme_Chat' is refused; what would do: acme-chat (")
+    assert done.stderr.startswith("ERROR: project_slug 'Acme_Chat' is not valid. Use acme-chat (")
     assert list(output.iterdir()) == []
 
 

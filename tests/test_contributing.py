@@ -18,6 +18,7 @@ BESIDE_THE_TEMPLATE = [
     "Makefile",
     "README.md",
     "CONTRIBUTING.md",
+    "CHANGELOG.md",
     "LICENSE",
     ".gitattributes",
 ]

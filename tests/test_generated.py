@@ -104,14 +104,14 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
-def test_a_route_added_as_the_readme_says_is_paid_for(set_up: Bake, answers: Answers) -> None:
+def test_a_route_added_as_the_docs_say_is_paid_for(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
-    readme = (project.path / "README.md").read_text(encoding="utf-8")
-    (message,) = re.findall(r"with `(from .*)`:$", readme, re.MULTILINE)
-    (route,) = re.findall(r"^```python\n(@router\.post.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    page = project.read("docs/extending.md")
+    (block,) = re.findall(r"^```python\n(.*?@router\.post.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    imports, _, route = block.partition("\n\n\n")
     routes = project.package / "chat/routes.py"
-    before, first, after = routes.read_text(encoding="utf-8").partition("from ..openapi")
-    routes.write_text(f"{before}{message}\n{first}{after}\n\n{route}", encoding="utf-8")
+    before, first, after = routes.read_text(encoding="utf-8").partition("from ..web")
+    routes.write_text(f"{before}{imports}\n{first}{after}\n\n{route}", encoding="utf-8")
     tests = project.path / "tests/behaviour/test_chat.py"
     tests.write_text(tests.read_text(encoding="utf-8").replace("/api/summarize", "/api/translate"), encoding="utf-8")
     project.run(UV, "run", "ruff", "check", "--quiet")

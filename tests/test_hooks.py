@@ -85,23 +85,23 @@ def test_taken_names_lead_to_free_ones(rules: dict[str, Any]) -> None:
 
 
 PLANTED = {
-    "a file of two trees": ("_choices/ci/github/pyproject.toml", "", "pyproject.toml comes from two trees"),
-    "an unknown answer": ("_choices/ci/jenkins/Jenkinsfile", "", "_choices/ci/jenkins is no answer to ci"),
+    "a file of two trees": ("_choices/ci/github/pyproject.toml", "", "pyproject.toml is in two chosen folders"),
+    "an unknown answer": ("_choices/ci/jenkins/Jenkinsfile", "", "_choices/ci/jenkins is not an answer to ci"),
     "an unknown question": ("_choices/colour/red/a.txt", "", "_choices/colour belongs to no question"),
     "a file among the questions": ("_choices/README.md", "", "_choices/README.md belongs to no question"),
     "an earlier question": (
         "_choices/license/MIT/_choices/framework/fastapi/a.txt",
         "",
-        "_choices/framework belongs to no question, or to one that was laid before",
+        "_choices/framework belongs to no question, or to an earlier one",
     ),
-    "broken Python": ("broken.py", "def f(:\n", "broken.py is no Python: invalid syntax"),
+    "broken Python": ("broken.py", "def f(:\n", "broken.py is not valid Python: invalid syntax"),
     "a left-over tag": (
         "notes.md",
         "{{ '{{ cookiecutter.project_slug }}' }}\n",
-        "notes.md still has the tag",
+        "notes.md has a leftover tag",
     ),
-    "a left-over raw": ("notes.md", "{{ '{% raw %}' }}\n", "notes.md still has the tag"),
-    "a tag in a hidden file": (".notes", "{{ '{{cookiecutter.x}}' }}\n", ".notes still has the tag"),
+    "a left-over raw": ("notes.md", "{{ '{% raw %}' }}\n", "notes.md has a leftover tag"),
+    "a tag in a hidden file": (".notes", "{{ '{{cookiecutter.x}}' }}\n", ".notes has a leftover tag"),
     "another framework": ("views.py", "from django.http import HttpRequest\n", "views.py imports django"),
 }
 
@@ -113,7 +113,7 @@ def test_a_fault_of_the_template_fails_the_bake_in_one_line(
     plant(changed_template, name, text)
     refusal = refuse(template=changed_template)
     assert refusal.left == []
-    assert refusal.message.startswith(f"ERROR: the template is at fault: {fault}")
+    assert refusal.message.startswith(f"ERROR: bug in the template: {fault}")
     assert len(refusal.message.splitlines()) == 1
 
 
@@ -145,6 +145,7 @@ def test_without_the_list_of_offered_answers_as_cruft_bakes_the_project_is_the_s
     texts = {"project_slug": "acme-chat", "__package": package}
     for name in ("description", "author_name"):
         texts[f"__toml_{name.removesuffix('_name')}"] = QUESTIONS[name]
+    texts["__secrets"] = "database_url secret_key tenant_keys_secret metrics_token openai_api_key"
     answers = {
         question: offered[0] if isinstance(offered, list) else offered for question, offered in QUESTIONS.items()
     }
@@ -227,7 +228,7 @@ def test_generating_over_a_users_own_choices_or_unfinished_file_is_refused(
     before = snapshot(project)
     message = refuse_over(bake_over, project, capfd)
     found = name.partition("/")[0]
-    assert message == f"ERROR: {found} already exists: rename it, or delete it if an interrupted run left it\n"
+    assert message == f"ERROR: {found} already exists. Rename it, or delete it if an interrupted run left it\n"
     assert snapshot(project) == before
 
 
@@ -248,7 +249,7 @@ def test_a_link_out_of_the_project_is_refused_before_anything_is_written(
     replace_by_link(project / name, outside)
     before = snapshot(project), snapshot(outside)
     message = refuse_over(bake_over, project, capfd)
-    assert re.fullmatch(rf"ERROR: {name} (already exists|leads out of the project).*\n", message)
+    assert re.fullmatch(rf"ERROR: {name} (already exists|is a link out of the project).*\n", message)
     assert (snapshot(project), snapshot(outside)) == before
     assert (project / name).is_symlink()
 
@@ -262,7 +263,7 @@ def test_no_alternative_is_written_through_a_link_out_of_the_project(
     replace_by_link(project / name, outside)
     before = snapshot(outside)
     message = refuse_over(bake_over, project, capfd)
-    assert re.fullmatch(rf"ERROR: {re.escape(name)}\S* leads out of the project by a link.*\n", message)
+    assert re.fullmatch(rf"ERROR: {re.escape(name)}\S* is a link out of the project.*\n", message)
     assert snapshot(outside) == before
     assert (project / name).is_symlink()
     assert not (project / "_choices").exists()

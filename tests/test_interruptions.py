@@ -73,5 +73,5 @@ def test_over_a_folder_that_is_there_nothing_is_baked_unless_it_is_asked_for(tem
     with start(template, tmp_path / "out", "--overwrite-if-exists") as running:
         output, _ = running.communicate(timeout=60)
     assert running.returncode == 0
-    assert "NOTE: baked over a folder that was there" in output
+    assert "NOTE: generated into an existing folder" in output
     assert mine.read_text() == "kept"

@@ -1,4 +1,4 @@
-"""What `make dev` runs: the emulator, the app with reload, two demo tenants. Ctrl-C or SIGTERM ends all of it."""
+"""Run the app with reload, the Cycles emulator and two demo tenants. Ctrl-C or SIGTERM stops everything."""
 
 import argparse
 import json
@@ -36,16 +36,16 @@ STOP_S = 15
 SECRETS = ("SECRET_KEY", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
 PLACES = {"DATABASE_URL": "sqlite:///var/dev/app.sqlite3", "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal"}
 ADDRESSES = {"PORT": PORTS["PORT"], "CYCLES_BASE_URL": CYCLES_URL, "CYCLES_ADMIN_URL": CYCLES_URL}
-MADE_HERE = "  # made by dev.py"
+MARK = "  # written by dev.py"
 
 
 class Failure(Exception):
-    """Why this cannot go on, in words for the person who started it."""
+    """Stop with this message for the person who started dev.py."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reset", action="store_true", help="forget all data and demo tenants, then stop")
+    parser.add_argument("--reset", action="store_true", help="delete all data of `make dev`, then exit")
     os.chdir(Path(__file__).parent)
     if parser.parse_args().reset:
         shutil.rmtree(DATA, ignore_errors=True)
@@ -63,13 +63,13 @@ def main() -> int:
     finally:
         for sign in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sign, signal.SIG_IGN)
-        for process in reversed(running):  # the app before the emulator, which it settles with
+        for process in reversed(running):  # the app first: it settles with the emulator
             stop(process)
     return 0
 
 
 def run(running: list[subprocess.Popen[bytes]]) -> None:
-    """Bring everything up, tell about it, and wait for somebody to end it. Appends what it starts to `running`."""
+    """Start everything, print the addresses, and wait until a process ends. Append each process to `running`."""
     check_ports()
     DATA.mkdir(parents=True, exist_ok=True)
     write_env_file()
@@ -84,43 +84,43 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     running.append(start([*CLI, "serve", "--reload"]))
     wait_for(f"{APP_URL}/readyz", running)
     write_private(STATE_FILE, json.dumps(state, indent=2) + "\n")
-    tell(state)
+    print_summary(state)
     while all(process.poll() is None for process in running):
         time.sleep(0.5)
-    raise Failure("a process has ended; its last words are above")
+    raise Failure("a process stopped; see its output above")
 
 
 def check_ports() -> None:
-    """Raises Failure where somebody listens already: another `make dev` of this folder, say, whose files these are."""
+    """Raise Failure unless both ports are free: another `make dev` may be running in this folder."""
     for name, port in PORTS.items():
         with socket.socket() as probe:
             if not port.isdecimal() or probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                raise Failure(f"port {port} is taken, or none: {name} names another")
+                raise Failure(f"port {port} is in use or invalid: set {name} to another one")
 
 
 def write_env_file() -> None:
-    """`.env` with secrets made at random, where there is none: the app, the CLI and the emulator read it."""
+    """Write `.env` with random secrets, unless there is one."""
     path = Path(".env")
     if not path.exists():
-        made_up = {name: secrets.token_urlsafe(32) for name in SECRETS}
-        values = {"APP_ENV": "development", **made_up, **dev_identity.environment()}
+        random = {name: secrets.token_urlsafe(32) for name in SECRETS}
+        values = {"APP_ENV": "development", **random, **dev_identity.environment()}
         values |= dev_tenancy.environment() | PLACES
         write_private(path, "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def environment() -> dict[str, str | None]:
-    """As the app sees it: `.env`, and the environment, which wins."""
+    """Return `.env` overlaid with the environment, as the app sees it."""
     return {**dotenv_values(".env"), **os.environ}
 
 
-def keep(made: dict[str, str]) -> dict[str, str]:
-    """Write these settings into `.env`, in place of those of an earlier run; what anybody else has set there stays."""
+def keep(settings: dict[str, str]) -> dict[str, str]:
+    """Replace the settings of an earlier run in `.env` by these. Settings that the owner wrote there stay."""
     path = Path(".env")
-    lines = [line for line in path.read_text("utf-8").splitlines() if not line.endswith(MADE_HERE)]
+    lines = [line for line in path.read_text("utf-8").splitlines() if not line.endswith(MARK)]
     theirs = dotenv_values(stream=StringIO("\n".join(lines)))
-    lines += [f"{name}={value}{MADE_HERE}" for name, value in made.items() if not theirs.get(name)]
+    lines += [f"{name}={value}{MARK}" for name, value in settings.items() if not theirs.get(name)]
     write_private(path, "\n".join([*lines, ""]))
-    return made
+    return settings
 
 
 def write_private(path: Path, text: str) -> None:
@@ -138,12 +138,12 @@ def read_state() -> dict[str, Any]:
 
 
 def seed(state: dict[str, Any]) -> dict[str, Any]:
-    """The demo tenants and the operator, made where they are absent; what var/dev.json will say of them."""
+    """Add the demo tenants and the operator unless they exist. Return the content of var/dev.json."""
     settings = Settings()
     admin_key = settings.cycles_admin_api_key
     known: dict[str, Any] = state.get("tenants", {})
     budgets = {"acme": "5.00", "globex": small_budget(settings)}
-    with ThreadPoolExecutor() as pool:  # each command is a process that takes a second to start
+    with ThreadPoolExecutor() as pool:  # each command takes a second to start
         operator = pool.submit(lambda: state.get("operator") or add_operator())
         tenants = {name: pool.submit(seed_tenant, name, budgets[name], known.get(name)) for name in budgets}
     return {
@@ -157,13 +157,13 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def small_budget(settings: Settings) -> str:
-    """USD that cover one and a half of the largest default call: used up after a handful of calls."""
+    """Return USD for one and a half of the largest default call: spent after a few calls."""
     largest = Request(settings.llm_model, (Message("user", "x" * 200),), settings.llm_max_tokens)
     return format_usd(Prices.load(settings.llm_unlisted_price).hold_for(largest) * 3 // 2)
 
 
 def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:
-    """What var/dev.json says of a tenant; `known` is what it said so far, for an API key is shown only once."""
+    """Add a tenant and return its entry of var/dev.json. `known` is the old entry: API keys are shown only once."""
     if known:
         api_key = known["headers"].get("Authorization", "").removeprefix("Bearer ")
     else:
@@ -179,7 +179,7 @@ def add_operator() -> dict[str, str]:
 
 
 def command(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
-    """Run a command of the project's CLI; what it printed with --json."""
+    """Run a CLI command. Return its --json output, if asked for. Raise Failure with its output if it fails."""
     done = subprocess.run([*CLI, *arguments], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"`{' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
@@ -188,7 +188,7 @@ def command(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
 
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    # a session of its own: Ctrl-C reaches only us, and we end the children in order
+    # a session of its own, so that Ctrl-C reaches only this process, which stops the others in order
     return subprocess.Popen(arguments, start_new_session=True)
 
 
@@ -203,11 +203,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_for(url: str, running: list[subprocess.Popen[bytes]]) -> None:
-    """Until `url` answers 2xx. Raises Failure when one of the processes ends before, or after START_S seconds."""
+    """Wait until `url` answers 2xx. Raise Failure if a process stops before, or after START_S seconds."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if any(process.poll() is not None for process in running):
-            raise Failure("a process did not start; its last words are above")
+            raise Failure("a process did not start; see its output above")
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
@@ -216,7 +216,7 @@ def wait_for(url: str, running: list[subprocess.Popen[bytes]]) -> None:
     raise Failure(f"{url} did not answer in {START_S} s")
 
 
-def tell(state: dict[str, Any]) -> None:
+def print_summary(state: dict[str, Any]) -> None:
     acme, globex = (
         [f"{name}: {value}" for name, value in state["tenants"][tenant]["headers"].items()]
         for tenant in ("acme", "globex")
@@ -226,17 +226,17 @@ def tell(state: dict[str, Any]) -> None:
     body = json.dumps({"prompt": "What is a budget?"})
     print(
         f"""
-  App        {APP_URL}   (API: {APP_URL}/docs)
-  Dashboard  {APP_URL}/dashboard/   as {operator["username"]}, password {operator["password"]}
+  App        {APP_URL}   (API docs: {APP_URL}/docs)
+  Dashboard  {APP_URL}/dashboard/   user {operator["username"]}, password {operator["password"]}
   Emulator   {CYCLES_URL}
   acme       {", ".join(acme)}
-  globex     {", ".join(globex)}   (a small budget: soon 402)
+  globex     {", ".join(globex)}   (small budget: 402 after a few calls)
 
   Try it:
 
   curl {APP_URL}/api/chat -H 'Content-Type: application/json' {identity} -d '{body}'
 
-  All of this is in var/dev.json. Ctrl-C ends it; the data stays in var/dev.
+  var/dev.json has all of this. Ctrl-C stops everything; the data stays in var/dev.
 """,
         flush=True,
     )

@@ -1,10 +1,9 @@
-"""What the guard costs: `uv run python -m benchmarks.speed [--rounds 3] [--seconds 3] [-c 1 16 64]`.
+"""Cost of the guard per request: `uv run python -m benchmarks.speed [--rounds 3] [--seconds 3] [-c 1 16 64]`.
 
-Measures the generated projects of both frameworks beside the official guide's wiring, the least that two round trips
-can cost (floor) and a bare route, all against an instant stand-in for Cycles, so that only our own cost shows. Rows
-are measured in turns, each compared to the others of the same round, so that noise is paired. The servers have one
-core, the load and the stand-in the other. Then what is bounded, see limits.py. Writes the figures of docs/speed.md,
-docs/speed.svg and docs/growth.svg. Needs Linux and wrk.
+Measures the generated projects, the official guide's wiring, two bare round trips (floor) and a bare route, against an
+instant stand-in for Cycles, so that only the app's own cost shows. Rows are measured in turns and compared within a
+round, which cancels noise. The servers use one core, load and stand-in the other. Then measures limits.py. Writes the
+figures of docs/speed.md, docs/speed.svg and docs/growth.svg. Needs Linux and wrk.
 """
 
 import argparse
@@ -27,12 +26,12 @@ from .projects import Project, make
 from .servers import HERE, PROMPT, Sample, Servers, load, machine, wait_for
 
 MARK = "<!-- figures -->"
-"""What lies between two of these in docs/speed.md is written by this."""
+"""Encloses the part of docs/speed.md that this module writes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One thing to measure. Rows of the same `server` share a process."""
+    """One measured row. Rows with the same `server` share a process."""
 
     framework: str
     name: str
@@ -84,14 +83,14 @@ def middle(got: list[Sample], figure: str) -> float:
 
 
 def ratio(samples: Samples, row: Row, base: str, connections: int) -> float:
-    """The median over the rounds of `row`'s requests a second over those of the row `base` in the same round."""
+    """Return the median over the rounds of `row`'s requests a second divided by those of `base`."""
     other = base_of(samples, row, base)
     pairs = zip(samples[row, connections], samples[other, connections], strict=True)
     return statistics.median(one.rps / two.rps for one, two in pairs)
 
 
 def table(samples: Samples) -> list[str]:
-    """Markdown: medians, with the least and the most of the requests a second."""
+    """Return Markdown: medians, and the range of the requests a second."""
     lines = [
         "| row | c | rps | least-most | p50 ms | p99 ms | over bare | CPU ms | calls | x guide | x floor | x bare |"
     ]
@@ -108,7 +107,7 @@ def table(samples: Samples) -> list[str]:
     return lines
 
 
-@mpl.rc_context({"svg.hashsalt": "speed"})  # the same figures give the same bytes
+@mpl.rc_context({"svg.hashsalt": "speed"})  # same figures, same bytes
 def plot(samples: Samples, target: Path) -> None:
     frameworks = list(dict.fromkeys(row.framework for row, _ in samples))
     figure = Figure(figsize=(5 * len(frameworks), 3.4), layout="tight")
@@ -127,7 +126,7 @@ def plot(samples: Samples, target: Path) -> None:
 
 @mpl.rc_context({"svg.hashsalt": "growth"})
 def plot_growth(limits: list[tuple[str, Limit]], target: Path) -> None:
-    """What should be flat, or rise: a panel for each thing that grows, a line for each framework."""
+    """Plot growth: a panel per growing quantity, a line per framework."""
     grown = list(dict.fromkeys(limit.what for _, limit in limits if limit.points))
     figure = Figure(figsize=(5 * len(grown), 3.4), layout="tight")
     for axis, what in zip(figure.subplots(1, len(grown), squeeze=False)[0], grown, strict=True):
@@ -154,7 +153,7 @@ def samples_in_order(samples: Samples, rows: list[Row], connections: list[int]) 
 
 
 class Report:
-    """The page and its plot, written anew with each figure that comes."""
+    """The page and its plots, rewritten with each new figure."""
 
     def __init__(self, folder: Path, origin: str, samples: Samples) -> None:
         self._page = folder / "speed.md"
@@ -180,7 +179,7 @@ def main() -> None:
     options = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is needed to make the load: see your distribution's packages")
-    where = machine()  # before there is any load of ours
+    where = machine()  # before our own load
     samples: Samples = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         scratch = Path(folder)
@@ -190,7 +189,7 @@ def main() -> None:
         rows = [row for framework, project in projects.items() for row in rows_of(framework, project, servers)]
         for row in rows:
             wait_for(row.url, json=PROMPT, headers=row.headers)
-            measure(row, servers, 4, 1)  # warms up
+            measure(row, servers, 4, 1)  # warm up
         for turn in range(options.rounds):
             for connections in options.connections:
                 for row in rows if turn % 2 == 0 else reversed(rows):
@@ -199,7 +198,7 @@ def main() -> None:
                     print(f"{turn + 1}: {row.framework} {row.name} c={connections}: {sample.rps:.0f}", file=sys.stderr)
         report = Report(options.output, origin(options, where), samples_in_order(samples, rows, options.connections))
         limits: list[tuple[str, Limit]] = []
-        report.write(limits)  # the rows stand, whatever happens to the rest
+        report.write(limits)  # keep the rows if the rest fails
         for framework, project in projects.items():
             for limit in limits_of(framework, project, servers, options.seconds):
                 limits.append((framework, limit))

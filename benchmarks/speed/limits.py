@@ -1,4 +1,4 @@
-"""What is bounded whatever the load: many tenants, much past, workers, an idle process, a long stream, the start."""
+"""What must not grow with load: many tenants, past calls, workers, an idle process, a long stream, the start."""
 
 import json
 import statistics
@@ -19,7 +19,7 @@ ROUNDS = 3
 
 
 class Limit(NamedTuple):
-    """`points` are what is drawn: the figure by what it grows with."""
+    """One figure. `points` are plotted: the figure by what it grows with."""
 
     what: str
     figure: str
@@ -28,7 +28,7 @@ class Limit(NamedTuple):
 
 
 def limits_of(framework: str, project: Project, servers: Servers, seconds: float) -> Iterator[Limit]:
-    """Measure a project whose one worker runs already: its server is called `<framework> this`."""
+    """Measure a project that is already served as `<framework> this`."""
     yield from idle(framework, servers)
     yield many_tenants(framework, project, servers, seconds)
     yield much_past(framework, project, servers, seconds)
@@ -38,7 +38,7 @@ def limits_of(framework: str, project: Project, servers: Servers, seconds: float
 
 
 def many_tenants(framework: str, project: Project, servers: Servers, seconds: float) -> Limit:
-    """Requests of 10,000 tenants in turn, each of whom has been here before, beside requests of one."""
+    """Compare requests of 10,000 known tenants in turn with requests of one."""
     name, acme = f"{framework} this", project.headers["acme"]
     url = f"{servers.urls[name]}/api/chat"
     everybody = project.tenants(TENANTS)
@@ -46,7 +46,7 @@ def many_tenants(framework: str, project: Project, servers: Servers, seconds: fl
     while met < TENANTS:  # a first request takes four times as long
         met += int(load(servers, name, url, everybody[met:], 16, MEETING_S).rps * MEETING_S)
     ratios = []
-    for turn in range(ROUNDS):  # another part of them in each: who was here a moment ago is better known
+    for turn in range(ROUNDS):  # other tenants in each: recent ones are cached
         first = turn * TENANTS // ROUNDS
         many = load(servers, name, url, everybody[first:] + everybody[:first], 16, seconds).rps
         ratios.append(many / load(servers, name, url, [acme], 16, seconds).rps)
@@ -55,7 +55,7 @@ def many_tenants(framework: str, project: Project, servers: Servers, seconds: fl
 
 
 def much_past(framework: str, project: Project, servers: Servers, seconds: float) -> Limit:
-    """CPU of a request after so many: rows of the record of calls, the only thing that grows with them."""
+    """Measure the CPU of a request with so many rows in the record of calls."""
     name = f"{framework} this"
     points = {}
     for past in PAST:
@@ -85,9 +85,9 @@ def workers(framework: str, project: Project, servers: Servers, seconds: float) 
 
 
 def idle(framework: str, servers: Servers) -> Iterator[Limit]:
-    """Wake-ups of all threads; uvicorn itself looks ten times a second whether it is to stop."""
+    """Count wake-ups of all threads. Ten a second are uvicorn's, which checks whether to stop."""
     name = f"{framework} this"
-    time.sleep(3)  # what the load before left to write is written
+    time.sleep(3)  # until pending writes are done
     woken, spent, asked = servers.wakeups(name), servers.cpu_s(name), servers.calls()
     time.sleep(IDLE_S)
     woken, spent = servers.wakeups(name) - woken, servers.cpu_s(name) - spent
@@ -96,7 +96,7 @@ def idle(framework: str, servers: Servers) -> Iterator[Limit]:
 
 
 def start(framework: str, project: Project, servers: Servers) -> Limit:
-    """From the command to the first answer."""
+    """Measure the time from the command to the first answer."""
     times = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The processes under measurement and the load on them: what the measurements of speed share. Linux and wrk."""
+"""Measured processes and the load on them. Needs Linux and wrk."""
 
 import json
 import os
@@ -43,11 +43,11 @@ class Sample:
     calls: float
     """Upstream calls per request."""
     refused: float
-    """The share of the answers that were no success."""
+    """Share of answers that were no success."""
 
 
 class Servers:
-    """The processes that are measured, started once and left running; each with an outbox of its own."""
+    """Measured processes, started once and left running. Each has its own outbox."""
 
     def __init__(self, stack: ExitStack, scratch: Path) -> None:
         self._stack = stack
@@ -75,7 +75,7 @@ class Servers:
         served: bool = True,
         pinned: bool = True,
     ) -> str:
-        """Start it, on the first core alone if `pinned`; its address. `{port}` in the command is where to listen."""
+        """Start a server, on the first core only if `pinned`. Return its URL. `{port}` in the command is replaced."""
         url = self._address() if served else self.upstream
         journal = self.scratch / f"journal-{self._port}"
         journal.mkdir(exist_ok=True)
@@ -89,13 +89,13 @@ class Servers:
         return url
 
     def stop(self, name: str) -> None:
-        """Stop it before the end; its figures are gone."""
+        """Stop a server early. Its figures are lost."""
         process = self.running.pop(name)
         process.terminate()
         process.wait(15)
 
     def wakeups(self, name: str) -> int:
-        """How often its threads went from waiting to work so far."""
+        """Return the number of wake-ups of its threads so far."""
         return sum(
             int(line.split()[1])
             for status in Path(f"/proc/{self.running[name].pid}/task").glob("*/status")
@@ -104,13 +104,13 @@ class Servers:
         )
 
     def cpu_s(self, name: str) -> float:
-        """Seconds of CPU that a server and its children have used."""
+        """Return the CPU seconds of a server and its children."""
         process = self.running[name]
         times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
         return float(sum(time.user + time.system for time in times))
 
     def calls(self) -> int:
-        """What the stand-in has counted, once it has come to rest."""
+        """Return the stand-in's count, once it is idle."""
         last, now = -1, 0
         while now != last:
             time.sleep(0.3)
@@ -129,7 +129,7 @@ def running(
         yield process
     finally:
         workers: list[psutil.Process] = []
-        with suppress(psutil.NoSuchProcess):  # it was stopped before
+        with suppress(psutil.NoSuchProcess):  # already stopped
             workers = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         try:
@@ -160,7 +160,7 @@ def wait_for(url: str, pause_s: float = 0.1, **request: object) -> None:
 def load(
     servers: Servers, name: str, url: str, senders: Sequence[dict[str, str]], connections: int, seconds: float
 ) -> Sample:
-    """Ask the server `name` at `url` for so long, over so many connections, as each of the `senders` in turn."""
+    """Load the server `name` at `url` for so many seconds and connections, as each of the `senders` in turn."""
     script = servers.scratch / "wrk.lua"
     turns = ",".join(lua_table({"Content-Type": "application/json", **headers}) for headers in senders)
     script.write_text(LUA % (json.dumps(PROMPT), turns), encoding="utf-8")
@@ -172,7 +172,7 @@ def load(
     requests, micros, p50, p99, broken, refused = map(float, found[1].split())
     if broken:
         sys.exit(f"{name}: {broken:.0f} of {requests:.0f} requests broken")
-    requests = max(requests, 1)  # none at all has come through: as if one had
+    requests = max(requests, 1)  # avoids a division by zero
     return Sample(
         rps=requests / micros * 1e6,
         p50_ms=p50 / 1e3,

@@ -1,7 +1,7 @@
-"""What half an hour leaves behind: `uv run python -m benchmarks.speed.soak [--minutes 30] [--rps 100]`.
+"""Half an hour under load: `uv run python -m benchmarks.speed.soak [--minutes 30] [--rps 100]`.
 
-Serves a generated project (inside/served.py) on the instant stand-in, asks it at a steady rate, and prints its memory,
-tasks, descriptors and holds: after the first minute, and at rest once the load has ended. Needs Linux.
+Serves a generated project (inside/served.py) on the instant stand-in and sends requests steadily. Prints memory,
+tasks, descriptors and holds after the first minute and at rest after the end. Needs Linux.
 """
 
 import argparse
@@ -21,13 +21,13 @@ from .servers import HERE, PROMPT, Servers, wait_for
 
 EVERY_S = 20
 REST_S = 100
-"""Connections that nobody uses are closed by then, and what waited to be written is."""
+"""By then idle connections are closed and pending writes are done."""
 MOST_WAITING = 200
-"""A server that cannot keep up is not asked any further."""
+"""Stop if the server can't keep up."""
 
 
 async def ask(url: str, headers: dict[str, str], rps: float, minutes: float) -> Counter[int]:
-    """The answers by status."""
+    """Return the answers by status."""
     answers: Counter[int] = Counter()
     waiting: set[asyncio.Task[None]] = set()
 

@@ -1,7 +1,6 @@
-"""An instant Cycles for benchmarks: every answer has the right shape and comes at once, nothing is kept or checked.
+"""An instant Cycles for benchmarks: well-formed answers, no state, no checks.
 
-What is measured against it is the application and its client, not an engine. The tenant `broke` has nothing left.
-`GET /counts` tells how often it was asked. Run: `python standin.py PORT`.
+The tenant `broke` has nothing left. `GET /counts` returns the number of requests. Run: `python standin.py PORT`.
 """
 
 import asyncio
@@ -25,14 +24,14 @@ def balances(tenant: str, left: int) -> list[dict[str, Any]]:
 
 
 def tenant_of(path: str, body: bytes) -> str:
-    """Whom a call is about: its reservation's ID or its query begins with the tenant, or its body names it."""
+    """Return the tenant of a call, from its reservation's ID, its query or its body."""
     if b'"subject"' in body:
         return str(json.loads(body)["subject"]["tenant"])
     return path.rpartition("tenant=")[2].rpartition("/reservations/")[2].partition("_")[0].partition("&")[0]
 
 
 def answer(method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
-    """Status and JSON of one call."""
+    """Return status and JSON of a call."""
     name = path.partition("?")[0].rpartition("/")[2]
     counts[name] = counts.get(name, 0) + 1
     tenant = tenant_of(path, body)

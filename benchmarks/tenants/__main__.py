@@ -1,7 +1,7 @@
-"""What 10,000 tenants cost: `uv run python -m benchmarks.tenants [--tenants 10000]`.
+"""Cost of 10,000 tenants: `uv run python -m benchmarks.tenants [--tenants 10000]`.
 
-Bakes a FastAPI project, installs it, and runs inside.py in its environment: the app on a registry and an emulator
-that are filled directly, asked over HTTP, beside one plain SDK client per tenant. Prints a table. Needs Linux.
+Generates and installs a FastAPI project and runs inside.py in its environment: the app with a filled registry and
+emulator, compared with one plain SDK client per tenant. Prints a table. Needs Linux.
 """
 
 import argparse

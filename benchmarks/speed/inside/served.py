@@ -1,6 +1,6 @@
-"""Serves a generated project in its own environment and tells, every few seconds, what an outsider cannot see of it.
+"""Serve a generated project in its own environment, and log figures that can't be seen from outside.
 
-`served.py PORT EVERY_S FILE` adds a line of JSON to the file: memory, tasks, descriptors, holds. Run by soak.py.
+`served.py PORT EVERY_S FILE` appends a line of JSON to the file: memory, tasks, descriptors, holds. Run by soak.py.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The least that a paid ASGI view can do with aiohttp: two bare round trips. No tenants, no checks, no middleware."""
+"""The least a paid ASGI view can do with aiohttp: two bare round trips. No tenants, checks or middleware."""
 
 import json
 import os
@@ -19,7 +19,7 @@ HOLD = {
     "ttl_ms": 60_000,
 }
 SPENT = {"actual": {"unit": "USD_MICROCENTS", "amount": 2_250}}
-sessions: list[aiohttp.ClientSession] = []  # Django has no lifespan: made by the first request
+sessions: list[aiohttp.ClientSession] = []  # created by the first request: Django has no lifespan
 
 
 @csrf_exempt

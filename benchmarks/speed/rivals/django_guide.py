@@ -1,4 +1,4 @@
-"""The wiring that the official Django guide shows: one client, `decide` in a middleware, `@cycles` at the call."""
+"""The wiring of the official Django guide: one client, `decide` in a middleware, `@cycles` at the call."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The least that a paid route can do with aiohttp: two bare round trips. No tenants, no checks, no outbox."""
+"""The least a paid route can do with aiohttp: two bare round trips. No tenants, checks or outbox."""
 
 import os
 import uuid

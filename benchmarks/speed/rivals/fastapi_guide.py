@@ -1,4 +1,4 @@
-"""The wiring that the official FastAPI guide shows: one client, `decide` in a middleware, `@cycles` at the call."""
+"""The wiring of the official FastAPI guide: one client, `decide` in a middleware, `@cycles` at the call."""
 
 import os
 import uuid
