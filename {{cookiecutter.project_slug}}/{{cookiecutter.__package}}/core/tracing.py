@@ -4,11 +4,10 @@ Set OpenTelemetry's standard variables (OTEL_*) in the environment; `.env` does 
 """
 
 import os
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib import import_module
-from typing import Any
 
 import structlog
 
@@ -35,11 +34,6 @@ def enabled() -> bool:
         log.warning("not tracing: OTEL_EXPORTER_OTLP_ENDPOINT is set, but the extra `otel` is not installed")
         return False
     return True
-
-
-def is_untraced(scope: MutableMapping[str, Any]) -> bool:
-    """Return whether a request (its ASGI scope) is not worth a trace."""
-    return scope["path"] in UNTRACED
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypedDict
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -55,14 +56,18 @@ async def lifespan(settings: Settings) -> AsyncIterator[State]:
         yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
 
 
+def telemetry() -> TelemetryConfig:
+    on = tracing.enabled()
+    return {"tracing": on, "metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED}
+
+
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Its lifespan opens everything, and may run again after it has ended."""
-    traced = tracing.enabled()
     app = Api(
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lambda _: lifespan(settings),
-        telemetry={"tracing": traced, "metrics": False, "logs": False, "exclude": tracing.is_untraced},
+        telemetry=telemetry(),
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
