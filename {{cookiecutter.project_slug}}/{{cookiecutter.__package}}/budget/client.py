@@ -60,8 +60,8 @@ class TenantClient(AsyncCyclesClient):
         """
         self._clients.outbox.check()
         self._reservation = plain(request)
-        admitted = self._clients.breaker.admit()
-        self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
+        with self._clients.breaker.call() as admitted:
+            self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
         return self.reserved
 
     async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
