@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,39 +108,39 @@ def test_absent_members_are_zero_and_other_units_are_ignored() -> None:
     ]
 
 
-def test_breaker_opens_after_five_failures_and_closes_with_the_first_success(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_breaker_opens_after_five_failures_and_admits_one_probe_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("{{ cookiecutter.__package }}.core.breaker.PROBE_S", 0.0)
     breaker = Breaker()
     for _ in range(5):
-        assert breaker.admit()
-        breaker.failed()
-        assert value_of(BREAKER) == breaker.is_open
-    assert breaker.is_open
-    assert breaker.admit(), "the probe"
-    assert not breaker.recovered.is_set()
-    breaker.succeeded()
-    assert (breaker.recovered.is_set(), value_of(BREAKER), breaker.is_open) == (True, 0, False)
-    breaker.recovered.clear()
-    breaker.failed()
-    assert breaker.admit()
-    breaker.succeeded()
-    assert not breaker.recovered.is_set(), "it was never open"
+        with breaker.call() as admitted:
+            assert admitted
+            breaker.failed()
+            assert value_of(BREAKER) == breaker.is_open
+    with breaker.call() as probe:
+        breaker.failed()  # another one's, which went out before
+        with breaker.call() as second:
+            assert (probe, second) == (True, False), "one at a time"
+    with pytest.raises(asyncio.CancelledError), breaker.call():
+        raise asyncio.CancelledError
+    with breaker.call() as probe:
+        assert probe, "the one that was given up holds up nobody"
+        assert not breaker.recovered.is_set()
+        breaker.succeeded()
+    assert (breaker.recovered.is_set(), value_of(BREAKER)) == (True, 0)
+    with breaker.call() as first, breaker.call() as second:
+        assert (first, second) == (True, True)
 
 
-def test_open_breaker_admits_one_probe_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1_000.0
-    monkeypatch.setattr("{{ cookiecutter.__package }}.core.breaker.time", SimpleNamespace(monotonic=lambda: now))
+def test_open_breaker_waits_before_it_probes() -> None:
     breaker = Breaker()
     for _ in range(2):
         for _ in range(5):
             assert not breaker.refuses
             breaker.failed()
-        for seconds, admitted in ((0.0, False), (0.99, False), (0.02, True), (0.0, False), (0.99, False), (0.02, True)):
-            now += seconds
-            assert breaker.refuses is not admitted
-            assert breaker.admit() is admitted, "asking for it uses up no probe"
+        assert breaker.refuses
+        with breaker.call() as admitted:
+            assert not admitted
         breaker.succeeded()
-        assert breaker.admit() is breaker.admit() is True
 
 
 NAMES = st.one_of(st.text(max_size=200), st.text("aA_-./x2f", min_size=1, max_size=5)).filter(bool)

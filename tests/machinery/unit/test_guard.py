@@ -285,6 +285,18 @@ def test_a_call_whose_hold_is_in_doubt_is_not_made_and_it_is_told_when_to_try_ag
     tell(story)
 
 
+@pytest.mark.parametrize("ttl", ['"soon"', "[]"])
+def test_hold_that_fails_in_an_unexpected_way_fails_the_call(tell: Tell, ttl: str) -> None:
+    async def story(world: World) -> None:
+        granted = f'{{"decision": "ALLOW", "reservation_id": "r", "remaining_ttl_ms": {ttl}}}'
+        world.cycles.replaced["reservations"] = (200, granted)
+        async with asyncio.timeout(5):
+            with pytest.raises(TypeError):
+                await charge_one(world)
+
+    tell(story)
+
+
 def test_where_the_answer_to_the_commit_is_lost_what_was_left_at_the_hold_is_told(tell: Tell) -> None:
     async def story(world: World) -> None:
         world.cycles.fault("drop_after", "commit")

@@ -10,28 +10,32 @@ TABLE = prices.Prices.load()
 PARTS = (0.0, 0.3, 1.0)
 
 
-def price(**rates: str) -> prices.Price:
-    return prices.Price(prices.Rates.model_validate({name: Decimal(rate) for name, rate in rates.items()}))
+def price(**rates: str) -> prices.Rates:
+    return prices.Rates.model_validate({name: Decimal(rate) for name, rate in rates.items()})
+
+
+def table_of(**rates: str) -> prices.Prices:
+    """A table with the one model `cheap`."""
+    return TABLE.model_copy(update={"models": {"cheap": price(**rates)}})
 
 
 def test_a_call_costs_its_tokens_at_the_price_of_each_kind() -> None:
     usage = Usage(1_000, 100, cached_input_tokens=400, cache_write_input_tokens=200)
-    cheap = price(input="0.40", cached_input="0.10", cache_write="0.50", output="1.60")
-    assert cheap.cost(usage) == 400 * 40 + 400 * 10 + 200 * 50 + 100 * 160
+    table = table_of(input="0.40", cached_input="0.10", cache_write="0.50", output="1.60")
+    assert table.cost("cheap", usage) == 400 * 40 + 400 * 10 + 200 * 50 + 100 * 160
 
 
 def test_a_cost_is_rounded_up_once_on_the_sum() -> None:
-    tiny = price(input="0.0025", cached_input="0.0025", output="0.0025")  # a quarter of a microcent a token
-    assert tiny.cost(Usage(1, 0)) == 1
-    assert tiny.cost(Usage(2, 2)) == 1
-    assert tiny.cost(Usage(3, 2)) == 2
-    assert tiny.cost(Usage(0, 0)) == 0
+    tiny = table_of(input="0.0025", cached_input="0.0025", output="0.0025")  # a quarter of a microcent a token
+    assert tiny.cost("cheap", Usage(1, 0)) == 1
+    assert tiny.cost("cheap", Usage(2, 2)) == 1
+    assert tiny.cost("cheap", Usage(3, 2)) == 2
+    assert tiny.cost("cheap", Usage(0, 0)) == 0
 
 
 def test_a_long_prompt_is_priced_by_its_own_rates_from_the_first_token() -> None:
-    haiku = TABLE.of("claude-haiku-5-5")
-    assert haiku.cost(Usage(100_000, 10)) == 100_000 * 10 + 10 * 50
-    assert haiku.cost(Usage(100_001, 10)) == 100_001 * 50 + 10 * 250
+    assert TABLE.cost("claude-haiku-5-5", Usage(100_000, 10)) == 100_000 * 10 + 10 * 50
+    assert TABLE.cost("claude-haiku-5-5", Usage(100_001, 10)) == 100_001 * 50 + 10 * 250
 
 
 @pytest.mark.parametrize(
@@ -43,39 +47,38 @@ def test_a_long_prompt_is_priced_by_its_own_rates_from_the_first_token() -> None
     ],
 )
 def test_a_dated_model_costs_what_its_base_costs(dated: str, base: str) -> None:
-    assert TABLE.of(dated) == TABLE.of(base)
+    for tokens in (1, 10**7):
+        assert TABLE.rates_of(dated, tokens) == TABLE.rates_of(base, tokens)
 
 
 def test_the_file_is_read_anew_and_what_it_does_not_list_has_the_price_for_all_others() -> None:
     assert prices.Prices.load() == TABLE
     other = price(input="1", cached_input="1", output="1")
-    assert TABLE.model_copy(update={"unlisted": other.rates}).of("gpt-4.1-minim") == other
+    assert TABLE.model_copy(update={"unlisted": other}).rates_of("gpt-4.1-minim") == other
 
 
 @pytest.mark.parametrize("model", ["", "gpt-4.1-mini-turbo", "gpt-4.1-minim", "gpt-4-0613", "gpt-4.1-"])
 def test_a_model_without_a_price_is_refused_by_name(model: str) -> None:
     with pytest.raises(prices.UnknownModel, match=repr(model)):
-        TABLE.of(model)
+        TABLE.rates_of(model)
 
 
 @pytest.mark.parametrize("model", TABLE.models)
 @pytest.mark.parametrize("letters", [0, 1, 1_000, 99_976, 99_977, 300_000])
 def test_no_usage_within_the_bound_costs_more_than_the_bound(model: str, letters: int) -> None:
-    messages = [Message("user", "x" * letters)]
-    bound, most = TABLE.of(model).upper_bound(messages, 1_000), prices.most_tokens(messages)
+    messages = (Message("user", "x" * letters),)
+    bound, most = TABLE.hold_for(Request(model, messages, 1_000)), prices.most_tokens(messages)
     for used, cached, written, answered in product(PARTS, repeat=4):
         tokens = int(most * used)
         read = int(tokens * cached)
         usage = Usage(tokens, int(1_000 * answered), read, int((tokens - read) * written))
-        assert TABLE.of(model).cost(usage) <= bound
+        assert TABLE.cost(model, usage) <= bound
 
 
 @pytest.mark.parametrize(("written", "rate"), [({}, 40), ({"cache_write": "0.50"}, 50), ({"cache_write": "0.20"}, 40)])
 def test_the_bound_takes_all_input_at_the_dearest_price_and_no_more(written: dict[str, str], rate: int) -> None:
-    cheap = price(input="0.40", cached_input="0.10", output="1.60", **written)
+    table = table_of(input="0.40", cached_input="0.10", output="1.60", **written)
     messages = (Message("user", "x" * 70), Message("user", "x" * 30))
-    assert cheap.upper_bound(messages, 10) == 132 * rate + 10 * 160
-    table = TABLE.model_copy(update={"models": {"cheap": cheap.rates}})
     assert table.hold_for(Request("cheap", messages, 10)) == 132 * rate + 10 * 160
 
 
@@ -98,4 +101,4 @@ def test_a_long_prompt_is_never_the_cheaper_one(model: str) -> None:
 
 def test_the_least_cost_is_the_hold_of_the_smallest_call_of_the_cheapest_model() -> None:
     least = TABLE.least_cost(["gpt-4.1", "gpt-4.1-mini"])
-    assert least == TABLE.of("gpt-4.1-mini").upper_bound([Message("user", "x")], 1)
+    assert least == TABLE.hold_for(Request("gpt-4.1-mini", (Message("user", "x"),), 1))

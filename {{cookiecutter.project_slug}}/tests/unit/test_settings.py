@@ -100,7 +100,7 @@ def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) ->
     environment.setenv("LLM_MODEL", "gpt-0")
     assert faults(Settings()) == []
     assert (
-        Prices.load(Settings().llm_unlisted_price).of("gpt-0").cost(Usage(2, 3, cached_input_tokens=1))
+        Prices.load(Settings().llm_unlisted_price).cost("gpt-0", Usage(2, 3, cached_input_tokens=1))
         == 2 * 500 + 3 * 2500
     )
 

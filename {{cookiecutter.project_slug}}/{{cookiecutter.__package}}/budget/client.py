@@ -60,8 +60,8 @@ class TenantClient(AsyncCyclesClient):
         """
         self._clients.outbox.check()
         self._reservation = plain(request)
-        admitted = self._clients.breaker.admit()
-        self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
+        with self._clients.breaker.call() as admitted:
+            self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
         return self.reserved
 
     async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
@@ -141,18 +141,15 @@ class TenantClient(AsyncCyclesClient):
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
         answer = await self._clients.send(path, self._config.api_key, body)
-        if answer.status == 401 and await self._has_newer_key():
-            answer = await self._clients.send(path, self._config.api_key, body)
+        if answer.status == 401:  # the key may have been rotated since it was read
+            refused = self._config.api_key
+            try:
+                self._config = await self._clients.reread(self._tenant)
+            except Exception:
+                log.exception("Cycles key not read", tenant=self._tenant)
+            if self._config.api_key != refused:
+                answer = await self._clients.send(path, self._config.api_key, body)
         return answer
-
-    async def _has_newer_key(self) -> bool:
-        """Read the key again. Return whether it was rotated meanwhile."""
-        refused = self._config.api_key
-        try:
-            self._config = await self._clients.reread(self._tenant)
-        except Exception:
-            log.exception("Cycles key not read", tenant=self._tenant)
-        return self._config.api_key != refused
 
 
 class Clients:

@@ -138,7 +138,7 @@ class Guard:
     async def _keep(self, hold: Hold, granted: asyncio.Future[None], left: asyncio.Event) -> None:
         try:
             await self._reserve(hold)
-        except Exception as error:  # noqa: BLE001  (the caller raises it)
+        except Exception as error:  # noqa: BLE001  (passed on to the caller)
             if not granted.done():  # otherwise the caller was cancelled
                 granted.set_exception(error)
             return

@@ -107,9 +107,9 @@ class Hold:
         call, usage = self.call, self.meter.usage
         call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
         try:
-            call.cost = self._prices.of(self.meter.answered_by).cost(usage)
+            call.cost = self._prices.cost(self.meter.answered_by, usage)
         except UnknownModel:
-            call.cost = max(call.hold, self._prices.of(self.request.model).cost(usage))
+            call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
             log.warning("model that answered has no price, charging the whole hold", model=self.meter.answered_by)
         return call.cost
 

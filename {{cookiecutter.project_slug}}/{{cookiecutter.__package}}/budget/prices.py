@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import NamedTuple
 from unicodedata import normalize
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,37 +42,6 @@ class LongPrompt(Rates):
     above: int
 
 
-class Price(NamedTuple):
-    """Price of one model."""
-
-    rates: Rates
-    long_prompt: LongPrompt | None = None
-
-    def cost(self, usage: Usage) -> int:
-        """Return the microcents for a call's usage, rounded up once, on the sum."""
-        rates = self._rates_for(usage.input_tokens)
-        cached, written = usage.cached_input_tokens, usage.cache_write_input_tokens
-        write_rate = rates.input if rates.cache_write is None else rates.cache_write
-        return _microcents(
-            (usage.input_tokens - cached - written) * rates.input
-            + cached * rates.cached_input
-            + written * write_rate
-            + usage.output_tokens * rates.output
-        )
-
-    def upper_bound(self, messages: Iterable[Message], max_tokens: int) -> int:
-        """Return the most microcents that a call can cost. Nothing is cached, or all is written to the cache."""
-        tokens = most_tokens(messages)
-        rates = self._rates_for(tokens)
-        highest = max(rates.input, rates.cache_write or 0)
-        return _microcents(tokens * highest + max_tokens * rates.output)
-
-    def _rates_for(self, input_tokens: int) -> Rates:
-        if self.long_prompt is not None and input_tokens > self.long_prompt.above:
-            return self.long_prompt
-        return self.rates
-
-
 class Prices(BaseModel):
     """The table of prices.toml. `as_of` is the day when it was last compared with the providers' price lists.
 
@@ -100,30 +68,47 @@ class Prices(BaseModel):
         rates = Rates(input=every_input, cached_input=every_input, output=output)
         return prices.model_copy(update={"unlisted": rates})
 
-    def of(self, model: str) -> Price:
-        """Return the price of a model by its exact name, else by its name without a date at the end.
+    def rates_of(self, model: str, input_tokens: int = 0) -> Rates:
+        """Return the rates of a call, found by the model's exact name, else by its name without a date at the end.
 
         `gpt-4.1-mini-2025-04-14` costs the same as `gpt-4.1-mini`; `gpt-4.1-mini-turbo` is unknown.
         Raise UnknownModel if the table has neither and there is no `unlisted` price.
         """
         name = self._listed(model)
-        if name in self.models:
-            return Price(self.models[name], self.long_prompts.get(name))
-        if self.unlisted is not None:
-            return Price(self.unlisted)
-        raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+        rates, long_prompt = self.models.get(name, self.unlisted), self.long_prompts.get(name)
+        if rates is None:
+            raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+        return long_prompt if long_prompt and input_tokens > long_prompt.above else rates
+
+    def cost(self, model: str, usage: Usage) -> int:
+        """Return the microcents for a call's usage, rounded up once, on the sum. Raise UnknownModel."""
+        rates = self.rates_of(model, usage.input_tokens)
+        cached, written = usage.cached_input_tokens, usage.cache_write_input_tokens
+        write_rate = rates.input if rates.cache_write is None else rates.cache_write
+        return _microcents(
+            (usage.input_tokens - cached - written) * rates.input
+            + cached * rates.cached_input
+            + written * write_rate
+            + usage.output_tokens * rates.output
+        )
 
     def missing(self, models: Iterable[str]) -> list[str]:
         """Return the models that have no price."""
         return [model for model in models if self.unlisted is None and self._listed(model) not in self.models]
 
     def hold_for(self, request: Request) -> int:
-        """Return the most microcents that `request` can cost. Raise UnknownModel."""
-        return self.of(request.model).upper_bound(request.messages, request.max_tokens)
+        """Return the most microcents that `request` can cost: nothing is cached, or all is written to the cache.
+
+        Raise UnknownModel.
+        """
+        tokens = most_tokens(request.messages)
+        rates = self.rates_of(request.model, tokens)
+        highest = max(rates.input, rates.cache_write or 0)
+        return _microcents(tokens * highest + request.max_tokens * rates.output)
 
     def least_cost(self, models: Iterable[str]) -> int:
         """Return the microcents of the smallest hold for one of `models`: one letter, one token."""
-        return min(self.of(model).upper_bound((Message("user", "x"),), 1) for model in models)
+        return min(self.hold_for(Request(model, (Message("user", "x"),), 1)) for model in models)
 
     def _listed(self, model: str) -> str:
         """Return the name to look a model up by."""

@@ -70,13 +70,14 @@ class Sweeper:
         """Send once. Return whether Cycles has decided. While it is out of reach, send only the breaker's probes."""
         attempts = settlement.attempts
         async with self._slots:
-            if not self._clients.breaker.admit():
-                self._outbox.save(settlement, not_before=0.0)
-                return False
-            try:
-                client = await self._clients.of(settlement.tenant)
-                await client.settle(settlement)
-            except Exception:
-                log.exception("not settled, trying again", tenant=settlement.tenant, settlement=settlement.name)
-                self._outbox.postpone(settlement)
+            with self._clients.breaker.call() as admitted:
+                if not admitted:
+                    self._outbox.save(settlement, not_before=0.0)
+                    return False
+                try:
+                    client = await self._clients.of(settlement.tenant)
+                    await client.settle(settlement)
+                except Exception:
+                    log.exception("not settled, trying again", tenant=settlement.tenant, settlement=settlement.name)
+                    self._outbox.postpone(settlement)
         return settlement.attempts == attempts

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .metrics import BREAKER
 
@@ -10,7 +12,7 @@ PROBE_S = 1.0
 
 
 class Breaker:
-    """Opens after THRESHOLD failures in a row, then admits one probe every PROBE_S seconds until one succeeds.
+    """Opens after THRESHOLD failures in a row, then admits one probe at a time, every PROBE_S, until one succeeds.
 
     Count only failures that hit every tenant: no answer, or Redis down. A tenant's own trouble (its key, its ledger, a
     500 for its request) must not block the others.
@@ -19,6 +21,7 @@ class Breaker:
     def __init__(self) -> None:
         self._failures = 0
         self._next_probe = 0.0
+        self._probing = False
         self.recovered = asyncio.Event()
         """Set when Cycles answers again."""
 
@@ -29,15 +32,19 @@ class Breaker:
     @property
     def refuses(self) -> bool:
         """Whether a call made now would be refused. Asking uses up no probe."""
-        return self.is_open and time.monotonic() < self._next_probe
+        return self.is_open and (self._probing or time.monotonic() < self._next_probe)
 
-    def admit(self) -> bool:
-        """Return whether a call may be sent now. While open, True makes it the probe."""
-        if self.refuses:
-            return False
-        if self.is_open:
-            self._next_probe = time.monotonic() + PROBE_S
-        return True
+    @contextmanager
+    def call(self) -> Iterator[bool]:
+        """Tell the body whether its call may be sent. While open, True makes it the probe, until the body ends."""
+        if not self.is_open or self.refuses:
+            yield not self.is_open
+            return
+        self._probing = True
+        try:
+            yield True
+        finally:
+            self._probing = False
 
     def failed(self) -> None:
         self._failures += 1
