@@ -11,7 +11,7 @@ SUFFIXES = {"Counter": "_total", "Gauge": "", "GaugeMetricFamily": "", "Histogra
 
 def test_the_grafana_dashboard_uses_every_metric_and_no_other(bake_once: Bake) -> None:
     project = bake_once()
-    source = project.read(project.package.relative_to(project.path) / "metrics.py")
+    source = "\n".join(project.read(path) for path in project.package.rglob("*.py"))
     kinds = "|".join(SUFFIXES)
     defined = {name + SUFFIXES[kind] for kind, name in re.findall(rf'\b({kinds})\(\s*"(\w+)"', source)}
     dashboard: dict[str, Any] = json.loads((ROOT / "docs/grafana.json").read_text(encoding="utf-8"))

@@ -29,3 +29,9 @@ def test_the_package_has_the_projects_name(bake: Bake) -> None:
     written = [path for path in project.path.glob("tests/**/*.py") if "cookiecutter" in path.read_text("utf-8")]
     assert written == []
     assert "from another_name.budget" in project.read("tests/unit/test_outbox.py")
+
+
+@pytest.mark.parametrize("answers", pairwise(CHOICES), ids=lambda answers: "-".join(answers.values()))
+def test_an_owner_has_few_lines_of_tests_to_maintain(bake_once: Bake, answers: Answers) -> None:
+    project = bake_once(**answers)
+    assert sum(len(project.read(path).splitlines()) for path in project.files if path.parts[0] == "tests") <= 4_500
