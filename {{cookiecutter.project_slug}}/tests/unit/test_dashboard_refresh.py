@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from {{ cookiecutter.__package }}.tenants.models import Tenant
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger
 from {{ cookiecutter.__package }}.calls.models import Balance
@@ -14,6 +13,7 @@ from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.dashboard import service
 from {{ cookiecutter.__package }}.dashboard.query import TenantBudget
 from {{ cookiecutter.__package }}.dashboard.service import Dashboard
+from {{ cookiecutter.__package }}.tenants.models import Tenant
 from {{ cookiecutter.__package }}.web.services import Services
 
 from ..running import scope_of
@@ -96,7 +96,7 @@ def test_stale_balances_are_read_once_for_all_viewers(row: Tenant, seconds_ago: 
 
 
 def test_failures_are_shown_and_not_retried_within_the_interval() -> None:
-    broken = {"acme": Problem("wrong_secret", "no secret opens it"), "initech": Problem("limit_exceeded")}
+    broken: dict[str, Exception] = {"acme": Problem("wrong_secret"), "initech": Problem("limit_exceeded")}
     cycles = Cycles(broken)
 
     async def look() -> None:

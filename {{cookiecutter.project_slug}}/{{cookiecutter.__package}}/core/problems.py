@@ -78,9 +78,9 @@ class Problem(Exception):
     """A refused request.
 
     `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `detail` replaces
-    the one there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds. `members` are
-    added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge` is the
-    WWW-Authenticate of a 401.
+    the one there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds.
+    `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge`
+    is the WWW-Authenticate of a 401.
     """
 
     code: str

@@ -156,8 +156,7 @@ async def log_out(request: HttpRequest) -> HttpResponse:
     return SeeOther(LOGIN)
 
 
-@require_http_methods(["GET", "POST"])
-@page
+@page("GET", "POST")
 async def admin_login(request: HttpRequest) -> HttpResponse:
     """Send the admin's visitors to the dashboard's login. Raise Problem not_found for tenants."""
     if viewer := await viewer_of(request):
