@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from {{ cookiecutter.__package }}.budget.hold import Work
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Completion, Delta, Message, ProviderError, Request, Usage
+from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from .stories import Tell, World
 
