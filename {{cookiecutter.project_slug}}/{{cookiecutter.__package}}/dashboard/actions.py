@@ -106,7 +106,7 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, action: Action, 
 
 async def _do(dashboard: Dashboard, tenant: str, action: Action, amount: str, reference: str) -> str:
     if action.verb == "link":
-        return (await make_link(dashboard.services.registry, tenant))[0]
+        return (await make_link(dashboard.services.registry, tenant)).path
     async with tenant_service(dashboard.services.settings, dashboard.services.registry) as service:
         if action.verb == "fund":
             done = await service.fund(tenant, amount, reference)
