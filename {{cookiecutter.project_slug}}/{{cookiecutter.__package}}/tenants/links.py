@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from .checks import find_tenant
 from .registry import Registry
@@ -11,12 +12,19 @@ from .service import Answer, TenantService
 LINK_LIFE = timedelta(minutes=15)
 
 
-async def make_link(registry: Registry, tenant_id: str) -> tuple[str, datetime]:
-    """Create a link for an open tenant. Return its path, which contains the secret, and when it expires."""
+class Link(NamedTuple):
+    """`path` contains the secret, of which only the SHA-256 is stored."""
+
+    path: str
+    expires_at: datetime
+
+
+async def make_link(registry: Registry, tenant_id: str) -> Link:
+    """Create a link for an open tenant. Raises Problem."""
     await find_tenant(registry, tenant_id)
     token, now = secrets.token_urlsafe(32), datetime.now(UTC)
     await registry.add_link(_digest(token), tenant_id, now + LINK_LIFE, now)
-    return f"/dashboard/link/{token}", now + LINK_LIFE
+    return Link(f"/dashboard/link/{token}", now + LINK_LIFE)
 
 
 async def spend_link(registry: Registry, token: str) -> str | None:
