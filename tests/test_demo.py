@@ -237,7 +237,7 @@ def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(
         assert f"port {demo.port} is in use. Is a demo already running?" in done.stderr
     assert not (demo.clone / "var/demo/django").exists()
     _, said = dev(demo.port, demo.cycles_port).communicate(timeout=60)
-    assert f"port {demo.port} is taken" in said
+    assert f"port {demo.port} is in use or invalid" in said
     assert json.loads(demo.state_file.read_text()) == state
 
     demo.process.terminate()
