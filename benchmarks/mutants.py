@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.conftest import UV, copy_template, user_environment
+from tests.overlay import lay_over
 
 TESTS = {
     "prices": ["test_prices.py"],
@@ -52,6 +53,7 @@ def baked(folder: Path) -> Path:
     template = copy_template(folder / "template")
     bake = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "-o", str(folder), str(template)]
     subprocess.run(bake, check=True)
+    lay_over(folder / "acme-chat", {})
     return folder / "acme-chat"
 
 
