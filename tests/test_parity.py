@@ -54,7 +54,10 @@ def test_a_role_with_names_of_its_own_is_filled_in_both(role: str) -> None:
 
 
 def test_both_offer_the_same_commands() -> None:
-    django = {path.stem for path in (FRAMEWORKS / "django").rglob("management/commands/[a-z]*.py")} | {"migrate", "check"}
+    django = {path.stem for path in (FRAMEWORKS / "django").rglob("management/commands/[a-z]*.py")} | {
+        "migrate",
+        "check",
+    }
     assert django >= COMMANDS
     named: set[str] = set()
     for path in (FRAMEWORKS / "fastapi").rglob("*.py"):
