@@ -18,12 +18,10 @@ def test_the_migrations_make_the_tables_that_the_models_want() -> None:
     assert drift() is None
 
 
-*OLDER, NEWEST = sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+NEWEST = max(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
 
 
-@pytest.mark.parametrize(
-    ("revision", "serves"), [(None, False), *((each, False) for each in OLDER), (NEWEST, True), ("9999", True)]
-)
+@pytest.mark.parametrize(("revision", "serves"), [(None, False), (NEWEST, True), ("9999", True)])
 def test_a_version_serves_on_its_own_tables_and_on_those_of_a_later_one(
     tmp_path: Path, revision: str | None, *, serves: bool
 ) -> None:

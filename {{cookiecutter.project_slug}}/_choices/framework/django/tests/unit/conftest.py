@@ -1,4 +1,4 @@
-"""Django, set up for unit tests, and a database for tests that need one but no app."""
+"""Django set up for the tests of modules, and a database for those that need one and no app."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ __all__ = ["opened", "tell"]
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database to copy: migrating takes a second."""
+    """A database that has all tables, to be copied: to migrate one takes a second."""
     path = tmp_path_factory.mktemp("migrated") / "app.sqlite3"
     with pytest.MonkeyPatch.context() as patch:
         connection.close()
