@@ -1,4 +1,4 @@
-"""Modules that are slow to import: imported once, before the tests fork processes."""
+"""What takes most of the time that a start takes: imported once for all processes of the tests."""
 
 LIBRARIES = [
     "django.contrib.admin",
