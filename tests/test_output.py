@@ -3,12 +3,10 @@
 import ast
 import contextlib
 import functools
-import io
 import json
 import re
 import runpy
 import shutil
-import tokenize
 import tomllib
 from collections import Counter
 from collections.abc import Callable
@@ -28,9 +26,6 @@ MIT_AND_THE_LIKE = {
     "Apache-2.0": "Apache License",
     "BSD-3-Clause": "BSD 3-Clause License",
 }
-
-# Most lines of code, without blanks, comments and docstrings. A bound may only fall, or rise by what an issue allows.
-LONGEST = {"fastapi": 5_990, "django": 6_450, "emulator": 1_050}
 
 
 # all tests of a project in the worker that has baked it
@@ -175,29 +170,6 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
             assert answers["python_version"] in project.read(pipeline)
             assert "make check" in project.read(pipeline)
             assert "pip-audit" in project.read(pipeline)
-
-
-def test_the_project_is_small_enough_to_read(project: BakedProject) -> None:
-    lines = {path: lines_of_code(project.read(path)) for path in project.files if path.suffix == ".py"}
-    sizes = {
-        project.answers["framework"]: sum(
-            count for path, count in lines.items() if path.parts[0] == project.package.name
-        ),
-        "emulator": sum(count for path, count in lines.items() if path.parts[0] == "emulator"),
-    }
-    assert {part: size for part, size in sizes.items() if size > LONGEST[part]} == {}
-
-
-def lines_of_code(source: str) -> int:
-    layout = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in layout:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return len(lines)
 
 
 # What only the emulator's and the application's own trees decide is looked at above, in fewer projects.
