@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F, Max, Q, Subquery, Sum
@@ -71,8 +72,8 @@ class CallStore:
         """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
         known = Call.objects.filter(tenant=tenant, at__range=(since, until), remaining__isnull=False).order_by("at")
         last = known.order_by().values(hour=TruncHour("at")).annotate(last=Max("at")).values("last")
-        rows = known.filter(at__in=last).values_list("at", "remaining")
-        return [(at, remaining) for at, remaining in rows if remaining is not None]
+        rows: Any = known.filter(at__in=last).values_list("at", "remaining")
+        return list(rows)
 
     @in_database
     def balances(self, tenants: Sequence[str]) -> dict[str, Balance]:

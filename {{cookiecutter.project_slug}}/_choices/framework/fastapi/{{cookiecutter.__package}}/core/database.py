@@ -17,6 +17,7 @@ from sqlalchemy import (
     Insert,
     MetaData,
     String,
+    Table,
     TypeDecorator,
     event,
     make_url,
@@ -77,7 +78,7 @@ class Database:
         """To write in: committed at the end of the block."""
         return self._sessions.begin()
 
-    def insert_absent(self, table: type[Base]) -> Insert:
+    def insert_absent(self, table: type[Base] | Table) -> Insert:
         """An INSERT that passes over the rows whose key is there."""
         return self._insert(table).on_conflict_do_nothing()
 
@@ -92,7 +93,7 @@ class Database:
         is_later = insert.excluded[latest_by] >= columns[latest_by] if latest_by else None
         return insert.on_conflict_do_update(index_elements=keys, set_=others, where=is_later)
 
-    def _insert(self, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    def _insert(self, table: type[Base] | Table) -> sqlite.Insert | postgresql.Insert:
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         return insert(table)
 
