@@ -80,7 +80,7 @@ class Database:
         is_later = insert.excluded[latest_by] >= columns[latest_by] if latest_by else None
         return insert.on_conflict_do_update(index_elements=keys, set_=others, where=is_later)
 
-    def _insert(self, table: type[Base] | Table) -> sqlite.Insert | postgresql.Insert:
+    def _insert(self, table: type[Base] | sa.Table) -> sqlite.Insert | postgresql.Insert:
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         return insert(table)
 
