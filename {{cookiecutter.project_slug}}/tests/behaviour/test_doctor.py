@@ -2,15 +2,12 @@
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
-from ..listening import Quiet, listening
 from ..places import subject_of
 from ..running import HTTP, App, Emulator, installed_app, run_emulator, scope_of
 from .test_refusals import admin
@@ -44,7 +41,7 @@ def test_healthy_app_has_a_line_for_each_concern(clinic: tuple[App, Emulator]) -
     app, _ = clinic
     assert found(app) == []
     lines = app.cli("doctor").stdout.splitlines()
-    concerns = ("settings", "journal", "cycles", "clock", "admin", "database", "tenants")
+    concerns = ("settings", "journal", "cycles", "admin", "database", "tenants")
     assert all(any(concern in line for line in lines) for concern in concerns), lines
 
 
@@ -106,22 +103,6 @@ def test_ledger_in_another_unit_is_found(
         admin(there, "POST", "/v1/admin/budgets", ledger | {"allocated": {"unit": "TOKENS", "amount": 1000}})
         message = f"no ledger in USD_MICROCENTS at {scope_of('acme')}"
         assert ("fault", "tenant acme", message) in found(app, CYCLES_ADMIN_URL=other.url)
-
-
-def test_clock_skew_is_found(clinic: tuple[App, Emulator]) -> None:
-    class AnHourAgo(Quiet, BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            return super().date_time_string((timestamp or time.time()) - 3600)
-
-    app, _ = clinic
-    with listening(AnHourAgo) as engine:
-        ((level, check, message),) = found(app, CYCLES_BASE_URL=engine)
-    assert (level, check) == ("warning", "clock")
-    assert any(f"are {seconds} s apart" in message for seconds in range(3595, 3660))
 
 
 def test_waiting_settlements_are_counted_with_the_age_of_the_oldest(clinic: tuple[App, Emulator]) -> None:

@@ -28,10 +28,6 @@ class Vault:
             detail = "No secret of TENANT_KEYS_SECRET decrypts a Cycles key. Add the one it was encrypted with."
             raise Problem("wrong_secret", detail) from None
 
-    def rewrap(self, token: str) -> str:
-        """Encrypt a token again with the newest secret, so that older ones can be dropped."""
-        return self.seal(self.open(token))
-
     @property
     def _fernet(self) -> MultiFernet:
         if not self._fernets:

@@ -91,10 +91,10 @@ def test_spent_ledger_above_the_tenants_refuses_their_calls_and_only_doctor_name
     assert f"{ABOVE}, above all tenants, refuses every call" in told.stdout
 
 
-def test_there_is_no_key_of_a_tenants_own_to_rotate_or_encrypt(alone: tuple[App, Emulator]) -> None:
+def test_rotate_exits_with_2_because_tenants_share_a_key(alone: tuple[App, Emulator]) -> None:
     installed, emulator = alone
     installed.add_tenant("1.00", "acme")
-    for command in (("rotate", "acme"), ("rotate", "acme", "--now"), ("rewrap",)):
+    for command in (("rotate", "acme"), ("rotate", "acme", "--now")):
         refused = installed.cli("tenants", *command, "--json")
         assert refused.returncode == 2
         assert "CYCLES_API_KEY" in refused.stderr
