@@ -59,7 +59,7 @@ class TenantService:
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
         note = await self._create_ledger(tenant)
         api_key, plain = first_credential(tenant_id)
-        created = await self.registry.finish_onboarding(tenant_id, api_key)
+        created = await self.registry.update_tenant(tenant_id, {"onboarded": False}, api_key, onboarded=True)
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
 
     async def list_all(self) -> Answer:

@@ -2,12 +2,9 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +12,7 @@ import pytest
 
 from ..commands import run_module
 from ..listening import Quiet, listening
-from ..running import HTTP, PACKAGE, STARTED_WITH, App, Emulator, scope_of, wait_until
+from ..running import HTTP, STARTED_WITH, App, Emulator, scope_of, wait_until
 
 HELLO = {"text": "Hello"}
 

@@ -8,7 +8,7 @@ from .admin_api import RETIRE_AFTER, AdminApi, AdminError
 from .findings import Finding, expiry_findings
 from .models import Tenant
 from .registry import Registry
-from .vault import Vault
+from .tenancy import CyclesKeys
 
 
 class Accounts:
@@ -17,7 +17,7 @@ class Accounts:
     def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
         self._registry = registry
         self._admin = admin
-        self._vault = Vault(settings.tenant_keys_secret)
+        self._keys = CyclesKeys(settings)
 
     async def begin(self, tenant: Tenant) -> None:
         """Create what is missing before the ledger. Revoke keys left by interrupted runs."""
@@ -55,9 +55,10 @@ class Accounts:
         check, remedy = f"tenant {tenant.id}", f"tenants rotate {tenant.id}"
         findings = expiry_findings(check, "its Cycles key", tenant.cycles_key_expires_at, remedy)
         try:
-            self._vault.open(tenant.sealed_key)
-        except Problem as problem:
-            findings.append(Finding("fault", check, "its Cycles key cannot be decrypted", problem.message))
+            self._keys.open(tenant.sealed_key)
+        except Problem:
+            advice = "add the secret that it was encrypted with to TENANT_KEYS_SECRET"
+            findings.append(Finding("fault", check, "its Cycles key cannot be decrypted", advice))
         if tenant.retire_at and tenant.retire_at < datetime.now(UTC) - RETIRE_AFTER:
             findings.append(Finding("warning", check, "a rotated Cycles key is not revoked yet", "tenants list"))
         if at_cycles and tenant.cycles_key_id not in {key.key_id for key in await self._admin.live_keys(tenant.id)}:
@@ -72,7 +73,7 @@ class Accounts:
         stored = await self._registry.update_tenant(
             tenant.id,
             given={"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at},
-            sealed_key=self._vault.seal(key.key_secret.get_secret_value()),
+            sealed_key=self._keys.seal(key.key_secret.get_secret_value()),
             cycles_key_id=key.key_id,
             cycles_key_expires_at=key.expires_at,
         )
