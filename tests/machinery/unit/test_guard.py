@@ -390,7 +390,7 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
     monkeypatch.setattr(tasks, "CUT_S", 0.2)
 
     async def story(world: World) -> None:
-        ours, holds = world.services.guard, list[Hold]()
+        ours, drained, holds = world.services.guard, list[int](), list[Hold]()
 
         async def call(*, listens: bool) -> str | None:
             async with ours.hold(WORK) as hold:
@@ -406,16 +406,17 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
         calls[1].cancel()
         for _ in range(2):
             ours.tasks.stop()
+        ours.tasks.when_done(lambda: drained.append(world.cycles.ledger().spent))
         for refused in (charge_one(world), ours.tasks.finish(call(listens=True))):
             with pytest.raises(Problem, match=r"^shutting_down$"):
                 await refused
-        assert (world.cycles.ledger().spent, calls[0].done()) == (0, False)
+        assert (drained, world.cycles.ledger().spent, calls[0].done()) == ([], 0, False)
         ended = await asyncio.gather(*calls, direct, return_exceptions=True)
         assert ended[0] == "shutting_down"
         assert [type(each) for each in ended[1:]] == [asyncio.CancelledError, Problem, asyncio.CancelledError]
         assert str(ended[2]) == "shutting_down"
         await ours.tasks.drain()
-        assert world.cycles.ledger().spent == 4 * COST
+        assert (drained, world.cycles.ledger().spent) == ([4 * COST], 4 * COST)
 
     tell(story)
 

@@ -17,7 +17,7 @@ HELLO = {"prompt": "Hello"}
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emulator]]:
-    """An app with one tenant, and its Cycles, both well."""
+    """Return a healthy app with one tenant, and its Cycles."""
     folder = tmp_path_factory.mktemp("clinic")
     with run_emulator(folder) as emulator:
         app = installed_app(folder, emulator.url)
@@ -26,7 +26,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[App, Emul
 
 
 def found(app: App, **settings: str) -> list[tuple[str, str, str]]:
-    """Level, check and message of what is not well: each has a remedy, and a fault among them ends it with 1."""
+    """Return level, check and message of each warning and fault. All have a remedy; a fault exits with 1."""
     answer = App(app.folder, app.environment | settings).cli("doctor", "--json")
     checks = json.loads(answer.stdout)["checks"]
     assert answer.returncode == any(check["level"] == "fault" for check in checks), answer.stdout
@@ -64,8 +64,8 @@ def test_wrong_settings_are_found(
     clinic: tuple[App, Emulator], settings: dict[str, str], level: str, check: str, message: str
 ) -> None:
     app, _ = clinic
-    told = found(app, **settings)
-    assert any((level, check) == each[:2] and message in each[2] for each in told), told
+    reported = found(app, **settings)
+    assert any((level, check) == each[:2] and message in each[2] for each in reported), reported
 
 
 def test_cycles_without_redis_is_found(clinic: tuple[App, Emulator]) -> None:
@@ -124,18 +124,18 @@ def test_waiting_settlements_are_counted_with_the_age_of_the_oldest(clinic: tupl
     assert message.startswith("2 settlements have not reached Cycles yet, the oldest for 72"), message
 
 
-def test_damaged_outbox_is_a_fault_until_somebody_takes_it_away(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
+def test_damaged_outbox_is_a_fault_until_it_is_removed(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
     app, _ = clinic
     (tmp_path / "outbox.sqlite3").write_bytes(b"{" * 8192)
-    told = ("fault", "journal", "1 settlements or files were set aside and are not sent")
+    reported = ("fault", "journal", "1 settlements or files were set aside and are not sent")
     for _ in range(2):
-        assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path)) == [told]
+        assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path)) == [reported]
     (kept,) = tmp_path.glob("*.corrupt")
     kept.unlink()
     assert found(app, CYCLES_JOURNAL_DIR=str(tmp_path)) == []
 
 
-def test_settings_without_effect_are_warned_of(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
+def test_settings_without_effect_are_warnings(clinic: tuple[App, Emulator], tmp_path: Path) -> None:
     app, _ = clinic
     names = ("JOURNAL_ENABLED", "RETRY_ENABLED", "RETRY_FLUSH_TIMEOUT", "RETRY_MAX_ATTEMPTS")
     unused = {f"CYCLES_{name}": "1" for name in names}

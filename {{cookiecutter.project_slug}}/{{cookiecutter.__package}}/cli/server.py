@@ -8,12 +8,21 @@ import tempfile
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..core.config import Settings
 from ..web.startup import faults
 
 GRACEFUL_S = 8
 """Requests still running this long after SIGTERM are cut; paid calls end before, see tasks.GRACE_S."""
+
+
+class Connection(HttpToolsProtocol):
+    """Keeps idle connections open while paid calls end, so that new requests get `shutting_down`."""
+
+    def shutdown(self) -> None:
+        """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""
+        self.app_state["services"].guard.tasks.when_done(super().shutdown)
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
@@ -28,6 +37,7 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
     uvicorn.run(
         f"{__package__.partition('.')[0]}.{app}",
         lifespan="on",
+        http=Connection,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,

@@ -80,6 +80,11 @@ class Tasks:
         self.stop()
         await self._draining
 
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Stop, and call back when nothing runs any more."""
+        self.stop()
+        self._draining.add_done_callback(lambda _: callback())
+
     async def _drain(self) -> None:
         await self._wait(GRACE_S)
         self.ending = True
