@@ -50,9 +50,7 @@ def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
     return api.post("/api/chat", json=HELLO, headers=tenant["headers"]).status_code
 
 
-def test_onboarding_creates_a_funded_ledger_and_is_safe_to_repeat(
-    installed: App, emulator: Emulator
-) -> None:
+def test_onboarding_creates_a_funded_ledger_and_is_safe_to_repeat(installed: App, emulator: Emulator) -> None:
     fresh = f"fresh{TAG}"
     command = ("tenants", "add", fresh, "--name", "Fresh", "--budget", "2.50", "--overdraft", "0.10")
     first, again = installed.done(*command), installed.done(*command)
@@ -148,9 +146,7 @@ def test_a_suspended_tenant_is_refused_until_it_is_resumed(app: App, api: httpx.
     wait_until(lambda: status(api, tenant) == 200, 5)
 
 
-def test_close_refuses_while_holds_are_live_unless_forced(
-    app: App, api: httpx.Client, emulator: Emulator
-) -> None:
+def test_close_refuses_while_holds_are_live_unless_forced(app: App, api: httpx.Client, emulator: Emulator) -> None:
     idle, busy = app.add_tenant(), app.add_tenant()
     hold(emulator, busy["id"], 1_000)
     assert refusal(app, "tenants", "close", busy["id"]) == "holds_live"
