@@ -199,7 +199,6 @@ def in_package(snippet: str, project: BakedProject) -> bool:
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_commands_and_snippets_of_the_docs_run_as_written(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)
-    (project.path / "report.txt").write_text("A text to summarize.", encoding="utf-8")  # a command reads it
     with dev(project) as (told, environment, log):
         faults = [
             f"{block.page}:{block.line}: {fault}"

@@ -22,10 +22,11 @@ import httpx
 from acme_chat.budget.client import Clients
 from acme_chat.core.config import Settings
 from acme_chat.core.database import Database
+from acme_chat.core.tenancy_settings import TenancySettings
 from acme_chat.tenants import keys
 from acme_chat.tenants.models import ApiKey, Tenant
 from acme_chat.tenants.registry import open_registry
-from acme_chat.tenants.vault import Vault
+from acme_chat.tenants.tenancy import CyclesKeys
 from emulator.ledger import Ledger
 from emulator.storage import Store
 from pydantic import SecretStr
@@ -45,7 +46,8 @@ class Seeded:
     def __init__(self, app: App, store: Store) -> None:
         self._app = app
         self._store = store
-        self._vault = Vault([SecretStr(app.environment["TENANT_KEYS_SECRET"])])
+        secret = SecretStr(app.environment["TENANT_KEYS_SECRET"])
+        self._keys = CyclesKeys(TenancySettings(tenant_keys_secret=[secret]))
         self.cycles_keys: dict[str, str] = {}
         self.headers: dict[str, dict[str, str]] = {}
 
@@ -78,7 +80,7 @@ class Seeded:
             id=name,
             name=name,
             budget=10**12,
-            sealed_key=self._vault.seal(secret),
+            sealed_key=self._keys.seal(secret),
             cycles_key_id=key_id,
             cycles_key_name="bench",
             cycles_key_expires_at=expires_at,

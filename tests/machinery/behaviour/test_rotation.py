@@ -107,7 +107,7 @@ def test_no_request_fails_while_every_secret_is_rotated(alone: tuple[App, Emulat
             machines.restart(**first)
             caller.given(app.environment | made, api_key)
             if "TENANT_KEYS_SECRET" in made:
-                App(app.folder, app.environment | first).done("tenants", "rewrap")
+                App(app.folder, app.environment | first).done("tenants", "rotate", "acme")
             machines.restart(**made)
         finally:
             caller.done.set()

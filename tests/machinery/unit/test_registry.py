@@ -31,7 +31,7 @@ def test_its_version_moves_with_what_changes_who_is_served(opened: Opened) -> No
         await registry.add(tenant("acme"))
         versions = [await registry.version()]
         for change in (
-            registry.finish_onboarding("acme", key),
+            registry.update_tenant("acme", {"onboarded": False}, key, onboarded=True),
             registry.update_tenant("acme", status="suspended"),
             registry.revoke_api_key("1", NOON),
         ):
@@ -76,7 +76,7 @@ def test_onboarding_is_finished_once_with_one_key(opened: Opened) -> None:
         await registry.add(tenant("acme"))
         for key_id, is_first in (("1", True), ("2", False)):
             key = ApiKey(id=key_id, tenant_id="acme", name="first", prefix="r", digest=key_id, created_at=NOON)
-            assert await registry.finish_onboarding("acme", key) is is_first
+            assert await registry.update_tenant("acme", {"onboarded": False}, key, onboarded=True) is is_first
         assert [key.id for key in await registry.api_keys("acme")] == ["1"]
 
     tell(story, opened)

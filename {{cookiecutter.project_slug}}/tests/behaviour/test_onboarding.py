@@ -16,7 +16,7 @@ USD = 10**8
 
 
 def refusal(app: App, *arguments: str) -> str:
-    """The code by which a command is refused: exit 1, one JSON object on stdout, words on stderr."""
+    """Return the error code of a command that exits with 1 and explains itself on stderr."""
     answer = app.cli(*arguments, "--json")
     assert answer.returncode == 1, answer.stdout
     error: dict[str, str] = json.loads(answer.stdout)["error"]
@@ -32,7 +32,7 @@ def live_keys(emulator: Emulator, tenant: str) -> list[str]:
 
 
 def hold(emulator: Emulator, tenant: str, microcents: int) -> None:
-    """A call of the tenant in flight."""
+    """Hold money as a call in flight does."""
     admin = {"X-Admin-API-Key": ADMIN_KEY}
     asked = {"tenant_id": subject_of(tenant)["tenant"], "name": "test"}
     key = HTTP.post(f"{emulator.admin_url}/v1/admin/api-keys", json=asked, headers=admin).json()["key_secret"]
@@ -50,9 +50,7 @@ def status(api: httpx.Client, tenant: dict[str, Any]) -> int:
     return api.post("/api/chat", json=HELLO, headers=tenant["headers"]).status_code
 
 
-def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
-    installed: App, emulator: Emulator
-) -> None:
+def test_onboarding_creates_a_funded_ledger_and_is_safe_to_repeat(installed: App, emulator: Emulator) -> None:
     fresh = f"fresh{TAG}"
     command = ("tenants", "add", fresh, "--name", "Fresh", "--budget", "2.50", "--overdraft", "0.10")
     first, again = installed.done(*command), installed.done(*command)
@@ -64,7 +62,7 @@ def test_onboarding_makes_a_funded_ledger_and_the_same_again_changes_nothing(
     assert len(live_keys(emulator, fresh)) == 1
 
 
-def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_reset(installed: App) -> None:
+def test_onboarding_with_other_answers_is_refused_and_points_to_fund_and_reset(installed: App) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     for name, budget in (("Other", "1.00"), (tenant, "2.00")):
         answers = ("tenants", "add", tenant, "--name", name, "--budget", budget)
@@ -77,7 +75,7 @@ def test_onboarding_again_with_other_answers_is_refused_and_points_to_fund_and_r
 @pytest.mark.parametrize(
     ("tenant", "budget", "code"), [("acme-", "1", "invalid_id"), ("amounts", "0.000000001", "invalid_amount")]
 )
-def test_what_cycles_would_not_take_is_refused_before_anything_is_made(
+def test_input_that_cycles_refuses_is_refused_before_anything_is_created(
     installed: App, tenant: str, budget: str, code: str
 ) -> None:
     assert refusal(installed, "tenants", "add", tenant, "--name", "N", "--budget", budget) == code
@@ -93,7 +91,7 @@ def test_without_admin_access_the_missing_setting_is_named(installed: App) -> No
     assert refusal(wrong, "tenants", "fund", ACME, "--credit", "1") == "admin_key_refused"
 
 
-def test_each_fund_credits_but_one_reference_only_once(installed: App, emulator: Emulator) -> None:
+def test_fund_credits_each_time_but_a_reference_once(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     fund = ("tenants", "fund", tenant, "--credit", "0.25")
     installed.done(*fund)
@@ -112,7 +110,7 @@ def test_a_reference_is_not_used_for_another_amount_or_tenant(installed: App, em
     assert emulator.ledger(other)["allocated"] == USD
 
 
-def test_a_reset_begins_anew_and_keeps_live_holds(installed: App, emulator: Emulator) -> None:
+def test_reset_clears_spent_and_keeps_live_holds(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     hold(emulator, tenant, 30_000_000)
     reset = ("tenants", "reset", tenant, "--budget", "2.00")
@@ -148,9 +146,7 @@ def test_a_suspended_tenant_is_refused_until_it_is_resumed(app: App, api: httpx.
     wait_until(lambda: status(api, tenant) == 200, 5)
 
 
-def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
-    app: App, api: httpx.Client, emulator: Emulator
-) -> None:
+def test_close_refuses_while_holds_are_live_unless_forced(app: App, api: httpx.Client, emulator: Emulator) -> None:
     idle, busy = app.add_tenant(), app.add_tenant()
     hold(emulator, busy["id"], 1_000)
     assert refusal(app, "tenants", "close", busy["id"]) == "holds_live"
@@ -162,16 +158,16 @@ def test_a_tenant_is_closed_only_when_no_hold_lives_unless_forced(
         assert refusal(app, "tenants", "resume", tenant["id"]) == "tenant_closed"
 
 
-def test_an_operator_gets_one_made_up_password_unless_one_is_given(installed: App) -> None:
-    made_up = installed.done("operators", "add", "oscar")
-    assert len(made_up["password"]) >= 16
+def test_operator_gets_a_generated_password_unless_one_is_given(installed: App) -> None:
+    generated = installed.done("operators", "add", "oscar")
+    assert len(generated["password"]) >= 16
     given = installed.done("operators", "add", "otto", "--password-stdin", stdin="correct horse\n")
     assert given == {"operator": "otto", "created": True, "password": None}
     short = installed.cli("operators", "add", "otto", "--password-stdin", stdin="short\n")
     assert short.returncode == 1
 
 
-def test_a_database_that_was_not_migrated_is_told_in_words(installed: App) -> None:
+def test_unmigrated_database_is_named(installed: App) -> None:
     fresh = {"DATABASE_URL": f"sqlite:///{installed.folder / 'empty.sqlite3'}"}
     empty = App(installed.folder, {**installed.environment, **fresh})
     assert refusal(empty, "tenants", "list") == "database"

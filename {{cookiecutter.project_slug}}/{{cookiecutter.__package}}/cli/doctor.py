@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing, closing
 from dataclasses import asdict
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from ..budget.outbox import Outbox
 from ..core.config import Settings
@@ -18,7 +17,6 @@ from ..tenants.registry import Registry
 from ..tenants.service import Answer, TenantService
 from ..web.startup import faults
 
-MAX_SKEW_S = 5
 UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
 """Settings of the SDK that the outbox replaces."""
 CONCURRENCY = 16
@@ -29,7 +27,7 @@ async def report(service: TenantService) -> Answer:
     """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
     settings = service.settings
     admin, database = await _admin(service.admin), await _database(service.registry)
-    findings = [*_settings(settings), *_outbox(settings), *await _cycles(settings), admin, database]
+    findings = [*_settings(settings), *_outbox(settings), await _cycles(settings), admin, database]
     if database.level == "ok":
         findings += await _tenants(service, at_cycles=admin.level == "ok")
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
@@ -49,15 +47,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 
 def _outbox(settings: Settings) -> Iterator[Finding]:
-    outbox = Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)
     try:
-        outbox.check()
-        backlog = outbox.backlog()
+        with closing(Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)) as outbox:
+            outbox.check()
+            backlog = outbox.backlog()
     except ERRORS as error:
         yield Finding("fault", "journal", f"the outbox is not writable ({error})", "see CYCLES_JOURNAL_DIR")
         return
-    finally:
-        outbox.close()
     if backlog.set_aside:
         message = f"{backlog.set_aside} settlements or files were set aside and are not sent"
         yield Finding("fault", "journal", message, "see docs/money.md, Set aside")
@@ -68,35 +64,19 @@ def _outbox(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "journal", "no settlement waits")
 
 
-async def _cycles(settings: Settings) -> list[Finding]:
-    http = JsonClient(settings.cycles_base_url, connect_timeout=2, read_timeout=3)
-    try:
-        status, headers, _ = await http.request("GET", "/actuator/health/readiness", {})
-    except OSError:
-        return [Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")]
-    finally:
-        await http.aclose()
+async def _cycles(settings: Settings) -> Finding:
+    async with aclosing(JsonClient(settings.cycles_base_url, connect_timeout=2, read_timeout=3)) as http:
+        try:
+            status, headers, _ = await http.request("GET", "/actuator/health/readiness", {})
+        except OSError:
+            return Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")
     if status != 200:
-        return [Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")]
-    ready = Finding("ok", "cycles", "ready")
-    if "X-Cycles-Emulator" in headers:
-        ready = Finding("ok", "cycles", "ready (the emulator)")
-        if not settings.development:
-            remedy = "set CYCLES_BASE_URL to the real engine"
-            ready = Finding("warning", "cycles", "ready, but it is the emulator", remedy)
-    return [ready, *_clock(headers.get("Date"))]
-
-
-def _clock(date: str | None) -> Iterator[Finding]:
-    """Compare the clocks, if the engine sends a Date header, which has a resolution of one second."""
-    if date is None:
-        return
-    seconds = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
-    if seconds > MAX_SKEW_S:
-        message = f"this clock and the engine's are {seconds:.0f} s apart"
-        yield Finding("warning", "clock", message, "synchronise both with NTP: keys and holds expire by the engine's")
-    else:
-        yield Finding("ok", "clock", "agrees with the engine's")
+        return Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")
+    if "X-Cycles-Emulator" not in headers:
+        return Finding("ok", "cycles", "ready")
+    if settings.development:
+        return Finding("ok", "cycles", "ready (the emulator)")
+    return Finding("warning", "cycles", "ready, but it is the emulator", "set CYCLES_BASE_URL to the real engine")
 
 
 async def _admin(admin: AdminApi) -> Finding:
@@ -112,7 +92,6 @@ async def _admin(admin: AdminApi) -> Finding:
 
 async def _database(registry: Registry) -> Finding:
     try:
-        await registry.ready()
         is_migrated = await registry.is_migrated()
     except Exception as error:  # noqa: BLE001  (each driver has its own)
         return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
@@ -141,7 +120,7 @@ async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) ->
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
         findings = await service.accounts.examine_tenant(tenant, at_cycles=at_cycles)
-        ledgers = await service.accounts.ledgers(tenant.id) if at_cycles else []
+        ledgers = await service.ledgers(tenant.id) if at_cycles else []
     except AdminError as error:
         return [Finding("fault", check, error.message, "run doctor again")]
     if at_cycles:

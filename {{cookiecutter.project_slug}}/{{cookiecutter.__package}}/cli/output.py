@@ -44,11 +44,9 @@ def show(answer: dict[str, Any], as_json: bool) -> None:
 
 
 def faults_of(error: ValidationError) -> str:
-    """Return a line for each invalid setting or value, without the value, which may be a secret."""
+    """Return a line for each invalid setting, without the value, which may be a secret."""
     faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
-    if error.title == "Settings":
-        return "\n".join(f"{name.upper()}: {message}" for name, message in faults)
-    return "\n".join(f"{error.title}: {place}: {message}" for place, message in faults)
+    return "\n".join(f"{name.upper()}: {message}" for name, message in faults)
 
 
 def _write_table(rows: list[Mapping[str, Any]]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ..core.config import Settings
 from ..core.problems import Problem
 from .admin_api import AdminApi, AdminError
-from .models import Adjustment, Tenant
+from .models import Adjustment
 from .registry import Registry
 
 CLOCK_TOLERANCE = timedelta(hours=1)
@@ -23,48 +23,49 @@ class Adjustments:
         self._registry = registry
         self._admin = admin
 
-    async def apply(self, tenant: Tenant, kind: str, amount: int, reference: str | None, *, again: bool) -> int | None:
+    async def apply(self, tenant_id: str, kind: str, amount: int, reference: str | None) -> int | None:
         """Fund or reset a tenant's ledger and return what remains, or None if this reference was applied before.
 
-        `again` applies an interrupted adjustment although it is unknown whether it was applied.
+        One with a reference is stored before it is sent, so that a later run repeats the same request.
         """
         self._admin.require()
-        adjustment = Adjustment(
+        wanted = Adjustment(
             reference=f"{kind}:{reference}",
-            tenant_id=tenant.id,
+            tenant_id=tenant_id,
             kind=kind,
             amount=amount,
             idempotency_key=str(uuid.uuid4()),
         )
-        return await (self._send(adjustment) if reference is None else self._once(adjustment, again=again))
-
-    async def _send(self, adjustment: Adjustment) -> int:
-        scope, operation = self._settings.scope_of(adjustment.tenant_id), OPERATIONS[adjustment.kind]
-        return await self._admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)
-
-    async def _once(self, adjustment: Adjustment, *, again: bool) -> int | None:
-        """Store the adjustment with its idempotency key before sending it, so that a later run repeats the request."""
-        reference = adjustment.reference
-        is_new = await self._registry.add(adjustment)
-        stored = adjustment if is_new else await self._registry.adjustment(reference)
-        if stored is None or (stored.tenant_id, stored.amount) != (adjustment.tenant_id, adjustment.amount):
-            detail = f"{reference} was used before, with another tenant or amount. Use another one."
-            raise Problem("reference_reused", detail)
+        if reference is None:
+            return await self._send(wanted)
+        is_new = await self._registry.add(wanted)
+        stored = wanted if is_new else await self._stored(wanted)
         if stored.done_at is not None:
             return None
-        if not -CLOCK_TOLERANCE <= datetime.now(UTC) - stored.created_at <= REPEATABLE_FOR:
-            if again:
-                await self._registry.drop_adjustment(reference)
-                return await self._once(adjustment, again=False)
-            begun = f"{reference} was begun on {stored.created_at:%Y-%m-%d %H:%M} UTC and interrupted."
-            advice = "Cycles cannot tell anymore whether it was applied. Check the ledger; if not, use `--again`."
-            raise Problem("outcome_unknown", f"{begun} {advice}")
         try:
             remaining = await self._send(stored)
         except AdminError as error:
-            if is_new and error.changed_nothing:
-                await self._registry.drop_adjustment(reference)
+            if is_new and 400 <= error.answered < 500:  # refused: another amount may use the reference
+                await self._registry.drop_adjustment(stored.reference)
             raise
         stored.done_at = datetime.now(UTC)
         await self._registry.save(stored)
         return remaining
+
+    async def _stored(self, wanted: Adjustment) -> Adjustment:
+        """Return the adjustment of an earlier run, done or safe to repeat."""
+        reference = wanted.reference
+        stored = await self._registry.adjustment(reference)
+        if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
+            detail = f"{reference} was used before, with another tenant or amount. Use another one."
+            raise Problem("reference_reused", detail)
+        age = datetime.now(UTC) - stored.created_at
+        if stored.done_at is None and not -CLOCK_TOLERANCE <= age <= REPEATABLE_FOR:
+            begun = f"{reference} was interrupted on {stored.created_at:%Y-%m-%d %H:%M} UTC: it may have been applied."
+            advice = "Check the ledger. If it was not, run the command without a reference or period."
+            raise Problem("outcome_unknown", f"{begun} {advice}")
+        return stored
+
+    async def _send(self, adjustment: Adjustment) -> int:
+        scope, operation = self._settings.scope_of(adjustment.tenant_id), OPERATIONS[adjustment.kind]
+        return await self._admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)

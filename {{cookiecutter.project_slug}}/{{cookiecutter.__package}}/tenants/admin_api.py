@@ -12,6 +12,12 @@ from ..core.problems import Problem
 
 KEY_LIFE = timedelta(days=365)
 """Lifetime of a new Cycles key, which cannot be changed later. The server's default is 90 days."""
+RETIRE_AFTER = timedelta(minutes=15)
+"""Grace period of a replaced key, after which it has no live hold.
+
+A hold of 60 s with ten extensions lives 11 minutes, plus 60 s to commit it. In the rest, all processes read the new key
+(client.KEY_CACHED_S).
+"""
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 17.0
 PAGE_SIZE = "100"
 
@@ -24,16 +30,6 @@ class AdminError(Problem):
     def __init__(self, code: str, answered: int, detail: str) -> None:
         super().__init__(code, detail)
         self.answered = answered
-
-    @property
-    def changed_nothing(self) -> bool:
-        """Whether the request certainly had no effect: refused, or never sent."""
-        return 400 <= self.answered < 500 or self.code == "admin_unreachable"
-
-    @property
-    def concerns_all(self) -> bool:
-        """Whether the next request would fail too: server out of reach, or admin key refused."""
-        return self.answered in (0, 401)
 
 
 class CyclesKey(BaseModel):
@@ -112,11 +108,11 @@ class AdminApi:
         body = {"tenant_id": _tenant_of(scope), "scope": scope, "unit": UNIT, **amounts}
         await self._send("POST", "/v1/admin/budgets", body=body, tolerated="duplicate_resource")
 
-    async def ledgers(self, tenant: str, scope: str = "") -> list[AdminLedger]:
-        """Return a Cycles tenant's ledgers, in every unit, whose scope begins with the text `scope`."""
-        query = {"tenant_id": tenant, "scope_prefix": scope or f"tenant:{tenant}"}
-        rows = await self._list("/v1/admin/budgets", "ledgers", query)
-        return [AdminLedger.model_validate(row) for row in rows]
+    async def ledgers(self, scope: str) -> list[AdminLedger]:
+        """Return the ledgers at a scope and below it, in every unit."""
+        query = {"tenant_id": _tenant_of(scope), "scope_prefix": scope}
+        found = map(AdminLedger.model_validate, await self._list("/v1/admin/budgets", "ledgers", query))
+        return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
     async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
         """CREDIT or RESET_SPENT a ledger and return what remains. A frozen ledger refuses.

@@ -4,7 +4,8 @@ Every operation may be interrupted at any point and run again: it completes what
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
@@ -13,11 +14,12 @@ from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .adjustments import Adjustments
-from .admin_api import AdminApi, AdminError
+from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
 from .checks import ANY, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
+from .links import make_link
 from .models import Tenant
-from .registry import Registry, open_registry
+from .registry import Registry
 
 Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
@@ -53,11 +55,11 @@ class TenantService:
             raise Problem("tenant_exists", f"{before} {advice}")
         await self.accounts.begin(tenant)
         if tenant.onboarded:
-            note = await self._change_overdraft(tenant, limit)
+            note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
         note = await self._create_ledger(tenant)
         api_key, plain = first_credential(tenant_id)
-        created = await self.registry.finish_onboarding(tenant_id, api_key)
+        created = await self.registry.update_tenant(tenant_id, {"onboarded": False}, api_key, onboarded=True)
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
 
     async def list_all(self) -> Answer:
@@ -80,23 +82,21 @@ class TenantService:
         ]
         return {"tenants": rows, "note": note}
 
-    async def fund(self, tenant_id: str, credit: str, reference: str | None = None, *, again: bool = False) -> Answer:
+    async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Answer:
         """Add credit to a tenant's budget."""
         amount = microcents("credit", credit)
         if amount == 0:
             raise Problem("invalid_amount", "The credit must be more than 0.")
         if reference is not None:
             check_text("reference", reference, 100)
-        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self._adjustments.apply(tenant, "fund", amount, reference, again=again)
+        await find_tenant(self.registry, tenant_id, statuses=("active",))
+        remaining = await self._adjustments.apply(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
-    async def reset(
-        self, tenant_id: str | None, budget: str, period: str | None = None, *, again: bool = False
-    ) -> Answer:
+    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
         """Set the budget and set spent to 0. Keeps live holds."""
         amount = microcents("budget", budget)
         if period is not None:
@@ -114,9 +114,10 @@ class TenantService:
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self._adjustments.apply(tenant, "reset", amount, reference, again=again)
+                remaining = await self._adjustments.apply(tenant.id, "reset", amount, reference)
             except Problem as problem:
-                if tenant_id is not None or (isinstance(problem, AdminError) and problem.concerns_all):
+                # without an answer, or with 401, the next would fail too
+                if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
                     raise
                 failed.append(f"{tenant.id}: {problem.message}")
             else:
@@ -154,28 +155,31 @@ class TenantService:
             await self.accounts.retire_keys()
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
-        """Close a tenant for good: refuse its callers and new holds."""
+        """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
         tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)  # a closed one: complete what is missing
         if tenant.status != "closed":
-            held = await self._held(tenant)
-            if held and not force:
-                what = f"Calls of {tenant_id} in flight hold ${format_usd(held)}."
-                advice = "Suspend it and wait, or use --force: these calls are then not charged."
-                raise Problem("holds_live", f"{what} {advice}")
-            await self.accounts.before_close(tenant)
-            await self.registry.update_tenant(tenant_id, status="closed")
+            holds = [ledger.reserved for ledger in await self.ledgers(tenant_id) if ledger.unit == UNIT]
+            if any(holds) and not force:
+                what = f"Calls of {tenant_id} in flight hold ${format_usd(max(holds))}."
+                raise Problem("holds_live", f"{what} Suspend it and wait, or use --force.")
+            retire_at = datetime.now(UTC) + RETIRE_AFTER  # until then, calls in flight need the key to settle
+            await self.registry.update_tenant(tenant_id, status="closed", retire_at=retire_at)
         await self._set_frozen(tenant, frozen=True)
-        held = await self._held(tenant)  # a call may have begun before the freeze
-        note = await self.accounts.after_close(tenant, held, force=force)
-        return {"tenant": tenant_id, "note": f"closed: callers get 401; {note}"}
+        return {"tenant": tenant_id, "note": "closed: callers get 401; calls in flight still settle"}
 
-    async def rewrap(self) -> Answer:
-        """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
-        return {"tenants": await self.accounts.rewrap()}
+    async def link(self, tenant_id: str) -> Answer:
+        """Create a sign-in link to a tenant's page, usable once within 15 minutes."""
+        path, expires_at = await make_link(self.registry, tenant_id)
+        local = f"http://{self.settings.host}:{self.settings.port}"
+        site = local if self.settings.development else f"https://{self.settings.allowed_hosts[0]}"
+        note = f"usable once, until {expires_at:%H:%M} UTC"
+        return {"tenant": tenant_id, "url": site + path, "expires_at": expires_at.isoformat(), "note": note}
 
-    async def _change_overdraft(self, tenant: Tenant, limit: int | None) -> str:
-        if limit is None or limit == tenant.overdraft:
-            return "onboarded before, nothing to do"
+    async def ledgers(self, tenant_id: str) -> list[AdminLedger]:
+        """Return a tenant's ledgers, in every unit."""
+        return await self.admin.ledgers(self.settings.scope_of(tenant_id))
+
+    async def _change_overdraft(self, tenant: Tenant, limit: int) -> str:
         await self.admin.set_overdraft(self.settings.scope_of(tenant.id), limit)
         await self.registry.update_tenant(tenant.id, overdraft=limit)
         return f"onboarded before; the overdraft limit is now ${format_usd(limit)}"
@@ -183,29 +187,20 @@ class TenantService:
     async def _create_ledger(self, tenant: Tenant) -> str:
         scope = self.settings.scope_of(tenant.id)
         await self.admin.create_ledger(scope, allocated=tenant.budget, overdraft=tenant.overdraft)
-        for ledger in await self.accounts.ledgers(tenant.id):
+        for ledger in await self.admin.ledgers(scope):
             if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated != tenant.budget:
                 existing = f"Cycles already had a ledger of ${format_usd(ledger.allocated)}"
                 return f"onboarded; {existing}, left unchanged. `tenants reset` sets the budget."
         return f"onboarded with ${format_usd(tenant.budget)}"
 
     async def _set_frozen(self, tenant: Tenant, *, frozen: bool) -> None:
-        for ledger in await self.accounts.ledgers(tenant.id):
+        for ledger in await self.ledgers(tenant.id):
             if ledger.status == ("ACTIVE" if frozen else "FROZEN"):
                 await self.admin.set_frozen(ledger, frozen=frozen)
 
-    async def _held(self, tenant: Tenant) -> int:
-        """Return the microcents held by calls in flight."""
-        ledgers = await self.accounts.ledgers(tenant.id)
-        return max((ledger.reserved for ledger in ledgers if ledger.unit == UNIT), default=0)
-
 
 @asynccontextmanager
-async def tenant_service(settings: Settings, registry: Registry | None = None) -> AsyncIterator[TenantService]:
-    """Open the service, with a registry of its own unless one is given."""
-    async with AsyncExitStack() as stack:
-        if registry is None:
-            registry = await stack.enter_async_context(open_registry(settings.database_url))
-        admin = AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)
-        await stack.enter_async_context(aclosing(admin))
+async def tenant_service(settings: Settings, registry: Registry) -> AsyncIterator[TenantService]:
+    """Open the service with a client of the Cycles Admin API."""
+    async with aclosing(AdminApi(settings.cycles_admin_url, settings.cycles_admin_api_key)) as admin:
         yield TenantService(settings, registry, admin)

@@ -9,7 +9,7 @@ OWN: dict[str, str] = {}
 ONBOARDING = 5
 """Requests of `tenants add` to the admin server."""
 
-CLOSING = 6
+CLOSING = 3
 """Requests of `tenants close` to the admin server."""
 
 

@@ -14,7 +14,7 @@ OWN = {"CYCLES_TENANT": CYCLES_TENANT}
 ONBOARDING = 2
 """Requests of `tenants add` to the admin server."""
 
-CLOSING = 4
+CLOSING = 3
 """Requests of `tenants close` to the admin server."""
 
 

@@ -77,10 +77,15 @@ def test_a_replaced_key_is_revoked_in_time_by_an_app_that_has_admin_access(alone
         assert HTTP.post(f"{serving.url}/api/chat", json=HELLO, headers=app.tenants["acme"]["headers"]).is_success
 
 
-def test_the_keys_of_a_closed_tenant_are_revoked(app: App, emulator: Emulator) -> None:
-    tenant = app.add_tenant()["id"]
-    app.done("tenants", "close", tenant)
-    assert live_keys(emulator, tenant) == []
+def test_keys_of_a_closed_tenant_are_revoked_after_the_grace_period(alone: tuple[App, Emulator]) -> None:
+    app, emulator = alone
+    app.add_tenant("1.00", "acme")
+    app.done("tenants", "close", "acme")
+    app.done("tenants", "list")
+    assert len(live_keys(emulator, "acme")) == 1
+    make_old(app, "tenants", "retire_at")
+    app.done("tenants", "list")
+    assert live_keys(emulator, "acme") == []
 
 
 def test_a_tenant_that_is_closed_in_cycles_is_refused_and_told_no_internals(app: App, api: httpx.Client) -> None:
@@ -127,7 +132,7 @@ def test_the_encryption_secret_can_be_rotated(alone: tuple[App, Emulator]) -> No
     app.environment["TENANT_KEYS_SECRET"] = new
     assert refusal(app, "doctor") == "faults"
     app.environment["TENANT_KEYS_SECRET"] = f"{new},{old}"
-    app.done("tenants", "rewrap")
+    app.done("tenants", "rotate", "acme")
     app.environment["TENANT_KEYS_SECRET"] = new
     app.done("doctor")
 

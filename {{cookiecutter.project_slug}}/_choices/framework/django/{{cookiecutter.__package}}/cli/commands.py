@@ -2,12 +2,11 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ..tenants.service import Answer, TenantService
+from ..tenants.service import Answer
 from . import console
 
 Verb = Callable[..., Awaitable[Answer]]
@@ -22,7 +21,7 @@ class VerbsCommand(BaseCommand):
         self._verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(self, name: str, verb: Verb, *, of_tenant: bool = True) -> CommandParser:
-        """Add a verb that calls a function with the tenant service and the options that it takes.
+        """Add a verb that calls a function with the tenant service, or its registry, and the options that it takes.
 
         The first line of its docstring is the help. Returns the parser, for more arguments.
         """
@@ -35,18 +34,10 @@ class VerbsCommand(BaseCommand):
         return parser
 
     def handle(self, *, verb: Verb, as_json: bool, **options: Any) -> None:
-        given = {name: options[name] for name in inspect.signature(verb).parameters if name in options}
-        console.run(lambda service: verb(service, **given), as_json)
-
-
-def of_registry(function: Verb) -> Verb:
-    """Make a verb of a function that takes the registry."""
-
-    @wraps(function)
-    def verb(service: TenantService, **given: Any) -> Awaitable[Answer]:
-        return function(service.registry, **given)
-
-    return verb
+        parameters = inspect.signature(verb).parameters
+        given = {name: options[name] for name in parameters if name in options}
+        takes_registry = "registry" in parameters
+        console.run(lambda service: verb(service.registry if takes_registry else service, **given), as_json)
 
 
 def add_json(parser: CommandParser) -> None:

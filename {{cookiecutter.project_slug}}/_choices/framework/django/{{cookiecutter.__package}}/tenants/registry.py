@@ -79,19 +79,17 @@ class Registry:
         return [*expiring.order_by("cycles_key_expires_at")[:limit]]
 
     @in_database
-    def update_tenant(self, tenant_id: str, given: Mapping[str, Any] | None = None, **changes: Any) -> bool:
-        """Set columns. Return False, changing nothing, if a `given` column has another value."""
+    def update_tenant(
+        self, tenant_id: str, given: Mapping[str, Any] | None = None, new_key: ApiKey | None = None, **changes: Any
+    ) -> bool:
+        """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
         with transaction.atomic():
-            return _update(tenant_id, given or {}, changes)
-
-    @in_database
-    def finish_onboarding(self, tenant_id: str, first_key: ApiKey | None) -> bool:
-        """Set `onboarded` and store the first key. Return False, storing nothing, if it was set before."""
-        with transaction.atomic():
-            is_first = _update(tenant_id, {"onboarded": False}, {"onboarded": True})
-            if is_first and first_key:
-                first_key.save(force_insert=True)
-        return is_first
+            is_changed = Tenant.objects.filter(id=tenant_id, **(given or {})).update(**changes) == 1
+            if is_changed:
+                _new_version()
+            if is_changed and new_key:
+                new_key.save(force_insert=True)
+        return is_changed
 
     @in_database
     def api_keys(self, tenant_id: str) -> list[ApiKey]:
@@ -142,13 +140,6 @@ class Registry:
         """Add an operator, or replace the password. Return whether it was added."""
         given = {"password": password_hash, "is_staff": True, "is_active": True}
         return User.objects.update_or_create(username=name, defaults=given)[1]
-
-
-def _update(tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-    is_changed = Tenant.objects.filter(id=tenant_id, **given).update(**changes) == 1
-    if is_changed:
-        _new_version()
-    return is_changed
 
 
 def _new_version() -> None:

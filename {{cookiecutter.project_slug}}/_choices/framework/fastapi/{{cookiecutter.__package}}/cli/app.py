@@ -6,8 +6,6 @@ import typer
 
 from ..core.about import TITLE
 from ..core.config import Settings
-from ..core.problems import Problem
-from ..tenants.links import link_answer
 from . import doctor, keys, server
 from . import migrate as migrations
 from .arguments import Json, Name, TenantId
@@ -18,14 +16,10 @@ Usd = Annotated[str, typer.Option(metavar="USD", help="For example 5.00")]
 Overdraft = Annotated[str | None, typer.Option(metavar="USD", help="Maximum debt.")]
 Reference = Annotated[str | None, typer.Option(help="Credit once per reference, however often this runs.")]
 Period = Annotated[str | None, typer.Option(help="Reset once per tenant and period, for example 2026-12.")]
-Again = Annotated[
-    bool,
-    typer.Option("--again", help="Apply even if an interrupted run over 23 hours ago may already have done it."),
-]
 OneTenant = Annotated[str | None, typer.Argument(metavar="[ID]")]
 AllTenants = Annotated[bool, typer.Option("--all", help="All active tenants.")]
 Now = Annotated[bool, typer.Option("--now", help="Revoke the old key at once.")]
-Force = Annotated[bool, typer.Option("--force", help="Close even if calls in flight then cannot be charged.")]
+Force = Annotated[bool, typer.Option("--force", help="Close even if calls are in flight.")]
 OperatorName = Annotated[str, typer.Argument(metavar="NAME")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 Reload = Annotated[bool, typer.Option("--reload", help="Restart when code changes.")]
@@ -51,11 +45,9 @@ def list_all(as_json: Json = False) -> None:
 
 
 @tenants.command()
-def fund(
-    tenant_id: TenantId, credit: Usd, reference: Reference = None, again: Again = False, as_json: Json = False
-) -> None:
+def fund(tenant_id: TenantId, credit: Usd, reference: Reference = None, as_json: Json = False) -> None:
     """Add credit to a tenant's budget."""
-    run(lambda service: service.fund(tenant_id, credit, reference, again=again), as_json)
+    run(lambda service: service.fund(tenant_id, credit, reference), as_json)
 
 
 @tenants.command()
@@ -64,13 +56,12 @@ def reset(
     tenant_id: OneTenant = None,
     every: AllTenants = False,
     period: Period = None,
-    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Set the budget and set spent to 0. Keeps live holds."""
     if every == (tenant_id is not None):
         raise typer.BadParameter("give either an ID or --all")
-    run(lambda service: service.reset(tenant_id, budget, period, again=again), as_json)
+    run(lambda service: service.reset(tenant_id, budget, period), as_json)
 
 
 @tenants.command()
@@ -100,13 +91,7 @@ def close(tenant_id: TenantId, force: Force = False, as_json: Json = False) -> N
 @tenants.command()
 def link(tenant_id: TenantId, as_json: Json = False) -> None:
     """Create a sign-in link to a tenant's page, usable once within 15 minutes."""
-    run(lambda service: link_answer(service, tenant_id), as_json)
-
-
-@tenants.command()
-def rewrap(as_json: Json = False) -> None:
-    """Encrypt all Cycles keys with the newest TENANT_KEYS_SECRET, so that older ones can be dropped."""
-    run(lambda service: service.rewrap(), as_json)
+    run(lambda service: service.link(tenant_id), as_json)
 
 
 @operators.command("add")
@@ -130,8 +115,7 @@ def migrate() -> None:
 @app.command()
 def check() -> None:
     """Check that the migrations create the tables of the models."""
-    if difference := migrations.drift():
-        raise Problem("drift", f"{difference}: run `alembic revision --autogenerate -m ...`")
+    migrations.check()
 
 
 @app.command()

@@ -1,6 +1,42 @@
-"""Alembic's entrance. It is loaded by its path, outside the package, where relative imports do not reach."""
+"""Alembic's environment. It migrates the database of the attribute `url`, or of DATABASE_URL."""
 
-from importlib import import_module
-from pathlib import Path
+import asyncio
+from typing import Literal
 
-import_module(f"{Path(__file__).parents[1].name}.cli.migrate").run()
+from alembic import context
+from sqlalchemy import Connection
+
+from {{ cookiecutter.__package }}.calls.models import Balance
+from {{ cookiecutter.__package }}.core.config import Settings
+from {{ cookiecutter.__package }}.core.database import Base, Database, UtcDateTime
+from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
+from {{ cookiecutter.__package }}.tenants.models import Tenant
+
+TABLES = (AuditEntry, Balance, Tenant)
+"""Imported so that Base knows all tables."""
+
+
+async def migrate() -> None:
+    async with Database(context.config.attributes.get("url") or Settings().database_url) as database:
+        await database.run_sync(migrate_on)
+
+
+def migrate_on(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,  # SQLite alters a table by copying it
+        render_item=render,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def render(kind: str, item: object, _: object) -> str | Literal[False]:
+    """Render our types as SQLAlchemy's: migrations must run with later code."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+if context.is_offline_mode():
+    raise SystemExit("--sql is not supported: migrations need the database")
+asyncio.run(migrate())

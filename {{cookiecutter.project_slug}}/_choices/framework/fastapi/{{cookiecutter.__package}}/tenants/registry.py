@@ -70,18 +70,19 @@ class Registry:
         query = select(Tenant).where(expiry < before, Tenant.status != "closed")
         return await self._all(query.order_by(expiry).limit(limit))
 
-    async def update_tenant(self, tenant_id: str, given: Mapping[str, Any] | None = None, **changes: Any) -> bool:
-        """Set columns. Return False, changing nothing, if a `given` column has another value."""
+    async def update_tenant(
+        self, tenant_id: str, given: Mapping[str, Any] | None = None, new_key: ApiKey | None = None, **changes: Any
+    ) -> bool:
+        """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
+        is_given = (getattr(Tenant, name) == value for name, value in (given or {}).items())
+        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes).returning(Tenant.id)
         async with self._database.begin() as session:
-            return await self._update(session, tenant_id, given or {}, changes)
-
-    async def finish_onboarding(self, tenant_id: str, first_key: ApiKey | None) -> bool:
-        """Set `onboarded` and store the first key. Return False, storing nothing, if it was set before."""
-        async with self._database.begin() as session:
-            is_first = await self._update(session, tenant_id, {"onboarded": False}, {"onboarded": True})
-            if is_first and first_key:
-                session.add(first_key)
-        return is_first
+            is_changed = await session.scalar(change) is not None
+            if is_changed:
+                await self._new_version(session)
+            if is_changed and new_key:
+                session.add(new_key)
+        return is_changed
 
     async def api_keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first, revoked ones included."""
@@ -151,16 +152,6 @@ class Registry:
     async def _all(self, query: Select[Record]) -> list[Record]:
         async with self._database.session() as session:
             return [*await session.scalars(query)]
-
-    async def _update(
-        self, session: AsyncSession, tenant_id: str, given: Mapping[str, Any], changes: Mapping[str, Any]
-    ) -> bool:
-        is_given = (getattr(Tenant, name) == value for name, value in given.items())
-        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes).returning(Tenant.id)
-        is_changed = await session.scalar(change) is not None
-        if is_changed:
-            await self._new_version(session)
-        return is_changed
 
     async def _new_version(self, session: AsyncSession) -> None:
         await session.execute(self._database.upsert(RegistryVersion), [{"id": 1, "version": str(uuid4())}])

@@ -4,7 +4,6 @@ from pydantic import SecretStr
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.core.tenancy_settings import TenancySettings
 from {{ cookiecutter.__package }}.tenants.tenancy import CyclesKeys, owner_of
-from {{ cookiecutter.__package }}.tenants.vault import Vault
 
 NEW, OLD = SecretStr("new-0123456789abcdefghijklmnopqrstuv"), SecretStr("old-0123456789abcdefghijklmnopqrstuv")
 
@@ -21,8 +20,22 @@ def test_a_tenant_owns_its_ledger_and_those_below() -> None:
         assert owner_of(scope) == "acme"
 
 
-def test_calls_are_made_with_the_tenants_own_key_and_with_none_they_are_not_made() -> None:
-    keys = CyclesKeys(TenancySettings(tenant_keys_secret=[NEW, OLD]))
-    assert keys.open(Vault([OLD]).seal("cyc_live_1")) == "cyc_live_1"
-    with pytest.raises(Problem, match="budget_misconfigured"):
-        keys.open("")
+def keys(*secrets: SecretStr) -> CyclesKeys:
+    return CyclesKeys(TenancySettings(tenant_keys_secret=[*secrets]))
+
+
+def test_newest_secret_encrypts_and_any_of_them_decrypts() -> None:
+    sealed = keys(OLD).seal("cyc_live_1")
+    assert "cyc_live" not in sealed
+    assert keys(NEW, OLD).open(sealed) == "cyc_live_1"
+    assert keys(NEW).open(keys(NEW, OLD).seal("cyc_live_1")) == "cyc_live_1"
+
+
+def test_key_without_its_secret_is_refused_without_details() -> None:
+    for opened in (keys(NEW), keys()):
+        with pytest.raises(Problem, match=r"^budget_misconfigured$"):
+            opened.open(keys(OLD).seal("cyc_live_1"))
+    with pytest.raises(Problem, match=r"^budget_misconfigured$"):
+        keys(NEW).open("")
+    with pytest.raises(Problem, match="TENANT_KEYS_SECRET is missing"):
+        keys().seal("cyc_live_1")

@@ -7,7 +7,7 @@ from typing import NoReturn
 from ..core.config import Settings
 from ..core.money import UNIT
 from ..core.problems import Problem
-from .admin_api import AdminApi, AdminError, AdminLedger
+from .admin_api import AdminApi, AdminError
 from .findings import Finding, expiry_findings
 from .models import Tenant
 from .registry import Registry
@@ -26,28 +26,12 @@ class Accounts:
     async def begin(self, tenant: Tenant) -> None:
         """Do nothing: a workspace needs nothing before its ledger."""
 
-    async def ledgers(self, tenant: str) -> list[AdminLedger]:
-        """Return a tenant's ledgers, in every unit."""
-        found = await self._admin.ledgers(self._settings.cycles_tenant, self._settings.scope_of(tenant))
-        return [ledger for ledger in found if owner_of(ledger.scope) == tenant]  # not those of `acme-2` for `acme`
-
     async def rotate(self, tenant: Tenant, *, now: bool) -> NoReturn:
         """Refuse: no tenant has a key of its own."""
         raise Problem("not_offered", f"All tenants share the key in CYCLES_API_KEY. To rotate it, {NEW_KEY}.")
 
     async def retire_keys(self) -> None:
         """Do nothing: no key is rotated here."""
-
-    async def rewrap(self) -> NoReturn:
-        """Refuse: the database holds no key."""
-        raise Problem("not_offered", "The database holds no Cycles key. The only one is CYCLES_API_KEY.")
-
-    async def before_close(self, tenant: Tenant) -> None:
-        """Do nothing: the other tenants need the key."""
-
-    async def after_close(self, tenant: Tenant, held: int, *, force: bool) -> str:
-        """Return a note on a closed tenant, whose ledgers are frozen."""
-        return "its budget is frozen" + ("; calls in flight still settle" if held else "")
 
     async def examine(self) -> list[Finding]:
         """Return doctor's findings that concern all tenants: on the key, and on ledgers above them."""
@@ -72,7 +56,7 @@ class Accounts:
 
     async def _examine_above(self) -> list[Finding]:
         """Return a fault for each spent ledger above the tenants: it refuses every call of all of them."""
-        found = await self._admin.ledgers(self._settings.cycles_tenant)
+        found = await self._admin.ledgers(f"tenant:{self._settings.cycles_tenant}")
         return [
             Finding("fault", "tenancy", f"{ledger.scope}, above all tenants, refuses every call", "fund it at Cycles")
             for ledger in found

@@ -2,7 +2,7 @@
 
 from django.core.management.base import CommandParser
 
-from ...commands import VerbsCommand, of_registry
+from ...commands import VerbsCommand
 from ...operators import add_operator
 
 
@@ -11,6 +11,6 @@ class Command(VerbsCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        add = self.verb("add", of_registry(add_operator), of_tenant=False)
+        add = self.verb("add", add_operator, of_tenant=False)
         add.add_argument("name", metavar="NAME")
         add.add_argument("--password-stdin", action="store_true", help="Read the password from stdin.")

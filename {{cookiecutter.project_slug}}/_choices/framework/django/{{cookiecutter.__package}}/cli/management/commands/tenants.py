@@ -2,11 +2,8 @@
 
 from django.core.management.base import CommandParser
 
-from ....tenants.links import link_answer
 from ....tenants.service import TenantService
 from ...commands import VerbsCommand
-
-AGAIN = "Apply even if an interrupted run over 23 hours ago may already have done it."
 
 
 class Command(VerbsCommand):
@@ -24,7 +21,6 @@ class Command(VerbsCommand):
         fund = self.verb("fund", TenantService.fund)
         fund.add_argument("--credit", required=True, metavar="USD", help="For example 5.00")
         fund.add_argument("--reference", help="Credit once per reference, however often this runs.")
-        fund.add_argument("--again", action="store_true", help=AGAIN)
 
         reset = self.verb("reset", TenantService.reset, of_tenant=False)
         which = reset.add_mutually_exclusive_group(required=True)
@@ -32,7 +28,6 @@ class Command(VerbsCommand):
         which.add_argument("--all", action="store_true", help="All active tenants.")
         reset.add_argument("--budget", required=True, metavar="USD", help="For example 5.00")
         reset.add_argument("--period", help="Reset once per tenant and period, for example 2026-12.")
-        reset.add_argument("--again", action="store_true", help=AGAIN)
 
         self.verb("suspend", TenantService.suspend)
         self.verb("resume", TenantService.resume)
@@ -41,7 +36,6 @@ class Command(VerbsCommand):
         rotate.add_argument("--now", action="store_true", help="Revoke the old key at once.")
 
         close = self.verb("close", TenantService.close)
-        close.add_argument("--force", action="store_true", help="Close even if calls in flight then cannot be charged.")
+        close.add_argument("--force", action="store_true", help="Close even if calls are in flight.")
 
-        self.verb("link", link_answer)
-        self.verb("rewrap", TenantService.rewrap, of_tenant=False)
+        self.verb("link", TenantService.link)

@@ -3,7 +3,7 @@
 from django.core.management.base import CommandParser
 
 from ....tenants.keys import add_key, list_keys, revoke_key
-from ...commands import VerbsCommand, of_registry
+from ...commands import VerbsCommand
 
 
 class Command(VerbsCommand):
@@ -11,8 +11,8 @@ class Command(VerbsCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        self.verb("list", of_registry(list_keys))
-        add = self.verb("add", of_registry(add_key))
+        self.verb("list", list_keys)
+        add = self.verb("add", add_key)
         add.add_argument("--name", default="more", help="Display name.")
-        revoke = self.verb("revoke", of_registry(revoke_key))
+        revoke = self.verb("revoke", revoke_key)
         revoke.add_argument("key_id", metavar="KEY_ID")
