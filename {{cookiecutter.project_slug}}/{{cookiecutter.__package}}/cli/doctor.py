@@ -112,7 +112,6 @@ async def _admin(admin: AdminApi) -> Finding:
 
 async def _database(registry: Registry) -> Finding:
     try:
-        await registry.ready()
         is_migrated = await registry.is_migrated()
     except Exception as error:  # noqa: BLE001  (each driver has its own)
         return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
