@@ -105,7 +105,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         return min(self.cycles_retry_max_delay, delay)
 
     def faults(self) -> list[str]:
-        """Return what is wrong with this configuration for serving, one line per fault.
+        """Return the faults that forbid serving, one line each.
 
         `web.startup.faults` adds models without a price.
         """

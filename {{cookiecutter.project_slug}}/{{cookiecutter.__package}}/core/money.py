@@ -17,7 +17,7 @@ def parse_usd(text: str) -> int:
         raise ValueError(f"{text!r} is not an amount in USD like 5.00 (no sign, at most 8 decimals)")
     microcents = Decimal(text) * MICROCENTS_PER_USD
     if microcents > MAX_MICROCENTS:
-        raise ValueError(f"{text[:40]!r} is too large for a budget: at most {format_usd(MAX_MICROCENTS)} USD")
+        raise ValueError(f"{text[:20]!r} is too large for a budget: at most {format_usd(MAX_MICROCENTS)} USD")
     return int(microcents)
 
 

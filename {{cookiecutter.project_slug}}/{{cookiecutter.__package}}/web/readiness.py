@@ -12,7 +12,7 @@ TIMEOUT_S = 3.0
 
 
 class Readiness:
-    """Checks for GET /readyz: `ok` or what is wrong, for each of database, cycles and journal."""
+    """Checks for GET /readyz: `ok` or a fault, for each of database, cycles and journal."""
 
     def __init__(self, registry: Registry, clients: Clients) -> None:
         self._registry = registry
