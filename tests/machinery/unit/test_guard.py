@@ -88,8 +88,8 @@ async def cut_call(world: World, faults: dict[str, str], pieces: int, ending: st
     task.cancel()
     (ended,) = await asyncio.gather(task, return_exceptions=True)
     assert not isinstance(ended, AssertionError), ended
-    await guard.tasks.drain()
-    guard.tasks.stopping = guard.tasks.ending = False
+    await guard.tasks.stop()
+    guard.tasks = tasks.Tasks()
     await world.settled()
     world.cycles.state.faults.clear()
     charged = world.cycles.ledger().spent - spent
@@ -406,7 +406,7 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
         calls[1].cancel()
         for _ in range(2):
             ours.tasks.stop()
-        ours.tasks.when_done(lambda: drained.append(world.cycles.ledger().spent))
+        ours.tasks.stop().add_done_callback(lambda _: drained.append(world.cycles.ledger().spent))
         for refused in (charge_one(world), ours.tasks.finish(call(listens=True))):
             with pytest.raises(Problem, match=r"^shutting_down$"):
                 await refused
@@ -415,7 +415,7 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
         assert ended[0] == "shutting_down"
         assert [type(each) for each in ended[1:]] == [asyncio.CancelledError, Problem, asyncio.CancelledError]
         assert str(ended[2]) == "shutting_down"
-        await ours.tasks.drain()
+        await ours.tasks.stop()
         assert (drained, world.cycles.ledger().spent) == ([4 * COST], 4 * COST)
 
     tell(story)
@@ -429,7 +429,7 @@ def test_drain_does_not_wait_for_an_engine_that_hangs(tell: Tell, monkeypatch: p
         world.cycles.fault("delay", "commit", delay_ms=300)
         call = asyncio.create_task(charge_one(world))
         await until(lambda: not world.cycles.state.faults)
-        await world.services.guard.tasks.drain()
+        await world.services.guard.tasks.stop()
         assert not call.done()
         await call
 

@@ -47,7 +47,6 @@ def test_its_version_moves_with_what_changes_who_is_served(opened: Opened) -> No
 
 def test_what_goes_in_comes_out_and_an_id_is_taken_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
-        await registry.ready()
         assert await registry.add(tenant("acme"))
         assert not await registry.add(tenant("acme"))
         await registry.update_tenant("acme", status="suspended", onboarded=True)

@@ -49,7 +49,7 @@ def test_healthy_app_has_a_line_for_each_concern(clinic: tuple[App, Emulator]) -
     ("settings", "level", "check", "message"),
     [
         ({"SECRET_KEY": "short"}, "fault", "settings", "SECRET_KEY is too short"),
-        ({"CYCLES_JOURNAL_DIR": "/proc/journal"}, "fault", "settings", "is not writable"),
+        ({"CYCLES_JOURNAL_DIR": "/proc/journal"}, "fault", "journal", "is not writable"),
         ({"CYCLES_BASE_URL": "http://127.0.0.1:9"}, "fault", "cycles", "does not answer"),
         ({"APP_ENV": "production"}, "warning", "cycles", "it is the emulator"),
         ({"CYCLES_ADMIN_URL": "http://127.0.0.1:9"}, "fault", "admin", "is out of reach"),

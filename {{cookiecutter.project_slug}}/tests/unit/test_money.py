@@ -23,7 +23,7 @@ def test_text_that_is_no_amount_is_refused(text: str) -> None:
     [
         ("92233720368.54775808", "92233720368.54775808"),
         ("9" * 19, "9" * 19),
-        ("1" + "0" * 5_000, "1" + "0" * 19 + "..."),
+        ("1" + "0" * 5_000, "1" + "0" * 19),
     ],
 )
 def test_amount_larger_than_a_ledger_can_hold_is_refused(text: str, shown: str) -> None:

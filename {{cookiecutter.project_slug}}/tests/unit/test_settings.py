@@ -1,7 +1,6 @@
 """What keeps a configuration from serving is told in the words of .env.example."""
 
 import re
-import resource
 from pathlib import Path
 
 import pytest
@@ -54,7 +53,6 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("CYCLES_BASE_URL", ""),
         ("CYCLES_BASE_URL", "cycles:7878"),
         ("CYCLES_BASE_URL", "http://cycles:78780"),
-        ("CYCLES_JOURNAL_DIR", "/dev/null/journal"),
         ("ALLOWED_HOSTS", "*"),
         ("DATABASE_URL", "mysql://localhost/app"),
         ("LLM_MODEL", "gpt-0"),
@@ -67,17 +65,6 @@ def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.Monke
     (fault,) = faults(Settings())
     assert name in fault
     assert "0123456789" not in fault
-
-
-@pytest.mark.usefixtures("environment")
-def test_a_journal_without_room_is_a_fault() -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))  # as a full disk: files cannot grow
-    try:
-        (fault,) = faults(Settings())
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert fault.startswith("CYCLES_JOURNAL_DIR")
 
 
 @pytest.mark.parametrize(

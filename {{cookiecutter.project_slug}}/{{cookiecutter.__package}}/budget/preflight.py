@@ -38,7 +38,7 @@ class Preflight:
         except Problem as problem:
             if problem.code == "budget_unavailable" and self._fail_open.enabled:
                 return
-            problem.members = {"tenant": tenant, "unit": UNIT, **(problem.members or {})}
+            problem.members = {"tenant": tenant, "unit": UNIT, **problem.members}
             DENIALS.labels(problem.code).inc()
             self._calls.add(Call(tenant=tenant, route="preflight", outcome=problem.code))
             raise

@@ -22,7 +22,8 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""
-        self.app_state["services"].guard.tasks.when_done(super().shutdown)
+        close = super().shutdown
+        self.app_state["services"].guard.tasks.stop().add_done_callback(lambda _: close())
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:

@@ -105,7 +105,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         return min(self.cycles_retry_max_delay, delay)
 
     def faults(self) -> list[str]:
-        """Return what is wrong with this configuration for serving, one line per fault.
+        """Return the faults that forbid serving, one line each.
 
         `web.startup.faults` adds models without a price.
         """
@@ -120,7 +120,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
-        return faults + self._journal_faults()
+        return faults
 
     def _production_faults(self) -> list[str]:
         faults = self.provider_faults()
@@ -129,13 +129,3 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         if "*" in self.allowed_hosts:
             faults.append("ALLOWED_HOSTS must not contain * in production: list the host names")
         return faults
-
-    def _journal_faults(self) -> list[str]:
-        try:
-            self.cycles_journal_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = self.cycles_journal_dir / ".writable"
-            probe.write_bytes(bytes(4096))
-            probe.unlink()
-        except OSError as error:
-            return [f"CYCLES_JOURNAL_DIR {self.cycles_journal_dir} is not writable: {error.strerror}"]
-        return []

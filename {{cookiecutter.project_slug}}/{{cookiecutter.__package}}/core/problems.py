@@ -3,7 +3,6 @@
 Raise `Problem` to refuse a request, from any layer.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 from .identity_settings import CHALLENGE
@@ -53,54 +52,41 @@ _BUDGET_CODES = {
     "LIMIT_EXCEEDED": "limit_exceeded",
 }
 
-_STATUS_CODES = {
-    401: "unauthenticated",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    415: "unsupported_media_type",
-}
+_STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 
-_RETRY_AFTER_S = {
-    "limit_exceeded": 1,
-    "too_many_attempts": 60,
-    "budget_unavailable": 2,
-    "identity_unavailable": 5,
-    "shutting_down": 1,
-}
+# for the other codes with status 429 or 503: 1
+_RETRY_AFTER_S = {"too_many_attempts": 60, "budget_unavailable": 2, "identity_unavailable": 5}
 
 WAIT_FOR_HOLDS_S = 5
 """Retry-After where only the holds of other calls stand in the way."""
 
 
-@dataclass(eq=False)
 class Problem(Exception):
     """A refused request.
 
-    `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `detail` replaces
-    the one there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds.
+    `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `message` replaces
+    the detail there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds.
     `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge`
     is the WWW-Authenticate of a 401.
     """
 
-    code: str
-    detail: str | None = None
-    retry_after: int | None = None
-    members: dict[str, Any] | None = None
-    challenge: str = CHALLENGE
-
-    def __post_init__(self) -> None:
-        super().__init__(f"{self.code}: {self.detail}" if self.detail else self.code)
-        if self.retry_after is None:
-            self.retry_after = _RETRY_AFTER_S.get(self.code)
-
-    @property
-    def status(self) -> int:
-        return OUTCOMES.get(self.code, UNLISTED)[0]
-
-    @property
-    def message(self) -> str:
-        return self.detail or OUTCOMES.get(self.code, UNLISTED)[2]
+    def __init__(
+        self,
+        code: str,
+        message: str | None = None,
+        retry_after: int | None = None,
+        members: dict[str, Any] | None = None,
+        challenge: str = CHALLENGE,
+    ) -> None:
+        super().__init__(f"{code}: {message}" if message else code)
+        self.code = code
+        self.status, self.title, default = OUTCOMES.get(code, UNLISTED)
+        self.message = message or default
+        self.retry_after = retry_after
+        if retry_after is None and self.status in (429, 503):
+            self.retry_after = _RETRY_AFTER_S.get(code, 1)
+        self.members = members or {}
+        self.challenge = challenge
 
     @property
     def headers(self) -> dict[str, str]:
@@ -112,18 +98,17 @@ class Problem(Exception):
 
     def body(self, request_id: str) -> dict[str, Any]:
         """Return the members of the response."""
-        status, title, _ = OUTCOMES.get(self.code, UNLISTED)
         body: dict[str, Any] = {
             "type": f"urn:problem:{self.code}",
-            "title": title,
-            "status": status,
+            "title": self.title,
+            "status": self.status,
             "detail": self.message,
             "code": self.code,
             "request_id": request_id,
         }
         if self.retry_after is not None:
             body["retry_after_seconds"] = self.retry_after
-        return body | (self.members or {})
+        return body | self.members
 
 
 def budget_problem(
@@ -163,5 +148,5 @@ def code_of_cycles(status: int, error: str | None, message: str | None = None) -
 
 
 def code_of_status(status: int) -> str:
-    """Return our code for an error status that the framework chose."""
+    """Return our code for an error status that a library chose."""
     return _STATUS_CODES.get(status, "invalid_request" if 400 <= status < 500 else "internal_error")

@@ -23,7 +23,7 @@ UsdPair = Annotated[tuple[Usd, Usd], NoDecode, BeforeValidator(_split)]
 
 
 def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:
-    """Return what is wrong with a setting that needs at least one secret, one line per fault."""
+    """Return the faults of a setting that needs at least one secret, one line each."""
     if not secrets:
         return [f"{name} is missing: set at least {MIN_SECRET_LENGTH} random characters"]
     values = [secret.get_secret_value() for secret in secrets]

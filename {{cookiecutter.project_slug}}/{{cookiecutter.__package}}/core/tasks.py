@@ -9,11 +9,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
 
-import structlog
-
 from .problems import Problem
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -29,11 +25,14 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
         self._cuttable: set[asyncio.Task[Any]] = set()
-        self._draining: asyncio.Task[None]
-        self.stopping = False
-        """Nothing new may start."""
+        self._draining: asyncio.Task[None] | None = None
         self.ending = False
         """What still runs must end now."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new may start."""
+        return self._draining is not None
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run `work` in a task that is not cancelled with its request."""
@@ -69,21 +68,11 @@ class Tasks:
         finally:
             self._cuttable.discard(task)
 
-    def stop(self) -> None:
-        """Start nothing new and drain in the background."""
-        if not self.stopping:
-            self.stopping = True
+    def stop(self) -> asyncio.Task[None]:
+        """Start nothing new. Return a task that ends when all has ended: at most GRACE_S and twice CUT_S later."""
+        if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
-
-    async def drain(self) -> None:
-        """Wait until all has ended, at most GRACE_S and twice CUT_S."""
-        self.stop()
-        await self._draining
-
-    def when_done(self, callback: Callable[[], None]) -> None:
-        """Stop, and call back when nothing runs any more."""
-        self.stop()
-        self._draining.add_done_callback(lambda _: callback())
+        return self._draining
 
     async def _drain(self) -> None:
         await self._wait(GRACE_S)
@@ -98,16 +87,6 @@ class Tasks:
             await asyncio.wait(self._running, timeout=seconds)
 
 
-async def repeat(work: Callable[[], Coroutine[Any, Any, object]], seconds: float) -> None:
-    """Run `work` now and every so many seconds. Logs exceptions and goes on."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("background task failed, trying again", task=work.__qualname__)
-        await asyncio.sleep(seconds)
-
-
 async def uncut(write: Coroutine[Any, Any, None]) -> None:
     """Finish `write` before raising CancelledError: a statement cut in the middle keeps SQLite locked."""
     task = asyncio.create_task(write)
@@ -117,7 +96,7 @@ async def uncut(write: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait([task])
 
 
-def on_stop_signal(callback: Callable[[], None]) -> None:
+def on_stop_signal(callback: Callable[[], object]) -> None:
     """Call back in this event loop on SIGTERM and SIGINT, in addition to the server's own handler.
 
     Servers end the lifespan only after their requests: too late for the app to end them. Does nothing in a thread, or

@@ -78,7 +78,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format, "outcomes": OUTCOMES}
+templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format}
 templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "refusal_hours": REFUSALS_OF_H, "thresholds": THRESHOLDS}
 FILTERS = (usd, moment, day, hour, reason, duration, ledger_state, percent, tenant_state, trouble)
 templates.filters |= {show.__name__: show for show in FILTERS} | {"exact_usd": format_usd}

@@ -82,7 +82,7 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._app(scope, await _limited(scope["headers"], receive), send_with_headers)
+                await self._app(scope, await _buffered(receive), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -126,16 +126,8 @@ def _trace(headers: Headers) -> dict[str, str]:
     return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
-async def _limited(headers: Headers, receive: Receive) -> Receive:
-    """Return a `receive` that gives at most MAX_BODY_BYTES. Raise Problem too_large.
-
-    The server holds a body to its Content-Length. A chunked one has none, so it is read here.
-    """
-    length = _joined(headers, b"content-length")
-    if length.isdigit() and not values_of(headers, b"transfer-encoding"):
-        if int(length[:20]) > MAX_BODY_BYTES:
-            raise Problem("too_large")
-        return receive
+async def _buffered(receive: Receive) -> Receive:
+    """Return a `receive` that gives the whole body at once. Raise Problem too_large above MAX_BODY_BYTES."""
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -143,10 +135,10 @@ async def _limited(headers: Headers, receive: Receive) -> Receive:
         if len(body) > MAX_BODY_BYTES:
             raise Problem("too_large")
         more = message.get("more_body", False)  # absent if the client has disconnected
-    buffered = [{**message, "body": bytes(body)}]
+    messages = [{**message, "body": bytes(body)}]
 
     async def receive_buffered() -> Message:
-        return buffered.pop() if buffered else await receive()
+        return messages.pop() if messages else await receive()
 
     return receive_buffered
 

@@ -12,41 +12,32 @@ TIMEOUT_S = 3.0
 
 
 class Readiness:
-    """Checks for GET /readyz: `ok` or what is wrong, for each of database, cycles and journal."""
+    """Checks for GET /readyz: `ok` or a fault, for each of database, cycles and journal."""
 
     def __init__(self, registry: Registry, clients: Clients) -> None:
         self._registry = registry
         self._clients = clients
-        self._is_migrated = False
         self._cache = TTLCache[str, dict[str, str]](1, CACHED_S)
 
     async def checks(self) -> dict[str, str]:
         return await self._cache.load("checks", self._checks)
 
     async def _checks(self) -> dict[str, str]:
-        results = await asyncio.gather(
-            _result(self._database(), "unreachable"),
-            _result(self._cycles(), "not answering"),
-            _result(self._journal(), "not writable"),
+        database, cycles, journal = await asyncio.gather(
+            _word(self._registry.is_migrated(), "not migrated", "unreachable"),
+            _word(self._clients.is_ready(), "not ready", "not answering"),
+            _word(self._journal(), "not writable", "not writable"),
         )
-        return dict(zip(("database", "cycles", "journal"), results, strict=True))
+        return {"database": database, "cycles": cycles, "journal": journal}
 
-    async def _database(self) -> str:
-        await self._registry.ready()
-        self._is_migrated = self._is_migrated or await self._registry.is_migrated()
-        return "ok" if self._is_migrated else "not migrated"
-
-    async def _cycles(self) -> str:
-        return "ok" if await self._clients.is_ready() else "not ready"
-
-    async def _journal(self) -> str:
+    async def _journal(self) -> bool:
         self._clients.outbox.check(again=True)
-        return "ok"
+        return True
 
 
-async def _result(check: Awaitable[str], failure: str) -> str:
+async def _word(check: Awaitable[bool], not_ok: str, failed: str) -> str:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await check
+            return "ok" if await check else not_ok
     except Exception:  # noqa: BLE001  (drivers raise many types)
-        return failure
+        return failed

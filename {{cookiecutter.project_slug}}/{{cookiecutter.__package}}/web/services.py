@@ -19,7 +19,7 @@ from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
 from ..core.money import MICROCENTS_PER_USD
-from ..core.tasks import on_stop_signal, repeat
+from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
@@ -58,14 +58,9 @@ class Services:
         self.readiness = Readiness(registry, self.clients)
 
     async def __aenter__(self) -> Self:
-        self._report_backlog()
         forget_killed_workers()
         on_stop_signal(self.guard.tasks.stop)
-        background = (
-            self.sweeper.run(),
-            self.calls.run(),
-            repeat(self._retire_keys, RETIRE_KEYS_S),
-        )
+        background = (self.sweeper.run(), self.calls.run(), self._retire_keys())
         self._background = [asyncio.create_task(each) for each in background]
         return self
 
@@ -75,22 +70,20 @@ class Services:
             closing.push_async_callback(self.provider.aclose)
             closing.push_async_callback(self.calls.flush)
             closing.push_async_callback(self._flush_outbox)
-            await self.guard.tasks.drain()
+            await self.guard.tasks.stop()
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
 
-    def _report_backlog(self) -> None:
-        backlog = self.outbox.backlog()
-        if backlog.count:
-            log.warning("settling spend left by previous process", settlements=backlog.count)
-        if backlog.set_aside:
-            log.error("settlements were set aside and are not sent: run doctor", count=backlog.set_aside)
-
     async def _retire_keys(self) -> None:
-        """Revoke rotated Cycles keys whose grace period has ended. Needs admin access."""
-        async with tenant_service(self.settings, self.registry) as service:
-            await service.retire_keys()
+        """Revoke rotated Cycles keys whose grace period has ended, until cancelled. Needs admin access."""
+        while True:
+            try:
+                async with tenant_service(self.settings, self.registry) as service:
+                    await service.retire_keys()
+            except Exception:
+                log.exception("rotated keys not revoked, trying again")
+            await asyncio.sleep(RETIRE_KEYS_S)
 
     async def _flush_outbox(self) -> None:
         """Send what waits once more. The rest is sent at the next start."""

@@ -12,6 +12,9 @@ from .throttle import Throttle
 
 FAILURES_COUNT_FOR_S = 300
 
+Ticket = tuple[str, str]
+"""A tenant's session: its ID, and the digest of the API key that it signed in with, empty after a link."""
+
 _failures = Throttle(5, FAILURES_COUNT_FOR_S)
 
 
@@ -36,22 +39,11 @@ class Viewer:
             raise Problem("not_found")
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A tenant's session: its ID and, if it signed in by an API key, that key's digest."""
-
-    tenant: str
-    key: str = ""
-
-
 async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
     """Return the tenant, unless it is closed or its key was revoked."""
-    if ticket.key:
-        key = await registry.find_api_key(ticket.key)
-        tenant = key.tenant if key else None
-    else:
-        tenant = await registry.tenant(ticket.tenant)
-    if tenant is None or tenant.id != ticket.tenant or tenant.status == "closed":
+    tenant_id, digest = ticket
+    tenant = await registry.tenant(tenant_id)
+    if tenant is None or tenant.status == "closed" or (digest and not await registry.find_api_key(digest)):
         return None
     return Viewer(tenant.name, tenant.id)
 
@@ -60,7 +52,7 @@ async def ticket_by_key(services: Services, key: str, address: str) -> Ticket:
     """Return the ticket for an API key. Raises Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt("API key", address):
         if owner := await services.identity.owner(key):
-            return Ticket(*owner)
+            return owner
         raise Problem("unauthenticated", "This API key is unknown or was revoked.")
 
 
@@ -68,7 +60,7 @@ async def ticket_by_link(services: Services, token: str, address: str) -> Ticket
     """Return the ticket for a link, which works once. Raises Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt("link", address):
         if tenant := await spend_link(services.registry, token):
-            return Ticket(tenant)
+            return tenant, ""
         raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
 
 

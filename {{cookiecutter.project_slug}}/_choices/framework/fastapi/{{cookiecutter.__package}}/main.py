@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypedDict
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -32,18 +32,13 @@ from .web.sessions import Sessions
 from .web.startup import faults
 
 
-class State(TypedDict):
-    services: Services
-    dashboard: Dashboard
-
-
 class Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         return with_identity(super().openapi())
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings) -> AsyncIterator[State]:
+async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
     """Yield what routes find in `request.state`. Raise RuntimeError for settings that must not serve."""
     set_up_logging(development=settings.development)
     if found := faults(settings):

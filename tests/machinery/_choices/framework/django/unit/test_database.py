@@ -22,9 +22,9 @@ import asyncio, os, django
 django.setup()
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 registry = Registry()
-asyncio.run(registry.ready())
+asyncio.run(registry.is_migrated())
 child = os.fork()
-asyncio.run(asyncio.wait_for(registry.ready(), 10))
+asyncio.run(asyncio.wait_for(registry.is_migrated(), 10))
 raise SystemExit(os.waitpid(child, 0)[1] if child else 0)
 """
 

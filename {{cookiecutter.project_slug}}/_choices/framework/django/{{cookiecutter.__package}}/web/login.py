@@ -1,7 +1,5 @@
 """Sessions of the pages: operators (staff users) sign in with a password, tenants with an API key or a link."""
 
-from dataclasses import asdict
-
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import aget_user, alogin, authenticate
@@ -22,7 +20,7 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
             return None
         request.session = SessionStore(key)
     if ticket := await request.session.aget("ticket"):
-        return await viewer_by(Ticket(**ticket), services_of(request).registry)
+        return await viewer_by(ticket, services_of(request).registry)
     user = await aget_user(request)
     is_operator = isinstance(user, User) and user.is_active and user.is_staff
     return Viewer(user.get_username()) if is_operator else None
@@ -50,7 +48,7 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
 async def sign_in_tenant(request: HttpRequest, ticket: Ticket) -> None:
     """Make the session this tenant's."""
     await request.session.aflush()
-    await request.session.aset("ticket", asdict(ticket))
+    await request.session.aset("ticket", ticket)
 
 
 def address_of(request: HttpRequest) -> str:

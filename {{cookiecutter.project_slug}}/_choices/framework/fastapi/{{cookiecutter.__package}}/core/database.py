@@ -1,9 +1,9 @@
 """The database: SQLite in a file, or PostgreSQL, chosen by DATABASE_URL."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,27 +43,20 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {datetime: UtcDateTime, str: sa.String(256)}  # noqa: RUF012
 
-    def values(self) -> dict[str, Any]:
-        """Return the row as a dict."""
-        return {column.key: getattr(self, column.key) for column in self.__table__.columns}
-
 
 class Database:
     """A connection pool, as an async context manager. `url` is DATABASE_URL, without a driver."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_async_engine(driver_url(url))
+        self._insert: Callable[[type[Base] | sa.Table], sqlite.Insert | postgresql.Insert] = postgresql.insert
         if self._engine.dialect.name == "sqlite":
+            self._insert = sqlite.insert
             sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
-        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
-
-    def session(self) -> AsyncSession:
-        """Open a session to read."""
-        return self._sessions()
-
-    def begin(self) -> AbstractAsyncContextManager[AsyncSession]:
-        """Open a session to write, committed at the end of the block."""
-        return self._sessions.begin()
+        self.session = async_sessionmaker(self._engine, expire_on_commit=False)
+        """Opens a session to read."""
+        self.begin = self.session.begin
+        """Opens a session to write, committed at the end of the block."""
 
     def insert_absent(self, table: type[Base] | sa.Table) -> sa.Insert:
         """Return an INSERT that skips rows whose key exists."""
@@ -80,22 +73,11 @@ class Database:
         is_later = insert.excluded[latest_by] >= columns[latest_by] if latest_by else None
         return insert.on_conflict_do_update(index_elements=keys, set_=others, where=is_later)
 
-    def _insert(self, table: type[Base] | sa.Table) -> sqlite.Insert | postgresql.Insert:
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        return insert(table)
-
-    async def ready(self) -> None:
-        """Raise SQLAlchemyError or OSError if the database does not answer."""
-        async with self._engine.connect() as connection:
-            await connection.execute(sa.text("SELECT 1"))
-
     async def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. A later version's are fine: they only add."""
         async with self._engine.connect() as connection:
             current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_heads())
-        scripts = ScriptDirectory(str(MIGRATIONS))
-        earlier = {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
-        return bool(current) and earlier.isdisjoint(current)
+        return bool(current) and _earlier_revisions().isdisjoint(current)
 
     async def run_sync(self, work: Callable[[sa.Connection], None]) -> None:
         """Run `work` on a synchronous connection, which Alembic needs."""
@@ -107,6 +89,13 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self._engine.dispose()
+
+
+@cache
+def _earlier_revisions() -> set[str]:
+    """Return all migrations but the newest."""
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    return {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
 
 
 async def execute_many(session: AsyncSession, query: sa.Insert, records: Sequence[Any]) -> None:

@@ -31,7 +31,6 @@ class Registry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.ready = database.ready
         self.is_migrated = database.is_migrated
 
     async def version(self) -> str:

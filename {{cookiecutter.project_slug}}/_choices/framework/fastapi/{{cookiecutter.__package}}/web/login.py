@@ -5,7 +5,6 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from fastapi import Request
 from markupsafe import Markup
@@ -24,7 +23,7 @@ async def viewer_of(request: Request) -> Viewer | None:
     if "id" not in session or await registry.has_ended(session["id"]):
         return None
     if ticket := session.get("ticket"):
-        return await viewer_by(Ticket(**ticket), registry)
+        return await viewer_by(ticket, registry)
     operator = await registry.operator(session["operator"])
     if operator is None or _digest(operator.password_hash) != session["password"]:
         return None
@@ -50,7 +49,7 @@ async def sign_in(request: Request, name: str, password: str) -> None:
 
 async def sign_in_tenant(request: Request, ticket: Ticket) -> None:
     """Sign a tenant in."""
-    await _start_session(request, ticket=asdict(ticket))
+    await _start_session(request, ticket=ticket)
 
 
 async def sign_out(request: Request) -> None:

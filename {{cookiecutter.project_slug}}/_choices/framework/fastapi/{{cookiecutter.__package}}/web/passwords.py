@@ -8,10 +8,7 @@ from ..tenants.models import Operator
 from ..tenants.registry import Registry
 
 _PASSWORDS = PasswordHash.recommended()
-
-
-def hash_password(password: str) -> str:
-    return _PASSWORDS.hash(password)
+hash_password = _PASSWORDS.hash
 
 
 async def check_password(registry: Registry, name: str, password: str) -> Operator | None:
