@@ -1,7 +1,6 @@
 """Routes of the example feature. Add a paid route of your own like `summarize`."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from django.conf import settings
 from django.http import HttpResponse, StreamingHttpResponse

@@ -24,7 +24,6 @@ from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 from ..calls.models import Call
 from ..core.database import in_database
 from ..tenants.models import Tenant
-from ..tenants.models import Tenant
 from .models import AuditEntry
 from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
 
