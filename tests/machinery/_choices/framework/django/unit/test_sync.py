@@ -2,12 +2,9 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +12,7 @@ import pytest
 
 from ..commands import run_module
 from ..listening import Quiet, listening
-from ..running import HTTP, PACKAGE, STARTED_WITH, App, Emulator, scope_of, wait_until
+from ..running import HTTP, STARTED_WITH, App, Emulator, scope_of, wait_until
 
 HELLO = {"text": "Hello"}
 
@@ -159,39 +156,3 @@ def test_synchronous_view_applies_caps_and_refusals(app: App, api: httpx.Client,
     poor = app.add_tenant("0.0000001")["headers"]
     assert api.post("/api/sync/summarize", json=HELLO, headers=poor).status_code == 402
     assert api.post("/api/sync/summarize", json={"text": ""}, headers=tenant["headers"]).status_code == 422
-
-
-def test_command_charges_the_named_tenant(installed: App, emulator: Emulator, tmp_path: Path) -> None:
-    tenant = installed.add_tenant("1.00")["id"]
-    file = tmp_path / "text.txt"
-    file.write_text("A long text about budgets.")
-    answer = installed.done("summarize", str(file), "--tenant", tenant)
-    assert answer["reply"]
-    assert answer["cost"]["amount"] == settled(emulator, tenant) > 0
-
-
-def test_command_records_its_call_before_it_ends(installed: App, tmp_path: Path) -> None:
-    tenant = installed.add_tenant("1.00")["id"]
-    file = tmp_path / "text.txt"
-    file.write_text("A long text about budgets.")
-    command = [sys.executable, "-m", PACKAGE, "summarize", str(file), "--tenant", tenant, "--json"]
-    environment = STARTED_WITH | installed.environment
-    done = subprocess.run(command, check=True, cwd=installed.folder, env=environment, stdout=subprocess.PIPE)
-    assert recorded(installed, tenant) == [(json.loads(done.stdout)["cost"]["amount"], 0)]
-
-
-@pytest.mark.parametrize(
-    ("file", "tenant", "code"),
-    [
-        ("text.txt", "nobody", "unknown_tenant"),
-        ("none.txt", "acme", "unreadable"),
-        ("text.txt", "poor", "budget_exceeded"),
-    ],
-)
-def test_command_says_why_it_fails(installed: App, tmp_path: Path, file: str, tenant: str, code: str) -> None:
-    (tmp_path / "text.txt").write_text("A long text about budgets.")
-    if tenant == "poor":
-        tenant = installed.add_tenant("0.0000001")["id"]
-    refused = installed.cli("summarize", str(tmp_path / file), "--tenant", tenant, "--json")
-    assert refused.returncode == 1
-    assert json.loads(refused.stdout)["error"]["code"] == code
