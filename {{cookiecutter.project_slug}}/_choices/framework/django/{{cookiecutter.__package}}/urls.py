@@ -1,7 +1,7 @@
 """All routes. No slash is ever added: `/api/chat/` is not found."""
 
 from django.contrib import admin
-from django.urls import path, re_path
+from django.urls import path
 
 from .api import api
 from .dashboard import routes as dashboard
@@ -21,7 +21,6 @@ urlpatterns = [
     path("dashboard/logout", dashboard.log_out),
     path("admin/login/", dashboard.admin_login),
     path("admin/", admin.site.urls),
-    re_path("", problem_view("not_found")),  # with DEBUG Django would answer with a page
 ]
 
 handler400 = problem_view("invalid_request")

@@ -14,12 +14,14 @@ View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @async_only_middleware  # otherwise Django would run it in a thread, like WhiteNoise, which follows
 def problems(get_response: View) -> View:
-    """Answer a wrong method, and a Problem that a view raises."""
+    """Answer an unknown path, a wrong method, and a Problem that a view raises."""
 
     async def answer(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
         if isinstance(response, HttpResponseNotAllowed):
             return ProblemResponse(Problem("method_not_allowed"), request, {"Allow": response["Allow"]})
+        if response.status_code == 404 and request.resolver_match is None:  # with DEBUG Django answers with a page
+            return ProblemResponse(Problem("not_found"), request)
         return response
 
     answer.process_exception = _refuse  # type: ignore[attr-defined]
