@@ -19,8 +19,8 @@ ROLES = {
     "commands": ({"app.py", "arguments.py", "keys.py"}, {"commands.py", "management"}),
     "migrations": ({"migrate.py", "migrations"}, {"migrations"}),
 }
-# What Django people expect and FastAPI has no place for: admin, checks, static files, sessions, synchronous code.
-DJANGO_ONLY = {"admin.py", "checks.py", "storage.py", "middleware.py", "sync.py"}
+# What Django people expect and FastAPI has no place for: admin, checks, middleware, synchronous code.
+DJANGO_ONLY = {"admin.py", "checks.py", "middleware.py", "sync.py"}
 COMMANDS = {"tenants", "keys", "operators", "doctor", "serve", "migrate", "check"}
 
 

@@ -22,7 +22,6 @@ INSTALLED_APPS = [
     f"{__package__}.tenants",
     f"{__package__}.calls",
     f"{__package__}.web",
-    f"{__package__}.chat",
     f"{__package__}.dashboard",
     f"{__package__}.cli",
     "django.contrib.admin",
@@ -36,7 +35,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
-    f"{__package__}.web.middleware.api_first",  # the API skips what follows
+    f"{__package__}.web.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -87,10 +86,9 @@ def database(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(ENV.database_url)}
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
@@ -101,11 +99,7 @@ USE_I18N = False
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path("var/static")
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
-}
-WHITENOISE_USE_FINDERS = DEBUG or not STATIC_ROOT.exists()  # `collectstatic` only adds compression
+WHITENOISE_USE_FINDERS = True  # `collectstatic` is for other servers
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # likewise
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")  # static files are small
 

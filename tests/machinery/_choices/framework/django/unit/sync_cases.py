@@ -17,7 +17,6 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "{{ cookiecutter.__package }}.settings"
 django.setup()
 
 from django.db import transaction  # noqa: E402
-from django.test import Client  # noqa: E402
 
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work  # noqa: E402
 from {{ cookiecutter.__package }}.chat.schemas import SummarizeRequest  # noqa: E402
@@ -143,13 +142,6 @@ def forks(tenant: str) -> list[int]:
         tasks = [workers.apply_async(settles, [tenant]) for _ in range(2)]
         costs += [each.get(timeout=30) for each in tasks]
     return [*costs, settles(tenant)]
-
-
-def under_wsgi(headers: str) -> list[int]:
-    """Return the statuses of the synchronous view and of an asynchronous one, in Django's WSGI handler."""
-    client = Client(raise_request_exception=False, headers=json.loads(headers), SERVER_NAME="localhost")
-    paths = ("/api/sync/summarize", "/api/sync/summarize", "/api/summarize")
-    return [client.post(path, {"text": "Hello"}, content_type="application/json").status_code for path in paths]
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ from functools import partial
 from django.db import models
 from django.utils import timezone
 
-from ..core.database import Row
 
-
-class Call(Row):
+class Call(models.Model):
     """A guarded call; amounts in microcents.
 
     `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
@@ -49,7 +47,7 @@ SERVED = ("charged", "released", "unguarded")
 """Outcomes of calls that were not refused."""
 
 
-class Balance(Row):
+class Balance(models.Model):
     """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
 
     `reported` is the spend at the highest threshold that was reported.

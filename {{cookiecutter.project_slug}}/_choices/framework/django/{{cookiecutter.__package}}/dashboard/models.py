@@ -2,10 +2,8 @@
 
 from django.db import models
 
-from ..core.database import Row
 
-
-class AuditEntry(Row):
+class AuditEntry(models.Model):
     """An operator's action on a tenant. `after` is None while it runs, and if it was interrupted."""
 
     id = models.CharField(max_length=64, primary_key=True)

@@ -1,6 +1,5 @@
 """Problem details for every refusal and failure: the API's and Django's own."""
 
-import secrets
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from ..core.problems import MEDIA_TYPE, Problem, code_of_status
+from .dependencies import state_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,9 @@ class ProblemResponse(JsonResponse):
 
 
 def request_id_of(request: HttpRequest) -> str:
-    """Return the request's ID from the edge, or a new one under WSGI, which has no edge."""
-    scope: dict[str, Any] = getattr(request, "scope", {})
-    name: str = scope.get("state", {}).get("request_id") or secrets.token_hex(16)
-    return name
+    """Return the request's ID from the edge, "" under WSGI, which has no edge."""
+    request_id: str = state_of(request).get("request_id", "")
+    return request_id
 
 
 def add_exception_handlers(api: NinjaAPI) -> None:
@@ -40,7 +39,7 @@ def add_exception_handlers(api: NinjaAPI) -> None:
 
 
 def problem_view(code: str) -> Callable[..., HttpResponse]:
-    """Return a view for Django's `handler400` and the like."""
+    """Return a view that answers with a problem, also for Django's `handler400` and the like."""
     return lambda request, exception=None: ProblemResponse(Problem(code), request)  # noqa: ARG005
 
 

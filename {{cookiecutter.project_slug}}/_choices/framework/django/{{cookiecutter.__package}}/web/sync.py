@@ -64,7 +64,7 @@ def serving(loop: BlockingPortal, services: Services) -> Iterator[None]:
 
 @atexit.register
 def close() -> None:
-    """Settle and record what is left. Commands call it themselves: at exit no thread can start to write records."""
+    """Settle and record what is left."""
     if portal := _portals.pop(os.getpid(), None):
         portal.closing.close()
 
