@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -51,18 +50,13 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
         yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
 
 
-def telemetry() -> TelemetryConfig:
-    on = tracing.enabled()
-    return {"tracing": on, "metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED}
-
-
 def create_app(settings: Settings) -> FastAPI:
     """Return the application. Its lifespan opens everything, and may run again after it has ended."""
     app = Api(
         title=about.TITLE,
         description=about.DESCRIPTION,
         lifespan=lambda _: lifespan(settings),
-        telemetry=telemetry(),
+        telemetry={"metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED},
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
