@@ -3,7 +3,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 FRAMEWORK := fastapi
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help demo test test-matrix test-long lint
+.PHONY: help demo test test-matrix test-long size lint
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ test-matrix: | $(UV) ## Check projects with every pair of answers, on Python 3.1
 
 test-long: lint ## Everything, with every combination of answers (hours)
 	$(UV) run pytest -n 2 --dist loadgroup
+
+size: | $(UV) ## Lines of code of both generated projects, by package
+	@$(UV) run --quiet python -m tests.size
 
 lint: | $(UV) ## Lint, format and types of the template's own code
 	$(UV) run ruff check

@@ -10,7 +10,7 @@ from .conftest import ROOT, Bake, BakedProject
 from .size import by_folder
 
 # Most lines of code. A bound may only fall, or rise by what an issue allows.
-LONGEST = {"fastapi": 5_990, "django": 6_450}
+LONGEST = {"fastapi": 5_080, "django": 5_390}
 EMULATOR = 1_050
 LONGEST_FUNCTION = 40
 MOST_CONDITIONALS = 100
