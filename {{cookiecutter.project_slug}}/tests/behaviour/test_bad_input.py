@@ -189,7 +189,7 @@ def test_a_body_whose_length_is_in_doubt_is_400(app: App, acme: dict[str, str]) 
         assert raw(app, request)[0] == 400, length
 
 
-def test_who_asks_before_sending_a_body_is_refused_without_it(app: App) -> None:
+def test_clients_that_wait_for_100_continue_are_refused_as_others(app: App) -> None:
     headers = lines(app, {**JSON, "Expect": "100-continue", "Content-Length": "18"})
     status, _, body = raw(app, f"POST {CHAT} HTTP/1.1\r\n".encode() + headers + b"\r\n" + b'{"prompt":"Hello"}')
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")

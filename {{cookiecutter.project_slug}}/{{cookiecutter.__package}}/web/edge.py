@@ -82,7 +82,7 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._app(scope, await _buffered(receive), send_with_headers)
+                await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -126,8 +126,16 @@ def _trace(headers: Headers) -> dict[str, str]:
     return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
-async def _buffered(receive: Receive) -> Receive:
-    """Return a `receive` that gives the whole body at once. Raise Problem too_large above MAX_BODY_BYTES."""
+async def _bounded(headers: Headers, receive: Receive) -> Receive:
+    """Return a `receive` for at most MAX_BODY_BYTES. Raise Problem too_large.
+
+    A body of stated length is left for the framework to read. A chunked one is read here.
+    """
+    length = _joined(headers, b"content-length")
+    if length.isdecimal() and not values_of(headers, b"transfer-encoding"):
+        if int(length[:20]) > MAX_BODY_BYTES:
+            raise Problem("too_large")
+        return receive  # the server holds a body to its stated length
     body, more = bytearray(), True
     while more:
         message = await receive()
