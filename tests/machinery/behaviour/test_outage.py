@@ -117,6 +117,15 @@ def test_fail_open_limit_holds_over_all_workers(tmp_path_factory: pytest.TempPat
         assert serving.metric("budget_unguarded_calls_total") == unsettled(folder / "journal") == len(paid)
 
 
+def test_unwritable_outbox_refuses_paid_calls_with_503(installed: App) -> None:
+    tenant = installed.add_tenant()
+    with installed.serving(CYCLES_JOURNAL_DIR="/proc/journal") as serving:
+        assert HTTP.get(f"{serving.url}/readyz").json()["checks"]["journal"] == "not writable"
+        for path, body in BOTH:
+            answer = HTTP.post(f"{serving.url}{path}", json=body, headers=tenant["headers"])
+            assert_problem(answer, 503, "budget_unavailable")
+
+
 def chat_if_served(api: httpx.Client, headers: dict[str, str]) -> Any:
     answer = api.post("/api/chat", json=HELLO, headers=headers)
     return answer.json() if answer.status_code == 200 else None
