@@ -55,7 +55,7 @@ def factors(prices: Any, provider: Any, prompts: int, seed: int) -> Iterator[tup
         ]
         # what OpenAI documents for its chat format: 3 tokens a message and 1 for its role, 3 to prime the answer
         real = 3 + sum(4 + len(tokens(message.content)) for message in messages)
-        bound = price.upper_bound(messages, 1).input_tokens
+        bound = prices.most_tokens(messages)
         yield bound / real, bound >= real
 
 
