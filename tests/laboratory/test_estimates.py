@@ -48,7 +48,7 @@ def prompt(chance: random.Random) -> str:
 def factors(prices: Any, provider: Any, prompts: int, seed: int) -> Iterator[tuple[float, bool]]:
     """Of each prompt: how many times the real input tokens the estimate is, and whether it bounds them."""
     tokens: Callable[[str], list[int]] = import_module("bpe_openai").get_encoding("o200k_base").encode_ordinary
-    price, chance = prices.Prices.load().of("gpt-5.4-mini"), random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311
     for _ in range(prompts):
         messages = [
             provider.Message(chance.choice(ROLES), prompt(chance)) for _ in range(chance.choice((1, 1, 1, 2, 5)))
