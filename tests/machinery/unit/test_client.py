@@ -177,13 +177,16 @@ def test_commit_without_an_answer_counts_as_charged_and_is_logged(tell: Tell) ->
     tell(story)
 
 
-def test_hold_can_be_listed_and_extended(tell: Tell) -> None:
+def test_hold_can_be_read_listed_and_extended(tell: Tell) -> None:
     async def story(world: World) -> None:
         client, hold = await held(world)
-        (listed,) = (await client.list_reservations(tenant="acme")).get_body_attribute("reservations")
+        read = await client.get_reservation(hold)
+        listed = await client.list_reservations(tenant="acme")
         extended = await client.extend_reservation(hold, {"idempotency_key": "e", "extend_by_ms": 5_000})
-        assert listed["reservation_id"] == hold
-        assert extended.get_body_attribute("expires_at_ms") == listed["expires_at_ms"] + 5_000
+        assert read.get_body_attribute("reservation_id") == hold
+        assert [row["reservation_id"] for row in listed.get_body_attribute("reservations")] == [hold]
+        before, after = (each.get_body_attribute("expires_at_ms") for each in (read, extended))
+        assert after == before + 5_000
 
     tell(story)
 

@@ -96,7 +96,7 @@ def test_stale_balances_are_read_once_for_all_viewers(row: Tenant, seconds_ago: 
 
 
 def test_failures_are_shown_and_not_retried_within_the_interval() -> None:
-    broken: dict[str, Exception] = {"acme": Problem("wrong_secret"), "initech": Problem("limit_exceeded")}
+    broken: dict[str, Exception] = {"acme": Problem("budget_misconfigured"), "initech": Problem("limit_exceeded")}
     cycles = Cycles(broken)
 
     async def look() -> None:

@@ -10,6 +10,7 @@ import pytest
 import runcycles
 
 import {{ cookiecutter.__package }}
+from {{ cookiecutter.__package }}.budget.client import TenantClient
 
 PACKAGE = Path({{ cookiecutter.__package }}.__file__ or "").parent
 ALLOWED = {"client.py: _config of AsyncCyclesClient"}
@@ -52,6 +53,12 @@ def is_private(name: str) -> bool:
 def test_only_the_public_interface_of_the_sdk_is_used() -> None:
     sources = [(path.name, path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
     assert {f"{name}: {use}" for name, source in sources for use in private_uses(source)} == ALLOWED
+
+
+def test_tenant_client_overrides_every_public_method_that_sends() -> None:
+    """What it inherits would use the SDK's own connections, which it never opens."""
+    public = {name for name in vars(runcycles.AsyncCyclesClient) if not name.startswith("_")}
+    assert public - {*vars(TenantClient)} == {"stream_reservation"}  # it calls the others
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Snapshot:
         With `without_holds`, return only one that would refuse even if all current holds were released.
         """
         for ledger in self.along(scopes):
-            available = ledger.remaining + ledger.reserved * without_holds
+            available = ledger.remaining + (ledger.reserved if without_holds else 0)
             if ledger.blocked or available < required:
                 return ledger
         return None

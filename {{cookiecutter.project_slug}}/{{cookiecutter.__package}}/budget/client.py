@@ -89,11 +89,17 @@ class TenantClient(AsyncCyclesClient):
         self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
         return self.settled
 
+    async def decide(self, request: Body) -> CyclesResponse:
+        return await self._send("/v1/decide", plain(request))
+
     async def create_event(self, request: Body) -> CyclesResponse:
         return await self._send("/v1/events", plain(request))
 
     async def list_reservations(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}?{urlencode(query_params)}")
+
+    async def get_reservation(self, reservation_id: str) -> CyclesResponse:
+        return await self._send(f"{RESERVATIONS}/{reservation_id}")
 
     async def get_balances(self, **query_params: str) -> CyclesResponse:
         return await self._send(f"/v1/balances?{urlencode(query_params)}")
