@@ -31,13 +31,12 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from .embedded import USD, until
 from .stories import Tell, World, value_of
 
 REQUEST = Request("demo-1", (Message("user", "12345678"),), max_tokens=50)
-WORK = Work(caller=Caller("acme"), route="chat", request=REQUEST, request_id="r")
+WORK = Work(tenant="acme", route="chat", request=REQUEST, request_id="r")
 
 
 HOLD = 32 * 500 + 50 * 2_500

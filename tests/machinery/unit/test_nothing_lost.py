@@ -13,7 +13,6 @@ from {{ cookiecutter.__package }}.budget.outbox import Settlement
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 from {{ cookiecutter.__package }}.tenants.models import Adjustment
 from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
@@ -67,7 +66,7 @@ def test_what_is_served_unguarded_is_bounded_while_a_neighbour_is_served(tell: T
             with suppress(Problem):
                 served += (await charge_one(world)).call.cost
             world.cycles.state.faults.clear()
-            async with world.services.guard.hold(replace(WORK, caller=Caller("globex"))) as hold:
+            async with world.services.guard.hold(replace(WORK, tenant="globex")) as hold:
                 hold.meter.add_completion(COMPLETION)
         assert 0 < served <= 200_000
 

@@ -8,12 +8,11 @@ import pytest
 from {{ cookiecutter.__package }}.budget.hold import Work
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Completion, Delta, Message, ProviderError, Request, Usage
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from .stories import Tell, World
 
 WORK = Work(
-    caller=Caller("acme"),
+    tenant="acme",
     route="chat",
     request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50),
     request_id="r",

@@ -24,7 +24,6 @@ from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
 from ..llm.provider import Request
-from ..tenants.caller import Caller
 from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
@@ -41,7 +40,7 @@ OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
 class Work:
     """A call to guard: who pays, for which route, and the request to the model."""
 
-    caller: Caller
+    tenant: str
     route: str
     request: Request
     request_id: str
@@ -60,7 +59,7 @@ class Hold:
         self.scopes = scopes_of(subject)
         self.request = work.request
         self.call = Call(
-            tenant=work.caller.tenant,
+            tenant=work.tenant,
             end_user=work.end_user,
             route=work.route,
             model=work.request.model,

@@ -12,7 +12,6 @@ from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.provider import Delta, Message, Request
-from ..tenants.caller import Caller
 from ..web.schemas import Money
 from ..web.services import Services
 from ..web.sse import Event, encode_all
@@ -101,15 +100,15 @@ class Chat:
         return Answer(reply=text, **ending(hold))
 
 
-def summary_of(settings: Settings, caller: Caller, body: SummarizeRequest, request_id: str = "") -> Work:
+def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
     """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    return work_of(settings, caller, "summarize", messages, body, request_id=request_id, agent="summarizer")
+    return work_of(settings, tenant, "summarize", messages, body, request_id=request_id, agent="summarizer")
 
 
 def work_of(
     settings: Settings,
-    caller: Caller,
+    tenant: str,
     route: str,
     messages: tuple[Message, ...],
     body: PaidRequest,
@@ -125,7 +124,7 @@ def work_of(
     if max_tokens > settings.llm_max_tokens:
         raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
     request = Request(model, messages, max_tokens)
-    return Work(caller=caller, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
+    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 
 def budget_headers(remaining: int | None, cost: int | None = None) -> dict[str, str]:

@@ -24,13 +24,12 @@ from {{ cookiecutter.__package }}.chat.service import Chat, summary_of  # noqa: 
 from {{ cookiecutter.__package }}.core.problems import Problem  # noqa: E402
 from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
 from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
-from {{ cookiecutter.__package }}.tenants.caller import Caller  # noqa: E402
 from {{ cookiecutter.__package }}.web import sync  # noqa: E402
 from {{ cookiecutter.__package }}.web.services import Services  # noqa: E402
 
 
 def work_for(tenant: str) -> Work:
-    return summary_of(ENV, Caller(tenant), SummarizeRequest(text="A long text about budgets."))
+    return summary_of(ENV, tenant, SummarizeRequest(text="A long text about budgets."))
 
 
 def settles(tenant: str) -> int:

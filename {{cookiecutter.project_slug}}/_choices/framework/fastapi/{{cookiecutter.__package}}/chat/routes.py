@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ..web.dependencies import GuardedRoute, caller_of, services_of
+from ..web.dependencies import GuardedRoute, services_of, tenant_of
 from ..web.openapi import PAID, STREAMED
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import Chat, budget_headers, summary_of, work_of
@@ -17,8 +17,8 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request) -> Response:
-    services, caller, request_id = services_of(request), await caller_of(request), request.state.request_id
-    work = work_of(services.settings, caller, "chat", body.conversation, body, request_id=request_id, model=body.model)
+    services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
+    work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
         return answered(await Chat(services).complete(work))
     events, remaining = await Chat(services).stream(work)
@@ -27,8 +27,8 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 
 @router.post("/summarize", response_model=Answer)
 async def summarize(body: SummarizeRequest, request: Request) -> Response:
-    services, caller = services_of(request), await caller_of(request)
-    work = summary_of(services.settings, caller, body, request.state.request_id)
+    services, tenant = services_of(request), await tenant_of(request)
+    work = summary_of(services.settings, tenant, body, request.state.request_id)
     return answered(await Chat(services).summarize(work))
 
 

@@ -40,8 +40,8 @@ async def code_for(identity: Identity, key: str) -> str:
 
 def test_a_key_proves_its_tenant(opened: Opened) -> None:
     async def story(_: Registry, identity: Identity, key: str) -> None:
-        caller = await identity.identify(bearer(key))
-        assert caller.tenant == "acme"
+        tenant = await identity.identify(bearer(key))
+        assert tenant == "acme"
 
     tell(story, opened)
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from ..core.config import Settings
-from .caller import Caller
 from .headers import Headers, bearer_token
 from .keys import digest_of, mint_api_key
 from .models import ApiKey, Tenant
@@ -28,8 +27,8 @@ class Identity:
         self._registry = registry
         self._tenants = TenantCache(registry, self._tenant_of)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the caller's tenant.
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """

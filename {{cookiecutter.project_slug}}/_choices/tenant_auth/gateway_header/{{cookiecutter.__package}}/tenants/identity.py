@@ -5,7 +5,6 @@ import hmac
 
 from ..core.config import Settings
 from ..core.problems import Problem
-from .caller import Caller
 from .headers import GATEWAY_SECRET, Headers, claimed_tenant, values_of
 from .registry import Registry
 from .tenant_cache import TenantCache
@@ -21,8 +20,8 @@ class Identity:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
         self._tenants = TenantCache(registry, registry.tenant)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller that the gateway names.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the tenant that the gateway names.
 
         Raises Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
         """

@@ -1,7 +1,6 @@
 """Caller identity by JWT. X-Tenant-ID is optional and must agree."""
 
 from ..core.config import Settings
-from .caller import Caller
 from .headers import Headers, bearer_token
 from .registry import Registry
 from .tenant_cache import TenantCache
@@ -18,8 +17,8 @@ class Identity:
         self._tokens = Tokens(settings)
         self._tenants = TenantCache(registry, registry.tenant)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the caller's tenant.
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
         identity_unavailable.
