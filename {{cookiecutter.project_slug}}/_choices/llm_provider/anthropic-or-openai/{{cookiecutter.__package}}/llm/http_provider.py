@@ -1,19 +1,16 @@
 """A provider whose API streams JSON as server-sent events."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from email.utils import parsedate_to_datetime
-from time import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import aiohttp
 
-from .event_stream import MAX_EVENT_BYTES, EventParser, data_of
+from .answers import unreadable
+from .event_stream import EventParser, data_of
 from .provider import Finish, Item, ProviderError, Request, Stream
-from .vendor import Vendor
+from .vendor import Vendor, read
 
-MAX_DETAIL = 1_000
-"""Characters of a vendor's message that callers get."""
 DONE = b"[DONE]"
 
 
@@ -27,7 +24,7 @@ class HttpProvider:
         self,
         vendor: Vendor,
         path: str,
-        body_of: Callable[[Request], dict[str, Any]],
+        body_of: Callable[[Request], Mapping[str, Any]],
         items_of: Callable[[Any], Iterator[Item]],
     ) -> None:
         self._vendor = vendor
@@ -36,55 +33,47 @@ class HttpProvider:
         self._items_of = items_of
 
     async def stream(self, request: Request, sent: Callable[[], object]) -> Stream:
+        """Stream the answer. What fails after its end is no failure."""
         finished = False
+        body = json.dumps(self._body_of(request)).encode()
         try:
-            body = json.dumps(self._body_of(request)).encode()
             async with self._vendor.ask("POST", self._path, body, sent=sent) as response:
                 if response.status >= 300:
-                    raise await failure(response)
+                    raise await self._vendor.failure(response)
                 async for data in datas(response):
-                    for item in self._items_of(parsed(data)) if data != DONE else (Finish(),):
-                        finished = finished or isinstance(item, Finish)
+                    for item in (Finish(),) if data == DONE else self._items_of(parsed(data)):
                         yield item
-                    if data == DONE:
+                        finished = finished or isinstance(item, Finish)
+                    if item == Finish():
                         return
         except ProviderError as error:
-            if not (finished and error.kind in ("timeout", "broken_off")):
+            if not finished or error.kind not in ("timeout", "broken_off"):
                 raise
         if not finished:
-            raise ProviderError("broken_off", "the model provider's stream ended early")
+            raise ProviderError("broken_off", "the stream of the model provider ended early")
 
     async def aclose(self) -> None:
         await self._vendor.aclose()
 
 
 async def datas(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yield the data of each event, or a whole answer of another content type. Raise ProviderError."""
-    parser = EventParser()
-    if response.content_type != "text/event-stream":
-        yield await body_of(response)
+    """Yield the data of each event, or an answer that is no stream. Raise ProviderError."""
+    if response.content_type.endswith("json"):
+        yield await read(response)
         return
+    parser = EventParser()
     async for chunk in response.content.iter_any():
         for event in parser.feed(chunk):
             if data := data_of(event):
                 yield data
-    if data := data_of(parser.rest):
-        yield data
+    rest = data_of(parser.rest)
+    if rest.endswith((b"}", DONE)):
+        yield rest
 
 
 def parsed(data: bytes) -> Any:
-    """Return JSON. Half an emoji is accepted. Raise ProviderError."""
+    """Return JSON, which may hold half an emoji. Raise ProviderError."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise ProviderError("failed", "unreadable answer of the model provider") from None
-
-
-async def body_of(response: aiohttp.ClientResponse) -> bytes:
-    """Read a whole answer. Raise ProviderError."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_EVENT_BYTES:
-            raise ProviderError("failed", "an answer of the model provider is too large")
-    return bytes(body)
+        raise unreadable() from None
