@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeGuard
 
 ErrorKind = Literal["unreachable", "timeout", "broken_off", "limited", "refused", "failed"]
 """Nothing was sent to an unreachable vendor; what timed out or broke off may be billed."""
@@ -28,14 +28,15 @@ class Request:
 class Usage:
     """Tokens as the vendor reports them, None where it doesn't. `metering` decides what they mean.
 
-    `total_tokens` and `reasoning_tokens` reveal output that `output_tokens` leaves out. With `cache_apart`, input tokens
-    don't include those read from or written to the vendor's cache.
+    `total_tokens` and `reasoning_tokens` reveal output that `output_tokens` leaves out. With `cache_apart`, input
+    tokens don't include those read from or written to the vendor's cache.
     """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
+    cache_write_5m_input_tokens: int | None = None
     cache_write_1h_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     total_tokens: int | None = None
@@ -43,8 +44,23 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call used. Input tokens include those read from and written to a cache.
+
+    Those written include the ones kept for five minutes and for an hour, where the vendor says so.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_input_tokens: int = 0
+    cache_write_5m_input_tokens: int = 0
+    cache_write_1h_input_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AnsweredBy:
-    """The start of an answer: its input is used. `model` and `service_tier` are the vendor's names, if it gives them."""
+    """The start of an answer: its input is used. The names are the vendor's, None where it gives none."""
 
     model: str | None = None
     service_tier: str | None = None
@@ -60,7 +76,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The end of the text, with the vendor's word for why. Usage may follow."""
+    """The end of the text, with the vendor's word for why. Usage may follow a reason; without one, nothing does."""
 
     reason: str | None = None
 
@@ -68,6 +84,11 @@ class Finish:
 Item = AnsweredBy | Delta | Usage | Finish
 Stream = AsyncGenerator[Item]
 """A streamed answer. Close it (contextlib.aclosing) to hang up on the vendor."""
+
+
+def is_shown(item: Item) -> TypeGuard[Delta]:
+    """Return whether an item is text for the caller."""
+    return isinstance(item, Delta) and not item.hidden
 
 
 class ProviderError(Exception):

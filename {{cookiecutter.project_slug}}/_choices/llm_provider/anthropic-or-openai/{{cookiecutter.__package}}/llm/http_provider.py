@@ -1,7 +1,8 @@
 """A provider whose API streams JSON as server-sent events."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,8 @@ from .provider import Finish, Item, ProviderError, Request, Stream
 from .vendor import Vendor, read
 
 DONE = b"[DONE]"
+END = Finish()
+"""Without a reason: nothing follows."""
 
 
 class HttpProvider:
@@ -34,18 +37,19 @@ class HttpProvider:
 
     async def stream(self, request: Request, sent: Callable[[], object]) -> Stream:
         """Stream the answer. What fails after its end is no failure."""
-        finished = False
+        finished = over = False
         body = json.dumps(self._body_of(request)).encode()
         try:
             async with self._vendor.ask("POST", self._path, body, sent=sent) as response:
                 if response.status >= 300:
                     raise await self._vendor.failure(response)
-                async for data in datas(response):
-                    for item in (Finish(),) if data == DONE else self._items_of(parsed(data)):
-                        yield item
-                        finished = finished or isinstance(item, Finish)
-                    if item == Finish():
-                        return
+                async with aclosing(datas(response)) as events:
+                    async for data in events:
+                        for item in (END,) if data == DONE else self._items_of(parsed(data)):
+                            finished, over = finished or isinstance(item, Finish), over or item == END
+                            yield item
+                        if over:
+                            return
         except ProviderError as error:
             if not finished or error.kind not in ("timeout", "broken_off"):
                 raise
@@ -56,7 +60,7 @@ class HttpProvider:
         await self._vendor.aclose()
 
 
-async def datas(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def datas(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yield the data of each event, or an answer that is no stream. Raise ProviderError."""
     if response.content_type.endswith("json"):
         yield await read(response)

@@ -55,7 +55,8 @@ def usage_of(usage: dict[str, Any]) -> Usage:
         input_tokens=first_int(usage, "input_tokens"),
         output_tokens=first_int(usage, "output_tokens"),
         cached_input_tokens=first_int(usage, "cache_read_input_tokens"),
-        cache_write_input_tokens=first_int({**by_age, **usage}, "cache_creation_input_tokens", "ephemeral_5m_input_tokens"),
+        cache_write_input_tokens=first_int(usage, "cache_creation_input_tokens"),
+        cache_write_5m_input_tokens=first_int(by_age, "ephemeral_5m_input_tokens"),
         cache_write_1h_input_tokens=first_int(by_age, "ephemeral_1h_input_tokens"),
         cache_apart=True,
     )

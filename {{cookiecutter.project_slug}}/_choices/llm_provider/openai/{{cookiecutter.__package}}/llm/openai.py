@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from ..core.provider_settings import ProviderSettings
 from .answers import as_dict, as_list, as_text, as_word, deltas, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
@@ -10,15 +11,15 @@ DEFAULT_URL = "https://api.openai.com/v1"
 PATH = "/chat/completions"
 
 
-def body_of(request: Request) -> dict[str, Any]:
+def body_of(request: Request, settings: ProviderSettings) -> dict[str, Any]:
     """Return the body of a request for a stream."""
-    return {
+    body = {
         "model": request.model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "max_completion_tokens": request.max_tokens,
+        settings.openai_limit_field: request.max_tokens,
         "stream": True,
-        "stream_options": {"include_usage": True},
     }
+    return {**body, "stream_options": {"include_usage": True}} if settings.openai_stream_options else body
 
 
 def items_of(chunk: Any) -> Iterator[Item]:
