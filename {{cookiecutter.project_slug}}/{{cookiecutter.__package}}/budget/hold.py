@@ -123,7 +123,9 @@ class Hold:
             call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
         except UnknownModel as error:
             call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
-            log.warning("no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error))
+            log.warning(
+                "no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error)
+            )
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:

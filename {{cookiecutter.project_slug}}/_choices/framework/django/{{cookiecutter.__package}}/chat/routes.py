@@ -44,4 +44,3 @@ def answered(answer: Answer) -> HttpResponse:
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
-

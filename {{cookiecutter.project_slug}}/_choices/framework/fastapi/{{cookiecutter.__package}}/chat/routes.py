@@ -37,4 +37,3 @@ def answered(answer: Answer) -> Response:
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
-

@@ -131,7 +131,11 @@ def _message_of(body: bytes) -> str:
 def _seconds(retry_after: str) -> int | None:
     """Return a Retry-After as whole seconds of at least 1, None if it is neither seconds nor a date."""
     try:
-        seconds = float(retry_after) if ":" not in retry_after else parsedate_to_datetime(retry_after).timestamp() - time.time()
+        seconds = (
+            float(retry_after)
+            if ":" not in retry_after
+            else parsedate_to_datetime(retry_after).timestamp() - time.time()
+        )
         return max(1, ceil(seconds))
     except (ValueError, OverflowError):
         return None

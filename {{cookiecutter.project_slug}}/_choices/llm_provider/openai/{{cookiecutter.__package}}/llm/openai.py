@@ -78,6 +78,8 @@ def _finish(choice: dict[str, Any]) -> Iterator[Finish]:
 
 
 def _is_readable(message: Any) -> bool:
-    content = message.get("content") if isinstance(message, dict) else 0
+    if not isinstance(message, dict):
+        return False
+    content = message.get("content")
     parts = content if isinstance(content, list) else [{"text": content or ""}]
     return all(isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in parts)
