@@ -20,7 +20,7 @@ from {{ cookiecutter.__package }}.tenants.service import tenant_service
 from . import workers
 from .embedded import until
 from .stories import Tell, World
-from .test_guard import USED, COST, WORK, charge_one, shorten_holds
+from .test_guard import COST, USED, WORK, charge_one, shorten_holds
 
 SETTLEMENTS = ("commit", "release", "events")
 
