@@ -86,7 +86,7 @@ def test_a_plain_call_whose_client_leaves_runs_to_its_end_and_is_charged(
 async def leave_plain_calls(laboratory: Laboratory, served: Served, times: int) -> str:
     chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
     tenant = served.tenant
-    scripts = [Script(name=f"plain-{served.server}-{number}", pause_ms=400) for number in range(times)]
+    scripts = [Script(name=f"plain-{served.server}-{number}", pause_ms=20) for number in range(times)]
 
     async def hang_up(script: Script) -> None:
         call = asyncio.create_task(served.caller.chat(script))

@@ -13,6 +13,7 @@ The charge depends on what is known of the vendor's bill when the call ends, how
 
 import secrets
 import time
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..calls.models import Call
 from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
-from ..llm.provider import Request
+from ..llm.provider import Provider, Request, Stream, is_shown
 from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
@@ -49,7 +50,7 @@ class Work:
 
 
 class Hold:
-    """A guarded call in progress. Send `request` to the model and pass everything it returns to `meter`.
+    """A guarded call in progress. `complete` and `stream` send its request and count the answer in `meter`.
 
     `call` is its record, complete once the call is settled.
     """
@@ -101,15 +102,29 @@ class Hold:
             return "shutting_down"
         return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
 
+    async def stream(self, provider: Provider) -> Stream:
+        """Send the request, and count the answer as it comes. Raise ProviderError."""
+        async with aclosing(provider.stream(self.request, self.meter.ask)) as items:
+            async for item in items:
+                self.meter.add(item)
+                yield item
+
+    async def complete(self, provider: Provider) -> str:
+        """Send the request, and return the whole text. Raise ProviderError."""
+        texts = [item.text async for item in self.stream(provider) if is_shown(item)]
+        return "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
+
     def charge(self) -> int:
         """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
         call, usage = self.call, self.meter.usage
         call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
         try:
-            call.cost = self._prices.cost(self.meter.answered_by, usage)
-        except UnknownModel:
+            call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
+        except UnknownModel as error:
             call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
-            log.warning("model that answered has no price, charging the whole hold", model=self.meter.answered_by)
+            log.warning(
+                "no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error)
+            )
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:
