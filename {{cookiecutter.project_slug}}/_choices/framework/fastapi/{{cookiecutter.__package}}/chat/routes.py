@@ -7,7 +7,7 @@ from ..web.dependencies import GuardedRoute, caller_of, services_of
 from ..web.openapi import PAID, STREAMED
 from ..web.streaming import EventStream, unless_left
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Chat, budget_headers, chat_of, summary_of
+from .service import Chat, budget_headers, summary_of, work_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request) -> Response:
     services, caller, request_id = services_of(request), await caller_of(request), request.state.request_id
-    work = chat_of(services.settings, caller, body, request_id)
+    work = work_of(services.settings, caller, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
         return answered(await Chat(services).complete(work))
     opened = await unless_left(request, Chat(services).stream(work))
