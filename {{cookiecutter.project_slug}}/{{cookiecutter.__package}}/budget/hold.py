@@ -102,16 +102,16 @@ class Hold:
             return "shutting_down"
         return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
 
-    async def stream(self, provider: Provider) -> Stream:
+    async def stream(self, provider: Provider, *, paced: bool = True) -> Stream:
         """Send the request, and count the answer as it comes. Raise ProviderError."""
-        async with aclosing(provider.stream(self.request, self.meter.ask)) as items:
+        async with aclosing(provider.stream(self.request, self.meter.ask, paced=paced)) as items:
             async for item in items:
                 self.meter.add(item)
                 yield item
 
     async def complete(self, provider: Provider) -> str:
         """Send the request, and return the whole text. Raise ProviderError."""
-        texts = [item.text async for item in self.stream(provider) if is_shown(item)]
+        texts = [item.text async for item in self.stream(provider, paced=False) if is_shown(item)]
         return "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
 
     def charge(self) -> int:

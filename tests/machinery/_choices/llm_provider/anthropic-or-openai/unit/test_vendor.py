@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, providers, vendor
-from {{ cookiecutter.__package }}.llm.event_stream import MAX_EVENT_BYTES, EventParser, data_of
+from {{ cookiecutter.__package }}.llm.event_stream import EventParser, data_of
 from {{ cookiecutter.__package }}.llm.provider import Delta, Item, Message, ProviderError, Request
 
 from .. import wire
@@ -47,7 +47,7 @@ async def ask(client: vendor.Vendor, sent: Callable[[], object] | None = None) -
     async with client.ask("POST", "/v1/chat", b"{}", sent=sent) as response:
         if response.status >= 300:
             raise await client.failure(response)
-        return await vendor.read(response)
+        return await response.read()
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
@@ -111,7 +111,7 @@ def test_a_failure_has_a_kind_is_not_retried_and_hides_the_key(case: str) -> Non
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 1), ("1.2", 2), ("Wed, 21 Oct 2015 07:28:00 GMT", 1), ("soon", None), ("inf", None), ("nan", None)],
+    [("7", 7), ("0", 1), ("9" * 9, 999_999), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("soon", None), ("-1", None)],
 )
 def test_a_limit_says_how_long_to_wait(header: str, seconds: int | None) -> None:
     async def main() -> None:
@@ -178,7 +178,7 @@ def test_the_settings_make_the_provider() -> None:
         provider = providers.make_provider(ProviderSettings.model_validate(chosen))
 
         async def main() -> list[Item]:
-            items = [item async for item in provider.stream(REQUEST, list)]
+            items = [item async for item in provider.stream(REQUEST, list, paced=True)]
             await provider.aclose()
             return items
 
@@ -234,10 +234,3 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
 def test_the_data_of_an_event_is_read_as_the_standard_says(event: bytes, data: bytes) -> None:
     assert EventParser().feed(event) == [event]
     assert data_of(event) == data
-
-
-def test_an_event_without_an_end_is_not_kept_forever() -> None:
-    parser = EventParser()
-    parser.feed(b"x" * MAX_EVENT_BYTES)
-    with pytest.raises(ProviderError):
-        parser.feed(b"x")

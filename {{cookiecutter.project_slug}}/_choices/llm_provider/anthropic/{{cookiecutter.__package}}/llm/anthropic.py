@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .answers import as_dict, as_list, as_text, as_word, deltas, error_told, first_int, unreadable
+from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
 DEFAULT_URL = "https://api.anthropic.com"
@@ -90,4 +90,5 @@ def _texts(block: dict[str, Any]) -> Iterator[Delta]:
     called = as_text(block.get("partial_json"))
     if block.get("type") == "tool_use":
         called = as_text(block.get("name")) + (json.dumps(block["input"]) if block.get("input") else "")
-    yield from deltas(shown=as_text(block.get("text")), hidden=as_text(block.get("thinking")) + called)
+    yield Delta(as_text(block.get("thinking")) + called, hidden=True)
+    yield Delta(as_text(block.get("text")))
