@@ -12,7 +12,6 @@ from .registry import Registry
 CLOCK_TOLERANCE = timedelta(hours=1)
 REPEATABLE_FOR = timedelta(hours=24) - CLOCK_TOLERANCE
 """Cycles keeps idempotency keys for 24 hours: after that, nobody knows whether an interrupted request was applied."""
-OPERATIONS = {"fund": "CREDIT", "reset": "RESET_SPENT"}
 
 
 class Adjustments:
@@ -32,7 +31,6 @@ class Adjustments:
         wanted = Adjustment(
             reference=f"{kind}:{reference}",
             tenant_id=tenant_id,
-            kind=kind,
             amount=amount,
             idempotency_key=str(uuid.uuid4()),
         )
@@ -67,5 +65,6 @@ class Adjustments:
         return stored
 
     async def _send(self, adjustment: Adjustment) -> int:
-        scope, operation = self._settings.scope_of(adjustment.tenant_id), OPERATIONS[adjustment.kind]
+        operation = "CREDIT" if adjustment.reference.startswith("fund:") else "RESET_SPENT"
+        scope = self._settings.scope_of(adjustment.tenant_id)
         return await self._admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)
