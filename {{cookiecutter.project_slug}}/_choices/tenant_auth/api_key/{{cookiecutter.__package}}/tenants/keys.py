@@ -29,7 +29,7 @@ def digest_of(plain: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-async def add_key(registry: Registry, tenant_id: str, name: str) -> dict[str, Any]:
+async def add_key(registry: Registry, tenant_id: str, name: str = "more") -> dict[str, Any]:
     """Add an API key, shown once."""
     await find_tenant(registry, tenant_id)
     key, plain = mint_api_key(tenant_id, check_text("name", name, 100))
