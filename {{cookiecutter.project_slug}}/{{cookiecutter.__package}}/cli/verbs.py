@@ -2,13 +2,11 @@
 
 import inspect
 from argparse import ArgumentParser
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from ..tenants.service import Answer, TenantService
-from . import console, doctor, keys, operators
-
-Verb = Callable[..., Awaitable[Answer]]
+from ..tenants.service import TenantService
+from . import doctor, keys, operators
+from .console import Verb
 
 COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
     "tenants": (
@@ -71,10 +69,3 @@ def _add_options(parser: ArgumentParser, verb: Verb) -> None:
         elif name in OPTIONS:
             default = None if is_required else parameter.default
             parser.add_argument(flag, default=default, required=is_required, help=OPTIONS[name])
-
-
-def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
-    """Call a verb with the tenant service, or its registry, and with the options that it takes."""
-    parameters = inspect.signature(verb).parameters
-    given = {name: options[name] for name in parameters if name in options}
-    console.run(lambda service: verb(service.registry if "registry" in parameters else service, **given), as_json)

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from .verbs import Verb, add_verbs, run
+from .console import run
+from .verbs import add_verbs
 
 
 class VerbsCommand(BaseCommand):
@@ -16,5 +17,5 @@ class VerbsCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         add_verbs(parser, self.verbs)
 
-    def handle(self, *, verb: Verb, as_json: bool, **options: Any) -> None:
-        run(verb=verb, as_json=as_json, **options)
+    def handle(self, **options: Any) -> None:
+        run(**options)

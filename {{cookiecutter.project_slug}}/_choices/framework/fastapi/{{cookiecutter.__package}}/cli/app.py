@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 
 from ..core.about import TITLE
 from ..core.config import Settings
-from . import migrate, server, verbs
+from . import console, migrate, server, verbs
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         commands.add_parser(name, help=work.__doc__, description=work.__doc__).set_defaults(work=work)
     commands.choices["serve"].add_argument("--reload", action="store_true", help="Restart when code changes.")
     options = vars(parser.parse_args())
-    options.pop("work", verbs.run)(**options)
+    options.pop("work", console.run)(**options)
 
 
 def serve(reload: bool) -> None:
