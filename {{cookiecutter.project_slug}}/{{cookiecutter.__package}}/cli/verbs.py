@@ -4,9 +4,25 @@ import inspect
 from argparse import ArgumentParser
 from collections.abc import Mapping
 
-from ..tenants.service import TenantService
+from ..core.problems import Problem
+from ..tenants.service import Answer, TenantService
 from . import doctor, keys, operators
 from .console import Verb
+
+
+async def reset(
+    service: TenantService,
+    tenant_id: str | None = None,
+    *,
+    budget: str,
+    period: str | None = None,
+    all_: bool = False,
+) -> Answer:
+    """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
+    if all_ == (tenant_id is not None):
+        raise Problem("usage", "Give either an ID or --all.")
+    return await service.reset(tenant_id, budget, period)
+
 
 COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
     "tenants": (
@@ -15,7 +31,7 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
             "add": TenantService.add,
             "list": TenantService.list_all,
             "fund": TenantService.fund,
-            "reset": TenantService.reset,
+            "reset": reset,
             "suspend": TenantService.suspend,
             "resume": TenantService.resume,
             "rotate": TenantService.rotate,

@@ -89,12 +89,8 @@ class TenantService(Accounts, Adjustments):
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
-    async def reset(
-        self, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
-    ) -> Answer:
-        """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
-        if all_ == (tenant_id is not None):
-            raise Problem("usage", "Give either an ID or --all.")
+    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
+        """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         if period is not None:
             check_text("period", period, 100)
