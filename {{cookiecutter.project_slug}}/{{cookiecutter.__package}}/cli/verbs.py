@@ -5,6 +5,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 
 from ..core.problems import Problem
+from ..tenants.checks import check_period
 from ..tenants.service import Answer, TenantService
 from . import doctor, keys, operators
 from .console import Verb
@@ -21,6 +22,8 @@ async def reset(
     """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
     if all_ == (tenant_id is not None):
         raise Problem("usage", "Give either an ID or --all.")
+    if period is not None:
+        check_period(period)
     return await service.reset(tenant_id, budget, period)
 
 
