@@ -1,13 +1,15 @@
 """One guarded call: what is held for it, what it has used so far, and what to charge.
 
-The charge depends on what is known of the vendor's bill when the call ends, however it ends:
+The charge depends on what is known of the vendor's bill when the call ends, however it ends (see llm/metering.py):
 
-- the vendor reported usage: that, plus our count of the text streamed since;
+- the vendor reported usage: that, plus our count of the text streamed since. Figures that can't be true together: the
+  larger of our own count and what was told;
 - the vendor began to answer and reported nothing: our count of the input and of all output, streamed thinking included.
   Thinking that is not streamed can't be counted;
-- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request that it was too slow to
-  answer: the failure's log line says how much at most, to compare with the invoice;
-- the model that answered has no price: the whole hold, with a warning;
+- the request went out and nothing came back (too slow, disconnected, the caller left): our count of the input. The
+  failure's log line says how much the vendor may bill at most, to compare with the invoice;
+- the vendor was not asked, could not be reached or answered with an error: nothing;
+- the model or service tier that answered has no price: the whole hold, with a warning;
 - more than was held: all of it, as far as the ledger goes. The rest is `uncharged` on the call.
 """
 

@@ -1,6 +1,7 @@
 """The HTTP client of the model provider over real HTTP, and its parser of server-sent events."""
 
 import asyncio
+import json
 import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, providers, vendor
 from {{ cookiecutter.__package }}.llm.event_stream import EventParser, data_of
-from {{ cookiecutter.__package }}.llm.provider import Delta, Item, Message, ProviderError, Request
+from {{ cookiecutter.__package }}.llm.provider import Delta, Finish, Item, Message, ProviderError, Request
 
 from .. import wire
 from ..vendor import run_vendor
@@ -155,7 +156,10 @@ def test_nothing_is_sent_to_a_vendor_that_does_not_accept_connections() -> None:
 def test_requests_share_a_connection_but_no_cookies_and_ignore_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
-    async def answer(_: web.Request) -> web.StreamResponse:
+    connections = list[object]()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        connections.append(request.transport)
         response = web.Response(text="ok")
         response.set_cookie("session", "1")
         return response
@@ -166,7 +170,36 @@ def test_requests_share_a_connection_but_no_cookies_and_ignore_proxies(monkeypat
         first, second = requests
         assert first.headers["X-Key"] == KEY
         assert "Cookie" not in second.headers
-        assert first.transport is second.transport
+        assert connections[0] is connections[1]
+
+    asyncio.run(main())
+
+
+def test_streams_share_a_connection_though_their_last_bytes_come_late() -> None:
+    connections = list[object]()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        connections.append(request.transport)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for event in (wire.text("Hi"), wire.END):
+            data = event if isinstance(event, bytes) else json.dumps(event).encode()
+            await response.write(b"data: " + data + b"\n\n")
+        await asyncio.sleep(0.01)
+        return response
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        async with TestServer(app) as server:
+            url = str(server.make_url("/")).rstrip("/")
+            chosen = {name.lower(): value for name, value in wire.settings(url).items()}
+            provider = providers.make_provider(ProviderSettings.model_validate(chosen))
+            for _ in range(2):
+                assert [item async for item in provider.stream(REQUEST, list, paced=True)][-1] == Finish()
+            await provider.aclose()
+        first, second = connections
+        assert first is second
 
     asyncio.run(main())
 

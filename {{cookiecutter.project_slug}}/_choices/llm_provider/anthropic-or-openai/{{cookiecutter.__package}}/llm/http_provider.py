@@ -1,8 +1,9 @@
 """A provider whose API streams JSON as server-sent events."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from .event_stream import EventParser, data_of
 from .provider import Finish, Item, ProviderError, Request, Stream
 from .vendor import Vendor
 
+DRAIN_S = 0.1
 DONE = b"[DONE]"
 END = Finish()
 """Without a reason: nothing follows."""
@@ -44,7 +46,10 @@ class HttpProvider:
                             finished, over = finished or isinstance(item, Finish), over or item == END
                             yield item
                         if over:
-                            return
+                            break
+                    with suppress(TimeoutError):  # read to the end, so that the connection can be used again
+                        async with asyncio.timeout(DRAIN_S):
+                            await anext(datas, None)
         except ProviderError as error:
             if not finished or error.kind not in ("timeout", "broken_off"):
                 raise
