@@ -118,7 +118,7 @@ def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: T
         services = world.services
         begun = datetime.now(UTC) + timedelta(days=1)  # by a clock that was ahead: nobody knows how long ago
         wanted = Adjustment(
-            reference="fund:R", tenant_id="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
+            reference="fund:R", tenant_id="acme", amount=100_000_000, idempotency_key="k", created_at=begun
         )
         assert await services.registry.add(wanted)
         async with tenant_service(services.settings, services.registry) as service:

@@ -26,8 +26,8 @@ class TenantCache:
     def __init__(self, registry: Registry, load: Callable[[str], Coroutine[Any, Any, Tenant | None]]) -> None:
         self._read_version = registry.version
         self._load = load
-        self._versions = TTLCache[str, str](1, VERSION_TTL_S)
-        self._tenants = TTLCache[tuple[str, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
+        self._versions = TTLCache[str, int](1, VERSION_TTL_S)
+        self._tenants = TTLCache[tuple[int, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
 
     async def admit(self, name: str, headers: Headers) -> str:
         """Return the ID of an active tenant.

@@ -69,8 +69,8 @@ class TenantAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("prefix", "link", "name", "created_at", "last_used_at", "revoked_at")
-    search_fields = ("=prefix", "=tenant__id")
+    list_display = ("id", "link", "name", "created_at", "last_used_at", "revoked_at")
+    search_fields = ("=id", "=tenant__id")
     exclude = ("digest",)
 
 

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, models, transaction
@@ -13,7 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from ..core.database import in_database
-from .models import Adjustment, ApiKey, RegistryVersion, SignInLink, Tenant
+from .models import Adjustment, ApiKey, SignInLink, Tenant
 
 DATABASE_ERRORS = (Error, OSError)
 
@@ -38,9 +37,9 @@ class Registry:
         return _newest_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
 
     @in_database
-    def version(self) -> str:
-        """Return a text that every change of a tenant and every revoked key replaces."""
-        return RegistryVersion.objects.values_list("version", flat=True).first() or ""
+    def version(self) -> int:
+        """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
+        return Tenant.objects.aggregate(total=models.Sum("version"))["total"] or 0
 
     @in_database
     def add(self, record: models.Model) -> bool:
@@ -83,10 +82,9 @@ class Registry:
         self, tenant_id: str, given: Mapping[str, Any] | None = None, new_key: ApiKey | None = None, **changes: Any
     ) -> bool:
         """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
+        changes["version"] = models.F("version") + 1
         with transaction.atomic():
             is_changed = Tenant.objects.filter(id=tenant_id, **(given or {})).update(**changes) == 1
-            if is_changed:
-                _new_version()
             if is_changed and new_key:
                 new_key.save(force_insert=True)
         return is_changed
@@ -107,10 +105,10 @@ class Registry:
         ApiKey.objects.filter(id=key_id).update(last_used_at=now)
 
     @in_database
-    def revoke_api_key(self, key_id: str, now: datetime) -> None:
+    def revoke_api_key(self, key: ApiKey, now: datetime) -> None:
         with transaction.atomic():
-            ApiKey.objects.filter(id=key_id).update(revoked_at=now)
-            _new_version()
+            ApiKey.objects.filter(id=key.id).update(revoked_at=now)
+            Tenant.objects.filter(id=key.tenant_id).update(version=models.F("version") + 1)
 
     @in_database
     def adjustment(self, reference: str) -> Adjustment | None:
@@ -140,7 +138,3 @@ class Registry:
         """Add an operator, or replace the password. Return whether it was added."""
         given = {"password": password_hash, "is_staff": True, "is_active": True}
         return User.objects.update_or_create(username=name, defaults=given)[1]
-
-
-def _new_version() -> None:
-    RegistryVersion.objects.update_or_create(id=1, defaults={"version": str(uuid4())})

@@ -5,14 +5,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import uuid4
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..core.database import Base, Database
-from .models import Adjustment, ApiKey, EndedSession, Operator, RegistryVersion, SignInLink, Tenant
+from .models import Adjustment, ApiKey, EndedSession, Operator, SignInLink, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 
@@ -33,10 +31,10 @@ class Registry:
         self._database = database
         self.is_migrated = database.is_migrated
 
-    async def version(self) -> str:
-        """Return a text that every change of a tenant and every revoked key replaces."""
+    async def version(self) -> int:
+        """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
         async with self._database.session() as session:
-            return await session.scalar(select(RegistryVersion.version)) or ""
+            return await session.scalar(select(func.sum(Tenant.version))) or 0
 
     async def add(self, record: Base) -> bool:
         """Return False if the ID, or whatever must be unique, is taken."""
@@ -74,11 +72,9 @@ class Registry:
     ) -> bool:
         """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
         is_given = (getattr(Tenant, name) == value for name, value in (given or {}).items())
-        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes).returning(Tenant.id)
+        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes, version=Tenant.version + 1)
         async with self._database.begin() as session:
-            is_changed = await session.scalar(change) is not None
-            if is_changed:
-                await self._new_version(session)
+            is_changed = await session.scalar(change.returning(Tenant.id)) is not None
             if is_changed and new_key:
                 session.add(new_key)
         return is_changed
@@ -97,10 +93,11 @@ class Registry:
         async with self._database.begin() as session:
             await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
-    async def revoke_api_key(self, key_id: str, now: datetime) -> None:
+    async def revoke_api_key(self, key: ApiKey, now: datetime) -> None:
+        changed = update(Tenant).where(Tenant.id == key.tenant_id).values(version=Tenant.version + 1)
         async with self._database.begin() as session:
-            await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=now))
-            await self._new_version(session)
+            await session.execute(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now))
+            await session.execute(changed)
 
     async def adjustment(self, reference: str) -> Adjustment | None:
         return await self._get(Adjustment, reference)
@@ -151,6 +148,3 @@ class Registry:
     async def _all(self, query: Select[Record]) -> list[Record]:
         async with self._database.session() as session:
             return [*await session.scalars(query)]
-
-    async def _new_version(self, session: AsyncSession) -> None:
-        await session.execute(self._database.upsert(RegistryVersion), [{"id": 1, "version": str(uuid4())}])

@@ -75,12 +75,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_operators")),
     )
     op.create_table(
-        "registry_version",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("version", sa.String(length=36), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_version")),
-    )
-    op.create_table(
         "tenants",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
@@ -93,15 +87,16 @@ def upgrade() -> None:
         sa.Column("cycles_key_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retire_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("onboarded", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
     )
     op.create_index(op.f("ix_tenants_retire_at"), "tenants", ["retire_at"])
+    op.create_index(op.f("ix_tenants_version"), "tenants", ["version"])
     op.create_table(
         "adjustments",
         sa.Column("reference", sa.String(length=256), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=256), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -114,7 +109,6 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=16), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("prefix", sa.String(length=16), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
@@ -133,16 +127,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
     )
     op.create_index(op.f("ix_sign_in_links_expires_at"), "sign_in_links", ["expires_at"])
-
-
-def downgrade() -> None:
-    op.drop_table("sign_in_links")
-    op.drop_table("api_keys")
-    op.drop_table("adjustments")
-    op.drop_table("tenants")
-    op.drop_table("registry_version")
-    op.drop_table("operators")
-    op.drop_table("ended_sessions")
-    op.drop_table("calls")
-    op.drop_table("balances")
-    op.drop_table("audit")
