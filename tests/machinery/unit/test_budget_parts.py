@@ -63,7 +63,8 @@ def test_balances_are_cached_for_the_tenant_that_their_scope_names() -> None:
         assert known is not None
         assert list(known.ledgers) == [scope_of(tenant)]
     assert balances.known("acme-3") is None
-    assert [balances.take_changed(), balances.take_changed()] == [{"acme", "acme-2"}, set()]
+    changed = [{row.tenant_id: row.remaining for row in balances.changed_rows()} for _ in range(2)]
+    assert changed == [{"acme": 5, "acme-2": 7}, {}]
 
 
 def test_concurrent_reads_of_a_balance_share_one_request() -> None:
@@ -124,9 +125,8 @@ def test_breaker_opens_after_five_failures_and_admits_one_probe_at_a_time(monkey
         raise asyncio.CancelledError
     with breaker.call() as probe:
         assert probe, "the one that was given up holds up nobody"
-        assert not breaker.recovered.is_set()
         breaker.succeeded()
-    assert (breaker.recovered.is_set(), value_of(BREAKER)) == (True, 0)
+    assert value_of(BREAKER) == 0
     with breaker.call() as first, breaker.call() as second:
         assert (first, second) == (True, True)
 

@@ -6,10 +6,14 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 
 import time
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cachetools import FIFOCache
+
+from ..calls.models import Balance
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
 from ..core.problems import OUTCOMES, Problem, budget_problem
@@ -59,11 +63,6 @@ class Snapshot:
         """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
         return min(self.ledgers.values(), key=depth, default=None)
 
-    @property
-    def age(self) -> float:
-        """Seconds since the oldest of the figures was requested."""
-        return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=self.listed_at)
-
     def along(self, scopes: list[str]) -> list[Ledger]:
         """Return the ledgers at these scopes, in their order."""
         return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
@@ -101,7 +100,7 @@ class Balances:
 
     def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
-        self._known: dict[str, Snapshot] = {}
+        self._known = FIFOCache[str, Snapshot](REMEMBERED_TENANTS)
         self._asking = SingleFlight[str, None]()
         self._changed: set[str] = set()
 
@@ -123,8 +122,6 @@ class Balances:
     def _snapshot(self, tenant: str) -> Snapshot:
         """Return the snapshot of a tenant, to be changed."""
         now = datetime.now(UTC)
-        if tenant not in self._known and len(self._known) == REMEMBERED_TENANTS:
-            del self._known[next(iter(self._known))]
         known = self._known.setdefault(tenant, Snapshot({}, now))
         known.as_of = now
         self._changed.add(tenant)
@@ -133,10 +130,19 @@ class Balances:
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    def take_changed(self) -> set[str]:
-        """Return the tenants whose balances changed since the last call."""
+    def row(self, tenant: str) -> Balance | None:
+        """Return the tenant's widest ledger as a row of the table, None if nothing is known."""
+        known = self._known.get(tenant)
+        if known is None or (ledger := known.widest) is None:
+            return None
+        columns = asdict(ledger)
+        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
+        return Balance(tenant_id=tenant, at=at, **columns)
+
+    def changed_rows(self) -> list[Balance]:
+        """Return the rows of the tenants whose balances changed since the last call."""
         tenants, self._changed = self._changed, set()
-        return tenants
+        return [row for tenant in tenants if (row := self.row(tenant))]
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""
@@ -146,7 +152,8 @@ class Balances:
     async def read(self, tenant: str, max_age: float = FRESH_S) -> Snapshot:
         """Return all of a tenant's ledgers, at most `max_age` seconds old. Raise Problem if Cycles does not answer."""
         known = self._known.get(tenant)
-        if known is None or known.listed_at < 0 or known.age > max_age:
+        oldest = min((ledger.asked_at for ledger in known.ledgers.values()), default=known.listed_at) if known else 0.0
+        if known is None or known.listed_at < 0 or time.monotonic() - oldest > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
 
@@ -157,13 +164,12 @@ class Balances:
         """
         if OUTCOMES[code][0] != 402:
             return Problem(code, members={"tenant": tenant, "unit": UNIT})
-        try:
+        ledger = None
+        with suppress(Problem):
             known = await self.read(tenant)
             ledger = known.obstacle(scopes, required)
             if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
                 ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
-        except Problem:
-            ledger = None
         if ledger is None:
             return budget_problem(code, tenant, required)
         return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)

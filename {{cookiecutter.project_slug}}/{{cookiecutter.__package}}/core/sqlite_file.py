@@ -16,15 +16,14 @@ CHECKPOINT_BYTES = 4 * 2**20
 
 
 class SqliteFile:
-    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables; `version` is its version.
+    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables.
 
-    A file that is damaged, no database, or of another version is renamed to `NAME.<ns>.corrupt`, and a new one created.
+    A file that is damaged or no database is renamed to `NAME.<ns>.corrupt`, and a new one created.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schema: str) -> None:
         self.path = path
         self._schema = schema
-        self._version = version
         self._opened: sqlite3.Connection | None = None
         self._is_writable = False
 
@@ -35,11 +34,10 @@ class SqliteFile:
             self._opened = self._open()
         return self._opened
 
-    def check(self, *, again: bool = False) -> None:
-        """Raise one of ERRORS unless the file can be written. Try it once, after a failure, and if `again`."""
-        if again or not self._is_writable:
-            self._is_writable = False
-            self.connect().execute(f"PRAGMA user_version = {self._version}")
+    def check(self) -> None:
+        """Raise one of ERRORS unless the file can be written. Try it only once, and after a failure."""
+        if not self._is_writable:
+            self.connect().execute("PRAGMA user_version = 1")
             self._is_writable = True
 
     def run(self, statement: str, *values: object, **named: object) -> list[Any]:
@@ -99,12 +97,11 @@ class SqliteFile:
         self.path.touch(0o600)
         database = sqlite3.connect(self.path, timeout=2, isolation_level=None, check_same_thread=False)
         try:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version not in (0, self._version) or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError(f"version {version}, or damaged")
+            if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("damaged")
             settings = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
             # automatic checkpoints wait for the disk: see `checkpoint`
-            settings += f"; PRAGMA wal_autocheckpoint = 0; PRAGMA user_version = {self._version}"
+            settings += "; PRAGMA wal_autocheckpoint = 0"
             database.executescript(f"{settings}; {self._schema}")
         except sqlite3.Error:
             database.close()

@@ -2,12 +2,10 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import Self
 
 import structlog
 
-from ..budget.balance_rows import changed_rows
 from ..budget.client import Clients
 from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
@@ -45,9 +43,9 @@ class Services:
         self.prices = Prices.load(settings.llm_unlisted_price)
         self.store = store
         self.calls = CallLog(store)
-        self.clients = Clients(settings, registry, self.calls.amend)
+        self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
-        self.calls.changed_balances = partial(changed_rows, self.balances)
+        self.calls.changed_balances = self.balances.changed_rows
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
