@@ -72,9 +72,8 @@ def test_batch_stores_changed_balances_and_what_remained_after_each_call(opened:
 
     async def story() -> None:
         async with opened() as (_, store):
-            log = CallLog(store)
             balance = Balance(tenant_id="acme", at=NOON, scope="s", allocated=1_000, remaining=900, **amounts)
-            log.changed_balances = lambda: [balance]
+            log = CallLog(store, lambda: [balance])
             log.add(call(0))
             log.add(call(1, "globex"))
             await log.flush()

@@ -162,7 +162,6 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
             "request_id": "r",
             "duration_ms": line["duration_ms"],
             "remaining": 10**8 - COST,
-            "allocated": 10**8,
         }
         assert {name: getattr(record, name) for name in expected} == expected
         assert line.items() <= (expected | {"event": "call", "log_level": "info"}).items()

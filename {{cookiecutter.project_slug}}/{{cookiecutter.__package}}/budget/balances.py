@@ -7,13 +7,12 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from cachetools import FIFOCache
 
-from ..calls.models import Balance
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
 from ..core.problems import OUTCOMES, Problem, budget_problem
@@ -130,19 +129,10 @@ class Balances:
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    def row(self, tenant: str) -> Balance | None:
-        """Return the tenant's widest ledger as a row of the table, None if nothing is known."""
-        known = self._known.get(tenant)
-        if known is None or (ledger := known.widest) is None:
-            return None
-        columns = asdict(ledger)
-        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
-        return Balance(tenant_id=tenant, at=at, **columns)
-
-    def changed_rows(self) -> list[Balance]:
-        """Return the rows of the tenants whose balances changed since the last call."""
+    def take_changed(self) -> set[str]:
+        """Return the tenants whose balances changed since the last call."""
         tenants, self._changed = self._changed, set()
-        return [row for tenant in tenants if (row := self.row(tenant))]
+        return tenants
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""

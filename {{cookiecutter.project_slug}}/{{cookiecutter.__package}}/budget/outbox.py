@@ -28,8 +28,6 @@ LEASE_S = 4.0
 """How long a row belongs to the process that is sending it."""
 WAITING_AFTER_S = 2.0
 """A row this old counts as waiting: its first try has failed or is slow."""
-BATCH = 100
-"""Rows that are deleted in one go."""
 LONGEST_RETRY_AFTER_S = 3600.0
 REMEMBERED_S = {"commit": 30 * 86_400.0 - 3600, "event": 7 * 86_400.0 - 3600}
 """How long Cycles recognizes a repeated idempotency key: 30 and 7 days, less an hour for clocks that disagree."""
@@ -157,8 +155,6 @@ class Outbox:
             return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
         else:
             self._decided.append(settlement.id)
-            if len(self._decided) >= BATCH:
-                self.flush()
         return True
 
     def flush(self) -> bool:
@@ -209,7 +205,7 @@ class Outbox:
 
     def backlog(self) -> Backlog:
         """Return what is waiting, for any server."""
-        waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.set_aside())
+        waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.damaged())
         for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
             waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
         return Backlog(waiting, time.time() - since, set_aside)

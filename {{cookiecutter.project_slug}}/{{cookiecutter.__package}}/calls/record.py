@@ -24,12 +24,14 @@ PRUNE_EVERY = timedelta(hours=1)
 
 
 class CallLog:
-    """Collects calls and writes them in batches. While the database is down, the oldest are dropped."""
+    """Collects calls and writes them in batches. While the database is down, the oldest are dropped.
 
-    def __init__(self, store: CallStore) -> None:
-        self.changed_balances: Callable[[], Iterable[Balance]] = list
-        """Returns the balances that changed since it was last called."""
+    `changed_balances` returns the balances that changed since it was last called.
+    """
+
+    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[Balance]] = list) -> None:
         self._store = store
+        self._changed_balances = changed_balances
         self._calls: deque[Call] = deque(maxlen=MOST_WAITING)
         self._balances: dict[str, Balance] = {}
         self._next_prune = datetime.min.replace(tzinfo=UTC)
@@ -54,7 +56,7 @@ class CallLog:
     async def flush(self) -> None:
         """Write what waits, and delete old rows once an hour. What can't be written now waits for the next batch."""
         calls, self._calls = self._calls, deque(maxlen=MOST_WAITING)
-        balances, self._balances = self._balances | {row.tenant_id: row for row in self.changed_balances()}, {}
+        balances, self._balances = self._balances | {row.tenant_id: row for row in self._changed_balances()}, {}
         if not (calls or balances):
             return
         for call in calls:

@@ -54,7 +54,7 @@ class SqliteFile:
     def checkpoint(self) -> None:
         """Move a large write-ahead log into the file. This waits for the disk: call it in a thread."""
         try:
-            size = self._with_suffix("-wal").stat().st_size
+            size = Path(f"{self.path}-wal").stat().st_size
             if size > CHECKPOINT_BYTES:
                 with closing(sqlite3.connect(self.path)) as database:
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -65,7 +65,7 @@ class SqliteFile:
         except ERRORS:
             log.exception("write-ahead log not moved into the file", file=str(self.path))
 
-    def set_aside(self) -> list[Path]:
+    def damaged(self) -> list[Path]:
         """Return the files that were set aside."""
         return [*self.path.parent.glob(f"{self.path.name}.*.corrupt")]
 
@@ -88,9 +88,9 @@ class SqliteFile:
             except sqlite3.DatabaseError:
                 log.exception("file not readable: set aside", file=str(self.path))
             now = time.time_ns()
-            for file in map(self._with_suffix, ("", "-wal", "-shm")):
+            for suffix in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
-                    file.rename(file.with_name(f"{file.name}.{now}.corrupt"))
+                    Path(f"{self.path}{suffix}").rename(f"{self.path}{suffix}.{now}.corrupt")
             return self._open_in_turn()
 
     def _open_in_turn(self) -> sqlite3.Connection:
@@ -107,6 +107,3 @@ class SqliteFile:
             database.close()
             raise
         return database
-
-    def _with_suffix(self, suffix: str) -> Path:
-        return self.path.with_name(self.path.name + suffix)

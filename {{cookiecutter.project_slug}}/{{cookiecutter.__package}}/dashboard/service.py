@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from ..budget.balance_rows import row_of
 from ..budget.balances import REMEMBERED_TENANTS
 from ..core.cache import TTLCache
 from ..core.problems import Problem
@@ -50,7 +51,7 @@ class Dashboard:
         return rows
 
     def _is_stale(self, row: TenantBudget) -> bool:
-        known = self.services.balances.row(row.tenant.id)
+        known = row_of(self.services.balances, row.tenant.id)
         if known and (row.balance is None or known.at >= row.balance.at):
             row.balance = known
         if not row.tenant.onboarded or row.tenant.status == "closed":

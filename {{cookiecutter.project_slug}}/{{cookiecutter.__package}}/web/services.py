@@ -2,10 +2,12 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Self
 
 import structlog
 
+from ..budget.balance_rows import changed_rows
 from ..budget.client import Clients
 from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
@@ -42,10 +44,9 @@ class Services:
         self.registry = registry
         self.prices = Prices.load(settings.llm_unlisted_price)
         self.store = store
-        self.calls = CallLog(store)
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
-        self.calls.changed_balances = self.balances.changed_rows
+        self.calls = CallLog(store, partial(changed_rows, self.balances))
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
