@@ -47,13 +47,6 @@ def summarizes(tenant: str) -> int:
     return sync.call(lambda services: Chat(services).summarize(work_for(tenant))).cost.amount
 
 
-def overruns(tenant: str) -> int:
-    """Use ten times what the tenant has. Return the cost as far as it is known when the call ends."""
-    with sync.hold(work_for(tenant)) as hold:
-        hold.meter.add(Usage(2_000_000, 0))
-    return hold.call.cost
-
-
 def fails_midway(tenant: str) -> int:
     try:
         with sync.hold(work_for(tenant)) as hold:

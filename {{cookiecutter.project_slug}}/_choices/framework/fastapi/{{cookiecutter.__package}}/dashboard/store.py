@@ -5,7 +5,7 @@ from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, extract, func, or_, select
 
-from ..calls.models import Balance, calls
+from ..calls.models import Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
 from .models import AuditEntry
@@ -94,15 +94,15 @@ def _needs_attention(hold: int) -> ColumnElement[bool]:
 
 def _burn(now: datetime) -> ColumnElement[float]:
     """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
-    is_own, begin = calls.c.tenant == Tenant.id, now - BURN_WINDOW
-    cost = select(func.sum(calls.c.cost)).where(is_own, calls.c.at >= begin).scalar_subquery()
-    age = int(now.timestamp()) - extract("epoch", calls.c.at)
+    is_own, begin = Call.tenant == Tenant.id, now - BURN_WINDOW
+    cost = select(func.sum(Call.cost)).where(is_own, Call.at >= begin).scalar_subquery()
+    age = int(now.timestamp()) - extract("epoch", Call.at)
     window = case(
-        (calls.c.at < begin, BURN_WINDOW.total_seconds()),
-        (calls.c.at > now - SHORTEST_WINDOW, SHORTEST_WINDOW.total_seconds()),
+        (Call.at < begin, BURN_WINDOW.total_seconds()),
+        (Call.at > now - SHORTEST_WINDOW, SHORTEST_WINDOW.total_seconds()),
         else_=age,
     )
-    first = select(window).where(is_own).order_by(calls.c.at).limit(1).scalar_subquery()
+    first = select(window).where(is_own).order_by(Call.at).limit(1).scalar_subquery()
     return func.coalesce(cost * 3600.0 / first, 0.0)
 
 
