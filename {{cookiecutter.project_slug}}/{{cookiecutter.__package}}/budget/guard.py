@@ -25,6 +25,7 @@ from .heartbeat import Heartbeat
 from .hold import Hold, Work
 from .outbox import Settlement
 from .prices import Prices
+from .runs import Run
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
@@ -72,11 +73,20 @@ class Guard:
             await asyncio.shield(keeper)
 
     def new(self, work: Work) -> Hold:
-        """Return a hold that is not reserved yet. Raise Problem shutting_down if the process stops."""
+        """Return a hold that is not reserved yet. Raise Problem shutting_down, or run_limit_exceeded within a run."""
         if self.tasks.stopping:
             raise Problem("shutting_down")
         subject = subject_of(self._settings, work.tenant, work.end_user, work.agent)
-        return Hold(work, subject, self._prices, self._clients.balances, self.tasks)
+        hold = Hold(work, subject, self._prices, self._clients.balances, self.tasks)
+        if work.take:
+            with self.refusing(hold):
+                hold.ended = work.take(hold.call.hold)
+        return hold
+
+    @asynccontextmanager
+    async def run(self, tenant: str, *, limit: int) -> AsyncIterator[Run]:
+        """Open a run: calls of `tenant` that together hold and spend at most `limit` microcents."""
+        yield Run(self, tenant, limit)
 
     @contextmanager
     def asking(self, hold: Hold) -> Iterator[None]:
@@ -199,3 +209,4 @@ class Guard:
     def _record(self, hold: Hold) -> None:
         hold.call.duration_ms = int(hold.age_s * 1000)
         self._calls.finish(hold.call)
+        hold.ended(hold.call.cost + hold.call.uncharged)

@@ -19,6 +19,8 @@ PRICES_FILE = Path(__file__).with_name("prices.toml")
 # Providers add tokens around the contents: OpenAI and Anthropic 3 to 5 per message and up to 10 per call.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_CALL = 16
+# Anthropic puts up to 530 before the first tool, OpenAI fewer.
+_TOKENS_FOR_TOOLS = 600
 
 # What gateways put around a model's name
 _PREFIX = re.compile(r"^(openai|anthropic)/")
@@ -118,7 +120,7 @@ class Prices(BaseModel):
 
         Raise UnknownModel.
         """
-        tokens = most_tokens(request.messages)
+        tokens = most_tokens(request.billed) + (_TOKENS_FOR_TOOLS if request.tools else 0)
         rates = self.rates_of(request.model, tokens)
         highest = max(rates.input, rates.cache_write or 0)
         return _microcents(tokens * highest + request.max_tokens * rates.output)

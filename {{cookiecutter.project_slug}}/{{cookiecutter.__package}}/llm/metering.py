@@ -73,7 +73,7 @@ class Meter:
     @property
     def usage(self) -> Tokens:
         """What was used so far."""
-        counted = sum(count_tokens(message.content) for message in self._request.messages)
+        counted = sum(count_tokens(message.content) for message in self._request.billed)
         tokens = tokens_of(self._reported, counted)
         output = tokens.output_tokens + _tokens(self._bytes_since)
         return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))
