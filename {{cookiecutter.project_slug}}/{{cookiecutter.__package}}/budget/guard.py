@@ -86,7 +86,7 @@ class Guard:
     @asynccontextmanager
     async def run(self, tenant: str, *, limit: int) -> AsyncIterator[Run]:
         """Open a run: calls of `tenant` that together hold and spend at most `limit` microcents."""
-        yield Run(self, tenant, limit)
+        yield Run(self.hold, tenant, limit)
 
     @contextmanager
     def asking(self, hold: Hold) -> Iterator[None]:

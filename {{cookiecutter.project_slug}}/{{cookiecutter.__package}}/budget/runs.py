@@ -5,18 +5,16 @@ exceed it together, whatever runs at the same time.
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ..core.money import parse_usd
 from ..core.problems import Problem, budget_problem
 from ..llm.provider import Request
 from .hold import Hold, Work
 
-if TYPE_CHECKING:
-    from .guard import Guard
-
+Guarded = Callable[[Work], AbstractAsyncContextManager[Hold]]
 TOOL_ROUTE = "tool"
 
 
@@ -26,8 +24,8 @@ class Run:
     `held` is the most that calls in progress can cost, `spent` what ended ones have cost.
     """
 
-    def __init__(self, guard: "Guard", tenant: str, limit: int, parent: "Run | None" = None) -> None:
-        self._guard = guard
+    def __init__(self, guarded: Guarded, tenant: str, limit: int, parent: "Run | None" = None) -> None:
+        self._guarded = guarded
         self._parent = parent
         self.tenant = tenant
         self.limit = limit
@@ -41,14 +39,14 @@ class Run:
 
     def child(self, limit: int) -> Self:
         """Return a run of at most `limit` microcents, which are taken from what this one has left as they are used."""
-        return type(self)(self._guard, self.tenant, limit, self)
+        return type(self)(self._guarded, self.tenant, limit, self)
 
     @asynccontextmanager
     async def hold(self, work: Work) -> AsyncIterator[Hold]:
         """Same as `Guard.hold`, within the limit. Raise Problem run_limit_exceeded before anything is held."""
         if work.tenant != self.tenant:
             raise ValueError(f"a run of {self.tenant} can't pay for {work.tenant}")
-        async with self._guard.hold(replace(work, take=self.take)) as hold:
+        async with self._guarded(replace(work, take=self.take)) as hold:
             yield hold
 
     @asynccontextmanager
@@ -78,11 +76,12 @@ class Run:
         """Take what a call holds. Return what to call with its cost in the end. Raise Problem run_limit_exceeded."""
         if microcents > self.remaining:
             raise budget_problem("run_limit_exceeded", self.tenant, microcents, remaining=max(0, self.remaining))
-        self._add(microcents, 0)
-        return lambda cost: self._add(-microcents, cost)
+        self.change(microcents, 0)
+        return lambda cost: self.change(-microcents, cost)
 
-    def _add(self, held: int, spent: int) -> None:
+    def change(self, held: int, spent: int) -> None:
+        """Add microcents to what is held and spent, here and in the runs above."""
         self.held += held
         self.spent += spent
         if self._parent:
-            self._parent._add(held, spent)
+            self._parent.change(held, spent)

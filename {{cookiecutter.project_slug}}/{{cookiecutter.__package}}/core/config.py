@@ -62,6 +62,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     dashboard_old_hold: PositiveFloat = 60.0
 
     llm_allowed_models: Names = []
+    llm_fallbacks: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: PositiveInt = 1024
 
@@ -83,6 +84,12 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     def models(self) -> list[str]:
         """The models that callers may name. The first is the default."""
         return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
+
+    @property
+    def fallbacks(self) -> dict[str, list[str]]:
+        """The models to try in turn after a model."""
+        chains = [[name.strip() for name in chain.split(">")] for chain in self.llm_fallbacks]
+        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain)}
 
     def scope_of(self, tenant: str) -> str:
         """Return the scope of the ledger that pays for a tenant's calls."""
@@ -118,6 +125,12 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults.append("CYCLES_BASE_URL is missing: set the URL of the Cycles server")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
+        members = [name.strip() for chain in self.llm_fallbacks for name in chain.split(">")]
+        faults += [
+            f"LLM_FALLBACKS: {name!r} is not in LLM_ALLOWED_MODELS" for name in members if name not in self.models
+        ]
+        faults += [f"LLM_FALLBACKS: {name!r} is named twice" for name in set(members) if members.count(name) > 1]
+        faults += [f"LLM_FALLBACKS: {chain!r} needs a second model" for chain in self.llm_fallbacks if ">" not in chain]
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
         return faults

@@ -17,9 +17,10 @@ REPLY = (
 
 
 class DemoProvider:
-    """Accepts any model name. Streams with `delay` seconds after each word. Calls each tool once, with example arguments.
+    """Accepts any model name. Streams with `delay` seconds after each word.
 
     Reports the tokens of `count_tokens`, so that a stream that is cut costs exactly what was delivered.
+    Calls each tool once, with the examples of its parameters.
     """
 
     def __init__(self, delay: float = 0.04) -> None:

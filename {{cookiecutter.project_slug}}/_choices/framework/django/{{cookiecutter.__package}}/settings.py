@@ -113,7 +113,7 @@ CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ["GET", "POST"]
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
 CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Fallback", "Retry-After"]
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)

@@ -73,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
             allow_origins=settings.cors_allow_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Tenant-ID"],
-            expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
+            expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Fallback", "Retry-After"],
         )
     app.add_middleware(Edge, settings=settings)
     return app

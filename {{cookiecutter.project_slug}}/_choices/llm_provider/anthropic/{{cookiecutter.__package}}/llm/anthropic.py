@@ -37,7 +37,9 @@ def _message(message: Message) -> dict[str, Any]:
         return {"role": "user", "content": [result]}
     if not message.tool_calls:
         return {"role": message.role, "content": message.content}
-    calls = [{"type": "tool_use", "id": each.id, "name": each.name, "input": each.parsed} for each in message.tool_calls]
+    calls = [
+        {"type": "tool_use", "id": each.id, "name": each.name, "input": each.parsed} for each in message.tool_calls
+    ]
     text = [{"type": "text", "text": message.content}] if message.content else []  # empty ones are refused
     return {"role": message.role, "content": [*text, *calls]}
 
