@@ -7,11 +7,10 @@ reached or answers 429 or 5xx before its first byte. Nothing of the failed call 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..core.problems import Problem
+from ..core.problems import WANT_OF_MONEY, Problem
 from ..llm.provider import ProviderError
 from .hold import Hold, Work
 
-WANT_OF_MONEY = ("budget_exceeded", "overdraft_limit_exceeded", "debt_outstanding")
 UNSERVED = ("unreachable", "limited", "failed")
 
 

@@ -82,6 +82,8 @@ class Hold:
         """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
         self.allowance: float | None = None
         """ID of the allowance (see fail_open) if served without a hold, while Cycles was out of reach."""
+        self.is_observed = False
+        """Served without a hold, because the tenant is observed: the budget would have refused it."""
         self.ended: Callable[[int], None] = lambda _: None
         """Called with the microcents that the call cost, once it is settled."""
         self._price = work.price

@@ -41,6 +41,9 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "internal_error": (500, "Internal error", "Something went wrong on our side."),
 }
 
+WANT_OF_MONEY = ("budget_exceeded", "overdraft_limit_exceeded", "debt_outstanding")
+"""Codes of holds that a ledger can't pay."""
+
 UNLISTED = (409, "Refused", "The request was refused.")
 
 # Cycles' error and reason codes about the budget

@@ -51,6 +51,7 @@ def upgrade() -> None:
         sa.Column("cost", sa.BigInteger(), nullable=False),
         sa.Column("uncharged", sa.BigInteger(), nullable=False),
         sa.Column("outcome", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=True),
         sa.Column("reservation_id", sa.String(length=256), nullable=True),
         sa.Column("request_id", sa.String(length=256), nullable=False),
         sa.Column("duration_ms", sa.Integer(), nullable=False),
@@ -78,6 +79,7 @@ def upgrade() -> None:
         sa.Column("cycles_key_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retire_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("onboarded", sa.Boolean(), nullable=False),
+        sa.Column("observed", sa.Boolean(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
@@ -121,3 +123,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
     )
     op.create_index(op.f("ix_sign_ins_expires_at"), "sign_ins", ["expires_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("sign_ins")
+    op.drop_table("api_keys")
+    op.drop_table("adjustments")
+    op.drop_table("tenants")
+    op.drop_table("operators")
+    op.drop_table("calls")
+    op.drop_table("balances")
+    op.drop_table("audit")

@@ -13,7 +13,7 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait for concurrent migrations, then migrate. The lock ends with the connection, also after a kill."""
         if connection.vendor == "sqlite":  # not in the database itself: Django changes tables in its own transactions
-            lock = sqlite3.connect(f"{connection.settings_dict['NAME']}.migrate", WAIT_S, isolation_level=None)
+            lock = sqlite3.connect(f"{connection.settings_dict['NAME']}.migrate", timeout=WAIT_S, isolation_level=None)
             lock.execute("BEGIN EXCLUSIVE")
         else:
             connection.cursor().execute("SELECT pg_advisory_lock(7878)")
