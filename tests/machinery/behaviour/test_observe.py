@@ -63,7 +63,7 @@ def test_an_observed_tenant_with_a_budget_is_charged_as_usual(app: App, api: htt
     assert report(app, tenant, 2)["would_refuse"] == []
 
 
-def test_debt_is_served_and_booked(app: App, api: httpx.Client, emulator: Emulator) -> None:
+def test_a_budget_over_its_limit_is_served_and_booked(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
     scope = scope_of(tenant["id"])
     emulator.control("ledger", {"scope": scope, "is_over_limit": True})
@@ -91,7 +91,7 @@ def test_an_unknown_tenant_is_refused(app: App, verb: str) -> None:
 def test_an_outage_is_as_in_the_settings(alone: tuple[App, Emulator]) -> None:
     app, emulator = alone
     tenant = app.add_tenant("0.00010000")
-    with httpx.Client(base_url=app.url, timeout=30) as api:
+    with app.serving() as serving, httpx.Client(base_url=serving.url, timeout=30) as api:
         observe(app, tenant, api)
         wait_until(lambda: unsettled(app.folder / "journal") == 0, 10, "booked")
         emulator.fault("error", "reserve", times=2)
