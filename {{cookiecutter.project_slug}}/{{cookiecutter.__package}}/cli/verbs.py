@@ -12,12 +12,7 @@ from .console import Verb
 
 
 async def reset(
-    service: TenantService,
-    tenant_id: str | None = None,
-    *,
-    budget: str,
-    period: str | None = None,
-    all_: bool = False,
+    service: TenantService, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
 ) -> Answer:
     """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
     if all_ == (tenant_id is not None):
