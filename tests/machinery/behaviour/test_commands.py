@@ -63,8 +63,8 @@ def test_doctor_reports_a_proxy_that_is_not_trusted(installed: App, tmp_path: Pa
         with installed.serving(**settings) as serving:
             for _ in range(2):
                 assert HTTP.get(f"{serving.url}/healthz", headers={header: "203.0.113.7"}).status_code == 200
-        checks = App(installed.folder, installed.environment | settings).done("doctor")["checks"]
-        return [check["message"] for check in checks if check["check"] == "proxy"]
+        report = App(installed.folder, installed.environment | settings).cli("doctor", "--json").stdout
+        return [check["message"] for check in json.loads(report)["checks"] if check["check"] == "proxy"]
 
     (warning,) = warnings("10.9.9.9", "X-Forwarded-For")
     assert "127.0.0.1" in warning
