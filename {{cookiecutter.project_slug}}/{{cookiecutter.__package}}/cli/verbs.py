@@ -81,5 +81,4 @@ def _add_options(parser: ArgumentParser, verb: Verb) -> None:
         elif parameter.default is False:
             parser.add_argument(flag, dest=name, action="store_true", help=OPTIONS[name])
         elif name in OPTIONS:
-            default = None if is_required else parameter.default
-            parser.add_argument(flag, default=default, required=is_required, help=OPTIONS[name])
+            parser.add_argument(flag, default=parameter.default, required=is_required, help=OPTIONS[name])
