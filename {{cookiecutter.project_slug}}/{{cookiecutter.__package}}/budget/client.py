@@ -13,7 +13,6 @@ import structlog
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
 
-from ..calls.record import Amendment
 from ..core.breaker import Breaker
 from ..core.cache import TTLCache
 from ..core.config import Settings
@@ -119,9 +118,6 @@ class TenantClient(AsyncCyclesClient):
                 settlement.kind = "event"
                 outbox.save(settlement)
         if settlement.kind == "event":
-            if settlement.is_forgotten:
-                outbox.set_aside(settlement.id, "its hold is gone, and it is older than Cycles' memory of events")
-                return committed(settlement.actual)
             answer = await self.create_event(settlement.event)
         charged = charged_by(answer, settlement)
         if charged is None:
@@ -132,7 +128,6 @@ class TenantClient(AsyncCyclesClient):
         if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0:
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
-            self._clients.on_uncharged(Amendment(self._tenant, settlement.name, uncharged))
         return committed(charged)
 
     async def _commit(self, settlement: Settlement) -> CyclesResponse:
@@ -161,7 +156,7 @@ class TenantClient(AsyncCyclesClient):
 class Clients:
     """What all clients of a process share. Use it inside one event loop; close it at the end."""
 
-    def __init__(self, settings: Settings, registry: Registry, on_uncharged: Callable[[Amendment], None]) -> None:
+    def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
@@ -171,7 +166,6 @@ class Clients:
         self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
-        self.on_uncharged = on_uncharged
 
     async def of(self, tenant: str) -> TenantClient:
         """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""
