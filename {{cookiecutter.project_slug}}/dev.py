@@ -71,7 +71,9 @@ def main() -> int:
 def run(running: list[subprocess.Popen[bytes]]) -> None:
     """Start everything, print the addresses, and wait until a process ends. Append each process to `running`."""
     check_ports()
+    os.umask(0o077)
     DATA.mkdir(parents=True, exist_ok=True)
+    DATA.chmod(0o700)
     write_env_file()
     os.environ.update(PLACES | ADDRESSES)
     state = read_state()

@@ -33,6 +33,7 @@ def main() -> str | None:
     parser.add_argument("--data", type=Path, default=data, help="file of the state (%(default)s)")
     parser.add_argument("--admin-key", default=given.get("CYCLES_ADMIN_API_KEY") or "dev-admin-key")
     options = parser.parse_args()
+    os.umask(0o077)  # the state is for its owner alone
     if "production" in {dotenv.get("APP_ENV"), os.environ.get("APP_ENV")}:
         return "emulator: it is for development, and does not start with APP_ENV=production"
     try:
