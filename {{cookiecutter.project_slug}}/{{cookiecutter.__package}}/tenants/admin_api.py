@@ -161,12 +161,9 @@ class AdminApi:
         try:
             headers = {"X-Admin-API-Key": self._admin_key}
             status, _, answer = await self._http.request(method, target, headers, body)
-        except ConnectionRefusedError as error:
-            detail = f"{server} is out of reach. Check CYCLES_ADMIN_URL and that the server is up."
-            raise AdminError("admin_unreachable", 0, detail) from error
         except OSError as error:
-            detail = f"{server} did not answer, so the request may have been applied or not. Check, then try again."
-            raise AdminError("admin_silent", 0, detail) from error
+            advice = "A change may have been applied. Check CYCLES_ADMIN_URL and that the server is up, then try again."
+            raise AdminError("admin_unreachable", 0, f"{server} does not answer. {advice}") from error
         if not answer or status >= 500 or 300 <= status < 400:
             detail = f"{server} answered {status} to {method} {path}. See its log."
             raise AdminError("admin_failed", status, detail)

@@ -1,10 +1,13 @@
-"""Checks of what operators enter. Every function raises Problem."""
+"""What operations on tenants share: their base, and checks of what operators enter. Checks raise Problem."""
 
 import re
 from collections.abc import Container
+from dataclasses import dataclass
 
+from ..core.config import Settings
 from ..core.money import parse_usd
 from ..core.problems import Problem
+from .admin_api import AdminApi
 from .models import Tenant
 from .registry import Registry
 
@@ -13,6 +16,15 @@ ANY = (*OPEN, "closed")
 
 # Cycles accepts a tenant `acme-`, but no ledger for it
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Base of operations on tenants, in the registry and at Cycles."""
+
+    settings: Settings
+    registry: Registry
+    admin: AdminApi
 
 
 async def find_tenant(registry: Registry, tenant_id: str, *, statuses: Container[str] = OPEN) -> Tenant:

@@ -25,15 +25,8 @@ Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
 
-class TenantService:
+class TenantService(Accounts, Adjustments):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
-
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
-        self.settings = settings
-        self.registry = registry
-        self.admin = admin
-        self.accounts = Accounts(settings, registry, admin)
-        self._adjustments = Adjustments(settings, registry, admin)
 
     async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
         """Onboard a tenant. Safe to run again."""
@@ -53,7 +46,7 @@ class TenantService:
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.accounts.begin(tenant)
+        await self.prepare(tenant)
         if tenant.onboarded:
             note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
@@ -90,14 +83,14 @@ class TenantService:
         if reference is not None:
             check_text("reference", reference, 100)
         await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self._adjustments.apply(tenant_id, "fund", amount, reference)
+        remaining = await self.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
     async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
-        """Set the budget and set spent to 0. Keeps live holds."""
+        """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         if period is not None:
             check_text("period", period, 100)
@@ -114,7 +107,7 @@ class TenantService:
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self._adjustments.apply(tenant.id, "reset", amount, reference)
+                remaining = await self.adjust(tenant.id, "reset", amount, reference)
             except Problem as problem:
                 # without an answer, or with 401, the next would fail too
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
@@ -147,12 +140,7 @@ class TenantService:
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, now=now)}
-
-    async def retire_keys(self) -> None:
-        """Revoke rotated keys whose grace period has ended. Does nothing without admin access."""
-        if self.admin.is_configured:
-            await self.accounts.retire_keys()
+        return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""

@@ -24,7 +24,7 @@ class CallStore:
         """Write a batch. Rows that exist already stay as they are."""
         if records:
             async with self._database.begin() as session:
-                await execute_many(session, self._database.insert_absent(Call), records)
+                await execute_many(session, self._database.insert(Call).on_conflict_do_nothing(), records)
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None:
         """Delete rows older than a time, and all but the newest `keep_newest` rows."""
@@ -77,7 +77,9 @@ class CallStore:
 
     async def save_balances(self, balances: Sequence[Balance]) -> None:
         """Write the balances that are newer than the stored ones."""
-        put = self._database.upsert(Balance, keep=("reported",), latest_by="at")
+        put = self._database.insert(Balance)
+        new = {name: value for name, value in put.excluded.items() if name not in ("tenant_id", "reported")}
+        put = put.on_conflict_do_update(index_elements=["tenant_id"], set_=new, where=put.excluded.at >= Balance.at)
         async with self._database.begin() as session:
             await execute_many(session, put, balances)
 
