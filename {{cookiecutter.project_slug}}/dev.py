@@ -71,6 +71,7 @@ def main() -> int:
 def run(running: list[subprocess.Popen[bytes]]) -> None:
     """Start everything, print the addresses, and wait until a process ends. Append each process to `running`."""
     check_ports()
+    os.umask(0o077)
     for folder in (DATA.parent, DATA):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o700)
