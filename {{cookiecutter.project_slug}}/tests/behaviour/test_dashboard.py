@@ -39,11 +39,21 @@ def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: h
     assert stranger.get(wanted).status_code == 200
 
 
-@pytest.mark.parametrize("elsewhere", ["https://example.org/", "//example.org/dashboard/", "/api/budget/me"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://example.org/", "//example.org/dashboard/", "/api/", "/\\example.org", " //example.org"],
+)
 def test_the_login_never_leads_elsewhere(app: App, stranger: httpx.Client, elsewhere: str) -> None:
     fields = hidden_fields(stranger.get(LOGIN)) | {"next": elsewhere}
     answer = stranger.post(LOGIN, data={**fields, **app.operator})
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+
+
+def test_the_way_back_adds_no_header(app: App, stranger: httpx.Client) -> None:
+    fields = hidden_fields(stranger.get(LOGIN)) | {"next": "/dashboard/\r\nX-Injected: 1"}
+    answer = stranger.post(LOGIN, data={**fields, **app.operator})
+    assert answer.status_code == 303
+    assert "x-injected" not in answer.headers
 
 
 def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, stranger: httpx.Client) -> None:
