@@ -180,7 +180,9 @@ def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[st
 
 def add_operator() -> dict[str, str]:
     operator = {"username": "operator", "password": secrets.token_urlsafe(12)}
-    command("operators", "add", operator["username"], "--password-stdin", "--json", stdin=operator["password"])
+    command(
+        "operators", "add", operator["username"], "--replace", "--password-stdin", "--json", stdin=operator["password"]
+    )
     return operator
 
 

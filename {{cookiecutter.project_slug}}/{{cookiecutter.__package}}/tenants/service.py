@@ -169,6 +169,12 @@ class TenantService(Accounts, Adjustments):
         note = f"usable once, until {expires_at:%H:%M} UTC"
         return {"tenant": tenant_id, "url": site + path, "expires_at": expires_at.isoformat(), "note": note}
 
+    async def sign_out(self, tenant_id: str) -> Answer:
+        """End a tenant's sessions and sign-in links."""
+        await find_tenant(self.registry, tenant_id, statuses=ANY)
+        await self.registry.end_sessions(tenant_id=tenant_id)
+        return {"tenant": tenant_id, "note": "signed out; its unused links do not work any more"}
+
     async def ledgers(self, tenant_id: str) -> list[AdminLedger]:
         """Return a tenant's ledgers, in every unit."""
         return await self.admin.ledgers(self.settings.scope_of(tenant_id))
