@@ -67,7 +67,7 @@ def spans_of(exported: list[Request]) -> list[Span]:
 def serving(installed: App, **settings: str) -> Iterator[str]:
     """The app as docs/operations.md starts it with traces: its URL."""
     port = str(free_port())
-    started = [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, "-m", PACKAGE, "serve"]
+    started = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, "-m", PACKAGE, "serve"]
     otlp = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
     environment = {**STARTED_WITH, **installed.environment, **otlp, "PORT": port, **settings}
     with subprocess.Popen(started, cwd=installed.folder, env=environment) as running:
