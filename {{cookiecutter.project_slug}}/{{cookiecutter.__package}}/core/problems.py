@@ -42,16 +42,9 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
 UNLISTED = (409, "Refused", "The request was refused.")
 
 # Cycles' error and reason codes about the budget
-_BUDGET_CODES = {
-    "BUDGET_EXCEEDED": "budget_exceeded",
-    "OVERDRAFT_LIMIT_EXCEEDED": "overdraft_limit_exceeded",
-    "DEBT_OUTSTANDING": "debt_outstanding",
-    "BUDGET_FROZEN": "budget_frozen",
-    "BUDGET_CLOSED": "budget_closed",
-    "TENANT_SUSPENDED": "tenant_suspended",
-    "TENANT_CLOSED": "budget_closed",
-    "LIMIT_EXCEEDED": "limit_exceeded",
-}
+_OUR_CODES = ["tenant_suspended", "budget_frozen", "budget_closed", "limit_exceeded"]
+_OUR_CODES += [code for code, (status, *_) in OUTCOMES.items() if status == 402]
+_BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": "budget_closed"}
 
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 

@@ -37,6 +37,11 @@ SECURITY_HEADERS = {
     b"referrer-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
 }
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-Tenant-ID"],
+    "expose_headers": ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
+}
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # development only: Swagger UI comes from a CDN with an inline script
 

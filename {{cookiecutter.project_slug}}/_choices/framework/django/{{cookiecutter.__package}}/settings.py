@@ -30,11 +30,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "corsheaders",
 ]
 
 MIDDLEWARE = [
-    *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
     f"{__package__}.web.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -107,12 +105,6 @@ SESSION_COOKIE_AGE = SESSION_LIFE_S
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
-
-CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
-CORS_ALLOW_METHODS = ["GET", "POST"]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
-CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)
