@@ -17,7 +17,7 @@ from {{ cookiecutter.__package }}.tenants.models import Adjustment
 from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
 from .stories import Tell, World
-from .test_guard import COMPLETION, COST, HOLD, WORK, charge_one
+from .test_guard import COST, HOLD, USED, WORK, charge_one
 
 
 async def add_globex(world: World) -> None:
@@ -29,7 +29,7 @@ async def add_globex(world: World) -> None:
 def test_a_call_whose_hold_is_gone_is_charged_as_an_event(tell: Tell, how: str) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(COMPLETION)
+            hold.meter.add(USED)
             (held,) = world.cycles.state.store.holds("status = 'ACTIVE'")
             if how == "lost by Cycles":
                 world.cycles.state.store.delete("reservations")
@@ -67,7 +67,7 @@ def test_what_is_served_unguarded_is_bounded_while_a_neighbour_is_served(tell: T
                 served += (await charge_one(world)).call.cost
             world.cycles.state.faults.clear()
             async with world.services.guard.hold(replace(WORK, tenant="globex")) as hold:
-                hold.meter.add_completion(COMPLETION)
+                hold.meter.add(USED)
         assert 0 < served <= 200_000
 
     tell(story)

@@ -40,7 +40,7 @@ class ChatRequest(PaidRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
 
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1)] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000)] | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     stream: bool = False
 
@@ -77,6 +77,8 @@ class StreamEnd(BaseModel):
     """The data of `event: done`."""
 
     model: str
+    finish_reason: str | None
+    """The provider's word for why the text ended: `stop`, `length`, `content_filter`, ... Null if it gave none."""
     usage: TokenUsage
     cost: Money
     budget: RemainingBudget

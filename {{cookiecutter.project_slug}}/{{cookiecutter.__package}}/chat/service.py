@@ -11,7 +11,7 @@ from ..budget.heartbeat import HOLD_TTL_MS
 from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
-from ..llm.provider import Delta, Message, Request
+from ..llm.provider import Message, Request, is_shown
 from ..web.schemas import Money
 from ..web.services import Services
 from ..web.sse import Event, encode_all
@@ -34,11 +34,13 @@ class Chat:
     async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None]:
         """Return the server-sent events, and the remaining microcents as of the hold.
 
-        Raises what fails before the first event. Closed early, the stream is charged for what it has yielded.
+        Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
+        is charged for what the provider has sent.
         """
-        events = self._events(work)
-        first, hold = await anext(events)
-        return encode_all(first, events, work.request_id), hold.remaining
+        holds: list[Hold] = []
+        frames = encode_all(self._events(work, holds), work.request_id)
+        await anext(frames)
+        return frames, holds[0].remaining
 
     async def summarize(self, work: Work) -> Answer:
         """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
@@ -46,19 +48,20 @@ class Chat:
 
     async def _complete(self, work: Work) -> Answer:
         async with self._guard.hold(work) as hold:
-            completion = await self._provider.complete(hold.request)
-            hold.meter.add_completion(completion)
-        return Answer(reply=completion.text, **ending(hold))
+            text = await hold.complete(self._provider)
+        return Answer(reply=text, **ending(hold))
 
-    async def _events(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
-        async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
-            async for item in items:
-                hold.meter.add(item)
-                if hold.ends_by:
-                    raise Problem(hold.ends_by)
-                if isinstance(item, Delta) and not item.hidden:
-                    yield ("delta", {"text": item.text}), hold
-        yield ("done", StreamEnd(**ending(hold)).model_dump()), hold
+    async def _events(self, work: Work, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+        async with self._guard.hold(work) as hold:
+            holds.append(hold)
+            yield None
+            async with aclosing(hold.stream(self._provider)) as items:
+                async for item in items:
+                    if hold.ends_by:
+                        raise Problem(hold.ends_by)
+                    if is_shown(item):
+                        yield "delta", {"text": item.text}
+        yield "done", StreamEnd(**ending(hold)).model_dump()
 
     async def _summarize(self, work: Work) -> Answer:
         hold = self._guard.new(work)
@@ -80,11 +83,10 @@ class Chat:
             context = get_cycles_context()
             hold.restrict(context.caps if context else None)
             with self._guard.asking(hold):
-                completion = await self._provider.complete(hold.request)
-                hold.meter.add_completion(completion)
+                text = await hold.complete(self._provider)
             if context:
                 context.metrics = CyclesMetrics(**hold.metrics)
-            return completion.text
+            return text
 
         refused = None
         try:
@@ -138,6 +140,7 @@ def ending(hold: Hold) -> dict[str, Any]:
     usage = hold.meter.usage
     return {
         "model": hold.request.model,
+        "finish_reason": hold.meter.finish_reason,
         "usage": TokenUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens),
         "cost": Money(amount=hold.call.cost),
         "budget": RemainingBudget(remaining=None if hold.remaining is None else Money(amount=hold.remaining)),

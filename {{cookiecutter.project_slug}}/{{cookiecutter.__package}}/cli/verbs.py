@@ -4,9 +4,23 @@ import inspect
 from argparse import ArgumentParser
 from collections.abc import Mapping
 
-from ..tenants.service import TenantService
+from ..core.problems import Problem
+from ..tenants.checks import check_period
+from ..tenants.service import Answer, TenantService
 from . import doctor, keys, operators
 from .console import Verb
+
+
+async def reset(
+    service: TenantService, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
+) -> Answer:
+    """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
+    if all_ == (tenant_id is not None):
+        raise Problem("usage", "Give either an ID or --all.")
+    if period is not None:
+        check_period(period)
+    return await service.reset(tenant_id, budget, period)
+
 
 COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
     "tenants": (
@@ -15,7 +29,7 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
             "add": TenantService.add,
             "list": TenantService.list_all,
             "fund": TenantService.fund,
-            "reset": TenantService.reset,
+            "reset": reset,
             "suspend": TenantService.suspend,
             "resume": TenantService.resume,
             "rotate": TenantService.rotate,
@@ -69,5 +83,4 @@ def _add_options(parser: ArgumentParser, verb: Verb) -> None:
         elif parameter.default is False:
             parser.add_argument(flag, dest=name, action="store_true", help=OPTIONS[name])
         elif name in OPTIONS:
-            default = None if is_required else parameter.default
-            parser.add_argument(flag, default=default, required=is_required, help=OPTIONS[name])
+            parser.add_argument(flag, default=parameter.default, required=is_required, help=OPTIONS[name])

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Any
 
 from ..core.config import Settings
-from ..core.money import UNIT, format_usd
+from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .adjustments import Adjustments
@@ -21,6 +21,8 @@ from .links import make_link
 from .models import Tenant
 from .registry import Registry
 
+LARGE_BUDGET = 10**15
+"""Microcents. Beyond it, credits are checked for overflow: Cycles' amounts are int64, and it answers 500."""
 Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
@@ -82,19 +84,19 @@ class TenantService(Accounts, Adjustments):
             raise Problem("invalid_amount", "The credit must be more than 0.")
         if reference is not None:
             check_text("reference", reference, 100)
-        await find_tenant(self.registry, tenant_id, statuses=("active",))
+        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
+        if tenant.budget + amount > LARGE_BUDGET:
+            largest = max((each.allocated for each in await self.ledgers(tenant_id) if each.unit == UNIT), default=0)
+            if largest + amount > MAX_MICROCENTS:
+                raise Problem("invalid_amount", f"The budget would be more than ${format_usd(MAX_MICROCENTS)}.")
         remaining = await self.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
-    async def reset(
-        self, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
-    ) -> Answer:
-        """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
-        if all_ == (tenant_id is not None):
-            raise Problem("usage", "Give either an ID or --all.")
+    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
+        """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         if period is not None:
             check_text("period", period, 100)

@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import dj_database_url
 
 from .core.config import SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
+from .core.sqlite_file import make_private
 
 ENV = Settings()
 
@@ -30,11 +30,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "corsheaders",
 ]
 
 MIDDLEWARE = [
-    *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
     f"{__package__}.web.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -66,7 +64,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 def database(url: str) -> dict[str, Any]:
     """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
 
-    Create the folder of an SQLite file.
+    Create an SQLite file.
     """
     if not url.startswith(("sqlite:///", "postgresql://")):
         return {}
@@ -75,8 +73,7 @@ def database(url: str) -> dict[str, Any]:
     if url.startswith("postgresql"):
         options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
         return config
-    with suppress(OSError):  # opening the file reports it
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    make_private(Path(config["NAME"]))
     options |= {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",  # SQLite waits for a lock only at a transaction's start
@@ -108,12 +105,6 @@ SESSION_COOKIE_AGE = SESSION_LIFE_S
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
-
-CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
-CORS_ALLOW_METHODS = ["GET", "POST"]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
-CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)

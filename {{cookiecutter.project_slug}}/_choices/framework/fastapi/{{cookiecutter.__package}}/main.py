@@ -23,7 +23,7 @@ from .dashboard.store import DashboardStore
 from .tenants.registry import Registry
 from .web import budget as budget_routes
 from .web import health
-from .web.edge import Edge
+from .web.edge import CORS, Edge
 from .web.handlers import add_exception_handlers
 from .web.openapi import with_identity
 from .web.services import Services
@@ -43,11 +43,11 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
     if found := faults(settings):
         raise RuntimeError("refusing to start:\n" + "\n".join(found))
     async with (
-        tracing.tracing(),
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
     ):
         yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
+    tracing.flush()
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -67,15 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)), name="static")
     app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
-    if settings.cors_allow_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_allow_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Tenant-ID"],
-            expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
-        )
     app.add_middleware(Edge, settings=settings)
+    if settings.cors_allow_origins:  # around the edge, whose refusals browsers may read too
+        app.add_middleware(CORSMiddleware, settings.cors_allow_origins, **CORS)
     return app
 
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
 
-from ..calls.models import Balance, calls
+from ..calls.models import Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
 from .models import AuditEntry
@@ -94,8 +94,8 @@ def _needs_attention(hold: int) -> ColumnElement[bool]:
 
 def _burn(now: datetime) -> ColumnElement[Any]:
     """Microcents per hour, the average of BURN_HOURS."""
-    recent = (calls.c.tenant == Tenant.id) & (calls.c.at >= now - timedelta(hours=BURN_HOURS))
-    return func.coalesce(select(func.sum(calls.c.cost)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
+    recent = (Call.tenant == Tenant.id) & (Call.at >= now - timedelta(hours=BURN_HOURS))
+    return func.coalesce(select(func.sum(Call.cost)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
 
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
