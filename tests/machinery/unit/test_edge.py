@@ -18,7 +18,7 @@ def test_the_gateways_secret_is_for_the_identity_alone() -> None:
     async def send(_: Message) -> None:
         """Nothing comes."""
 
-    scope = {"type": "http", "path": "/", "scheme": "http", "headers": headers}
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": headers}
     asyncio.run(Edge(app, Settings())(scope, receive, send))
     assert seen["headers"] == [(b"host", b"localhost"), (b"x-tenant-id", b"acme")]
     assert seen["state"]["sent_headers"] == headers

@@ -78,7 +78,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format}
+templates.globals |= {"title": about.TITLE, "states": STATES, "root": "", "static": "/static/{}".format}
 templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "refusal_hours": REFUSALS_OF_H, "thresholds": THRESHOLDS}
 FILTERS = (usd, moment, day, hour, reason, duration, ledger_state, percent, tenant_state, trouble)
 templates.filters |= {show.__name__: show for show in FILTERS} | {"exact_usd": format_usd}
@@ -86,7 +86,8 @@ templates.filters |= {show.__name__: show for show in FILTERS} | {"exact_usd": f
 
 def render(template: str, **context: object) -> str:
     """Return a page as HTML. `base.html` lists what every page needs in its context."""
-    return templates.get_template(template).render({"layout": "base.html"} | context)
+    page = templates.get_template(template).render({"layout": "base.html"} | context)
+    return page.replace('="/', f'="{templates.globals["root"]}/')  # ROOT_PATH; text has its quotes escaped
 
 
 def render_live(template: str, *, known: str, fragment: bool, csrf: Markup, **context: object) -> Rendered:
