@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -179,6 +180,12 @@ def test_a_proxy_may_serve_the_app_below_a_path(impatient: App, acme: dict[str, 
     document: Any = HTTP.get(f"{url}/openapi.json").json()
     assert document["servers"] == [{"url": "/chat"}]
     assert HTTP.get(f"{url}/chatter", headers=acme).status_code == 404
+
+
+def test_sign_in_links_lead_below_the_path(installed: App) -> None:
+    tenant = installed.add_tenant()["id"]
+    below = replace(installed, environment={**installed.environment, "ROOT_PATH": "/chat"})
+    assert "/chat/dashboard/link/" in below.done("tenants", "link", tenant)["url"]
 
 
 @pytest.mark.parametrize("trusted", ["*", "127.0.0.1, *", "0.0.0.0/0", "::/0"])

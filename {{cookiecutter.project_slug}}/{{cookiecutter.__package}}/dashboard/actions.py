@@ -93,7 +93,8 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amoun
 
 async def _run(dashboard: Dashboard, tenant: str, verb: str, amount: str, reference: str) -> str:
     if verb == "link":
-        return (await make_link(dashboard.services.registry, tenant))[0]
+        path, _ = await make_link(dashboard.services.registry, tenant)
+        return dashboard.services.settings.root_path + path
     arguments = (_checked(amount), reference) if ACTIONS[verb].amount else ()
     async with tenant_service(dashboard.services.settings, dashboard.services.registry) as tenants:
         await getattr(tenants, verb)(tenant, *arguments)

@@ -117,7 +117,7 @@ class Edge:
 
     def _inner(self, path: str) -> str:
         """Return the path without ROOT_PATH. No route knows it."""
-        return path.removeprefix(self._root) if path.startswith(self._root + "/") else path
+        return path.removeprefix(self._root) or "/" if f"{path}/".startswith(f"{self._root}/") else path
 
     def _outer(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         """Return a response header, with ROOT_PATH before the path of a redirect."""
@@ -151,7 +151,7 @@ class Edge:
             raise Problem("limit_exceeded")
         self._chunked += 1
         try:
-            messages = [{"type": "http.request", "body": await _read(timely)}]
+            messages = [await _read(timely)]
         finally:
             self._chunked -= 1
 
@@ -161,7 +161,8 @@ class Edge:
         return receive_buffered
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive) -> Message:
+    """Return the whole body in the last message, which is http.disconnect if the client left."""
     body, more = bytearray(), True
     while more:
         message = await receive()
@@ -169,7 +170,7 @@ async def _read(receive: Receive) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise Problem("too_large")
         more = message.get("more_body", False)  # absent if the client has disconnected
-    return bytes(body)
+    return {**message, "body": bytes(body)}
 
 
 def _timely(receive: Receive, seconds: float) -> Receive:
