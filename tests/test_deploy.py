@@ -95,7 +95,11 @@ def test_every_secret_is_written_once_and_none_is_in_the_environment(composed: B
         told = {*service.get("environment", {})}
         assert not {name.upper() for name in stack["secrets"]} & told
     assert "cycles_admin_api_key" not in stack["services"]["app"]["secrets"]
+    for path in ((composed.path / "secrets"), *written.values()):
+        path.chmod(0o777)  # as copied by a careless tool
     composed.run("env", "LLM_PROVIDER=demo", sys.executable, "make_secrets.py")
+    assert (composed.path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in written.values()} == {0o644}
     assert {name: path.read_text() for name, path in written.items()} == before
     shutil.rmtree(composed.path / "secrets")
 

@@ -182,7 +182,7 @@ async def clients_of(app: App, names: Sequence[str]) -> str:
     os.environ.update(app.environment)
     settings = Settings()
     async with open_registry(settings.database_url) as registry:
-        clients, times = Clients(settings, registry, on_uncharged=lambda _: None), []
+        clients, times = Clients(settings, registry), []
         for name in (names[0], *names[:SAMPLE], *names[:SAMPLE]):
             start = time.perf_counter()
             await clients.of(name)

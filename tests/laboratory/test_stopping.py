@@ -73,7 +73,7 @@ async def stop_under_streams(laboratory: Laboratory, server: str, workers: int, 
     assert app.backlog() == {}
     assert laboratory.emulator.live_holds(tenant.id) == []
     booked = laboratory.emulator.reservations(tenant.id)
-    assert booked[slow.name]["status"] == "RELEASED"
+    assert booked[slow.name]["committed"]["amount"] == slow.cost(0), "its input was asked for"
     for number, stream in enumerate(streams):
         charged = booked[stream.script.name]["committed"]["amount"]
         if stream.script.chunks == SHORT and number % 5:
@@ -85,7 +85,7 @@ async def stop_under_streams(laboratory: Laboratory, server: str, workers: int, 
     ends = Counter(each.end for each in streams)
     return (
         f"{STREAMS} streams on {server}, {workers} workers, {signals} SIGTERM: gone after {took:.1f} s with {code}, "
-        f"{dict(ends)}, all charged for what was delivered; a plain call: {await plain}, its hold released; "
+        f"{dict(ends)}, all charged for what was delivered; a plain call: {await plain}, its input charged; "
         f"asked anew on {IDLE} open connections: {dict(newcomers)}"
     )
 

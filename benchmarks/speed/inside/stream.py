@@ -19,7 +19,6 @@ if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before 
 from acme_chat.chat.schemas import ChatRequest
 from acme_chat.chat.service import Chat, work_of
 from acme_chat.llm.provider import Delta
-from acme_chat.tenants.caller import Caller
 
 CHUNKS = 10_000
 
@@ -53,7 +52,7 @@ async def bare_s() -> float:
 
 async def ours_s(services: Any) -> float:
     body = ChatRequest(prompt="hello")
-    work = work_of(services.settings, Caller("acme"), "chat", body.conversation, body)
+    work = work_of(services.settings, "acme", "chat", body.conversation, body)
     start = time.process_time()
     events, _ = await Chat(services).stream(work)
     async with aclosing(events):

@@ -31,7 +31,7 @@ def test_onboarding_whose_request_does_not_arrive_is_completed_by_the_same_again
     tenant, earlier = f"cut-{requests}{TAG}", count()
     command = ("tenants", "add", tenant, "--name", "Cut", "--budget", "5.00")
     with relayed(installed, lambda _, send: send() if next(earlier) < requests else None) as harmed:
-        assert refusal(harmed, *command) == "admin_silent"
+        assert refusal(harmed, *command) == "admin_unreachable"
     assert installed.done(*command)["created"]
     assert len(live_keys(emulator, tenant)) == 1
 

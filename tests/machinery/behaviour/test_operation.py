@@ -4,8 +4,9 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,12 @@ def test_budget_threshold_is_logged_once_by_all_workers_and_again_after_a_fund(
         assert {line["tenant"] for line in crossed} <= {tenant["id"]}
         return [(line["per_cent"], line["allocated"]) for line in crossed]
 
+    def reported() -> int:
+        with closing(sqlite3.connect(installed.folder / "app.sqlite3")) as database:
+            query = "SELECT reported FROM balances WHERE tenant_id = ?"
+            per_cent: int = database.execute(query, [tenant["id"]]).fetchone()[0]
+            return per_cent
+
     with replace(installed, log=log).serving(WORKERS="2", APP_ENV="production") as serving:
 
         def spend(microcents: int) -> None:
@@ -210,7 +217,9 @@ def test_budget_threshold_is_logged_once_by_all_workers_and_again_after_a_fund(
         spend(15_000_000)
         wait_until(lambda: told()[1:] == [(95, 100_000_000)], 30, "95%")
         installed.done("tenants", "fund", tenant["id"], "--credit", "1.00")
-        spend(70_000_000)
+        spend(1_000_000)
+        wait_until(lambda: reported() == 0, 30, "both workers have heard of the fund")
+        spend(69_000_000)
         wait_until(lambda: told()[2:] == [(80, 200_000_000)], 30, "80% of what it was raised to")
         assert serving.metric('budget_thresholds_crossed_total{per_cent="80"}') == 2
         assert serving.metric('budget_thresholds_crossed_total{per_cent="95"}') == 1

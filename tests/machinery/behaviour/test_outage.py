@@ -95,7 +95,6 @@ def test_failing_open_is_bounded_charged_afterwards_and_shown_to_operators(
             wait_until(lambda: serving.metric(uncharged) == owed - 10_000, 5, "the rest is counted")
         assert serving.metric("budget_unguarded_calls_total") == len(paid) - 1 + len(owing)
         wait_until(lambda: vital(operator, "Pending settlements") == "None", 15, "the page tells of no backlog")
-        wait_until(lambda: vital(operator, "Uncharged, 24 hours") != "$0.00", 15, "the page tells what nobody paid")
         assert "Cycles is unreachable" not in operator.get("/dashboard/").text
 
 

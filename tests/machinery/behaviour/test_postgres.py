@@ -12,6 +12,7 @@ import pytest
 
 from ..browsing import browser, do, follow_link, sign_in
 from ..running import HTTP, App, Emulator, installed_app, unsettled, wait_until
+from .test_commands import migrate_at_once
 from .test_onboarding import HELLO, USD, refusal
 
 DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")))
@@ -100,6 +101,12 @@ def test_tenants_are_stored_and_served_from_postgresql(migrated: App, emulator: 
             cookie = {"Cookie": 'sessionid="\\000abcdefgh"'}
             assert stranger.get("/dashboard/", headers=cookie).status_code == 303
             assert stranger.get("/api/budget/acme", headers=cookie).status_code == 401
+
+
+def test_migrations_are_safe_to_run_concurrently_on_postgresql(migrated: App) -> None:
+    url = migrated.environment["DATABASE_URL"]
+    postgres("psql", "--quiet", "--command", "CREATE DATABASE fresh", url)
+    migrate_at_once(migrated, url.replace("/postgres?", "/fresh?"))
 
 
 def test_names_that_postgresql_rejects_are_refused(migrated: App) -> None:

@@ -13,7 +13,7 @@ from ..running import TLS, App, Emulator, installed_app, run_emulator, wait_unti
 from .test_refusals import PAID
 
 CYCLES_KEY = re.compile(rb"cyc_(live|test)_[\w-]{16,}")
-TABLES = ("api_keys", "tenants", "registry_version")  # that tell who is calling
+TABLES = ("api_keys", "tenants")  # that tell who is calling
 
 
 @pytest.mark.parametrize("mode", ["development", "production"])

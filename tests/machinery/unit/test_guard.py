@@ -23,7 +23,6 @@ from {{ cookiecutter.__package }}.core.money import format_usd
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
-    Completion,
     Delta,
     ErrorKind,
     Message,
@@ -31,25 +30,24 @@ from {{ cookiecutter.__package }}.llm.provider import (
     Request,
     Usage,
 )
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 
 from .embedded import USD, until
 from .stories import Tell, World, value_of
 
 REQUEST = Request("demo-1", (Message("user", "12345678"),), max_tokens=50)
-WORK = Work(caller=Caller("acme"), route="chat", request=REQUEST, request_id="r")
+WORK = Work(tenant="acme", route="chat", request=REQUEST, request_id="r")
 
 
 HOLD = 32 * 500 + 50 * 2_500
 COST = 10 * 500 + 3 * 2_500
 CHARGED_CALLS = CALLS.labels("chat", "charged")
-COMPLETION = Completion("Hi", "demo-1", Usage(10, 3))
+USED = Usage(10, 3)
 
 
 async def charge_one(world: World) -> Hold:
     """A call of acme that costs COST."""
     async with world.services.guard.hold(WORK) as hold:
-        hold.meter.add_completion(COMPLETION)
+        hold.meter.add(USED)
     return hold
 
 
@@ -131,7 +129,7 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
             async with guard.hold(work) as hold:
                 assert (hold.call.hold, hold.remaining, hold.ends_by) == (HOLD, 10**8 - HOLD, None)
                 assert (value_of(HELD) - before[0], list(guard.held)) == (HOLD, [hold])
-                hold.meter.add_completion(COMPLETION)
+                hold.meter.add(USED)
         (reservation,) = (each.body for each in world.cycles.state.store.holds("true"))
         named = {"app": world.services.settings.cycles_app, "workflow": "ada", "agent": "bot"}
         assert reservation["subject"].items() >= named.items()
@@ -162,7 +160,6 @@ def test_a_call_is_told_as_it_was_asked_for_used_and_charged(tell: Tell) -> None
             "request_id": "r",
             "duration_ms": line["duration_ms"],
             "remaining": 10**8 - COST,
-            "allocated": 10**8,
         }
         assert {name: getattr(record, name) for name in expected} == expected
         assert line.items() <= (expected | {"event": "call", "log_level": "info"}).items()
@@ -310,7 +307,7 @@ LIMIT = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": format_usd(HOLD)}
 
 
 @pytest.mark.parametrize("tell", [LIMIT], indirect=True, ids=[""])
-def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Tell) -> None:
+def test_what_is_served_through_an_outage_is_bounded_and_booked(tell: Tell) -> None:
     async def story(world: World) -> None:
         services, before = world.services, value_of(UNGUARDED)
         world.cycles.fault("error", "reserve", times=100)
@@ -338,7 +335,7 @@ def test_what_is_served_through_an_outage_is_bounded_booked_and_amended(tell: Te
         records = (await world.calls())[::-1]
         assert [(each.outcome, each.hold, each.cost, each.uncharged) for each in records] == [
             ("unguarded", HOLD, 0, 0),
-            ("unguarded", HOLD, COST - 500, 500),
+            ("unguarded", HOLD, COST, 0),
             ("budget_unavailable", 0, 0, 0),
             ("charged", HOLD, COST, 0),
         ]
@@ -357,7 +354,7 @@ def test_what_a_call_of_one_outage_did_not_need_is_no_allowance_in_the_next(tell
             assert (await charge_one(world)).call.outcome == "charged", "the first outage is over"
             world.cycles.fault("error", "reserve", times=100)
             async with world.services.guard.hold(WORK):
-                late.meter.add_completion(COMPLETION)
+                late.meter.add(USED)
         with pytest.raises(Problem, match="budget_unavailable"):
             async with world.services.guard.hold(WORK), world.services.guard.hold(WORK):
                 pass
@@ -395,7 +392,7 @@ def test_a_stopping_process_refuses_new_calls_ends_streams_and_cancels_the_rest(
         async def call(*, listens: bool) -> str | None:
             async with ours.hold(WORK) as hold:
                 holds.append(hold)
-                hold.meter.add_completion(COMPLETION)
+                hold.meter.add(USED)
                 await until(lambda: listens and hold.ends_by)
             return hold.ends_by
 
@@ -490,22 +487,49 @@ def test_call_that_used_nothing_is_released_by_a_key_of_its_own(tell: Tell) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "used", "billed"),
-    [("timeout", False, HOLD), ("failed", False, HOLD), ("refused", False, 0), ("failed", True, 0)],
+    ("kind", "used", "cost", "billed"),
+    [
+        ("unreachable", False, 0, 0),
+        ("timeout", False, 1_000, HOLD),
+        ("broken_off", False, 1_000, HOLD),
+        ("failed", False, 1_000, HOLD),
+        ("refused", False, 1_000, 0),
+        ("failed", True, COST, 0),
+    ],
 )
 def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
-    tell: Tell, kind: ErrorKind, billed: int, *, used: bool
+    tell: Tell, kind: ErrorKind, cost: int, billed: int, *, used: bool
 ) -> None:
     async def story(world: World) -> None:
+        async def failing() -> None:
+            async with world.services.guard.hold(WORK) as hold:
+                hold.meter.ask()
+                if used:
+                    hold.meter.add(USED)
+                raise ProviderError(kind, "it broke")
+
         with capture_logs() as logs, pytest.raises(Problem, match=r"^provider_error$"):
-            async with world.services.guard.hold(WORK):
-                raise ProviderError(kind, "it broke", Usage(10, 3) if used else None)
+            await failing()
         (line,) = (each for each in logs if each["log_level"] == "warning")
         told = {"event": "model provider failed", "kind": kind, "cause": "it broke", "model": "demo-1"}
         assert line.items() >= {**told, "may_be_billed_microcents": billed}.items()
-        assert world.cycles.ledger().spent == (COST if used else 0)
+        assert world.cycles.ledger().spent == cost
         (record,) = await world.calls()
-        assert record.outcome == ("charged" if used else "released")
+        assert record.outcome == ("charged" if cost else "released")
+
+    tell(story)
+
+
+def test_a_vendor_that_answers_with_an_error_before_anything_else_costs_nothing(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        async def limited() -> None:
+            async with world.services.guard.hold(WORK) as hold:
+                hold.meter.ask()
+                raise ProviderError("limited", "HTTP 429", answered=True, retry_after=7)
+
+        with pytest.raises(Problem, match=r"^limit_exceeded$") as caught:
+            await limited()
+        assert (caught.value.retry_after, world.cycles.ledger().spent) == (7, 0)
 
     tell(story)
 
@@ -513,11 +537,11 @@ def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
 @pytest.mark.parametrize(
     ("model", "told", "cost"),
     [
-        pytest.param("demo-1", (None, 5), 2 * 500 + 1 * 2_500, id="null"),
+        pytest.param("demo-1", (None, 5), 2 * 500 + 5 * 2_500, id="null"),
         pytest.param("demo-1", (5.0, 5.0), 2 * 500 + 1 * 2_500, id="no whole numbers"),
-        pytest.param("demo-1", ("5", 5), 2 * 500 + 1 * 2_500, id="text"),
-        pytest.param("demo-1", (5, -1), 2 * 500 + 1 * 2_500, id="less than nothing"),
-        pytest.param("demo-1", (2**31, 5), 2 * 500 + 1 * 2_500, id="more than Cycles takes"),
+        pytest.param("demo-1", ("5", 5), 2 * 500 + 5 * 2_500, id="text"),
+        pytest.param("demo-1", (5, -1), 5 * 500 + 1 * 2_500, id="less than nothing"),
+        pytest.param("demo-1", (2**31, 5), 2 * 500 + 5 * 2_500, id="more than Cycles takes"),
         pytest.param("/models/" + "x" * 130, (2, 1), HOLD, id="a name longer than Cycles takes"),
         pytest.param(7, (2, 1), HOLD, id="a name that is none"),
     ],
@@ -544,10 +568,10 @@ def test_a_model_that_only_the_vendor_names_is_charged_by_its_own_price(tell: Te
         hold.meter.add(AnsweredBy("gpt-99"))
         with capture_logs() as logs:
             assert hold.charge() == HOLD
-        warned = "model that answered has no price, charging the whole hold"
-        assert logs == [{"event": warned, "model": "gpt-99", "log_level": "warning"}]
+        (warned,) = logs
+        assert (warned["event"], warned["model"]) == ("no price for what answered, charging the whole hold", "gpt-99")
         hold.meter.add(Usage(10**6, 0))
-        assert hold.charge() == 10**6 * 500, "never less than by the price that was held"
+        assert hold.charge() == 10**6 * 500 + 10 * 2_500, "never less than by the price that was held"
 
     tell(story)
 

@@ -13,12 +13,11 @@ from {{ cookiecutter.__package }}.budget.outbox import Settlement
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Usage
 from {{ cookiecutter.__package }}.tenants.admin_api import AdminError
-from {{ cookiecutter.__package }}.tenants.caller import Caller
 from {{ cookiecutter.__package }}.tenants.models import Adjustment
 from {{ cookiecutter.__package }}.tenants.service import tenant_service
 
 from .stories import Tell, World
-from .test_guard import COMPLETION, COST, HOLD, WORK, charge_one
+from .test_guard import COST, HOLD, USED, WORK, charge_one
 
 
 async def add_globex(world: World) -> None:
@@ -30,7 +29,7 @@ async def add_globex(world: World) -> None:
 def test_a_call_whose_hold_is_gone_is_charged_as_an_event(tell: Tell, how: str) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(COMPLETION)
+            hold.meter.add(USED)
             (held,) = world.cycles.state.store.holds("status = 'ACTIVE'")
             if how == "lost by Cycles":
                 world.cycles.state.store.delete("reservations")
@@ -67,8 +66,8 @@ def test_what_is_served_unguarded_is_bounded_while_a_neighbour_is_served(tell: T
             with suppress(Problem):
                 served += (await charge_one(world)).call.cost
             world.cycles.state.faults.clear()
-            async with world.services.guard.hold(replace(WORK, caller=Caller("globex"))) as hold:
-                hold.meter.add_completion(COMPLETION)
+            async with world.services.guard.hold(replace(WORK, tenant="globex")) as hold:
+                hold.meter.add(USED)
         assert 0 < served <= 200_000
 
     tell(story)
@@ -119,7 +118,7 @@ def test_a_reference_that_was_begun_in_the_future_is_a_persons_to_decide(tell: T
         services = world.services
         begun = datetime.now(UTC) + timedelta(days=1)  # by a clock that was ahead: nobody knows how long ago
         wanted = Adjustment(
-            reference="fund:R", tenant_id="acme", kind="fund", amount=100_000_000, idempotency_key="k", created_at=begun
+            reference="fund:R", tenant_id="acme", amount=100_000_000, idempotency_key="k", created_at=begun
         )
         assert await services.registry.add(wanted)
         async with tenant_service(services.settings, services.registry) as service:

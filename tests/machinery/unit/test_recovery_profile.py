@@ -20,7 +20,7 @@ from {{ cookiecutter.__package }}.tenants.service import tenant_service
 from . import workers
 from .embedded import until
 from .stories import Tell, World
-from .test_guard import COMPLETION, COST, WORK, charge_one, shorten_holds
+from .test_guard import COST, USED, WORK, charge_one, shorten_holds
 
 SETTLEMENTS = ("commit", "release", "events")
 
@@ -51,7 +51,7 @@ def test_cr_core_001_lost_commit_response_reuses_the_same_key(tell: Tell) -> Non
 def test_cr_core_002_expired_commit_falls_back_to_an_event(tell: Tell) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(COMPLETION)
+            hold.meter.add(USED)
             world.cycles.expire()
         assert_charged_once(world, "commit", "events")
         (_, reserved), (_, committed), (_, event) = (
@@ -75,7 +75,7 @@ def test_cr_core_003_heartbeat_transport_failure_is_observable_and_non_fatal(
         with capture_logs() as logs:
             async with world.services.guard.hold(WORK) as hold:
                 await until(lambda: len(world.cycles.sent("extend")) == 2)
-                hold.meter.add_completion(COMPLETION)
+                hold.meter.add(USED)
         (warned,) = (each for each in logs if each["event"] == "hold not extended")
         assert (warned["reservation_id"], warned["retrying"]) == (hold.call.reservation_id, True)
         assert len(set(world.cycles.sent("extend"))) == 1
@@ -107,7 +107,7 @@ def test_cr_core_004_protocol_invalid_settlement_success_remains_ambiguous(
     async def story(world: World) -> None:
         world.cycles.replaced[operation] = (status, body)
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(COMPLETION)
+            hold.meter.add(USED)
             if operation == "events":
                 world.cycles.expire()
         assert len(world.outbox) == 1

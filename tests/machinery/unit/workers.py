@@ -122,7 +122,7 @@ def results(environment: dict[str, str], task: Any, count: int = 4) -> list[dict
 async def _run(task: str, number: int, begin_at: float) -> Any:
     settings = Settings()
     async with open_registry(settings.database_url) as registry:
-        clients = Clients(settings, registry, lambda _: None)
+        clients = Clients(settings, registry)
         try:
             return await globals()[task](Worker(number, begin_at, settings, clients))
         finally:

@@ -28,7 +28,7 @@ def test_a_paid_call_costs_its_own_tenant_what_it_says(
     answer = api.post(path, json=body, headers=tenant["headers"])
     assert answer.status_code == 200, answer.text
     paid = answer.json()
-    assert set(paid) == {"reply", "model", "usage", "cost", "budget"}
+    assert set(paid) == {"reply", "model", "finish_reason", "usage", "cost", "budget"}
     assert paid["reply"]
     assert paid["usage"]["output_tokens"] > 0
     assert paid["cost"]["unit"] == USD
@@ -65,7 +65,7 @@ def test_a_stream_gives_deltas_and_ends_with_its_cost(app: App, api: httpx.Clien
     assert [name for name, _ in events[:-1]] == ["delta"] * (len(events) - 1)
     name, end = events[-1]
     assert name == "done"
-    assert set(end) == {"model", "usage", "cost", "budget"}
+    assert set(end) == {"model", "finish_reason", "usage", "cost", "budget"}
     assert emulator.ledger(tenant["id"])["spent"] == end["cost"]["amount"] > 0
     plain = api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
     assert "".join(delta["text"] for _, delta in events[:-1]) == plain["reply"]

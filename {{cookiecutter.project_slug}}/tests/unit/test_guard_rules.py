@@ -7,13 +7,12 @@ import pytest
 
 from {{ cookiecutter.__package }}.budget.hold import Work
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.llm.provider import Completion, Delta, Message, ProviderError, Request, Usage
-from {{ cookiecutter.__package }}.tenants.caller import Caller
+from {{ cookiecutter.__package }}.llm.provider import Delta, Message, ProviderError, Request, Usage
 
 from .stories import Tell, World
 
 WORK = Work(
-    caller=Caller("acme"),
+    tenant="acme",
     route="chat",
     request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50),
     request_id="r",
@@ -31,7 +30,7 @@ def spent(world: World) -> int:
 def test_finished_call_charges_the_tokens_it_used(tell: Tell) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(Completion("Hi", "demo-1", Usage(10, 3)))
+            hold.meter.add(Usage(10, 3))
         assert hold.call.cost == spent(world) == 10 * INPUT + 3 * OUTPUT
 
     tell(story)
@@ -63,6 +62,15 @@ def test_failing_call_charges_what_was_delivered(tell: Tell, error: BaseExceptio
     tell(story)
 
 
+def test_call_that_was_asked_for_and_never_answered_charges_its_input(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        async with world.services.guard.hold(WORK) as hold:
+            hold.meter.ask()
+        assert spent(world) == 2 * INPUT
+
+    tell(story)
+
+
 def test_call_that_used_nothing_is_free(tell: Tell) -> None:
     async def story(world: World) -> None:
         async with world.services.guard.hold(WORK):
@@ -87,7 +95,7 @@ def test_lost_answer_of_cycles_is_settled_later_once(tell: Tell) -> None:
     async def story(world: World) -> None:
         world.cycles.fault("drop_after", "commit")
         async with world.services.guard.hold(WORK) as hold:
-            hold.meter.add_completion(Completion("Hi", "demo-1", Usage(10, 3)))
+            hold.meter.add(Usage(10, 3))
         await world.settled()
         assert spent(world) == 10 * INPUT + 3 * OUTPUT
         assert not world.outbox

@@ -1,10 +1,15 @@
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from {{ cookiecutter.__package }}.budget import prices
-from {{ cookiecutter.__package }}.llm.provider import Message, Request, Usage
+from {{ cookiecutter.__package }}.llm.provider import Message, Request, Tokens
 
 TABLE = prices.Prices.load()
 PARTS = (0.0, 0.3, 1.0)
@@ -20,22 +25,44 @@ def table_of(**rates: str) -> prices.Prices:
 
 
 def test_a_call_costs_its_tokens_at_the_price_of_each_kind() -> None:
-    usage = Usage(1_000, 100, cached_input_tokens=400, cache_write_input_tokens=200)
+    usage = Tokens(1_000, 100, cached_input_tokens=400, cache_write_input_tokens=200)
     table = table_of(input="0.40", cached_input="0.10", cache_write="0.50", output="1.60")
     assert table.cost("cheap", usage) == 400 * 40 + 400 * 10 + 200 * 50 + 100 * 160
 
 
+def test_what_a_request_wrote_to_the_cache_costs_by_how_long_it_is_kept() -> None:
+    written = {"cache_write_input_tokens": 600, "cache_write_5m_input_tokens": 100, "cache_write_1h_input_tokens": 200}
+    assert TABLE.cost("claude-haiku-4-5", Tokens(1_000, 0, **written)) == 700 * 100 + 100 * 125 + 200 * 200
+    assert TABLE.cost("gpt-4.1", Tokens(1_000, 0, **written)) == 1_000 * 200
+
+
+def test_a_service_tier_has_a_price_of_its_own_or_none() -> None:
+    table = TABLE.model_copy(
+        update={"models": {**TABLE.models, "gpt-4.1 priority": price(input="3", cached_input="1", output="9")}}
+    )
+    assert table.cost("gpt-4.1-2025-04-14", Tokens(1, 0), "priority") == 300
+    assert table.cost("gpt-4.1", Tokens(1, 0), "default") == 200
+    with pytest.raises(prices.UnknownModel, match=r"gpt-4\.1 flex"):
+        table.cost("gpt-4.1", Tokens(1, 0), "flex")
+
+
+def test_a_table_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    copy = tmp_path / "prices.toml"
+    copy.write_bytes(b"\xef\xbb\xbf" + prices.PRICES_FILE.read_bytes())
+    assert prices.Prices.load(path=copy) == TABLE
+
+
 def test_a_cost_is_rounded_up_once_on_the_sum() -> None:
     tiny = table_of(input="0.0025", cached_input="0.0025", output="0.0025")  # a quarter of a microcent a token
-    assert tiny.cost("cheap", Usage(1, 0)) == 1
-    assert tiny.cost("cheap", Usage(2, 2)) == 1
-    assert tiny.cost("cheap", Usage(3, 2)) == 2
-    assert tiny.cost("cheap", Usage(0, 0)) == 0
+    assert tiny.cost("cheap", Tokens(1, 0)) == 1
+    assert tiny.cost("cheap", Tokens(2, 2)) == 1
+    assert tiny.cost("cheap", Tokens(3, 2)) == 2
+    assert tiny.cost("cheap", Tokens(0, 0)) == 0
 
 
 def test_a_long_prompt_is_priced_by_its_own_rates_from_the_first_token() -> None:
-    assert TABLE.cost("claude-haiku-5-5", Usage(100_000, 10)) == 100_000 * 10 + 10 * 50
-    assert TABLE.cost("claude-haiku-5-5", Usage(100_001, 10)) == 100_001 * 50 + 10 * 250
+    assert TABLE.cost("claude-haiku-5-5", Tokens(100_000, 10)) == 100_000 * 10 + 10 * 50
+    assert TABLE.cost("claude-haiku-5-5", Tokens(100_001, 10)) == 100_001 * 50 + 10 * 250
 
 
 @pytest.mark.parametrize(
@@ -43,10 +70,13 @@ def test_a_long_prompt_is_priced_by_its_own_rates_from_the_first_token() -> None
     [
         ("gpt-4.1-mini-2025-04-14", "gpt-4.1-mini"),
         ("claude-haiku-4-5-20251001", "claude-haiku-4-5"),
+        ("claude-haiku-4-5@20251001", "claude-haiku-4-5"),
+        ("openai/gpt-4.1-mini-2025-04-14", "gpt-4.1-mini"),
+        ("gpt-4.1:latest", "gpt-4.1"),
         ("gpt-4.1", "gpt-4.1"),
     ],
 )
-def test_a_dated_model_costs_what_its_base_costs(dated: str, base: str) -> None:
+def test_a_date_or_a_gateways_prefix_does_not_change_the_price(dated: str, base: str) -> None:
     for tokens in (1, 10**7):
         assert TABLE.rates_of(dated, tokens) == TABLE.rates_of(base, tokens)
 
@@ -71,7 +101,7 @@ def test_no_usage_within_the_bound_costs_more_than_the_bound(model: str, letters
     for used, cached, written, answered in product(PARTS, repeat=4):
         tokens = int(most * used)
         read = int(tokens * cached)
-        usage = Usage(tokens, int(1_000 * answered), read, int((tokens - read) * written))
+        usage = Tokens(tokens, int(1_000 * answered), read, int((tokens - read) * written))
         assert TABLE.cost(model, usage) <= bound
 
 
@@ -89,6 +119,23 @@ def test_the_bound_counts_every_byte_and_what_normalising_makes_of_it() -> None:
     assert tokens("x" * 10) == 10
     assert tokens("\N{SNOWMAN}") == 3
     assert tokens("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}") == 33
+
+
+@given(st.text(alphabet="ae\N{LATIN SMALL LETTER E WITH ACUTE}\u0301\u0323\u1100\u1161\u11a8\ufb01\u0344\u212b"))
+def test_the_bound_holds_whatever_marks_do_to_letters(text: str) -> None:
+    assert prices.most_tokens([Message("user", text)]) - 24 >= len(normalize("NFKC", text).encode())
+
+
+def test_the_bound_normalises_each_character_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    normalised = list[str]()
+
+    def count(form: Literal["NFKC", "NFKD"], text: str) -> str:
+        normalised.append(text)
+        return normalize(form, text)
+
+    monkeypatch.setattr(prices, "normalize", count)
+    assert prices.most_tokens([Message("user", "\u0301\u0323" * 50_000)]) == 24 + 200_000
+    assert len("".join(normalised)) <= 4, "a run of marks takes quadratic time"
 
 
 @pytest.mark.parametrize("model", sorted(TABLE.long_prompts))

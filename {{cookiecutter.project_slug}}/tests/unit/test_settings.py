@@ -10,7 +10,7 @@ import dev_identity
 from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.cli.doctor import UNUSED
 from {{ cookiecutter.__package }}.core.config import Settings
-from {{ cookiecutter.__package }}.llm.provider import Usage
+from {{ cookiecutter.__package }}.llm.provider import Tokens
 from {{ cookiecutter.__package }}.web.startup import faults
 
 from ..places import SETTINGS
@@ -87,7 +87,7 @@ def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) ->
     environment.setenv("LLM_MODEL", "gpt-0")
     assert faults(Settings()) == []
     assert (
-        Prices.load(Settings().llm_unlisted_price).cost("gpt-0", Usage(2, 3, cached_input_tokens=1))
+        Prices.load(Settings().llm_unlisted_price).cost("gpt-0", Tokens(2, 3, cached_input_tokens=1))
         == 2 * 500 + 3 * 2500
     )
 

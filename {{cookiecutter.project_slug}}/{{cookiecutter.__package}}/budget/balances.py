@@ -6,9 +6,12 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from cachetools import FIFOCache
 
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
@@ -59,11 +62,6 @@ class Snapshot:
         """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
         return min(self.ledgers.values(), key=depth, default=None)
 
-    @property
-    def age(self) -> float:
-        """Seconds since the oldest of the figures was requested."""
-        return time.monotonic() - min((ledger.asked_at for ledger in self.ledgers.values()), default=self.listed_at)
-
     def along(self, scopes: list[str]) -> list[Ledger]:
         """Return the ledgers at these scopes, in their order."""
         return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
@@ -101,7 +99,7 @@ class Balances:
 
     def __init__(self, ask: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._ask = ask
-        self._known: dict[str, Snapshot] = {}
+        self._known = FIFOCache[str, Snapshot](REMEMBERED_TENANTS)
         self._asking = SingleFlight[str, None]()
         self._changed: set[str] = set()
 
@@ -123,8 +121,6 @@ class Balances:
     def _snapshot(self, tenant: str) -> Snapshot:
         """Return the snapshot of a tenant, to be changed."""
         now = datetime.now(UTC)
-        if tenant not in self._known and len(self._known) == REMEMBERED_TENANTS:
-            del self._known[next(iter(self._known))]
         known = self._known.setdefault(tenant, Snapshot({}, now))
         known.as_of = now
         self._changed.add(tenant)
@@ -146,7 +142,8 @@ class Balances:
     async def read(self, tenant: str, max_age: float = FRESH_S) -> Snapshot:
         """Return all of a tenant's ledgers, at most `max_age` seconds old. Raise Problem if Cycles does not answer."""
         known = self._known.get(tenant)
-        if known is None or known.listed_at < 0 or known.age > max_age:
+        oldest = min((ledger.asked_at for ledger in known.ledgers.values()), default=known.listed_at) if known else 0.0
+        if known is None or known.listed_at < 0 or time.monotonic() - oldest > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
 
@@ -157,13 +154,12 @@ class Balances:
         """
         if OUTCOMES[code][0] != 402:
             return Problem(code, members={"tenant": tenant, "unit": UNIT})
-        try:
+        ledger = None
+        with suppress(Problem):
             known = await self.read(tenant)
             ledger = known.obstacle(scopes, required)
             if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
                 ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
-        except Problem:
-            ledger = None
         if ledger is None:
             return budget_problem(code, tenant, required)
         return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)

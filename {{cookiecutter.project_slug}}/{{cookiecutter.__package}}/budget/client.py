@@ -13,7 +13,6 @@ import structlog
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
 
-from ..calls.record import Amendment
 from ..core.breaker import Breaker
 from ..core.cache import TTLCache
 from ..core.config import Settings
@@ -76,8 +75,8 @@ class TenantClient(AsyncCyclesClient):
             kind="commit",
             reservation_id=reservation_id,
             held=reservation["estimate"]["amount"],
-            amount=body["actual"]["amount"],
         )
+        settlement.amount = settlement.actual
         self._clients.outbox.add(settlement)
         self.settled = await self.settle(settlement)
         return self.settled
@@ -119,10 +118,7 @@ class TenantClient(AsyncCyclesClient):
                 settlement.kind = "event"
                 outbox.save(settlement)
         if settlement.kind == "event":
-            if settlement.is_forgotten:
-                outbox.set_aside(settlement.id, "its hold is gone, and it is older than Cycles' memory of events")
-                return committed(settlement.actual)
-            answer = await self.create_event(settlement.event)
+            answer = await self._try("/v1/events", settlement)
         charged = charged_by(answer, settlement)
         if charged is None:
             outbox.postpone(settlement, (answer.retry_after_ms_header or 0) / 1000)
@@ -132,17 +128,24 @@ class TenantClient(AsyncCyclesClient):
         if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0:
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
-            self._clients.on_uncharged(Amendment(self._tenant, settlement.name, uncharged))
         return committed(charged)
 
     async def _commit(self, settlement: Settlement) -> CyclesResponse:
         """Commit; if the overdraft limit refuses, no more than was held."""
         path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
-        answer = await self._send(path, settlement.commit)
+        answer = await self._try(path, settlement)
         if settlement.amount > settlement.held and error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED":
             settlement.amount = settlement.held
             self._clients.outbox.save(settlement)
-            answer = await self._send(path, settlement.commit)
+            answer = await self._try(path, settlement)
+        return answer
+
+    async def _try(self, path: str, settlement: Settlement) -> CyclesResponse:
+        """Send a settlement. If Cycles refuses its form, send it without what is only for display."""
+        answer = await self._send(path, settlement.commit if settlement.kind == "commit" else settlement.event)
+        if error_of(answer) == "INVALID_REQUEST" and settlement.drop_details():
+            self._clients.outbox.save(settlement)
+            return await self._try(path, settlement)
         return answer
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
@@ -161,7 +164,7 @@ class TenantClient(AsyncCyclesClient):
 class Clients:
     """What all clients of a process share. Use it inside one event loop; close it at the end."""
 
-    def __init__(self, settings: Settings, registry: Registry, on_uncharged: Callable[[Amendment], None]) -> None:
+    def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._keys = CyclesKeys(settings)
@@ -171,7 +174,6 @@ class Clients:
         self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
-        self.on_uncharged = on_uncharged
 
     async def of(self, tenant: str) -> TenantClient:
         """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""

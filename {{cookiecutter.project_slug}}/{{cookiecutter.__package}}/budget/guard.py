@@ -75,7 +75,7 @@ class Guard:
         """Return a hold that is not reserved yet. Raise Problem shutting_down if the process stops."""
         if self.tasks.stopping:
             raise Problem("shutting_down")
-        subject = subject_of(self._settings, work.caller.tenant, work.end_user, work.agent)
+        subject = subject_of(self._settings, work.tenant, work.end_user, work.agent)
         return Hold(work, subject, self._prices, self._clients.balances, self.tasks)
 
     @contextmanager

@@ -1,18 +1,21 @@
 """One guarded call: what is held for it, what it has used so far, and what to charge.
 
-The charge depends on what is known of the vendor's bill when the call ends, however it ends:
+The charge depends on what is known of the vendor's bill when the call ends, however it ends (see llm/metering.py):
 
-- the vendor reported usage: that, plus our count of the text streamed since;
+- the vendor reported usage: that, plus our count of the text streamed since. Figures that can't be true together: the
+  larger of our own count and what was told;
 - the vendor began to answer and reported nothing: our count of the input and of all output, streamed thinking included.
   Thinking that is not streamed can't be counted;
-- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request that it was too slow to
-  answer: the failure's log line says how much at most, to compare with the invoice;
-- the model that answered has no price: the whole hold, with a warning;
+- the request went out and nothing came back (too slow, disconnected, the caller left): our count of the input. The
+  failure's log line says how much the vendor may bill at most, to compare with the invoice;
+- the vendor was not asked, could not be reached or answered with an error: nothing;
+- the model or service tier that answered has no price: the whole hold, with a warning;
 - more than was held: all of it, as far as the ledger goes. The rest is `uncharged` on the call.
 """
 
 import secrets
 import time
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,8 +26,7 @@ from ..calls.models import Call
 from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
-from ..llm.provider import Request
-from ..tenants.caller import Caller
+from ..llm.provider import Provider, Request, Stream, is_shown
 from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
@@ -41,7 +43,7 @@ OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
 class Work:
     """A call to guard: who pays, for which route, and the request to the model."""
 
-    caller: Caller
+    tenant: str
     route: str
     request: Request
     request_id: str
@@ -50,7 +52,7 @@ class Work:
 
 
 class Hold:
-    """A guarded call in progress. Send `request` to the model and pass everything it returns to `meter`.
+    """A guarded call in progress. `complete` and `stream` send its request and count the answer in `meter`.
 
     `call` is its record, complete once the call is settled.
     """
@@ -60,7 +62,7 @@ class Hold:
         self.scopes = scopes_of(subject)
         self.request = work.request
         self.call = Call(
-            tenant=work.caller.tenant,
+            tenant=work.tenant,
             end_user=work.end_user,
             route=work.route,
             model=work.request.model,
@@ -102,15 +104,29 @@ class Hold:
             return "shutting_down"
         return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
 
+    async def stream(self, provider: Provider, *, paced: bool = True) -> Stream:
+        """Send the request, and count the answer as it comes. Raise ProviderError."""
+        async with aclosing(provider.stream(self.request, self.meter.ask, paced=paced)) as items:
+            async for item in items:
+                self.meter.add(item)
+                yield item
+
+    async def complete(self, provider: Provider) -> str:
+        """Send the request, and return the whole text. Raise ProviderError."""
+        texts = [item.text async for item in self.stream(provider, paced=False) if is_shown(item)]
+        return "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
+
     def charge(self) -> int:
         """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
         call, usage = self.call, self.meter.usage
         call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
         try:
-            call.cost = self._prices.cost(self.meter.answered_by, usage)
-        except UnknownModel:
+            call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
+        except UnknownModel as error:
             call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
-            log.warning("model that answered has no price, charging the whole hold", model=self.meter.answered_by)
+            log.warning(
+                "no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error)
+            )
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:

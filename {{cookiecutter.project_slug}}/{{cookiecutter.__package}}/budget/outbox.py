@@ -5,9 +5,11 @@ sent again by any worker (sweeper.py): after a lost answer, an outage or a kill.
 settlement keeps its idempotency key. docs/money.md has a diagram of the states.
 """
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,19 +18,16 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import TypeAdapter
 
-from ..core.money import UNIT
+from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
 
 FILE = "outbox.sqlite3"
-VERSION = 1
 LEASE_S = 4.0
 """How long a row belongs to the process that is sending it."""
 WAITING_AFTER_S = 2.0
 """A row this old counts as waiting: its first try has failed or is slow."""
-BATCH = 100
-"""Rows that are deleted in one go."""
 LONGEST_RETRY_AFTER_S = 3600.0
 REMEMBERED_S = {"commit": 30 * 86_400.0 - 3600, "event": 7 * 86_400.0 - 3600}
 """How long Cycles recognizes a repeated idempotency key: 30 and 7 days, less an hour for clocks that disagree."""
@@ -38,7 +37,7 @@ CREATE TABLE IF NOT EXISTS settlements (id INTEGER PRIMARY KEY, server TEXT, ten
 CREATE TABLE IF NOT EXISTS allowances (tenant TEXT PRIMARY KEY, begun_at REAL, taken INTEGER);
 """
 _INSERT = """INSERT INTO settlements (id, server, tenant, settlement, created_at, not_before)
-VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1"""
+VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
 _SAVE = """UPDATE settlements SET settlement = :settlement, next_try_at = coalesce(:next_try_at, next_try_at),
 not_before = coalesce(:not_before, not_before) WHERE id = :id"""
 _LATER = f"BETWEEN :now AND :now + {2 * LONGEST_RETRY_AFTER_S}"  # later times were written by a clock that was ahead
@@ -68,9 +67,9 @@ class Settlement:
     held: int = 0
     amount: int = 0
     attempts: int = 0
-    created_at: float = 0.0
-    id: int = 0
-    """ID of its row: the nanosecond when it was written. If IDs were reused, a worker could delete another's row."""
+    created_at: float = field(default_factory=time.time)
+    id: int = field(default_factory=partial(secrets.randbits, 63))
+    """ID of its row. Random: if a new file used IDs again, a worker could delete another's row."""
 
     @property
     def name(self) -> str:
@@ -79,8 +78,8 @@ class Settlement:
 
     @property
     def actual(self) -> int:
-        """Microcents that the call cost."""
-        return int(self.body["actual"]["amount"])
+        """Microcents that the call cost, as far as Cycles can count."""
+        return min(max(0, int(self.body["actual"]["amount"])), MAX_MICROCENTS)
 
     @property
     def commit(self) -> dict[str, Any]:
@@ -91,11 +90,18 @@ class Settlement:
     @property
     def event(self) -> dict[str, Any]:
         """Return the body of POST /v1/events: it has the commit's key, and a short budget does not refuse it."""
-        body = {**self.body, "overage_policy": "ALLOW_IF_AVAILABLE"}
+        actual = {"unit": UNIT, "amount": self.actual}
+        body = {**self.body, "actual": actual, "overage_policy": "ALLOW_IF_AVAILABLE"}
         if self.reservation_id:
             recovery = {"recovery_reason": "commit_after_reservation_expired"}
             body["metadata"] = {**body.get("metadata", {}), "recovered_reservation_id": self.reservation_id, **recovery}
         return body
+
+    def drop_details(self) -> bool:
+        """Drop what is only for display, metrics and metadata. Return whether there was any."""
+        details = {"metrics", "metadata"} & self.body.keys()
+        self.body = {name: value for name, value in self.body.items() if name not in details}
+        return bool(details)
 
     @property
     def is_forgotten(self) -> bool:
@@ -123,21 +129,20 @@ class Outbox:
     """
 
     def __init__(self, folder: Path, server: str, retry_delay: Callable[[int], float]) -> None:
-        self.file = SqliteFile(folder / FILE, SCHEMA, VERSION)
+        self.file = SqliteFile(folder / FILE, SCHEMA)
         self._server = server
         self._retry_delay = retry_delay
         self._unwritten: list[Settlement] = []
         self._decided: list[int] = []
 
-    def check(self, *, again: bool = False) -> None:
+    def check(self) -> None:
         """Raise one of sqlite_file.ERRORS unless settlements can be written."""
-        self.file.check(again=again or bool(self._unwritten))
+        self.file.check()
         if self._unwritten and not self.flush():
             raise OSError("settlements are waiting to be written")
 
     def add(self, settlement: Settlement, *, due_now: bool = False) -> None:
         """Write a settlement before it is sent: by the caller, or with `due_now` by the next sweep."""
-        settlement.created_at = time.time()
         if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
             self._unwritten.append(settlement)
 
@@ -157,8 +162,6 @@ class Outbox:
             return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
         else:
             self._decided.append(settlement.id)
-            if len(self._decided) >= BATCH:
-                self.flush()
         return True
 
     def flush(self) -> bool:
@@ -209,7 +212,7 @@ class Outbox:
 
     def backlog(self) -> Backlog:
         """Return what is waiting, for any server."""
-        waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.set_aside())
+        waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.damaged())
         for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
             waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
         return Backlog(waiting, time.time() - since, set_aside)
@@ -220,13 +223,9 @@ class Outbox:
         self.file.close()
 
     def _insert(self, settlement: Settlement, not_before: float) -> bool:
-        settlement.id = time.time_ns()
         text, created_at = _JSON.dump_json(settlement).decode(), settlement.created_at
         row = (settlement.id, self._server, settlement.tenant, text, created_at, not_before)
-        if self.file.run(_INSERT, *row):
-            return True
-        settlement.id = 0  # another row may have this ID, written in the same nanosecond
-        return False
+        return bool(self.file.run(_INSERT, *row))
 
 
 class BacklogCollector(Collector):

@@ -2,15 +2,17 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from unicodedata import normalize
+from typing import Literal
+from unicodedata import combining, normalize
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..llm.provider import Message, Request, Usage
+from ..llm.provider import Message, Request, Tokens
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 
@@ -18,21 +20,29 @@ PRICES_FILE = Path(__file__).with_name("prices.toml")
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_CALL = 16
 
-_DATE_SUFFIX = re.compile(r"-(\d{8}|\d{4}-\d{2}-\d{2})$", re.ASCII)
+# What gateways put around a model's name
+_PREFIX = re.compile(r"^(openai|anthropic)/")
+_SUFFIX = re.compile(r"(:latest|[-@](\d{8}|\d{4}-\d{2}-\d{2}))$", re.ASCII)
+_STANDARD_TIERS = (None, "auto", "default", "on_demand", "standard")
 
 
 class UnknownModel(LookupError):
-    """prices.toml has no price for a model."""
+    """prices.toml has no price for a model or its service tier."""
 
 
 class Rates(BaseModel):
-    """USD per million tokens. `cache_write` is None where cache writes cost the same as input."""
+    """USD per million tokens. `cache_write` is None where cache writes cost the same as input.
+
+    `cache_write_5m` and `cache_write_1h` are for writes that the request asked for, kept that long.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: Decimal = Field(ge=0)
     cached_input: Decimal = Field(ge=0)
     cache_write: Decimal | None = Field(default=None, ge=0)
+    cache_write_5m: Decimal | None = Field(default=None, ge=0)
+    cache_write_1h: Decimal | None = Field(default=None, ge=0)
     output: Decimal = Field(ge=0)
 
 
@@ -59,37 +69,44 @@ class Prices(BaseModel):
     def load(cls, unlisted: tuple[Decimal, Decimal] | None = None, path: Path = PRICES_FILE) -> "Prices":
         """Read a table. `unlisted` is LLM_UNLISTED_PRICE: USD per million tokens of input and output.
 
-        Raise OSError, tomllib.TOMLDecodeError or pydantic.ValidationError.
+        Raise OSError, or ValueError (UnicodeDecodeError, tomllib.TOMLDecodeError, pydantic.ValidationError).
         """
-        prices = cls.model_validate(tomllib.loads(path.read_bytes().decode(), parse_float=Decimal))
+        prices = cls.model_validate(tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal))
         if unlisted is None:
             return prices
         every_input, output = unlisted
         rates = Rates(input=every_input, cached_input=every_input, output=output)
         return prices.model_copy(update={"unlisted": rates})
 
-    def rates_of(self, model: str, input_tokens: int = 0) -> Rates:
-        """Return the rates of a call, found by the model's exact name, else by its name without a date at the end.
+    def rates_of(self, model: str, input_tokens: int = 0, service_tier: str | None = None) -> Rates:
+        """Return the rates of a call, found by the model's exact name, else without what gateways put around it.
 
-        `gpt-4.1-mini-2025-04-14` costs the same as `gpt-4.1-mini`; `gpt-4.1-mini-turbo` is unknown.
-        Raise UnknownModel if the table has neither and there is no `unlisted` price.
+        `gpt-4.1-mini-2025-04-14` costs the same as `gpt-4.1-mini`; `gpt-4.1-mini-turbo` is unknown. A tier other than
+        the standard one follows the name: `gpt-4.1-mini priority`. Raise UnknownModel without a price, unless the table
+        doesn't list the model and there is an `unlisted` price.
         """
         name = self._listed(model)
-        rates, long_prompt = self.models.get(name, self.unlisted), self.long_prompts.get(name)
+        unlisted = None if name in self.models else self.unlisted
+        if service_tier not in _STANDARD_TIERS:
+            name = f"{name} {service_tier}"
+        rates, long_prompt = self.models.get(name, unlisted), self.long_prompts.get(name)
         if rates is None:
-            raise UnknownModel(f"prices.toml has no price for the model {model!r}")
+            raise UnknownModel(f"prices.toml has no price for the model {name!r}")
         return long_prompt if long_prompt and input_tokens > long_prompt.above else rates
 
-    def cost(self, model: str, usage: Usage) -> int:
-        """Return the microcents for a call's usage, rounded up once, on the sum. Raise UnknownModel."""
-        rates = self.rates_of(model, usage.input_tokens)
-        cached, written = usage.cached_input_tokens, usage.cache_write_input_tokens
-        write_rate = rates.input if rates.cache_write is None else rates.cache_write
+    def cost(self, model: str, tokens: Tokens, service_tier: str | None = None) -> int:
+        """Return the microcents for a call, rounded up once, on the sum. Raise UnknownModel."""
+        rates = self.rates_of(model, tokens.input_tokens, service_tier)
+        cached, written = tokens.cached_input_tokens, tokens.cache_write_input_tokens
+        shortly, hour = tokens.cache_write_5m_input_tokens, tokens.cache_write_1h_input_tokens
+        write = rates.input if rates.cache_write is None else rates.cache_write
         return _microcents(
-            (usage.input_tokens - cached - written) * rates.input
+            (tokens.input_tokens - cached - written) * rates.input
             + cached * rates.cached_input
-            + written * write_rate
-            + usage.output_tokens * rates.output
+            + (written - shortly - hour) * write
+            + shortly * (write if rates.cache_write_5m is None else rates.cache_write_5m)
+            + hour * (write if rates.cache_write_1h is None else rates.cache_write_1h)
+            + tokens.output_tokens * rates.output
         )
 
     def missing(self, models: Iterable[str]) -> list[str]:
@@ -112,7 +129,9 @@ class Prices(BaseModel):
 
     def _listed(self, model: str) -> str:
         """Return the name to look a model up by."""
-        return model if model in self.models else _DATE_SUFFIX.sub("", model)
+        bare = _PREFIX.sub("", model)
+        names = (model, bare, _SUFFIX.sub("", model), _SUFFIX.sub("", bare))
+        return next((name for name in names if name in self.models), model)
 
 
 def most_tokens(messages: Iterable[Message]) -> int:
@@ -126,5 +145,18 @@ def _microcents(usd_per_million_tokens: Decimal) -> int:
 
 
 def _most_bytes(text: str) -> int:
-    """Return the UTF-8 bytes of the text or of its NFKC form, which some tokenizers use, whichever is longer."""
-    return max(len(form.encode("utf-8", "surrogatepass")) for form in (text, normalize("NFKC", text)))
+    """Return at least the UTF-8 bytes of the text and of its NFKC form, which some tokenizers use.
+
+    Sums the forms of its characters: normalizing a run of combining marks takes quadratic time. Marks may keep an
+    accent from joining its letter, so a text with any is counted as decomposed.
+    """
+    if text.isascii():
+        return len(text)
+    counts = Counter(text)
+    has_marks = any(combining(normalize("NFKD", character)[0]) for character in counts)
+    form: Literal["NFKC", "NFKD"] = "NFKD" if has_marks else "NFKC"
+    return max(_size(text), sum(count * _size(normalize(form, character)) for character, count in counts.items()))
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

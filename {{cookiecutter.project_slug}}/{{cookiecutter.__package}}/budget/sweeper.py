@@ -27,31 +27,21 @@ class Sweeper:
         self._sweeping: set[str] = set()
 
     async def run(self) -> None:
-        """Sweep until cancelled. At the start and when Cycles answers again, nothing waits for its next try."""
-        recovered = self._clients.breaker.recovered
-        recovered.set()
+        """Sweep until cancelled. At the start, nothing waits for its next try."""
+        self._outbox.wake()
         async with asyncio.TaskGroup() as sweeps:
             while True:
-                if recovered.is_set():
-                    recovered.clear()
-                    self._outbox.wake()
-                for tenant in self._due():
-                    sweeps.create_task(self._sweep_tenant(tenant))
+                sweeps.create_task(self.sweep())
                 with suppress(RuntimeError):  # no thread left
                     await asyncio.to_thread(self._outbox.file.checkpoint)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(SWEEP_EVERY_S):
-                        await recovered.wait()
+                await asyncio.sleep(SWEEP_EVERY_S)
 
     async def sweep(self) -> None:
         """Send everything that is due once; a tenant's next batch only if some of the last one succeeded."""
-        await asyncio.gather(*map(self._sweep_tenant, self._due()))
         self._outbox.flush()
-
-    def _due(self) -> list[str]:
-        """Return the tenants whose settlements are due and not being sent."""
+        due = [tenant for tenant in self._outbox.due_tenants() if tenant not in self._sweeping]
+        await asyncio.gather(*map(self._sweep_tenant, due))
         self._outbox.flush()
-        return [tenant for tenant in self._outbox.due_tenants() if tenant not in self._sweeping]
 
     async def _sweep_tenant(self, tenant: str) -> None:
         self._sweeping.add(tenant)

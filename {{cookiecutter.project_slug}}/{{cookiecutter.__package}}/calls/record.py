@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
 import structlog
 
@@ -24,23 +23,16 @@ KEPT_FOR = timedelta(days=90)
 PRUNE_EVERY = timedelta(hours=1)
 
 
-class Amendment(NamedTuple):
-    """Spend that no ledger took, in microcents, of a call that may be recorded already."""
-
-    tenant: str
-    reservation_id: str
-    uncharged: int
-
-
 class CallLog:
-    """Collects calls and writes them in batches. While the database is down, the oldest are dropped."""
+    """Collects calls and writes them in batches. While the database is down, the oldest are dropped.
 
-    def __init__(self, store: CallStore) -> None:
-        self.changed_balances: Callable[[], Iterable[Balance]] = list
-        """Returns the balances that changed since it was last called."""
+    `changed_balances` returns the balances that changed since it was last called.
+    """
+
+    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[Balance]] = list) -> None:
         self._store = store
+        self._changed_balances = changed_balances
         self._calls: deque[Call] = deque(maxlen=MOST_WAITING)
-        self._amendments: list[Amendment] = []
         self._balances: dict[str, Balance] = {}
         self._next_prune = datetime.min.replace(tzinfo=UTC)
 
@@ -55,10 +47,6 @@ class CallLog:
         self.add(call)
         log.info("call", **{name: getattr(call, name) for name in LOGGED})
 
-    def amend(self, amendment: Amendment) -> None:
-        """Record what was uncharged when a commit was retried or a call booked afterwards."""
-        self._amendments.append(amendment)
-
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:
@@ -68,17 +56,14 @@ class CallLog:
     async def flush(self) -> None:
         """Write what waits, and delete old rows once an hour. What can't be written now waits for the next batch."""
         calls, self._calls = self._calls, deque(maxlen=MOST_WAITING)
-        amendments, self._amendments = self._amendments, []
-        balances, self._balances = self._balances | {row.tenant_id: row for row in self.changed_balances()}, {}
-        if not (calls or amendments or balances):
+        balances, self._balances = self._balances | {row.tenant_id: row for row in self._changed_balances()}, {}
+        if not (calls or balances):
             return
         for call in calls:
             if balance := balances.get(call.tenant):
-                call.remaining, call.allocated = balance.remaining, balance.allocated
+                call.remaining = balance.remaining
         try:
             await self._write(list(calls))
-            for amendment in amendments:
-                await self._store.amend(*amendment)
             # in the same order in all workers, or they would deadlock
             await save_balances(self._store, [balances[tenant] for tenant in sorted(balances)])
             if datetime.now(UTC) >= self._next_prune:
@@ -86,7 +71,6 @@ class CallLog:
         except Exception:
             log.exception("calls not written, trying again", waiting=len(calls))
             self._calls = deque([*calls, *self._calls], MOST_WAITING)
-            self._amendments = [*amendments, *self._amendments][-MOST_WAITING:]
             self._balances = balances | self._balances
 
     async def _write(self, calls: Sequence[Call]) -> None:

@@ -27,26 +27,15 @@ async def save_balances(store: CallStore, balances: Sequence[Balance]) -> None:
 
 
 async def _report(store: CallStore, now: Balance, before: Balance | None) -> None:
-    """Log and count each threshold crossed since `before`. A reset lowers what counts as reported without a word."""
+    """Log and count each threshold crossed since `before`. After a reset or a raise they count anew."""
     reported = before.reported if before else 0
-    crossed = [per_cent for per_cent in THRESHOLDS if _spend_at(now, per_cent) <= _used(now)]
-    highest = _spend_at(now, max(crossed, default=0))
+    used = now.spent + now.debt
+    crossed = [per_cent for per_cent in THRESHOLDS if used * 100 >= per_cent * now.allocated > 0]
+    highest = max(crossed, default=0)
     if highest == reported or not await store.move_reported(now.tenant_id, reported, highest):
         return
     for per_cent in crossed:
-        spend = _spend_at(now, per_cent)
-        # after a small raise the old spend is already above the new threshold
-        is_known = before and _spend_at(before, per_cent) <= reported and spend <= _used(before)
-        if spend > reported and not is_known:
+        if per_cent > reported:
             amounts = {"allocated": now.allocated, "spent": now.spent}
             log.warning("budget threshold crossed", tenant=now.tenant_id, per_cent=per_cent, **amounts)
             CROSSINGS.labels(per_cent).inc()
-
-
-def _used(balance: Balance) -> int:
-    return balance.spent + balance.debt
-
-
-def _spend_at(balance: Balance, per_cent: int) -> int:
-    """Return the spend that crosses a threshold."""
-    return balance.allocated * per_cent // 100

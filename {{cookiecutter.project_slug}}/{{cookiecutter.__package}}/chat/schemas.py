@@ -47,7 +47,7 @@ class ChatRequest(PaidRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
 
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000), FailFast()] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000), FailFast()] | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     stream: bool = False
 
@@ -84,6 +84,8 @@ class StreamEnd(BaseModel):
     """The data of `event: done`."""
 
     model: str
+    finish_reason: str | None
+    """The provider's word for why the text ended: `stop`, `length`, `content_filter`, ... Null if it gave none."""
     usage: TokenUsage
     cost: Money
     budget: RemainingBudget

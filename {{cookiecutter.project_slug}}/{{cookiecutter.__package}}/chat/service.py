@@ -11,8 +11,7 @@ from ..budget.heartbeat import HOLD_TTL_MS
 from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
-from ..llm.provider import Delta, Message, Request
-from ..tenants.caller import Caller
+from ..llm.provider import Message, Request, is_shown
 from ..web.schemas import Money
 from ..web.services import Services
 from ..web.sse import Event, encode_all
@@ -35,11 +34,13 @@ class Chat:
     async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None]:
         """Return the server-sent events, and the remaining microcents as of the hold.
 
-        Raises what fails before the first event. Closed early, the stream is charged for what it has yielded.
+        Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
+        is charged for what the provider has sent.
         """
-        events = self._events(work)
-        first, hold = await anext(events)
-        return encode_all(first, events, work.request_id), hold.remaining
+        holds: list[Hold] = []
+        frames = encode_all(self._events(work, holds), work.request_id)
+        await anext(frames)
+        return frames, holds[0].remaining
 
     async def summarize(self, work: Work) -> Answer:
         """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
@@ -47,19 +48,20 @@ class Chat:
 
     async def _complete(self, work: Work) -> Answer:
         async with self._guard.hold(work) as hold:
-            completion = await self._provider.complete(hold.request)
-            hold.meter.add_completion(completion)
-        return Answer(reply=completion.text, **ending(hold))
+            text = await hold.complete(self._provider)
+        return Answer(reply=text, **ending(hold))
 
-    async def _events(self, work: Work) -> AsyncGenerator[tuple[Event, Hold]]:
-        async with self._guard.hold(work) as hold, aclosing(self._provider.stream(hold.request)) as items:
-            async for item in items:
-                hold.meter.add(item)
-                if hold.ends_by:
-                    raise Problem(hold.ends_by)
-                if isinstance(item, Delta) and not item.hidden:
-                    yield ("delta", {"text": item.text}), hold
-        yield ("done", StreamEnd(**ending(hold)).model_dump()), hold
+    async def _events(self, work: Work, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+        async with self._guard.hold(work) as hold:
+            holds.append(hold)
+            yield None
+            async with aclosing(hold.stream(self._provider)) as items:
+                async for item in items:
+                    if hold.ends_by:
+                        raise Problem(hold.ends_by)
+                    if is_shown(item):
+                        yield "delta", {"text": item.text}
+        yield "done", StreamEnd(**ending(hold)).model_dump()
 
     async def _summarize(self, work: Work) -> Answer:
         hold = self._guard.new(work)
@@ -81,11 +83,10 @@ class Chat:
             context = get_cycles_context()
             hold.restrict(context.caps if context else None)
             with self._guard.asking(hold):
-                completion = await self._provider.complete(hold.request)
-                hold.meter.add_completion(completion)
+                text = await hold.complete(self._provider)
             if context:
                 context.metrics = CyclesMetrics(**hold.metrics)
-            return completion.text
+            return text
 
         refused = None
         try:
@@ -101,15 +102,15 @@ class Chat:
         return Answer(reply=text, **ending(hold))
 
 
-def summary_of(settings: Settings, caller: Caller, body: SummarizeRequest, request_id: str = "") -> Work:
+def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
     """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    return work_of(settings, caller, "summarize", messages, body, request_id=request_id, agent="summarizer")
+    return work_of(settings, tenant, "summarize", messages, body, request_id=request_id, agent="summarizer")
 
 
 def work_of(
     settings: Settings,
-    caller: Caller,
+    tenant: str,
     route: str,
     messages: tuple[Message, ...],
     body: PaidRequest,
@@ -125,7 +126,7 @@ def work_of(
     if max_tokens > settings.llm_max_tokens:
         raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
     request = Request(model, messages, max_tokens)
-    return Work(caller=caller, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
+    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 
 def budget_headers(remaining: int | None, cost: int | None = None) -> dict[str, str]:
@@ -139,6 +140,7 @@ def ending(hold: Hold) -> dict[str, Any]:
     usage = hold.meter.usage
     return {
         "model": hold.request.model,
+        "finish_reason": hold.meter.finish_reason,
         "usage": TokenUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens),
         "cost": Money(amount=hold.call.cost),
         "budget": RemainingBudget(remaining=None if hold.remaining is None else Money(amount=hold.remaining)),

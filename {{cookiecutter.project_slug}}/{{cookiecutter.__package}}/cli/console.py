@@ -1,22 +1,31 @@
 """Runs commands that need the tenant service."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from ..core.config import Settings
 from ..core.logging import set_up_logging
 from ..core.problems import Problem
 from ..tenants.registry import DATABASE_ERRORS, open_registry
-from ..tenants.service import Answer, TenantService, tenant_service
+from ..tenants.service import Answer, tenant_service
 from .output import show
 
+Verb = Callable[..., Awaitable[Answer]]
 
-def run(work: Callable[[TenantService], Awaitable[Answer]], as_json: bool) -> None:
-    """Do `work` and show its answer. Exits with 1 if the answer has an `error`."""
+
+def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
+    """Call a verb with the tenant service, or its registry, and with the options that it takes. Show its answer.
+
+    Exits with 1 if the answer has an `error`.
+    """
+    parameters = inspect.signature(verb).parameters
+    given = {name: options[name] for name in parameters if name in options}
 
     async def answer_of(settings: Settings) -> Answer:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
-            return await work(service)
+            return await verb(registry if "registry" in parameters else service, **given)
 
     settings = Settings()
     set_up_logging(development=settings.development)

@@ -2,33 +2,37 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 
-from ..budget.outbox import Outbox
+from ..budget.client import Clients
 from ..core.config import Settings
-from ..core.http_json import JsonClient
 from ..core.money import UNIT
-from ..core.sqlite_file import ERRORS
 from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
 from ..tenants.findings import Finding
 from ..tenants.models import Tenant
-from ..tenants.registry import Registry
 from ..tenants.service import Answer, TenantService
+from ..web.proxies import NOTE
+from ..web.readiness import Readiness
 from ..web.startup import faults
 
 UNUSED = {"cycles_retry_enabled", "cycles_journal_enabled", "cycles_retry_max_attempts", "cycles_retry_flush_timeout"}
 """Settings of the SDK that the outbox replaces."""
+REMEDIES = {
+    "database": "see DATABASE_URL, and run `make migrate`",
+    "cycles": "see CYCLES_BASE_URL, the engine's log, and its Redis",
+    "journal": "see CYCLES_JOURNAL_DIR",
+}
+"""What to do about the checks of `/readyz`."""
 CONCURRENCY = 16
 """Tenants examined at a time: 1,000 of them within 10 s, and the admin server still serves others."""
 
 
 async def report(service: TenantService) -> Answer:
     """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
-    settings = service.settings
-    admin, database = await _admin(service.admin), await _database(service.registry)
-    findings = [*_settings(settings), *_outbox(settings), await _cycles(settings), admin, database]
-    if database.level == "ok":
+    admin, checks = await _admin(service.admin), await _readiness(service)
+    findings = [*_settings(service.settings), *checks, admin]
+    if Finding("ok", "database", "ok") in checks:
         findings += await _tenants(service, at_cycles=admin.level == "ok")
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
@@ -42,41 +46,30 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", "settings", fault, "see .env.example")
     for name in sorted(UNUSED & settings.model_fields_set):
         yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
+    with suppress(OSError):
+        proxy = (settings.cycles_journal_dir / NOTE).read_text(encoding="utf-8")
+        message = f"{proxy} sends X-Forwarded-For, but is not trusted: all callers behind it look like one address"
+        yield Finding("warning", "proxy", message, "add it to FORWARDED_ALLOW_IPS if it is your proxy, then restart")
     if not found:
         yield Finding("ok", "settings", f"complete for {settings.app_env}")
 
 
-def _outbox(settings: Settings) -> Iterator[Finding]:
-    try:
-        with closing(Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)) as outbox:
-            outbox.check()
-            backlog = outbox.backlog()
-    except ERRORS as error:
-        yield Finding("fault", "journal", f"the outbox is not writable ({error})", "see CYCLES_JOURNAL_DIR")
-        return
-    if backlog.set_aside:
+async def _readiness(service: TenantService) -> list[Finding]:
+    """Return what `/readyz` checks, and what waits in the outbox."""
+    async with aclosing(Clients(service.settings, service.registry)) as clients:
+        checks = await Readiness(service.registry, clients).checks()
+        backlog = clients.outbox.backlog() if checks["journal"] == "ok" else None
+    findings = [
+        Finding("ok", check, word) if word == "ok" else Finding("fault", check, word, REMEDIES[check])
+        for check, word in checks.items()
+    ]
+    if backlog and backlog.set_aside:
         message = f"{backlog.set_aside} settlements or files were set aside and are not sent"
-        yield Finding("fault", "journal", message, "see docs/money.md, Set aside")
-    if backlog.count:
+        findings.append(Finding("fault", "journal", message, "see docs/money.md, Set aside"))
+    if backlog and backlog.count:
         message = f"{backlog.count} settlements have not reached Cycles yet, the oldest for {backlog.oldest_s:.0f} s"
-        yield Finding("warning", "journal", message, "the app sends them; if they stay, read its log")
-    if not backlog.count and not backlog.set_aside:
-        yield Finding("ok", "journal", "no settlement waits")
-
-
-async def _cycles(settings: Settings) -> Finding:
-    async with aclosing(JsonClient(settings.cycles_base_url, connect_timeout=2, read_timeout=3)) as http:
-        try:
-            status, headers, _ = await http.request("GET", "/actuator/health/readiness", {})
-        except OSError:
-            return Finding("fault", "cycles", "the engine does not answer", "see CYCLES_BASE_URL, and start it")
-    if status != 200:
-        return Finding("fault", "cycles", f"the engine is not ready ({status})", "see its log, and its Redis")
-    if "X-Cycles-Emulator" not in headers:
-        return Finding("ok", "cycles", "ready")
-    if settings.development:
-        return Finding("ok", "cycles", "ready (the emulator)")
-    return Finding("warning", "cycles", "ready, but it is the emulator", "set CYCLES_BASE_URL to the real engine")
+        findings.append(Finding("warning", "journal", message, "the app sends them; if they stay, read its log"))
+    return findings
 
 
 async def _admin(admin: AdminApi) -> Finding:
@@ -90,16 +83,6 @@ async def _admin(admin: AdminApi) -> Finding:
     return Finding("ok", "admin", "access granted")
 
 
-async def _database(registry: Registry) -> Finding:
-    try:
-        is_migrated = await registry.is_migrated()
-    except Exception as error:  # noqa: BLE001  (each driver has its own)
-        return Finding("fault", "database", f"does not answer ({type(error).__name__})", "see DATABASE_URL")
-    if not is_migrated:
-        return Finding("fault", "database", "its tables are not those of this version", "make migrate")
-    return Finding("ok", "database", "answers, and is migrated")
-
-
 async def _tenants(service: TenantService, *, at_cycles: bool) -> list[Finding]:
     tenants = [tenant for tenant in await service.registry.tenants() if tenant.status != "closed"]
     slots = asyncio.Semaphore(CONCURRENCY)
@@ -109,7 +92,7 @@ async def _tenants(service: TenantService, *, at_cycles: bool) -> list[Finding]:
             return await _tenant(service, tenant, at_cycles=at_cycles)
 
     found = await asyncio.gather(*map(examine, tenants))
-    findings = await service.accounts.examine() if at_cycles else []
+    findings = await service.examine() if at_cycles else []
     findings += [finding for each in found for finding in each]
     return [*findings, Finding("ok", "tenants", f"{found.count([])} of {len(tenants)} open tenants are in order")]
 
@@ -119,7 +102,7 @@ async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) ->
     if not tenant.onboarded:
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
-        findings = await service.accounts.examine_tenant(tenant, at_cycles=at_cycles)
+        findings = await service.examine_tenant(tenant, at_cycles=at_cycles)
         ledgers = await service.ledgers(tenant.id) if at_cycles else []
     except AdminError as error:
         return [Finding("fault", check, error.message, "run doctor again")]

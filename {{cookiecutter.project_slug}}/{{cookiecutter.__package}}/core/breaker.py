@@ -1,6 +1,5 @@
 """Circuit breaker for Cycles: while it is out of reach, calls fail at once instead of waiting for a timeout."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,6 @@ class Breaker:
         self._failures = 0
         self._next_probe = 0.0
         self._probing = False
-        self.recovered = asyncio.Event()
-        """Set when Cycles answers again."""
 
     @property
     def is_open(self) -> bool:
@@ -52,7 +49,6 @@ class Breaker:
         BREAKER.set(int(self.is_open))
 
     def succeeded(self) -> None:
-        was_open, self._failures = self.is_open, 0
-        if was_open:
+        if self.is_open:
             BREAKER.set(0)
-            self.recovered.set()
+        self._failures = 0

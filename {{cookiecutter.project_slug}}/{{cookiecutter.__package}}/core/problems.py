@@ -29,6 +29,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "ambiguous_length": (400, "Ambiguous length", "Send either Content-Length or Transfer-Encoding."),
     "invalid_request": (422, "Invalid request", "The request is invalid."),
     "unknown_model": (422, "Unknown model", "This model is not available."),
+    "provider_refused": (422, "Provider refused", "The model provider refused this request."),
     "limit_exceeded": (429, "Too many requests", "Try again later."),
     "too_many_attempts": (429, "Too many attempts", "Try again later."),
     "provider_error": (502, "Model provider failed", "The model provider did not answer correctly. Try again later."),

@@ -15,31 +15,42 @@ ERRORS = (OSError, sqlite3.Error)
 CHECKPOINT_BYTES = 4 * 2**20
 
 
-class SqliteFile:
-    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables; `version` is its version.
+def make_private(path: Path) -> None:
+    """Create an SQLite file that only its owner can use, and its folders likewise. Tighten a file that exists.
 
-    A file that is damaged, no database, or of another version is renamed to `NAME.<ns>.corrupt`, and a new one created.
+    Folders that exist keep their mode: others may use them too. Opening the file reports what can't be done.
+    """
+    with suppress(OSError):
+        for folder in reversed(path.parents):
+            folder.mkdir(0o700, exist_ok=True)
+        path.touch(0o600)
+        for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            if file.is_file():
+                file.chmod(0o600)
+
+
+class SqliteFile:
+    """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables.
+
+    A file that is damaged or no database is renamed to `NAME.<ns>.corrupt`, and a new one created.
     """
 
-    def __init__(self, path: Path, schema: str, version: int) -> None:
+    def __init__(self, path: Path, schema: str) -> None:
         self.path = path
         self._schema = schema
-        self._version = version
         self._opened: sqlite3.Connection | None = None
         self._is_writable = False
 
     def connect(self) -> sqlite3.Connection:
         """Return the open file. Raise one of ERRORS."""
         if self._opened is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._opened = self._open()
         return self._opened
 
-    def check(self, *, again: bool = False) -> None:
-        """Raise one of ERRORS unless the file can be written. Try it once, after a failure, and if `again`."""
-        if again or not self._is_writable:
-            self._is_writable = False
-            self.connect().execute(f"PRAGMA user_version = {self._version}")
+    def check(self) -> None:
+        """Raise one of ERRORS unless the file can be written. Try it only once, and after a failure."""
+        if not self._is_writable:
+            self.connect().execute("PRAGMA user_version = 1")
             self._is_writable = True
 
     def run(self, statement: str, *values: object, **named: object) -> list[Any]:
@@ -56,7 +67,7 @@ class SqliteFile:
     def checkpoint(self) -> None:
         """Move a large write-ahead log into the file. This waits for the disk: call it in a thread."""
         try:
-            size = self._with_suffix("-wal").stat().st_size
+            size = Path(f"{self.path}-wal").stat().st_size
             if size > CHECKPOINT_BYTES:
                 with closing(sqlite3.connect(self.path)) as database:
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -67,7 +78,7 @@ class SqliteFile:
         except ERRORS:
             log.exception("write-ahead log not moved into the file", file=str(self.path))
 
-    def set_aside(self) -> list[Path]:
+    def damaged(self) -> list[Path]:
         """Return the files that were set aside."""
         return [*self.path.parent.glob(f"{self.path.name}.*.corrupt")]
 
@@ -80,7 +91,7 @@ class SqliteFile:
     def _open(self) -> sqlite3.Connection:
         """Open the file, one process at a time: two would set it aside twice, or find it locked."""
         lock = self.path.with_suffix(".lock")
-        lock.touch(0o600)
+        make_private(lock)
         with closing(sqlite3.connect(lock, timeout=10, isolation_level=None)) as turn:
             turn.execute("BEGIN EXCLUSIVE")
             try:
@@ -90,26 +101,22 @@ class SqliteFile:
             except sqlite3.DatabaseError:
                 log.exception("file not readable: set aside", file=str(self.path))
             now = time.time_ns()
-            for file in map(self._with_suffix, ("", "-wal", "-shm")):
+            for suffix in ("", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
-                    file.rename(file.with_name(f"{file.name}.{now}.corrupt"))
+                    Path(f"{self.path}{suffix}").rename(f"{self.path}{suffix}.{now}.corrupt")
             return self._open_in_turn()
 
     def _open_in_turn(self) -> sqlite3.Connection:
-        self.path.touch(0o600)
+        make_private(self.path)
         database = sqlite3.connect(self.path, timeout=2, isolation_level=None, check_same_thread=False)
         try:
-            (version,) = database.execute("PRAGMA user_version").fetchone()
-            if version not in (0, self._version) or database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError(f"version {version}, or damaged")
+            if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise sqlite3.DatabaseError("damaged")
             settings = "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"
             # automatic checkpoints wait for the disk: see `checkpoint`
-            settings += f"; PRAGMA wal_autocheckpoint = 0; PRAGMA user_version = {self._version}"
+            settings += "; PRAGMA wal_autocheckpoint = 0"
             database.executescript(f"{settings}; {self._schema}")
         except sqlite3.Error:
             database.close()
             raise
         return database
-
-    def _with_suffix(self, suffix: str) -> Path:
-        return self.path.with_name(self.path.name + suffix)

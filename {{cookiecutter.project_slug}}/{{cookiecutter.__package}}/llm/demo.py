@@ -2,9 +2,10 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 
-from .metering import Meter
-from .provider import Completion, Delta, Request, Stream, Usage
+from .metering import count_tokens
+from .provider import Delta, Finish, Request, Stream, Usage
 
 REPLY = (
     "This is the demo provider, so no model has read your {words} words. "
@@ -23,27 +24,17 @@ class DemoProvider:
     def __init__(self, delay: float = 0.04) -> None:
         self._delay = delay
 
-    async def complete(self, request: Request) -> Completion:
-        text = _reply(request)
-        return Completion(text, request.model, _usage(request, text))
-
-    async def stream(self, request: Request) -> Stream:
-        text = _reply(request)
-        for word in re.findall(r"\S+\s*", text):
+    async def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:
+        sent()
+        words = sum(len(message.content.split()) for message in request.messages)
+        whole = REPLY.format(words=words)
+        text = whole[: 4 * request.max_tokens]  # ASCII: four characters a token
+        for word in re.findall(r"\S+\s*", text) if paced else [text]:
             yield Delta(word)
-            await asyncio.sleep(self._delay)
-        yield _usage(request, text)
+            if paced:
+                await asyncio.sleep(self._delay)
+        yield Finish("stop" if text == whole else "length")
+        yield Usage(sum(count_tokens(message.content) for message in request.messages), count_tokens(text))
 
     async def aclose(self) -> None:
         """Do nothing: there is no connection."""
-
-
-def _reply(request: Request) -> str:
-    words = sum(len(message.content.split()) for message in request.messages)
-    return REPLY.format(words=words)[: 4 * request.max_tokens]  # ASCII: four characters a token
-
-
-def _usage(request: Request, text: str) -> Usage:
-    meter = Meter(request)
-    meter.add(Delta(text))
-    return meter.usage

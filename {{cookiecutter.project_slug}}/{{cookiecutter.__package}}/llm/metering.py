@@ -1,12 +1,12 @@
-"""Counts what a call has used so far, so that it can be charged wherever it ends."""
+"""Decides what a call has used, from everything that is known when it ends, wherever it ends."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import ceil
 
 import structlog
 
 from ..core.problems import Problem
-from .provider import AnsweredBy, Completion, Delta, ProviderError, Request, Usage
+from .provider import AnsweredBy, Delta, Finish, Item, ProviderError, Request, Tokens, Usage
 
 log = structlog.get_logger(__name__)
 
@@ -17,61 +17,112 @@ BYTES_PER_TOKEN = 4
 
 
 class Meter:
-    """Counts one call. Pass everything that the provider sends to `add`."""
+    """Counts one call. Call `ask` when its request goes out, and pass everything that the provider sends to `add`."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._reported = Usage(0, 0)
-        self._bytes_since = 0  # of text after the last report
-        self.is_used = False
-        """Whether the provider has begun to answer."""
+        self._reported = Usage()
+        self._bytes = self._bytes_since = 0  # of text in all, and after the last report of output
+        self._is_doubtful = self._is_asked = self._is_begun = False
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
+        self.service_tier: str | None = None
+        self.finish_reason: str | None = None
+        """The vendor's word for why the text ended."""
 
-    def add(self, item: AnsweredBy | Delta | Usage) -> None:
+    @property
+    def is_used(self) -> bool:
+        """Whether the vendor may bill the call: its request went out, or an answer came."""
+        return self._is_asked or self._is_begun
+
+    def ask(self) -> None:
+        """Count the input: the request goes out now."""
+        self._is_asked = True
+
+    def add(self, item: Item) -> None:
         """Count the next item of an answer."""
-        if not self.is_used:
-            self.is_used = True
-            self._reported = Usage(sum(count_tokens(message.content) for message in self._request.messages), 0)
-        if isinstance(item, AnsweredBy):
-            self.answered_by = str(item.model)[:MAX_MODEL_NAME]
-        elif isinstance(item, Delta):
-            self._bytes_since += _size(item.text)
-        elif not item.is_valid:
-            log.warning("invalid usage from vendor, counting tokens here", usage=str(item))
-        elif item != self._reported:  # a ProviderError repeats the last report, which does not cover the text since
-            self._reported, self._bytes_since = item, 0
-
-    def add_completion(self, completion: Completion) -> None:
-        """Count an answer in one piece."""
-        for item in (AnsweredBy(completion.model), Delta(completion.text), completion.usage):
-            if item is not None:
-                self.add(item)
+        self._is_begun = True
+        match item:
+            case Delta():
+                size = _size(item.text)
+                self._bytes += size
+                self._bytes_since += size
+            case AnsweredBy():
+                self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
+                self.service_tier = item.service_tier or self.service_tier
+            case Finish():
+                self.finish_reason = item.reason or self.finish_reason
+            case Usage():
+                self._report(item)
 
     def add_failure(self, error: ProviderError, held: int) -> Problem:
-        """Count what the provider reported before it failed. Return Problem provider_error.
+        """Return the problem for a provider that failed. If it told so before it began, the call used nothing.
 
         Logs the cause, which clients do not see, and the microcents that the vendor may bill for an answer that never
         came: at most `held`.
         """
-        if error.usage is not None:
-            self.add(error.usage)
-        billed = held if not self.is_used and error.kind in ("timeout", "failed") else 0
+        if error.kind == "unreachable" or error.answered:
+            self._is_asked = False
+        billed = held if not self._is_begun and error.kind in ("timeout", "broken_off", "failed") else 0
         details = {"kind": error.kind, "cause": str(error), "model": self._request.model}
         log.warning("model provider failed", **details, may_be_billed_microcents=billed)
-        return Problem("provider_error")
+        if error.kind == "limited":
+            return Problem("limit_exceeded", retry_after=error.retry_after)
+        return Problem("provider_error") if error.detail is None else Problem("provider_refused", error.detail)
 
     @property
-    def usage(self) -> Usage:
-        """The last report plus our count of the text since, or our count of everything if there was no report."""
-        reported = self._reported
-        counted = min(reported.output_tokens + ceil(self._bytes_since / BYTES_PER_TOKEN), self._request.max_tokens)
-        return replace(reported, output_tokens=counted) if counted > reported.output_tokens else reported
+    def usage(self) -> Tokens:
+        """What was used so far."""
+        counted = sum(count_tokens(message.content) for message in self._request.messages)
+        tokens = tokens_of(self._reported, counted)
+        output = tokens.output_tokens + _tokens(self._bytes_since)
+        return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))
+
+    def _report(self, usage: Usage) -> None:
+        """Take over what the vendor reports, field by field. Zero does not replace a count."""
+        told = {name: value for name, value in asdict(usage).items() if value is not None}
+        counts = {name: value for name, value in told.items() if value is usage.cache_apart or _is_count(value)}
+        if "output_tokens" in counts:
+            self._is_doubtful = counts["output_tokens"] == 0 and self._bytes > 0
+            self._bytes_since = 0
+        if counts != told or self._is_doubtful:
+            log.warning("vendor's usage can't be true, counting tokens here", usage=str(usage))
+        known = asdict(self._reported)
+        known.update({name: value for name, value in counts.items() if value or not known[name]})
+        self._reported = Usage(**known)
+
+
+def tokens_of(told: Usage, counted_input: int) -> Tokens:
+    """Return what a vendor's report means. `counted_input` is our own count, for a report without input tokens.
+
+    Some report cached tokens apart from input tokens, or thinking apart from output tokens.
+    """
+    shortly, hour = told.cache_write_5m_input_tokens or 0, told.cache_write_1h_input_tokens or 0
+    read, written = told.cached_input_tokens or 0, max(told.cache_write_input_tokens or 0, shortly + hour)
+    fresh, output = told.input_tokens, told.output_tokens or 0
+    if fresh is None or fresh + read + written == 0:
+        fresh = counted_input
+    reasoning, total = told.reasoning_tokens or 0, told.total_tokens or 0
+    is_apart = told.cache_apart or read + written > fresh or total == fresh + read + written + output
+    whole = fresh + read + written if is_apart else fresh
+    if reasoning > output:
+        output += reasoning
+    if told.output_tokens is not None:
+        output = max(output, total - whole)
+    return Tokens(whole, output, read, written, shortly, hour)
 
 
 def count_tokens(text: str) -> int:
     """Return our own count of tokens, for vendors that report none."""
-    return ceil(_size(text) / BYTES_PER_TOKEN)
+    return _tokens(_size(text))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**31
+
+
+def _tokens(size: int) -> int:
+    return ceil(size / BYTES_PER_TOKEN)
 
 
 def _size(text: str) -> int:

@@ -3,59 +3,51 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from ..core.config import Settings
 from ..core.problems import Problem
-from .admin_api import AdminApi, AdminError
+from .admin_api import AdminError
+from .checks import Operations
 from .models import Adjustment
-from .registry import Registry
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 REPEATABLE_FOR = timedelta(hours=24) - CLOCK_TOLERANCE
 """Cycles keeps idempotency keys for 24 hours: after that, nobody knows whether an interrupted request was applied."""
-OPERATIONS = {"fund": "CREDIT", "reset": "RESET_SPENT"}
 
 
-class Adjustments:
+class Adjustments(Operations):
     """Changes ledgers by the Cycles Admin API. Amounts are microcents. Raises Problem."""
 
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._admin = admin
-
-    async def apply(self, tenant_id: str, kind: str, amount: int, reference: str | None) -> int | None:
+    async def adjust(self, tenant_id: str, kind: str, amount: int, reference: str | None) -> int | None:
         """Fund or reset a tenant's ledger and return what remains, or None if this reference was applied before.
 
         One with a reference is stored before it is sent, so that a later run repeats the same request.
         """
-        self._admin.require()
+        self.admin.require()
         wanted = Adjustment(
             reference=f"{kind}:{reference}",
             tenant_id=tenant_id,
-            kind=kind,
             amount=amount,
             idempotency_key=str(uuid.uuid4()),
         )
         if reference is None:
             return await self._send(wanted)
-        is_new = await self._registry.add(wanted)
-        stored = wanted if is_new else await self._stored(wanted)
+        is_new = await self.registry.add(wanted)
+        stored = wanted if is_new else await self._earlier(wanted)
         if stored.done_at is not None:
             return None
         try:
             remaining = await self._send(stored)
         except AdminError as error:
             if is_new and 400 <= error.answered < 500:  # refused: another amount may use the reference
-                await self._registry.drop_adjustment(stored.reference)
+                await self.registry.drop_adjustment(stored.reference)
             raise
         stored.done_at = datetime.now(UTC)
-        await self._registry.save(stored)
+        await self.registry.save(stored)
         return remaining
 
-    async def _stored(self, wanted: Adjustment) -> Adjustment:
+    async def _earlier(self, wanted: Adjustment) -> Adjustment:
         """Return the adjustment of an earlier run, done or safe to repeat."""
         reference = wanted.reference
-        stored = await self._registry.adjustment(reference)
+        stored = await self.registry.adjustment(reference)
         if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
             detail = f"{reference} was used before, with another tenant or amount. Use another one."
             raise Problem("reference_reused", detail)
@@ -67,5 +59,6 @@ class Adjustments:
         return stored
 
     async def _send(self, adjustment: Adjustment) -> int:
-        scope, operation = self._settings.scope_of(adjustment.tenant_id), OPERATIONS[adjustment.kind]
-        return await self._admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)
+        operation = "CREDIT" if adjustment.reference.startswith("fund:") else "RESET_SPENT"
+        scope = self.settings.scope_of(adjustment.tenant_id)
+        return await self.admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr
 
 from ..core.http_json import JsonClient
-from ..core.money import UNIT
+from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
 
 KEY_LIFE = timedelta(days=365)
@@ -119,6 +119,11 @@ class AdminApi:
 
         The server keeps idempotency keys for 24 hours, in one namespace for all tenants.
         """
+        for ledger in await self.ledgers(scope) if operation == "CREDIT" else ():
+            # the server would write it, answer 500, and not read the ledger again
+            if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated + amount > MAX_MICROCENTS:
+                most = format_usd(MAX_MICROCENTS - ledger.allocated)
+                raise AdminError("invalid_amount", 400, f"Cycles can't count that far. Credit at most ${most}.")
         query = {"scope": scope, "unit": UNIT, "tenant_id": _tenant_of(scope)}
         body = {"operation": operation, "amount": _amount(amount), "idempotency_key": idempotency_key}
         answer = await self._send("POST", "/v1/admin/budgets/fund", query, body)
@@ -161,12 +166,9 @@ class AdminApi:
         try:
             headers = {"X-Admin-API-Key": self._admin_key}
             status, _, answer = await self._http.request(method, target, headers, body)
-        except ConnectionRefusedError as error:
-            detail = f"{server} is out of reach. Check CYCLES_ADMIN_URL and that the server is up."
-            raise AdminError("admin_unreachable", 0, detail) from error
         except OSError as error:
-            detail = f"{server} did not answer, so the request may have been applied or not. Check, then try again."
-            raise AdminError("admin_silent", 0, detail) from error
+            advice = "A change may have been applied. Check CYCLES_ADMIN_URL and that the server is up, then try again."
+            raise AdminError("admin_unreachable", 0, f"{server} does not answer. {advice}") from error
         if not answer or status >= 500 or 300 <= status < 400:
             detail = f"{server} answered {status} to {method} {path}. See its log."
             raise AdminError("admin_failed", status, detail)

@@ -1,10 +1,15 @@
-"""Checks of what operators enter. Every function raises Problem."""
+"""What operations on tenants share: their base, and checks of what operators enter. Checks raise Problem."""
 
 import re
 from collections.abc import Container
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
 
+from ..core.config import Settings
 from ..core.money import parse_usd
 from ..core.problems import Problem
+from .admin_api import AdminApi
 from .models import Tenant
 from .registry import Registry
 
@@ -13,6 +18,16 @@ ANY = (*OPEN, "closed")
 
 # Cycles accepts a tenant `acme-`, but no ledger for it
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]", re.ASCII)
+_PERIOD = re.compile(r"\d{4}(-\d\d(-\d\d)?|-W\d\d)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Base of operations on tenants, in the registry and at Cycles."""
+
+    settings: Settings
+    registry: Registry
+    admin: AdminApi
 
 
 async def find_tenant(registry: Registry, tenant_id: str, *, statuses: Container[str] = OPEN) -> Tenant:
@@ -34,6 +49,14 @@ def check_id(tenant_id: str) -> None:
     if not _ID.fullmatch(tenant_id):
         rule = "Use 3 to 64 of a-z, 0-9 and -, and neither begin nor end with -."
         raise Problem("invalid_id", f"{tenant_id!r} is not a valid tenant ID. {rule}")
+
+
+def check_period(text: str) -> None:
+    """Refuse a period that is not a year, month, week (ISO 8601) or day of the calendar."""
+    with suppress(ValueError):
+        if _PERIOD.fullmatch(text) and date.fromisoformat(text if "W" in text else f"{text}-01-01"[:10]):
+            return
+    raise Problem("usage", f"{text!r} is not a period. Use a form like 2026, 2026-12, 2026-W52 or 2026-12-31.")
 
 
 def check_text(what: str, text: str, max_length: int) -> str:

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Any
 
 from ..core.config import Settings
-from ..core.money import UNIT, format_usd
+from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .adjustments import Adjustments
@@ -21,19 +21,14 @@ from .links import make_link
 from .models import Tenant
 from .registry import Registry
 
+LARGE_BUDGET = 10**15
+"""Microcents. Beyond it, credits are checked for overflow: Cycles' amounts are int64, and it answers 500."""
 Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
 
-class TenantService:
+class TenantService(Accounts, Adjustments):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
-
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
-        self.settings = settings
-        self.registry = registry
-        self.admin = admin
-        self.accounts = Accounts(settings, registry, admin)
-        self._adjustments = Adjustments(settings, registry, admin)
 
     async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
         """Onboard a tenant. Safe to run again."""
@@ -53,7 +48,7 @@ class TenantService:
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.accounts.begin(tenant)
+        await self.prepare(tenant)
         if tenant.onboarded:
             note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
@@ -89,15 +84,19 @@ class TenantService:
             raise Problem("invalid_amount", "The credit must be more than 0.")
         if reference is not None:
             check_text("reference", reference, 100)
-        await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self._adjustments.apply(tenant_id, "fund", amount, reference)
+        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
+        if tenant.budget + amount > LARGE_BUDGET:
+            largest = max((each.allocated for each in await self.ledgers(tenant_id) if each.unit == UNIT), default=0)
+            if largest + amount > MAX_MICROCENTS:
+                raise Problem("invalid_amount", f"The budget would be more than ${format_usd(MAX_MICROCENTS)}.")
+        remaining = await self.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
     async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
-        """Set the budget and set spent to 0. Keeps live holds."""
+        """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         if period is not None:
             check_text("period", period, 100)
@@ -114,7 +113,7 @@ class TenantService:
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self._adjustments.apply(tenant.id, "reset", amount, reference)
+                remaining = await self.adjust(tenant.id, "reset", amount, reference)
             except Problem as problem:
                 # without an answer, or with 401, the next would fail too
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
@@ -147,12 +146,7 @@ class TenantService:
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.accounts.rotate(tenant, now=now)}
-
-    async def retire_keys(self) -> None:
-        """Revoke rotated keys whose grace period has ended. Does nothing without admin access."""
-        if self.admin.is_configured:
-            await self.accounts.retire_keys()
+        return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
@@ -174,6 +168,12 @@ class TenantService:
         site = local if self.settings.development else f"https://{self.settings.allowed_hosts[0]}"
         note = f"usable once, until {expires_at:%H:%M} UTC"
         return {"tenant": tenant_id, "url": f"{site}{self.settings.root_path}{path}", "expires_at": expires_at.isoformat(), "note": note}
+
+    async def sign_out(self, tenant_id: str) -> Answer:
+        """End a tenant's sessions and sign-in links."""
+        await find_tenant(self.registry, tenant_id, statuses=ANY)
+        await self.registry.end_sessions(tenant_id=tenant_id)
+        return {"tenant": tenant_id, "note": "signed out; its unused links do not work any more"}
 
     async def ledgers(self, tenant_id: str) -> list[AdminLedger]:
         """Return a tenant's ledgers, in every unit."""

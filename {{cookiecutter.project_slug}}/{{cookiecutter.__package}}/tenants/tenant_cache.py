@@ -5,7 +5,6 @@ from typing import Any
 
 from ..core.cache import TTLCache
 from ..core.problems import Problem
-from .caller import Caller
 from .headers import Headers, check_claim
 from .models import Tenant
 from .registry import Registry
@@ -27,11 +26,11 @@ class TenantCache:
     def __init__(self, registry: Registry, load: Callable[[str], Coroutine[Any, Any, Tenant | None]]) -> None:
         self._read_version = registry.version
         self._load = load
-        self._versions = TTLCache[str, str](1, VERSION_TTL_S)
-        self._tenants = TTLCache[tuple[str, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
+        self._versions = TTLCache[str, int](1, VERSION_TTL_S)
+        self._tenants = TTLCache[tuple[int, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
 
-    async def admit(self, name: str, headers: Headers) -> Caller:
-        """Return the caller of an active tenant.
+    async def admit(self, name: str, headers: Headers) -> str:
+        """Return the ID of an active tenant.
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
@@ -44,7 +43,7 @@ class TenantCache:
         check_claim(headers, tenant.id)
         if tenant.status == "suspended":
             raise Problem("tenant_suspended")
-        return Caller(tenant.id)
+        return tenant.id
 
     async def _known(self, name: str) -> Tenant:
         tenant = await self._load(name)

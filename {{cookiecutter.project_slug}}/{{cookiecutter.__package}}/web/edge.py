@@ -14,6 +14,7 @@ from ..core.config import Settings
 from ..core.metrics import REQUESTS
 from ..core.problems import MEDIA_TYPE, Problem
 from ..tenants.headers import Headers, values_of, without_secret
+from .proxies import note_untrusted
 from .throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -70,11 +71,15 @@ class Edge:
         self._root = settings.root_path
         self._timeout = settings.request_timeout
         self._chunked = 0
+        self._journal_dir = settings.cycles_journal_dir
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        forwarded = _joined(scope["headers"], b"x-forwarded-for")
+        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
+            note_untrusted(address_of(scope), self._journal_dir)
         request_id = secrets.token_hex(16)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
@@ -111,7 +116,7 @@ class Edge:
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
         headers = {} if path == DOCS else SECURITY_HEADERS
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         return headers | self._https_headers if scope["scheme"] == "https" else headers
 

@@ -31,7 +31,7 @@ class Readiness:
         return {"database": database, "cycles": cycles, "journal": journal}
 
     async def _journal(self) -> bool:
-        self._clients.outbox.check(again=True)
+        self._clients.outbox.check()
         return True
 
 

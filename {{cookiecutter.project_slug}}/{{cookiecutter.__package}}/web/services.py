@@ -44,10 +44,9 @@ class Services:
         self.registry = registry
         self.prices = Prices.load(settings.llm_unlisted_price)
         self.store = store
-        self.calls = CallLog(store)
-        self.clients = Clients(settings, registry, self.calls.amend)
+        self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
-        self.calls.changed_balances = partial(changed_rows, self.balances)
+        self.calls = CallLog(store, partial(changed_rows, self.balances))
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)

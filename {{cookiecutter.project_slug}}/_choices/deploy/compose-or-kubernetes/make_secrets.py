@@ -1,4 +1,4 @@
-"""Create `secrets/`: one file per secret of a deployment, with a random value. Existing files stay."""
+"""Create `secrets/`: one file per secret of a deployment, with a random value. Existing values stay."""
 
 import base64
 import os
@@ -17,7 +17,8 @@ PROVIDER_KEYS = {"openai_api_key", "anthropic_api_key"} & {*APP}
 def main() -> int:
     os.chdir(Path(__file__).parent)
     # the folder is closed to others, but its files must be readable by the user of any container
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
+    FOLDER.mkdir(exist_ok=True)
+    FOLDER.chmod(0o700)
     environment = {**dotenv_values(".env"), **os.environ}
     elsewhere = {name: environment.get(name.upper()) or "" for name in PROVIDER_KEYS}
     elsewhere["cycles_api_key"] = ""  # created by Cycles
@@ -38,7 +39,7 @@ def write(name: str, value: str) -> None:
     path = FOLDER / name
     if not path.exists():
         path.write_text(f"{value}\n", encoding="utf-8")
-        path.chmod(0o644)
+    path.chmod(0o644)
 
 
 def read(name: str) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import dj_database_url
 
 from .core.config import SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
+from .core.sqlite_file import make_private
 
 ENV = Settings()
 
@@ -64,7 +64,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 def database(url: str) -> dict[str, Any]:
     """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
 
-    Create the folder of an SQLite file.
+    Create an SQLite file.
     """
     if not url.startswith(("sqlite:///", "postgresql://")):
         return {}
@@ -73,8 +73,7 @@ def database(url: str) -> dict[str, Any]:
     if url.startswith("postgresql"):
         options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
         return config
-    with suppress(OSError):  # opening the file reports it
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    make_private(Path(config["NAME"]))
     options |= {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",  # SQLite waits for a lock only at a transaction's start

@@ -5,7 +5,6 @@ LIBRARIES = [
     "alembic.command",
     "fastapi",
     "sqlalchemy.ext.asyncio",
-    "typer.rich_utils",
     "uvicorn",
     # ours that read no setting when they are imported
     "{{ cookiecutter.__package }}.cli.app",

@@ -24,13 +24,12 @@ from {{ cookiecutter.__package }}.chat.service import Chat, summary_of  # noqa: 
 from {{ cookiecutter.__package }}.core.problems import Problem  # noqa: E402
 from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
 from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
-from {{ cookiecutter.__package }}.tenants.caller import Caller  # noqa: E402
 from {{ cookiecutter.__package }}.web import sync  # noqa: E402
 from {{ cookiecutter.__package }}.web.services import Services  # noqa: E402
 
 
 def work_for(tenant: str) -> Work:
-    return summary_of(ENV, Caller(tenant), SummarizeRequest(text="A long text about budgets."))
+    return summary_of(ENV, tenant, SummarizeRequest(text="A long text about budgets."))
 
 
 def settles(tenant: str) -> int:
@@ -41,18 +40,11 @@ def settles(tenant: str) -> int:
 
 
 def use(hold: Hold) -> None:
-    hold.meter.add_completion(sync.call(lambda services: services.provider.complete(hold.request)))
+    sync.call(lambda services: hold.complete(services.provider))
 
 
 def summarizes(tenant: str) -> int:
     return sync.call(lambda services: Chat(services).summarize(work_for(tenant))).cost.amount
-
-
-def overruns(tenant: str) -> int:
-    """Use ten times what the tenant has. Return the cost as far as it is known when the call ends."""
-    with sync.hold(work_for(tenant)) as hold:
-        hold.meter.add(Usage(2_000_000, 0))
-    return hold.call.cost
 
 
 def fails_midway(tenant: str) -> int:
@@ -74,8 +66,9 @@ def fails_at_once(tenant: str) -> int:
 
 def provider_fails(tenant: str) -> str:
     try:
-        with sync.hold(work_for(tenant)):
-            raise ProviderError("failed", "the provider broke off", Usage(10, 5))
+        with sync.hold(work_for(tenant)) as hold:
+            hold.meter.add(Usage(10, 5))
+            raise ProviderError("failed", "the provider broke off")
     except Problem as problem:
         return problem.code
 

@@ -39,7 +39,7 @@ def test_key_is_cached_for_a_while(tell: Tell, monkeypatch: pytest.MonkeyPatch) 
     async def story(world: World) -> None:
         services = world.services
         monkeypatch.setattr(client_module, "KEY_CACHED_S", 0)
-        uncached = Clients(services.settings, services.registry, services.calls.amend)
+        uncached = Clients(services.settings, services.registry)
         for clients in (services.clients, uncached):
             await clients.of("acme")
         await services.registry.update_tenant("acme", sealed_key="")

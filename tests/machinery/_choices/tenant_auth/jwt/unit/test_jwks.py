@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from {{ cookiecutter.__package }}.core.problems import Problem
-from {{ cookiecutter.__package }}.tenants.jwks import LIFE_S, REFRESH_EVERY_S, RETRY_EVERY_S, Jwks
+from {{ cookiecutter.__package }}.tenants.jwks import LIFE_S, MAX_BYTES, REFRESH_EVERY_S, RETRY_EVERY_S, Jwks
 
 from ..listening import Quiet, listening
 
@@ -24,13 +24,14 @@ def public(kid: str, **members: Any) -> dict[str, Any]:
 
 
 class Issuer:
-    """Publishes `keys` while `status` is 200; counts who asks."""
+    """Publishes `keys` at `/` while `status` is 200; counts who asks. `/elsewhere` redirects to `/`."""
 
     def __init__(self) -> None:
         self.keys = [public("one")]
         self.status = 200
         self.asked = 0
         self.url = ""
+        self.padding = b""
 
 
 @pytest.fixture
@@ -40,9 +41,11 @@ def issuer() -> Iterator[Issuer]:
     class Answer(Quiet, BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             issuer.asked += 1
-            self.send_response(issuer.status)
+            self.send_response(302 if self.path == "/elsewhere" else issuer.status)
+            self.send_header("Location", "/")
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": issuer.keys}).encode())
+            if self.path != "/elsewhere":
+                self.wfile.write(json.dumps({"keys": issuer.keys}).encode() + issuer.padding)
 
     with listening(Answer) as server:
         issuer.url = f"{server}/"
@@ -67,7 +70,7 @@ def tell(issuer: Issuer, story: Callable[[Jwks, Clock], Awaitable[None]]) -> Non
 
 async def is_known(jwks: Jwks, kid: str | None) -> bool:
     try:
-        await jwks.find(kid)
+        await jwks.find(kid, "RS256")
     except jwt.PyJWTError:
         return False
     return True
@@ -135,12 +138,44 @@ def test_while_no_key_was_ever_read_nobody_can_be_judged_and_it_is_tried_again_s
         issuer.status = 500
         for _ in range(3):
             with pytest.raises(Problem) as problem:
-                await jwks.find("one")
+                await jwks.find("one", "RS256")
             assert problem.value.code == "identity_unavailable"
         assert issuer.asked == 1
         issuer.status = 200
         clock.now += RETRY_EVERY_S
         assert await is_known(jwks, "one")
+
+    tell(issuer, story)
+
+
+def test_a_redirect_of_the_issuer_is_not_followed(issuer: Issuer) -> None:
+    issuer.url += "elsewhere"
+
+    async def story(jwks: Jwks, _: Clock) -> None:
+        with pytest.raises(Problem, match="identity_unavailable"):
+            await jwks.find("one", "RS256")
+        assert issuer.asked == 1
+
+    tell(issuer, story)
+
+
+def test_an_endless_answer_of_the_issuer_is_not_read_to_its_end(issuer: Issuer) -> None:
+    issuer.padding = b" " * (MAX_BYTES + 1)
+
+    async def story(jwks: Jwks, _: Clock) -> None:
+        with pytest.raises(Problem, match="identity_unavailable"):
+            await jwks.find("one", "RS256")
+
+    tell(issuer, story)
+
+
+def test_a_key_that_names_its_algorithm_serves_no_other(issuer: Issuer) -> None:
+    issuer.keys = [public("one", alg="PS256")]
+
+    async def story(jwks: Jwks, _: Clock) -> None:
+        assert await jwks.find("one", "PS256")
+        with pytest.raises(jwt.PyJWTError):
+            await jwks.find("one", "RS256")
 
     tell(issuer, story)
 
@@ -167,5 +202,5 @@ def test_only_public_keys_for_signatures_are_used(issuer: Issuer) -> None:
 def test_keys_that_were_read_in_one_event_loop_serve_the_next(issuer: Issuer) -> None:
     jwks = Jwks(issuer.url)
     for _ in range(2):
-        assert asyncio.run(jwks.find("one"))
+        assert asyncio.run(jwks.find("one", "RS256"))
     assert issuer.asked == 1

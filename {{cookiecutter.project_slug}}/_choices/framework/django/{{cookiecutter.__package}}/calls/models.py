@@ -11,8 +11,8 @@ class Call(models.Model):
     """A guarded call; amounts in microcents.
 
     `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
-    that refused it. `uncharged` is the spend that no ledger took. `remaining` and `allocated` are those of the
-    tenant's widest ledger after the call, if known.
+    that refused it. `uncharged` is the spend that no ledger took. `remaining` is that of the tenant's widest ledger
+    after the call, if known.
     """
 
     id = models.CharField(max_length=64, primary_key=True, default=partial(secrets.token_hex, 16))
@@ -31,7 +31,6 @@ class Call(models.Model):
     request_id = models.CharField(max_length=256, default="")
     duration_ms = models.IntegerField(default=0)
     remaining = models.BigIntegerField(null=True)
-    allocated = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "calls"
@@ -50,7 +49,7 @@ SERVED = ("charged", "released", "unguarded")
 class Balance(models.Model):
     """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
 
-    `reported` is the spend at the highest threshold that was reported.
+    `reported` is the highest threshold that was reported, in per cent.
     """
 
     # no constraint: Cycles may return tenants that are not in this registry

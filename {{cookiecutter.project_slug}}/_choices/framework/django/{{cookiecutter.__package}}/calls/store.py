@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, Subquery, Sum
+from django.db.models import Count, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
@@ -24,12 +24,6 @@ class CallStore:
     def insert(self, records: Sequence[Call]) -> None:
         """Write a batch. Rows that exist already stay as they are."""
         Call.objects.bulk_create(records, ignore_conflicts=True)
-
-    @in_database
-    def amend(self, tenant: str, reservation_id: str, uncharged: int) -> None:
-        """Set the microcents that no ledger took of a call's cost, if the call does not say so already."""
-        call = Call.objects.filter(tenant=tenant, reservation_id=reservation_id, uncharged=0)
-        call.update(uncharged=uncharged, cost=F("cost") - uncharged)
 
     @in_database
     def prune(self, keep_newest: int, older_than: datetime) -> None:
@@ -91,5 +85,5 @@ class CallStore:
 
     @in_database
     def move_reported(self, tenant: str, was: int, to: int) -> bool:
-        """Set the spend that was reported. Return False if it is not `was` any more."""
+        """Set the threshold that was reported. Return False if it is not `was` any more."""
         return Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1

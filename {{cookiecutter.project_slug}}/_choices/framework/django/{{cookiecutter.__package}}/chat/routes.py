@@ -1,9 +1,7 @@
 """Routes of the example feature. Add a paid route of your own like `summarize`."""
 
-from collections.abc import AsyncGenerator
-
 from django.conf import settings
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
 
@@ -11,6 +9,7 @@ from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
+from ..web.streaming import EventStream
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import Chat, budget_headers, summary_of, work_of
 
@@ -47,15 +46,3 @@ def answered(answer: Answer) -> HttpResponse:
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
-
-
-class EventStream(StreamingHttpResponse):
-    """Server-sent events. Hands Django the generator itself, which it then closes when the client leaves."""
-
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
-        self._events = events
-        headers = {"X-Accel-Buffering": "no", **headers}
-        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
-
-    def __aiter__(self) -> AsyncGenerator[bytes]:
-        return self._events

@@ -9,7 +9,7 @@ class Tenant(models.Model):
 
     `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
     all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
-    them but the current one can be revoked at `retire_at`.
+    them but the current one can be revoked at `retire_at`. `version` counts changes of the tenant and its API keys.
     """
 
     id = models.CharField(max_length=64, primary_key=True)
@@ -23,6 +23,7 @@ class Tenant(models.Model):
     cycles_key_expires_at = models.DateTimeField(null=True)
     retire_at = models.DateTimeField(null=True, db_index=True)
     onboarded = models.BooleanField(default=False)
+    version = models.IntegerField(default=0, db_index=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -34,12 +35,11 @@ class Tenant(models.Model):
 
 
 class ApiKey(models.Model):
-    """A caller's key, stored as its SHA-256. People recognise it by `prefix`."""
+    """A caller's key, stored as its SHA-256. People recognise it by its ID, which is part of it."""
 
     id = models.CharField(max_length=16, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT)
     name = models.CharField(max_length=256)
-    prefix = models.CharField(max_length=16)
     digest = models.CharField(max_length=64, unique=True)
     created_at = models.DateTimeField(default=timezone.now)
     last_used_at = models.DateTimeField(null=True)
@@ -51,31 +51,17 @@ class ApiKey(models.Model):
         ordering = ("created_at",)
 
     def __str__(self) -> str:
-        return self.prefix
-
-
-class RegistryVersion(models.Model):
-    """One row with a random text, replaced by every change of tenants and keys. Caches compare it."""
-
-    id = models.IntegerField(primary_key=True)
-    version = models.CharField(max_length=36)
-
-    class Meta:
-        db_table = "registry_version"
-
-    def __str__(self) -> str:
-        return self.version
+        return self.id
 
 
 class Adjustment(models.Model):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with `kind`, fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    `reference` begins with fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
     reference = models.CharField(max_length=256, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT)
-    kind = models.CharField(max_length=16)
     amount = models.BigIntegerField()
     idempotency_key = models.CharField(max_length=256)
     created_at = models.DateTimeField(default=timezone.now)
@@ -88,15 +74,19 @@ class Adjustment(models.Model):
         return self.reference
 
 
-class SignInLink(models.Model):
-    """A link, stored as the SHA-256 of its secret."""
+class SignIn(models.Model):
+    """A tenant's session of the dashboard. It begins as a link, until that is `used`.
 
-    digest = models.CharField(max_length=64, primary_key=True)
+    Its ID is the SHA-256 of the link's secret.
+    """
+
+    id = models.CharField(max_length=64, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.CASCADE)
+    used = models.BooleanField(default=False)
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        db_table = "sign_in_links"
+        db_table = "sign_ins"
 
     def __str__(self) -> str:
-        return f"for {self.tenant_id}"
+        return f"of {self.tenant_id}"

@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any
-from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from ..core.database import in_database
-from .models import Adjustment, ApiKey, RegistryVersion, SignInLink, Tenant
+from .models import Adjustment, ApiKey, SignIn, Tenant
 
 DATABASE_ERRORS = (Error, OSError)
 
@@ -38,9 +38,9 @@ class Registry:
         return _newest_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
 
     @in_database
-    def version(self) -> str:
-        """Return a text that every change of a tenant and every revoked key replaces."""
-        return RegistryVersion.objects.values_list("version", flat=True).first() or ""
+    def version(self) -> int:
+        """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
+        return Tenant.objects.aggregate(total=models.Sum("version"))["total"] or 0
 
     @in_database
     def add(self, record: models.Model) -> bool:
@@ -83,10 +83,9 @@ class Registry:
         self, tenant_id: str, given: Mapping[str, Any] | None = None, new_key: ApiKey | None = None, **changes: Any
     ) -> bool:
         """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
+        changes["version"] = models.F("version") + 1
         with transaction.atomic():
             is_changed = Tenant.objects.filter(id=tenant_id, **(given or {})).update(**changes) == 1
-            if is_changed:
-                _new_version()
             if is_changed and new_key:
                 new_key.save(force_insert=True)
         return is_changed
@@ -107,10 +106,10 @@ class Registry:
         ApiKey.objects.filter(id=key_id).update(last_used_at=now)
 
     @in_database
-    def revoke_api_key(self, key_id: str, now: datetime) -> None:
+    def revoke_api_key(self, key: ApiKey, now: datetime) -> None:
         with transaction.atomic():
-            ApiKey.objects.filter(id=key_id).update(revoked_at=now)
-            _new_version()
+            ApiKey.objects.filter(id=key.id).update(revoked_at=now)
+            Tenant.objects.filter(id=key.tenant_id).update(version=models.F("version") + 1)
 
     @in_database
     def adjustment(self, reference: str) -> Adjustment | None:
@@ -122,25 +121,40 @@ class Registry:
         Adjustment.objects.filter(reference=reference, done_at=None).delete()
 
     @in_database
-    def add_link(self, digest: str, tenant_id: str, expires_at: datetime, now: datetime) -> None:
-        """Store a sign-in link. Deletes expired ones."""
-        SignInLink.objects.filter(expires_at__lt=now).delete()
-        SignInLink.objects.create(digest=digest, tenant_id=tenant_id, expires_at=expires_at)
+    def add_sign_in(self, record: SignIn) -> None:
+        """Store a link. Deletes expired ones and sessions."""
+        SignIn.objects.filter(expires_at__lt=timezone.now()).delete()
+        record.save(force_insert=True)
 
     @in_database
-    def spend_link(self, digest: str, now: datetime) -> str | None:
-        """Delete a sign-in link and return its tenant's ID, None if it is unknown or expired."""
-        link = SignInLink.objects.filter(digest=digest, expires_at__gt=now).first()
-        if link is None or not SignInLink.objects.filter(digest=digest).delete()[0]:
-            return None  # or another request was faster
-        return link.tenant_id
+    def use_link(self, link: str, expires_at: datetime) -> bool:
+        """Make a link a session until `expires_at`. Return False if it is unknown, used or expired."""
+        unused = SignIn.objects.filter(id=link, used=False, expires_at__gt=timezone.now())
+        return unused.update(used=True, expires_at=expires_at) == 1
+
+    @in_database
+    def sign_in(self, session_id: str) -> SignIn | None:
+        """Return a session, with its tenant, unless it has ended."""
+        live = SignIn.objects.filter(id=session_id, used=True, expires_at__gt=timezone.now())
+        return live.select_related("tenant").first()
+
+    @in_database
+    def end_sessions(self, **owner: str) -> None:
+        """Delete the sessions with this `id` or `tenant_id`, and links."""
+        SignIn.objects.filter(**owner).delete()
 
     @in_database
     def save_operator(self, name: str, password_hash: str) -> bool:
-        """Add an operator, or replace the password. Return whether it was added."""
+        """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
         given = {"password": password_hash, "is_staff": True, "is_active": True}
         return User.objects.update_or_create(username=name, defaults=given)[1]
 
+    @in_database
+    def remove_operator(self, name: str) -> None:
+        """Delete an operator. Sessions of a user that does not exist are none."""
+        User.objects.filter(username=name).delete()
 
-def _new_version() -> None:
-    RegistryVersion.objects.update_or_create(id=1, defaults={"version": str(uuid4())})
+    @in_database
+    def operators(self) -> list[str]:
+        """Return the names of all operators."""
+        return [*User.objects.filter(is_staff=True).order_by("username").values_list("username", flat=True)]

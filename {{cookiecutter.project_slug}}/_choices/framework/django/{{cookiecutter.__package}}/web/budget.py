@@ -15,8 +15,7 @@ router = Router(tags=["budget"])
 
 @router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def my_budget(request: ApiRequest) -> BudgetAnswer:
-    tenant = request.auth.tenant
-    return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
+    return BudgetAnswer.of(request.auth, await services_of(request).balances.read(request.auth))
 
 
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
@@ -26,6 +25,6 @@ async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
         viewer.check(tenant)
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
-    elif (await identified(request)).tenant != tenant:
+    elif await identified(request) != tenant:
         raise Problem("not_found")  # whether it exists or not
     return BudgetAnswer.of(tenant, await services.balances.read(tenant))

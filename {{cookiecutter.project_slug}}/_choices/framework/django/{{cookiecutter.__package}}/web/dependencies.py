@@ -1,4 +1,4 @@
-"""What routes depend on: the process's services and the caller."""
+"""What routes depend on: the process's services and the caller's tenant."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from ..core.problems import Problem
-from ..tenants.caller import Caller
 from .services import Services
 
 
 class ApiRequest(ASGIRequest):
     """The request of a route with `auth=identified` or `auth=paid`."""
 
-    auth: Caller
+    auth: str
+    """The ID of the caller's tenant."""
 
 
 def state_of(request: HttpRequest) -> dict[str, Any]:
@@ -30,18 +30,18 @@ def services_of(request: HttpRequest) -> Services:
     return services
 
 
-async def identified(request: HttpRequest) -> Caller:
-    """Return the authenticated caller, as `auth=` of a route. Raise Problem (401, 403, 422)."""
+async def identified(request: HttpRequest) -> str:
+    """Return the ID of the caller's tenant, as `auth=` of a route. Raise Problem (401, 403, 422)."""
     return await services_of(request).identity.identify(headers_of(request))
 
 
-async def paid(request: HttpRequest) -> Caller:
-    """Return the caller of a paid route, as its `auth=`: ninja calls it before it reads the body. Raise Problem."""
-    caller = await identified(request)
+async def paid(request: HttpRequest) -> str:
+    """Return the tenant of a paid route, as its `auth=`: ninja calls it before it reads the body. Raise Problem."""
+    tenant = await identified(request)
     if request.content_type != "application/json":
         raise Problem("unsupported_media_type")
-    await services_of(request).preflight.check(caller.tenant)
-    return caller
+    await services_of(request).preflight.check(tenant)
+    return tenant
 
 
 def headers_of(request: HttpRequest) -> list[tuple[bytes, bytes]]:

@@ -1,59 +1,43 @@
 """Tables of guarded calls and balances."""
 
 import secrets
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
-from ..core.database import Base, UtcDateTime
+from ..core.database import Base
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """A guarded call; amounts in microcents. A plain dataclass: a mapped one costs each request 15 us more.
+class Call(MappedAsDataclass, Base, kw_only=True):
+    """A guarded call; amounts in microcents.
 
     `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
-    that refused it. `uncharged` is the spend that no ledger took. `remaining` and `allocated` are those of the
-    tenant's widest ledger after the call, if known.
+    that refused it. `uncharged` is the spend that no ledger took. `remaining` is that of the tenant's widest ledger
+    after the call, if known.
     """
 
-    id: str = field(default_factory=partial(secrets.token_hex, 16))
-    at: datetime = field(default_factory=partial(datetime.now, UTC))
-    tenant: str
-    end_user: str | None = None
-    route: str
-    model: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    hold: int = 0
-    cost: int = 0
-    uncharged: int = 0
-    outcome: str
-    reservation_id: str | None = None
-    request_id: str = ""
-    duration_ms: int = 0
-    remaining: int | None = None
-    allocated: int | None = None
+    __tablename__ = "calls"
 
+    id: Mapped[str] = mapped_column(String(64), primary_key=True, default_factory=partial(secrets.token_hex, 16))
+    at: Mapped[datetime] = mapped_column(index=True, default_factory=partial(datetime.now, UTC))
+    tenant: Mapped[str] = mapped_column(String(64))
+    end_user: Mapped[str | None] = mapped_column(default=None)
+    route: Mapped[str]
+    model: Mapped[str] = mapped_column(default="")
+    input_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    output_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
+    hold: Mapped[int] = mapped_column(BigInteger, default=0)
+    cost: Mapped[int] = mapped_column(BigInteger, default=0)
+    uncharged: Mapped[int] = mapped_column(BigInteger, default=0)
+    outcome: Mapped[str] = mapped_column(String(64))
+    reservation_id: Mapped[str | None] = mapped_column(default=None)
+    request_id: Mapped[str] = mapped_column(default="")
+    duration_ms: Mapped[int] = mapped_column(default=0)
+    remaining: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
-calls = Table(
-    "calls",
-    Base.metadata,
-    Column("id", String(64), primary_key=True),
-    Column("at", UtcDateTime, nullable=False, index=True),
-    Column("tenant", String(64), nullable=False),
-    *(Column(name, String(256), nullable=False) for name in ("route", "model", "request_id")),
-    *(Column(name, String(256)) for name in ("end_user", "reservation_id")),
-    Column("outcome", String(64), nullable=False),
-    *(Column(name, BigInteger, nullable=False) for name in ("input_tokens", "output_tokens")),
-    *(Column(name, BigInteger, nullable=False) for name in ("hold", "cost", "uncharged")),
-    *(Column(name, BigInteger) for name in ("remaining", "allocated")),
-    Column("duration_ms", Integer, nullable=False),
-    Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
-)
+    __table_args__ = (Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),)
 
 
 SERVED = ("charged", "released", "unguarded")
@@ -63,7 +47,7 @@ SERVED = ("charged", "released", "unguarded")
 class Balance(MappedAsDataclass, Base, kw_only=True):
     """The widest ledger of a tenant as Cycles returned it to a request sent at `at`; amounts in microcents.
 
-    `reported` is the spend at the highest threshold that was reported.
+    `reported` is the highest threshold that was reported, in per cent.
     """
 
     __tablename__ = "balances"

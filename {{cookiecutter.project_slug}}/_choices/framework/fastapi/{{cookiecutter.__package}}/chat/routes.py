@@ -1,14 +1,11 @@
 """Routes of the example feature. To add a paid route, copy `summarize`."""
 
-from collections.abc import AsyncGenerator
-
-from anyio import CancelScope
 from fastapi import APIRouter, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
-from ..web.dependencies import GuardedRoute, caller_of, services_of
+from ..web.dependencies import GuardedRoute, services_of, tenant_of
 from ..web.openapi import PAID, STREAMED
+from ..web.streaming import EventStream, unless_left
 from .schemas import Answer, ChatRequest, SummarizeRequest
 from .service import Chat, budget_headers, summary_of, work_of
 
@@ -17,18 +14,21 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request) -> Response:
-    services, caller, request_id = services_of(request), await caller_of(request), request.state.request_id
-    work = work_of(services.settings, caller, "chat", body.conversation, body, request_id=request_id, model=body.model)
+    services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
+    work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
         return answered(await Chat(services).complete(work))
-    events, remaining = await Chat(services).stream(work)
+    opened = await unless_left(request, Chat(services).stream(work))
+    if opened is None:
+        return Response()  # nobody reads it
+    events, remaining = opened
     return EventStream(events, headers=budget_headers(remaining))
 
 
 @router.post("/summarize", response_model=Answer)
 async def summarize(body: SummarizeRequest, request: Request) -> Response:
-    services, caller = services_of(request), await caller_of(request)
-    work = summary_of(services.settings, caller, body, request.state.request_id)
+    services, tenant = services_of(request), await tenant_of(request)
+    work = summary_of(services.settings, tenant, body, request.state.request_id)
     return answered(await Chat(services).summarize(work))
 
 
@@ -37,20 +37,3 @@ def answered(answer: Answer) -> Response:
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
     return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
-
-
-class EventStream(StreamingResponse):
-    """Server-sent events. Closes its generator at any end: Starlette leaves that to the garbage collector."""
-
-    media_type = "text/event-stream"
-
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
-        self._events = events
-        super().__init__(events, headers={"X-Accel-Buffering": "no"} | headers)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with CancelScope(shield=True):
-                await self._events.aclose()

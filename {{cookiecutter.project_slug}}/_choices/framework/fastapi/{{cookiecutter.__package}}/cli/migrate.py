@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def check() -> None:
-    """Check that the migrations create the tables of the models. Raises Problem."""
+    """Check that the migrations create the tables of the models."""
     with TemporaryDirectory() as folder:
         config = _config(f"sqlite:///{folder}/empty.sqlite3")
         command.upgrade(config, "head")

@@ -14,6 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from .sqlite_file import make_private
+
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -49,29 +51,15 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._engine = create_async_engine(driver_url(url))
-        self._insert: Callable[[type[Base] | sa.Table], sqlite.Insert | postgresql.Insert] = postgresql.insert
+        self.insert: Callable[[type[Base] | sa.Table], sqlite.Insert | postgresql.Insert] = postgresql.insert
+        """Builds an INSERT that may have an ON CONFLICT clause."""
         if self._engine.dialect.name == "sqlite":
-            self._insert = sqlite.insert
+            self.insert = sqlite.insert
             sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         self.session = async_sessionmaker(self._engine, expire_on_commit=False)
         """Opens a session to read."""
         self.begin = self.session.begin
         """Opens a session to write, committed at the end of the block."""
-
-    def insert_absent(self, table: type[Base] | sa.Table) -> sa.Insert:
-        """Return an INSERT that skips rows whose key exists."""
-        return self._insert(table).on_conflict_do_nothing()
-
-    def upsert(self, table: type[Base], keep: tuple[str, ...] = (), latest_by: str | None = None) -> sa.Insert:
-        """Return an INSERT that replaces rows whose key exists, except for their columns `keep`.
-
-        Existing rows with a later `latest_by` are left alone.
-        """
-        insert, columns = self._insert(table), table.__table__.columns
-        keys = [column.key for column in columns if column.primary_key]
-        others = {column.key: insert.excluded[column.key] for column in columns if column.key not in (*keys, *keep)}
-        is_later = insert.excluded[latest_by] >= columns[latest_by] if latest_by else None
-        return insert.on_conflict_do_update(index_elements=keys, set_=others, where=is_later)
 
     async def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. A later version's are fine: they only add."""
@@ -106,10 +94,10 @@ async def execute_many(session: AsyncSession, query: sa.Insert, records: Sequenc
 
 
 def driver_url(url: str) -> sa.URL:
-    """Return SQLAlchemy's URL, with the async driver, for a DATABASE_URL. Creates the folder of an SQLite file."""
+    """Return SQLAlchemy's URL, with the async driver, for a DATABASE_URL. Creates an SQLite file."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+        make_private(Path(parsed.database or ""))
         return parsed.set(drivername="sqlite+aiosqlite")
     query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
     return parsed.set(drivername="postgresql+asyncpg", query=query)

@@ -12,6 +12,11 @@ from {{ cookiecutter.__package }}.core.database import Base, Database, UtcDateTi
 from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
 from {{ cookiecutter.__package }}.tenants.models import Tenant
 
+LOCK = {
+    "sqlite": ("PRAGMA busy_timeout=600000", "BEGIN IMMEDIATE"),
+    "postgresql": ("SELECT pg_advisory_xact_lock(7878)",),
+}
+"""Makes concurrent migrations wait for each other."""
 TABLES = (AuditEntry, Balance, Tenant)
 """Imported so that Base knows all tables."""
 
@@ -27,8 +32,11 @@ def migrate_on(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=True,  # SQLite alters a table by copying it
         render_item=render,
+        transactional_ddl=True,
     )
     with context.begin_transaction():
+        for statement in LOCK[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
         context.run_migrations()
 
 

@@ -17,7 +17,7 @@ class Tenant(MappedAsDataclass, Base, kw_only=True):
 
     `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
     all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
-    them but the current one can be revoked at `retire_at`.
+    them but the current one can be revoked at `retire_at`. `version` counts changes of the tenant and its API keys.
     """
 
     __tablename__ = "tenants"
@@ -33,11 +33,12 @@ class Tenant(MappedAsDataclass, Base, kw_only=True):
     cycles_key_expires_at: Mapped[datetime | None] = mapped_column(default=None)
     retire_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
     onboarded: Mapped[bool] = mapped_column(default=False)
+    version: Mapped[int] = mapped_column(index=True, default=0)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
 
 
 class ApiKey(MappedAsDataclass, Base, kw_only=True):
-    """A caller's key, stored as its SHA-256. People recognise it by `prefix`."""
+    """A caller's key, stored as its SHA-256. People recognise it by its ID, which is part of it."""
 
     __tablename__ = "api_keys"
 
@@ -45,33 +46,22 @@ class ApiKey(MappedAsDataclass, Base, kw_only=True):
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), index=True)
     tenant: Mapped[Tenant] = relationship(init=False, repr=False, compare=False, lazy="joined", innerjoin=True)
     name: Mapped[str]
-    prefix: Mapped[str] = mapped_column(String(16))
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     last_used_at: Mapped[datetime | None] = mapped_column(default=None)
     revoked_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class RegistryVersion(Base):
-    """One row with a random text, replaced by every change of tenants and keys. Caches compare it."""
-
-    __tablename__ = "registry_version"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[str] = mapped_column(String(36))
-
-
 class Adjustment(MappedAsDataclass, Base, kw_only=True):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with `kind`, fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    `reference` begins with fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
     __tablename__ = "adjustments"
 
     reference: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
-    kind: Mapped[str] = mapped_column(String(16))
     amount: Mapped[int] = mapped_column(BigInteger)
     idempotency_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
@@ -85,20 +75,17 @@ class Operator(MappedAsDataclass, Base):
     password_hash: Mapped[str]
 
 
-class SignInLink(MappedAsDataclass, Base):
-    """A link, stored as the SHA-256 of its secret."""
+class SignIn(MappedAsDataclass, Base, kw_only=True):
+    """A session of the dashboard, of a tenant or an operator. A tenant's begins as a link, until that is `used`.
 
-    __tablename__ = "sign_in_links"
+    A link's ID is the SHA-256 of its secret.
+    """
 
-    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    __tablename__ = "sign_ins"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str | None] = mapped_column(ForeignKey("tenants.id"), default=None)
+    tenant: Mapped[Tenant | None] = relationship(init=False, repr=False, compare=False, lazy="joined")
+    operator: Mapped[str | None] = mapped_column(ForeignKey("operators.name"), default=None)
+    used: Mapped[bool] = mapped_column(default=False)
     expires_at: Mapped[datetime] = mapped_column(index=True)
-
-
-class EndedSession(MappedAsDataclass, Base):
-    """A dashboard session that was signed out before it expired, at `until` (Unix seconds)."""
-
-    __tablename__ = "ended_sessions"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    until: Mapped[int] = mapped_column(BigInteger, index=True)

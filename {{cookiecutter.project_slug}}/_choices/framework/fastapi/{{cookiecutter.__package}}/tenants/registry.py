@@ -1,18 +1,15 @@
 """The registry: tenants, API keys, adjustments and operators in the database."""
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
-from uuid import uuid4
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from ..core.database import Base, Database
-from .models import Adjustment, ApiKey, EndedSession, Operator, RegistryVersion, SignInLink, Tenant
+from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 
@@ -33,10 +30,10 @@ class Registry:
         self._database = database
         self.is_migrated = database.is_migrated
 
-    async def version(self) -> str:
-        """Return a text that every change of a tenant and every revoked key replaces."""
+    async def version(self) -> int:
+        """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
         async with self._database.session() as session:
-            return await session.scalar(select(RegistryVersion.version)) or ""
+            return await session.scalar(select(func.sum(Tenant.version))) or 0
 
     async def add(self, record: Base) -> bool:
         """Return False if the ID, or whatever must be unique, is taken."""
@@ -74,11 +71,9 @@ class Registry:
     ) -> bool:
         """Set columns and add an API key. Return False, changing nothing, if a `given` column has another value."""
         is_given = (getattr(Tenant, name) == value for name, value in (given or {}).items())
-        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes).returning(Tenant.id)
+        change = update(Tenant).where(Tenant.id == tenant_id, *is_given).values(**changes, version=Tenant.version + 1)
         async with self._database.begin() as session:
-            is_changed = await session.scalar(change) is not None
-            if is_changed:
-                await self._new_version(session)
+            is_changed = await session.scalar(change.returning(Tenant.id)) is not None
             if is_changed and new_key:
                 session.add(new_key)
         return is_changed
@@ -97,10 +92,11 @@ class Registry:
         async with self._database.begin() as session:
             await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
-    async def revoke_api_key(self, key_id: str, now: datetime) -> None:
+    async def revoke_api_key(self, key: ApiKey, now: datetime) -> None:
+        changed = update(Tenant).where(Tenant.id == key.tenant_id).values(version=Tenant.version + 1)
         async with self._database.begin() as session:
-            await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(revoked_at=now))
-            await self._new_version(session)
+            await session.execute(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now))
+            await session.execute(changed)
 
     async def adjustment(self, reference: str) -> Adjustment | None:
         return await self._get(Adjustment, reference)
@@ -111,36 +107,48 @@ class Registry:
         async with self._database.begin() as session:
             await session.execute(delete(Adjustment).where(not_done))
 
-    async def add_link(self, digest: str, tenant_id: str, expires_at: datetime, now: datetime) -> None:
-        """Store a sign-in link. Deletes expired ones."""
+    async def add_sign_in(self, record: SignIn) -> None:
+        """Store a session or link. Deletes expired ones."""
         async with self._database.begin() as session:
-            await session.execute(delete(SignInLink).where(SignInLink.expires_at < now))
-            session.add(SignInLink(digest, tenant_id, expires_at))
+            await session.execute(delete(SignIn).where(SignIn.expires_at < datetime.now(UTC)))
+            session.add(record)
 
-    async def spend_link(self, digest: str, now: datetime) -> str | None:
-        """Delete a sign-in link and return its tenant's ID, None if it is unknown or expired."""
-        spent = delete(SignInLink).where(SignInLink.digest == digest, SignInLink.expires_at > now)
+    async def use_link(self, link: str, expires_at: datetime) -> bool:
+        """Make a link a session until `expires_at`. Return False if it is unknown, used or expired."""
+        unused = (SignIn.id == link) & ~SignIn.used & (SignIn.expires_at > datetime.now(UTC))
+        change = update(SignIn).where(unused).values(used=True, expires_at=expires_at).returning(SignIn.id)
         async with self._database.begin() as session:
-            tenant_id: str | None = await session.scalar(spent.returning(SignInLink.tenant_id))
-        return tenant_id
+            return await session.scalar(change) is not None
+
+    async def sign_in(self, session_id: str) -> SignIn | None:
+        """Return a session, with its tenant, unless it has ended."""
+        live = (SignIn.id == session_id) & SignIn.used & (SignIn.expires_at > datetime.now(UTC))
+        return next(iter(await self._all(select(SignIn).where(live))), None)
+
+    async def end_sessions(self, **owner: str) -> None:
+        """Delete the sessions with this `id`, `tenant_id` or `operator`, and links."""
+        async with self._database.begin() as session:
+            await session.execute(delete(SignIn).filter_by(**owner))
 
     async def save_operator(self, name: str, password_hash: str) -> bool:
-        """Add an operator, or replace the password. Return whether it was added."""
+        """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
         is_new = await self.operator(name) is None
         await self.save(Operator(name, password_hash))
+        await self.end_sessions(operator=name)
         return is_new
+
+    async def remove_operator(self, name: str) -> None:
+        """Delete an operator with their sessions."""
+        await self.end_sessions(operator=name)
+        async with self._database.begin() as session:
+            await session.execute(delete(Operator).where(Operator.name == name))
+
+    async def operators(self) -> list[str]:
+        """Return the names of all operators."""
+        return [operator.name for operator in await self._all(select(Operator).order_by(Operator.name))]
 
     async def operator(self, name: str) -> Operator | None:
         return await self._get(Operator, name)
-
-    async def end_session(self, session_id: str, until: int) -> None:
-        """Refuse a session from now on. It would have expired at `until` (Unix seconds)."""
-        async with self._database.begin() as session:
-            await session.execute(delete(EndedSession).where(EndedSession.until < int(time.time())))
-            await session.merge(EndedSession(session_id, until))
-
-    async def has_ended(self, session_id: str) -> bool:
-        return await self._get(EndedSession, session_id) is not None
 
     async def _get(self, model: type[Record], key: str) -> Record | None:
         if not key.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates
@@ -151,6 +159,3 @@ class Registry:
     async def _all(self, query: Select[Record]) -> list[Record]:
         async with self._database.session() as session:
             return [*await session.scalars(query)]
-
-    async def _new_version(self, session: AsyncSession) -> None:
-        await session.execute(self._database.upsert(RegistryVersion), [{"id": 1, "version": str(uuid4())}])

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from ..core.problems import Problem
 from ..tenants.headers import carry_credentials
-from .dependencies import caller_of, services_of
+from .dependencies import services_of, tenant_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
 @router.get("/me")
 async def my_budget(request: Request) -> BudgetAnswer:
-    tenant = (await caller_of(request)).tenant
+    tenant = await tenant_of(request)
     return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
 
 
@@ -25,6 +25,6 @@ async def budget(tenant: str, request: Request) -> BudgetAnswer:
         viewer.check(tenant)
         if await services.registry.tenant(tenant) is None:
             raise Problem("not_found")
-    elif (await caller_of(request)).tenant != tenant:
+    elif await tenant_of(request) != tenant:
         raise Problem("not_found")  # not 403, which would reveal that it exists
     return BudgetAnswer.of(tenant, await services.balances.read(tenant))

@@ -1,11 +1,10 @@
-"""What routes need: the shared services, and the caller."""
+"""What routes need: the shared services, and the caller's tenant."""
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from ..core.problems import Problem
-from ..tenants.caller import Caller
 from .services import Services
 
 
@@ -14,12 +13,12 @@ def services_of(request: Request) -> Services:
     return services
 
 
-async def caller_of(request: Request) -> Caller:
-    """Return the authenticated caller. Raises Problem (401, 403, 422)."""
-    caller: Caller | None = getattr(request.state, "caller", None)
-    if caller is None:
-        caller = request.state.caller = await services_of(request).identity.identify(request.state.sent_headers)
-    return caller
+async def tenant_of(request: Request) -> str:
+    """Return the ID of the caller's tenant. Raises Problem (401, 403, 422)."""
+    tenant: str | None = getattr(request.state, "tenant", None)
+    if tenant is None:
+        tenant = request.state.tenant = await services_of(request).identity.identify(request.state.sent_headers)
+    return tenant
 
 
 class GuardedRoute(APIRoute):
@@ -31,9 +30,9 @@ class GuardedRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in (self.methods or ()):
             request = Request(scope)
-            caller = await caller_of(request)
+            tenant = await tenant_of(request)
             _require_json(request)
-            await services_of(request).preflight.check(caller.tenant)
+            await services_of(request).preflight.check(tenant)
         await super().handle(scope, receive, send)
 
 

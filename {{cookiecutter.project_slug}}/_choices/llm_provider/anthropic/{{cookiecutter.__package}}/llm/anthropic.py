@@ -1,103 +1,94 @@
-"""Anthropic's messages, through its SDK."""
+"""Anthropic's messages: how requests are written and answers read."""
 
-from dataclasses import replace
+import json
+from collections.abc import Iterator
 from typing import Any
 
-import anthropic
-import httpx2
-from anthropic.types import MessageDeltaUsage
-from anthropic.types import Usage as MessageUsage
+from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
+from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
-from .provider import AnsweredBy, Completion, Delta, ProviderError, Request, Stream, Usage
-
-# The SDK does not validate a 200: anything may be missing. While streaming it passes on its HTTP client's errors.
-_ERRORS = (anthropic.AnthropicError, httpx2.HTTPError, AttributeError, LookupError, TypeError, ValueError)
+DEFAULT_URL = "https://api.anthropic.com"
+PATH = "/v1/messages"
+HEADERS = {"anthropic-version": "2023-06-01"}
 
 
-class AnthropicProvider:
-    """Anthropic, or a compatible server at `base_url`. `read_timeout` is in seconds without a byte."""
-
-    def __init__(self, api_key: str, base_url: str | None = None, read_timeout: float = 60.0) -> None:
-        self._client = anthropic.AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=anthropic.Timeout(read_timeout, connect=5.0),
-            max_retries=0,  # a hold covers one request
-        )
-
-    async def complete(self, request: Request) -> Completion:
-        try:
-            answer = await self._client.messages.create(**_arguments(request))
-            text = "".join(block.text for block in answer.content if block.type == "text")
-            model = getattr(answer, "model", None) or request.model
-            return Completion(text, model, _usage(answer.usage) if answer.usage else None)
-        except _ERRORS as error:
-            raise _provider_error(error) from None
-
-    async def stream(self, request: Request) -> Stream:
-        usage, finished = None, False
-        try:
-            events = await self._client.messages.create(**_arguments(request), stream=True)
-            async with events:
-                async for event in events:
-                    match event.type:
-                        case "message_start":
-                            yield AnsweredBy(getattr(event.message, "model", None) or request.model)
-                            usage = _usage(event.message.usage)
-                            yield usage
-                        case "content_block_delta" if event.delta.type == "text_delta":
-                            yield Delta(event.delta.text)
-                        case "content_block_delta" if event.delta.type == "thinking_delta":
-                            yield Delta(event.delta.thinking, hidden=True)
-                        case "message_delta":
-                            usage = _later_usage(event.usage, usage)
-                            yield usage
-                        case "message_stop":
-                            finished = True
-        except _ERRORS as error:
-            raise _provider_error(error, usage) from None
-        if not finished:
-            raise ProviderError("unreachable", "the model provider's stream broke off", usage)
-
-    async def aclose(self) -> None:
-        await self._client.close()
+def body_of(request: Request) -> dict[str, Any]:
+    """Return the body of a request for a stream. Without any other message, those of the system are the user's."""
+    messages = [message for message in request.messages if message.content]  # empty ones are refused
+    system = [message.content for message in messages if message.role == "system"]
+    said = [message for message in messages if message.role != "system"]
+    body: dict[str, Any] = {"model": request.model, "max_tokens": request.max_tokens, "stream": True}
+    if not said:
+        return {**body, "messages": [{"role": "user", "content": "\n\n".join(system)}]}
+    if system:
+        body["system"] = "\n\n".join(system)
+    return {**body, "messages": [{"role": message.role, "content": message.content} for message in said]}
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    system = [message.content for message in request.messages if message.role == "system"]
-    return {
-        "model": request.model,
-        "system": "\n\n".join(system) if system else anthropic.omit,
-        "messages": [
-            {"role": message.role, "content": message.content}
-            for message in request.messages
-            if message.role != "system" and message.content  # empty ones are refused
-        ],
-        "max_tokens": request.max_tokens,
-    }
+def items_of(event: Any) -> Iterator[Item]:
+    """Read an event of a stream, or a whole answer. Raise ProviderError for an error or an unreadable answer."""
+    if not isinstance(event, dict):
+        raise unreadable()
+    match event.get("type", "message"):
+        case "message":
+            yield from _answer(event)
+        case "message_start":
+            yield _named(as_dict(event.get("message")))
+            yield from _reported(as_dict(event.get("message")))
+        case "content_block_start":
+            yield from _texts(as_dict(event.get("content_block")))
+        case "content_block_delta":
+            yield from _texts(as_dict(event.get("delta")))
+        case "message_delta":
+            yield from _reported(event)
+            if reason := as_word(as_dict(event.get("delta")).get("stop_reason")):
+                yield Finish(reason)
+        case "message_stop":
+            yield Finish()
+        case "error":
+            raise error_told()
 
 
-def _usage(usage: MessageUsage | MessageDeltaUsage) -> Usage:
-    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
-    # Anthropic does not count cached tokens as input tokens.
-    return Usage((usage.input_tokens or 0) + read + written, usage.output_tokens, read, written)
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """Read a usage object. Anthropic does not count cached tokens as input tokens."""
+    by_age = as_dict(usage.get("cache_creation"))
+    return Usage(
+        input_tokens=first_int(usage, "input_tokens"),
+        output_tokens=first_int(usage, "output_tokens"),
+        cached_input_tokens=first_int(usage, "cache_read_input_tokens"),
+        cache_write_input_tokens=first_int(usage, "cache_creation_input_tokens"),
+        cache_write_5m_input_tokens=first_int(by_age, "ephemeral_5m_input_tokens"),
+        cache_write_1h_input_tokens=first_int(by_age, "ephemeral_1h_input_tokens"),
+        cache_apart=True,
+    )
 
 
-def _later_usage(usage: MessageDeltaUsage, before: Usage | None) -> Usage:
-    """Return the usage at the end of a stream, which may leave out the input tokens."""
-    if before is None or usage.input_tokens:
-        return _usage(usage)
-    return replace(before, output_tokens=usage.output_tokens)
+def _answer(message: dict[str, Any]) -> Iterator[Item]:
+    yield _named(message)
+    content = message.get("content")
+    for block in as_list(content):
+        yield from _texts(as_dict(block))
+    yield from _reported(message)
+    blocks = content if isinstance(content, list) else [None]
+    if not all(isinstance(block, dict) and isinstance(block.get("text", ""), str) for block in blocks):
+        raise unreadable()
+    yield Finish(as_word(message.get("stop_reason")))
 
 
-def _provider_error(error: Exception, usage: Usage | None = None) -> ProviderError:
-    # Raise it `from None`: the SDK's message may repeat the key, and tracebacks are logged.
-    match error:
-        case anthropic.APITimeoutError() | httpx2.TimeoutException():
-            return ProviderError("timeout", "the model provider did not answer in time", usage)
-        case anthropic.APIConnectionError() | httpx2.HTTPError():
-            return ProviderError("unreachable", "no connection to the model provider", usage)
-        case anthropic.APIStatusError() if error.status_code >= 400:
-            return ProviderError.from_status(error.status_code, usage)
-        case _:
-            return ProviderError("failed", f"invalid answer of the model provider ({type(error).__name__})", usage)
+def _named(message: dict[str, Any]) -> AnsweredBy:
+    tier = as_dict(message.get("usage")).get("service_tier")
+    return AnsweredBy(as_word(message.get("model")), as_word(tier))
+
+
+def _reported(event: dict[str, Any]) -> Iterator[Usage]:
+    if usage := as_dict(event.get("usage")):
+        yield usage_of(usage)
+
+
+def _texts(block: dict[str, Any]) -> Iterator[Delta]:
+    """Read a block of content, or an increment of one."""
+    called = as_text(block.get("partial_json"))
+    if block.get("type") == "tool_use":
+        called = as_text(block.get("name")) + (json.dumps(block["input"]) if block.get("input") else "")
+    yield Delta(as_text(block.get("thinking")) + called, hidden=True)
+    yield Delta(as_text(block.get("text")))

@@ -13,6 +13,8 @@ class ProviderSettings(BaseModel):
     llm_read_timeout: PositiveFloat = 60.0
     openai_api_key: SecretStr | None = None
     openai_base_url: str | None = None
+    openai_limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    openai_stream_options: bool = True
     demo_delay_ms: int = Field(default=40, ge=0, le=10_000)
 
     def provider_faults(self) -> list[str]:

@@ -1,95 +1,86 @@
-"""OpenAI's chat completions, through its SDK."""
+"""OpenAI's chat completions: how requests are written and answers read."""
 
+from collections.abc import Iterator
 from typing import Any
 
-import openai
-from openai.types import CompletionUsage
+from ..core.provider_settings import ProviderSettings
+from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
+from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
-from .provider import AnsweredBy, Completion, Delta, ProviderError, Request, Stream, Usage
-
-# The SDK does not validate a 200: anything may be missing from it.
-_ERRORS = (openai.OpenAIError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class OpenAIProvider:
-    """OpenAI, or a compatible server at `base_url`. `read_timeout` is in seconds without a byte."""
-
-    def __init__(self, api_key: str, base_url: str | None = None, read_timeout: float = 60.0) -> None:
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=openai.Timeout(read_timeout, connect=5.0),
-            max_retries=0,  # a hold covers one request
-        )
-
-    async def complete(self, request: Request) -> Completion:
-        try:
-            answer = await self._client.chat.completions.create(**_arguments(request))
-            usage = _usage(answer.usage) if answer.usage else None
-            is_empty = usage is not None and not answer.choices  # but billed
-            text = "" if is_empty else _text(answer.choices[0].message.content)
-            return Completion(text, getattr(answer, "model", None) or request.model, usage)
-        except _ERRORS as error:
-            raise _provider_error(error) from None
-
-    async def stream(self, request: Request) -> Stream:
-        usage, named, finished = None, False, False
-        try:
-            chunks = await self._client.chat.completions.create(
-                **_arguments(request), stream=True, stream_options={"include_usage": True}
-            )
-            async with chunks:
-                async for chunk in chunks:
-                    if not named and (model := getattr(chunk, "model", None)):
-                        named = True
-                        yield AnsweredBy(model)
-                    for choice in chunk.choices:
-                        finished = finished or choice.finish_reason is not None
-                        # compatible servers stream the model's thinking by this name
-                        if thinking := _text(getattr(choice.delta, "reasoning_content", None)):
-                            yield Delta(thinking, hidden=True)
-                        if text := _text(choice.delta.content):
-                            yield Delta(text)
-                    if chunk.usage:
-                        usage = _usage(chunk.usage)
-                        yield usage
-        except _ERRORS as error:
-            raise _provider_error(error, usage) from None
-        if not finished:
-            raise ProviderError("unreachable", "the model provider's stream broke off", usage)
-
-    async def aclose(self) -> None:
-        await self._client.close()
+DEFAULT_URL = "https://api.openai.com/v1"
+PATH = "/chat/completions"
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    return {
+def body_of(request: Request, settings: ProviderSettings) -> dict[str, Any]:
+    """Return the body of a request for a stream."""
+    body = {
         "model": request.model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "max_completion_tokens": request.max_tokens,
+        settings.openai_limit_field: request.max_tokens,
+        "stream": True,
     }
+    return {**body, "stream_options": {"include_usage": True}} if settings.openai_stream_options else body
 
 
-def _text(content: Any) -> str:
-    """Return the text of a message. Some servers send parts: `[{"type": "text", "text": "Hello"}, ...]`."""
+def items_of(chunk: Any) -> Iterator[Item]:
+    """Read a chunk of a stream, or a whole answer. Raise ProviderError for an error or an unreadable answer."""
+    if as_dict(chunk).get("error"):
+        raise error_told()
+    if not isinstance(chunk, dict):
+        raise unreadable()
+    if chunk.get("model") or chunk.get("service_tier"):
+        yield AnsweredBy(as_word(chunk.get("model")), as_word(chunk.get("service_tier")))
+    choices = [as_dict(choice) for choice in as_list(chunk.get("choices"))]
+    for choice in choices:
+        yield from _texts(as_dict(choice.get("message") or choice.get("delta")))
+    for told in (chunk, as_dict(chunk.get("x_groq")), *choices):
+        if usage := as_dict(told.get("usage")):
+            yield usage_of(usage)
+            break
+    for choice in choices:
+        yield from _finish(choice)
+
+
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """Read a usage object of this API, of responses or of embeddings."""
+    read = as_dict(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
+    written = as_dict(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    cached = first_int(read, "cached_tokens")
+    if cached is None:  # DeepSeek, Moonshot, gateways to Anthropic
+        cached = first_int(usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens")
+    return Usage(
+        input_tokens=first_int(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=first_int(usage, "completion_tokens", "output_tokens"),
+        cached_input_tokens=cached,
+        cache_write_input_tokens=first_int({**usage, **read}, "cache_write_tokens", "cache_creation_input_tokens"),
+        reasoning_tokens=first_int(written, "reasoning_tokens"),
+        total_tokens=first_int(usage, "total_tokens"),
+    )
+
+
+def _texts(message: dict[str, Any]) -> Iterator[Delta]:
+    content, calls = message.get("content"), as_list(message.get("tool_calls"))
+    thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
+    thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
+    functions = [as_dict(as_dict(call).get("function")) for call in calls]
+    called = "".join(as_text(function.get("name")) + as_text(function.get("arguments")) for function in functions)
+    yield Delta(thinking + called, hidden=True)
+    yield Delta(as_text(content) + as_text(message.get("refusal")))
+
+
+def _finish(choice: dict[str, Any]) -> Iterator[Finish]:
+    reason, is_whole = as_word(choice.get("finish_reason")), "message" in choice
+    if choice.get("error") or reason == "error":
+        raise error_told()
+    if is_whole and not _is_readable(choice["message"]):
+        raise unreadable()
+    if reason or is_whole:
+        yield Finish(reason)
+
+
+def _is_readable(message: Any) -> bool:
+    if not isinstance(message, dict):
+        return False
+    content = message.get("content")
     parts = content if isinstance(content, list) else [{"text": content or ""}]
-    return "".join(part.get("text", "") for part in parts)
-
-
-def _usage(usage: CompletionUsage) -> Usage:
-    details = usage.prompt_tokens_details
-    cached, written = (details.cached_tokens, details.cache_write_tokens) if details else (0, 0)
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached or 0, written or 0)
-
-
-def _provider_error(error: Exception, usage: Usage | None = None) -> ProviderError:
-    # Raise it `from None`: the SDK's message may repeat the key, and tracebacks are logged.
-    match error:
-        case openai.APITimeoutError():
-            return ProviderError("timeout", "the model provider did not answer in time", usage)
-        case openai.APIConnectionError():
-            return ProviderError("unreachable", "no connection to the model provider", usage)
-        case openai.APIStatusError():
-            return ProviderError.from_status(error.status_code, usage)
-        case _:
-            return ProviderError("failed", f"invalid answer of the model provider ({type(error).__name__})", usage)
+    return all(isinstance(part, dict) and isinstance(part.get("text", ""), str) for part in parts)

@@ -1,10 +1,15 @@
 """Choice of the model provider."""
 
+from functools import partial
+
 import structlog
 
 from ..core.provider_settings import ProviderSettings
+from . import openai
 from .demo import DemoProvider
+from .http_provider import HttpProvider
 from .provider import Provider
+from .vendor import Vendor
 
 log = structlog.get_logger(__name__)
 
@@ -12,10 +17,9 @@ log = structlog.get_logger(__name__)
 def make_provider(settings: ProviderSettings) -> Provider:
     """Return the configured provider, or the demo provider without a key. Production refuses to start without one."""
     if settings.llm_provider == "openai" and settings.openai_api_key:
-        from .openai import OpenAIProvider  # noqa: PLC0415  (the SDK takes 0.4 s to import)
-
-        key = settings.openai_api_key.get_secret_value()
-        return OpenAIProvider(key, settings.openai_base_url, settings.llm_read_timeout)
+        key, url = settings.openai_api_key.get_secret_value(), settings.openai_base_url or openai.DEFAULT_URL
+        vendor = Vendor(url, key, {"Authorization": f"Bearer {key}"}, settings.llm_read_timeout)
+        return HttpProvider(vendor, openai.PATH, partial(openai.body_of, settings=settings), openai.items_of)
     if settings.llm_provider == "openai":
         log.warning("OPENAI_API_KEY is not set, using the demo provider")
     return DemoProvider(settings.demo_delay_ms / 1000)

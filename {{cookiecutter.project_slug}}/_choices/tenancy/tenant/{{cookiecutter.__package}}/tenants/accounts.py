@@ -2,48 +2,44 @@
 
 from datetime import UTC, datetime
 
-from ..core.config import Settings
 from ..core.problems import Problem
-from .admin_api import RETIRE_AFTER, AdminApi, AdminError
+from .admin_api import RETIRE_AFTER, AdminError
+from .checks import Operations
 from .findings import Finding, expiry_findings
 from .models import Tenant
-from .registry import Registry
 from .tenancy import CyclesKeys
 
 
-class Accounts:
+class Accounts(Operations):
     """Every method raises Problem, in an operator's words."""
 
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
-        self._registry = registry
-        self._admin = admin
-        self._keys = CyclesKeys(settings)
-
-    async def begin(self, tenant: Tenant) -> None:
+    async def prepare(self, tenant: Tenant) -> None:
         """Create what is missing before the ledger. Revoke keys left by interrupted runs."""
         if not tenant.onboarded:
-            await self._admin.ensure_tenant(tenant.id, tenant.name)
+            await self.admin.ensure_tenant(tenant.id, tenant.name)
         if not tenant.sealed_key:
             await self._mint(tenant)
         await self._retire(tenant.id)
 
-    async def rotate(self, tenant: Tenant, *, now: bool) -> str:
+    async def replace_key(self, tenant: Tenant, *, now: bool) -> str:
         """Replace the Cycles key. Return a note."""
         # first: if this run is killed after creating a key, that key is revoked too
         tenant.retire_at = datetime.now(UTC) + RETIRE_AFTER
-        await self._registry.update_tenant(tenant.id, retire_at=tenant.retire_at)
+        await self.registry.update_tenant(tenant.id, retire_at=tenant.retire_at)
         if not await self._mint(tenant):
             raise Problem("rotation_overtaken", f"Another run is changing the key of {tenant.id}. Try again.")
         if now:
-            await self._registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
+            await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
             await self._retire(tenant.id)
             return "the new key is in use, the old one is revoked"
         who = "the app if it has admin access, otherwise by the next `tenants list` or `tenants reset`"
         return f"the new key is in use; the old one is revoked after {tenant.retire_at:%H:%M} UTC by {who}"
 
     async def retire_keys(self) -> None:
-        """Revoke the keys of rotated and closed tenants whose grace period has ended."""
-        for tenant in await self._registry.tenants_to_retire(datetime.now(UTC)):
+        """Revoke the keys of rotated and closed tenants whose grace period has ended. Needs admin access."""
+        if not self.admin.is_configured:
+            return
+        for tenant in await self.registry.tenants_to_retire(datetime.now(UTC)):
             await self._retire(tenant.id)
 
     async def examine(self) -> list[Finding]:
@@ -55,42 +51,42 @@ class Accounts:
         check, remedy = f"tenant {tenant.id}", f"tenants rotate {tenant.id}"
         findings = expiry_findings(check, "its Cycles key", tenant.cycles_key_expires_at, remedy)
         try:
-            self._keys.open(tenant.sealed_key)
+            CyclesKeys(self.settings).open(tenant.sealed_key)
         except Problem:
             advice = "add the secret that it was encrypted with to TENANT_KEYS_SECRET"
             findings.append(Finding("fault", check, "its Cycles key cannot be decrypted", advice))
         if tenant.retire_at and tenant.retire_at < datetime.now(UTC) - RETIRE_AFTER:
             findings.append(Finding("warning", check, "a rotated Cycles key is not revoked yet", "tenants list"))
-        if at_cycles and tenant.cycles_key_id not in {key.key_id for key in await self._admin.live_keys(tenant.id)}:
+        if at_cycles and tenant.cycles_key_id not in {key.key_id for key in await self.admin.live_keys(tenant.id)}:
             findings.append(Finding("fault", check, "its Cycles key was revoked", remedy))
         return findings
 
     async def _mint(self, tenant: Tenant) -> bool:
         """Create a Cycles key and store it. Return False if another run has changed the key meanwhile."""
-        key = await self._admin.mint_key(tenant.id, tenant.cycles_key_name)
+        key = await self.admin.mint_key(tenant.id, tenant.cycles_key_name)
         if key.key_secret is None:
             raise AdminError("admin_failed", 200, "Cycles did not return the secret of the new key.")
-        stored = await self._registry.update_tenant(
+        stored = await self.registry.update_tenant(
             tenant.id,
             given={"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at},
-            sealed_key=self._keys.seal(key.key_secret.get_secret_value()),
+            sealed_key=CyclesKeys(self.settings).seal(key.key_secret.get_secret_value()),
             cycles_key_id=key.key_id,
             cycles_key_expires_at=key.expires_at,
         )
         if not stored:
-            await self._admin.revoke_key(key.key_id, "another run was faster")
+            await self.admin.revoke_key(key.key_id, "another run was faster")
         return stored
 
     async def _retire(self, tenant_id: str) -> None:
         """Revoke the tenant's keys of this registry except the one in use. Does nothing during a grace period."""
-        keys = await self._admin.live_keys(tenant_id)
+        keys = await self.admin.live_keys(tenant_id)
         # read after the keys: a rotation that has created one of them has set `retire_at` before
-        tenant = await self._registry.tenant(tenant_id)
+        tenant = await self.registry.tenant(tenant_id)
         if tenant is None or (tenant.retire_at and tenant.retire_at > datetime.now(UTC)):
             return
         in_use = None if tenant.status == "closed" else tenant.cycles_key_id
         for key in keys:
             if key.name == tenant.cycles_key_name and key.key_id != in_use:
-                await self._admin.revoke_key(key.key_id, "no longer used")
+                await self.admin.revoke_key(key.key_id, "no longer used")
         if tenant.retire_at:
-            await self._registry.update_tenant(tenant_id, given={"retire_at": tenant.retire_at}, retire_at=None)
+            await self.registry.update_tenant(tenant_id, given={"retire_at": tenant.retire_at}, retire_at=None)

@@ -4,29 +4,24 @@
 
 from typing import NoReturn
 
-from ..core.config import Settings
 from ..core.money import UNIT
 from ..core.problems import Problem
-from .admin_api import AdminApi, AdminError
+from .admin_api import AdminError
+from .checks import Operations
 from .findings import Finding, expiry_findings
 from .models import Tenant
-from .registry import Registry
 from .tenancy import owner_of
 
 NEW_KEY = "create a key at Cycles, set CYCLES_API_KEY, restart, and revoke the old key 15 minutes later"
 
 
-class Accounts:
+class Accounts(Operations):
     """Every method raises Problem, in an operator's words."""
 
-    def __init__(self, settings: Settings, _registry: Registry, admin: AdminApi) -> None:
-        self._settings = settings
-        self._admin = admin
-
-    async def begin(self, tenant: Tenant) -> None:
+    async def prepare(self, tenant: Tenant) -> None:
         """Do nothing: a workspace needs nothing before its ledger."""
 
-    async def rotate(self, tenant: Tenant, *, now: bool) -> NoReturn:
+    async def replace_key(self, tenant: Tenant, *, now: bool) -> NoReturn:
         """Refuse: no tenant has a key of its own."""
         raise Problem("not_offered", f"All tenants share the key in CYCLES_API_KEY. To rotate it, {NEW_KEY}.")
 
@@ -42,10 +37,10 @@ class Accounts:
         return []
 
     async def _examine_key(self) -> list[Finding]:
-        tenant, key = self._settings.cycles_tenant, self._settings.cycles_api_key
+        tenant, key = self.settings.cycles_tenant, self.settings.cycles_api_key
         secret = key.get_secret_value() if key else ""
         try:
-            keys = await self._admin.live_keys(tenant)
+            keys = await self.admin.live_keys(tenant)
         except AdminError as error:
             message = f"CYCLES_API_KEY cannot be checked: {error.message}"
             return [Finding("fault", "tenancy", message, "see CYCLES_TENANT")]
@@ -56,7 +51,7 @@ class Accounts:
 
     async def _examine_above(self) -> list[Finding]:
         """Return a fault for each spent ledger above the tenants: it refuses every call of all of them."""
-        found = await self._admin.ledgers(f"tenant:{self._settings.cycles_tenant}")
+        found = await self.admin.ledgers(f"tenant:{self.settings.cycles_tenant}")
         return [
             Finding("fault", "tenancy", f"{ledger.scope}, above all tenants, refuses every call", "fund it at Cycles")
             for ledger in found

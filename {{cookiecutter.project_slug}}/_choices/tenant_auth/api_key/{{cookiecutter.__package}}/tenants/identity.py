@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from ..core.config import Settings
-from .caller import Caller
 from .headers import Headers, bearer_token
 from .keys import digest_of, mint_api_key
 from .models import ApiKey, Tenant
@@ -21,24 +20,16 @@ log = structlog.get_logger(__name__)
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = True
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, _settings: Settings) -> None:
         self._registry = registry
         self._tenants = TenantCache(registry, self._tenant_of)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the caller's tenant.
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         return await self._tenants.admit(digest_of(bearer_token(headers)), headers)
-
-    async def owner(self, key: str) -> tuple[str, str] | None:
-        """Return the tenant's ID and the digest of a live key, for sign-in to the dashboard."""
-        found = await self._registry.find_api_key(digest_of(key))
-        return (found.tenant_id, found.digest) if found and found.tenant.status != "closed" else None
 
     async def _tenant_of(self, digest: str) -> Tenant | None:
         key = await self._registry.find_api_key(digest)

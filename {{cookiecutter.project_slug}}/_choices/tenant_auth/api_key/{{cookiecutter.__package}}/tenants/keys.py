@@ -21,7 +21,7 @@ def mint_api_key(tenant: str, name: str) -> tuple[ApiKey, str]:
     """Return a new key: the record to store, and the plain key to show once."""
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     plain = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
-    return ApiKey(id=key_id, tenant_id=tenant, name=name, prefix=PREFIX + key_id, digest=digest_of(plain)), plain
+    return ApiKey(id=key_id, tenant_id=tenant, name=name, digest=digest_of(plain)), plain
 
 
 def digest_of(plain: str) -> str:
@@ -29,7 +29,7 @@ def digest_of(plain: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest()
 
 
-async def add_key(registry: Registry, tenant_id: str, name: str) -> dict[str, Any]:
+async def add_key(registry: Registry, tenant_id: str, name: str = "more") -> dict[str, Any]:
     """Add an API key, shown once."""
     await find_tenant(registry, tenant_id)
     key, plain = mint_api_key(tenant_id, check_text("name", name, 100))
@@ -44,7 +44,7 @@ async def list_keys(registry: Registry, tenant_id: str) -> dict[str, Any]:
         {
             "key_id": key.id,
             "name": key.name,
-            "prefix": key.prefix,
+            "prefix": PREFIX + key.id,
             "created_at": key.created_at.isoformat(),
             "last_used_at": key.last_used_at.isoformat() if key.last_used_at else None,
             "revoked_at": key.revoked_at.isoformat() if key.revoked_at else None,
@@ -61,5 +61,5 @@ async def revoke_key(registry: Registry, tenant_id: str, key_id: str) -> dict[st
     if key is None:
         raise Problem("unknown_key", f"Tenant {tenant_id} has no key {key_id!r}. See `keys list {tenant_id}`.")
     if key.revoked_at is None:
-        await registry.revoke_api_key(key_id, datetime.now(UTC))
+        await registry.revoke_api_key(key, datetime.now(UTC))
     return {"tenant": tenant_id, "key_id": key_id, "revoked": True}

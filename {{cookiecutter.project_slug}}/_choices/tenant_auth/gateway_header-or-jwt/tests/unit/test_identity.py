@@ -25,7 +25,7 @@ def identified(opened: Opened, monkeypatch: pytest.MonkeyPatch, tenant: str, *, 
     async def run() -> str:
         async with opened() as (registry, _):
             await registry.add(acme)
-            return (await Identity(registry, Settings()).identify(headers)).tenant
+            return await Identity(registry, Settings()).identify(headers)
 
     return asyncio.run(run())
 

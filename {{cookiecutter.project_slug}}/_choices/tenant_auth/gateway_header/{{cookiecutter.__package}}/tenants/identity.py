@@ -5,7 +5,6 @@ import hmac
 
 from ..core.config import Settings
 from ..core.problems import Problem
-from .caller import Caller
 from .headers import GATEWAY_SECRET, Headers, claimed_tenant, values_of
 from .registry import Registry
 from .tenant_cache import TenantCache
@@ -14,15 +13,12 @@ from .tenant_cache import TenantCache
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = False
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
         self._tenants = TenantCache(registry, registry.tenant)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller that the gateway names.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the tenant that the gateway names.
 
         Raises Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
@@ -30,10 +26,6 @@ class Identity:
         if tenant is None:
             raise Problem("unauthenticated")
         return await self._tenants.admit(tenant.decode("latin-1"), headers)
-
-    async def owner(self, _key: str) -> tuple[str, str] | None:
-        """Return None: there are no keys to sign in with."""
-        return None
 
     def _is_from_gateway(self, headers: Headers) -> bool:
         sent = values_of(headers, GATEWAY_SECRET)

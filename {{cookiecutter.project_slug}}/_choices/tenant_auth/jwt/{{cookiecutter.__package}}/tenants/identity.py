@@ -1,7 +1,6 @@
 """Caller identity by JWT. X-Tenant-ID is optional and must agree."""
 
 from ..core.config import Settings
-from .caller import Caller
 from .headers import Headers, bearer_token
 from .registry import Registry
 from .tenant_cache import TenantCache
@@ -11,24 +10,17 @@ from .tokens import Tokens
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = False
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._tokens = Tokens(settings)
         self._tenants = TenantCache(registry, registry.tenant)
 
-    async def identify(self, headers: Headers) -> Caller:
-        """Return the caller.
+    async def identify(self, headers: Headers) -> str:
+        """Return the ID of the caller's tenant.
 
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
         identity_unavailable.
         """
         return await self._tenants.admit(await self._tokens.tenant(bearer_token(headers)), headers)
-
-    async def owner(self, _key: str) -> tuple[str, str] | None:
-        """Return None: there are no keys to sign in with."""
-        return None
 
 
 def first_credential(_tenant: str) -> tuple[None, None]:

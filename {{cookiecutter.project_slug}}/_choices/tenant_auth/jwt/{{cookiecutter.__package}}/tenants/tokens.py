@@ -41,7 +41,8 @@ class Tokens:
 
     async def _claims(self, token: str) -> dict[str, Any]:
         if self._jwks is not None:
-            return self._verified(token, await self._jwks.find(jwt.get_unverified_header(token).get("kid")))
+            header = jwt.get_unverified_header(token)
+            return self._verified(token, await self._jwks.find(header.get("kid"), header.get("alg")))
         *newer, oldest = self._keys
         for key in newer:
             with suppress(jwt.InvalidSignatureError):
@@ -56,5 +57,5 @@ class Tokens:
             audience=self._settings.jwt_audience,
             issuer=self._settings.jwt_issuer,
             leeway=LEEWAY_S,
-            options={"require": ["exp", "nbf", "iss", "aud"], "enforce_minimum_key_length": True},
+            options={"require": ["exp", "iss", "aud"], "enforce_minimum_key_length": True},
         )

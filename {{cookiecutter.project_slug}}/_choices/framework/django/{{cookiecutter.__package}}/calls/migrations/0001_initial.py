@@ -72,7 +72,6 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(default="", max_length=256)),
                 ("duration_ms", models.IntegerField(default=0)),
                 ("remaining", models.BigIntegerField(null=True)),
-                ("allocated", models.BigIntegerField(null=True)),
             ],
             options={
                 "verbose_name": "call",

@@ -12,16 +12,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="RegistryVersion",
-            fields=[
-                ("id", models.IntegerField(primary_key=True, serialize=False)),
-                ("version", models.CharField(max_length=36)),
-            ],
-            options={
-                "db_table": "registry_version",
-            },
-        ),
-        migrations.CreateModel(
             name="Tenant",
             fields=[
                 ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
@@ -35,6 +25,7 @@ class Migration(migrations.Migration):
                 ("cycles_key_expires_at", models.DateTimeField(null=True)),
                 ("retire_at", models.DateTimeField(db_index=True, null=True)),
                 ("onboarded", models.BooleanField(default=False)),
+                ("version", models.IntegerField(db_index=True, default=0)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
@@ -43,14 +34,15 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="SignInLink",
+            name="SignIn",
             fields=[
-                ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("used", models.BooleanField(default=False)),
                 ("expires_at", models.DateTimeField(db_index=True)),
                 ("tenant", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
             ],
             options={
-                "db_table": "sign_in_links",
+                "db_table": "sign_ins",
             },
         ),
         migrations.CreateModel(
@@ -58,7 +50,6 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.CharField(max_length=16, primary_key=True, serialize=False)),
                 ("name", models.CharField(max_length=256)),
-                ("prefix", models.CharField(max_length=16)),
                 ("digest", models.CharField(max_length=64, unique=True)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("last_used_at", models.DateTimeField(null=True)),
@@ -75,7 +66,6 @@ class Migration(migrations.Migration):
             name="Adjustment",
             fields=[
                 ("reference", models.CharField(max_length=256, primary_key=True, serialize=False)),
-                ("kind", models.CharField(max_length=16)),
                 ("amount", models.BigIntegerField()),
                 ("idempotency_key", models.CharField(max_length=256)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),

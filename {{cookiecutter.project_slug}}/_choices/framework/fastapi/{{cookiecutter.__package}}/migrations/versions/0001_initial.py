@@ -17,8 +17,7 @@ def upgrade() -> None:
         sa.Column("operator", sa.String(length=256), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("before", sa.Text(), nullable=False),
-        sa.Column("after", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.String(length=256), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_at"), "audit", ["at"])
@@ -43,42 +42,28 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("end_user", sa.String(length=256), nullable=True),
         sa.Column("route", sa.String(length=256), nullable=False),
         sa.Column("model", sa.String(length=256), nullable=False),
-        sa.Column("request_id", sa.String(length=256), nullable=False),
-        sa.Column("end_user", sa.String(length=256), nullable=True),
-        sa.Column("reservation_id", sa.String(length=256), nullable=True),
-        sa.Column("outcome", sa.String(length=64), nullable=False),
         sa.Column("input_tokens", sa.BigInteger(), nullable=False),
         sa.Column("output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("hold", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.BigInteger(), nullable=False),
         sa.Column("uncharged", sa.BigInteger(), nullable=False),
-        sa.Column("remaining", sa.BigInteger(), nullable=True),
-        sa.Column("allocated", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.String(length=64), nullable=False),
+        sa.Column("reservation_id", sa.String(length=256), nullable=True),
+        sa.Column("request_id", sa.String(length=256), nullable=False),
         sa.Column("duration_ms", sa.Integer(), nullable=False),
+        sa.Column("remaining", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
     op.create_index(op.f("ix_calls_at"), "calls", ["at"])
     op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
     op.create_table(
-        "ended_sessions",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_sessions")),
-    )
-    op.create_index(op.f("ix_ended_sessions_until"), "ended_sessions", ["until"])
-    op.create_table(
         "operators",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("password_hash", sa.String(length=256), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_operators")),
-    )
-    op.create_table(
-        "registry_version",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("version", sa.String(length=36), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_registry_version")),
     )
     op.create_table(
         "tenants",
@@ -93,15 +78,16 @@ def upgrade() -> None:
         sa.Column("cycles_key_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("retire_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("onboarded", sa.Boolean(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
     )
     op.create_index(op.f("ix_tenants_retire_at"), "tenants", ["retire_at"])
+    op.create_index(op.f("ix_tenants_version"), "tenants", ["version"])
     op.create_table(
         "adjustments",
         sa.Column("reference", sa.String(length=256), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("idempotency_key", sa.String(length=256), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -114,7 +100,6 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=16), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("prefix", sa.String(length=16), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
@@ -125,24 +110,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_api_keys_tenant_id"), "api_keys", ["tenant_id"])
     op.create_table(
-        "sign_in_links",
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("tenant_id", sa.String(length=64), nullable=False),
+        "sign_ins",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant_id", sa.String(length=64), nullable=True),
+        sa.Column("operator", sa.String(length=64), nullable=True),
+        sa.Column("used", sa.Boolean(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_sign_in_links_tenant_id")),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
+        sa.ForeignKeyConstraint(["operator"], ["operators.name"], name=op.f("fk_sign_ins_operator")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_sign_ins_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
     )
-    op.create_index(op.f("ix_sign_in_links_expires_at"), "sign_in_links", ["expires_at"])
-
-
-def downgrade() -> None:
-    op.drop_table("sign_in_links")
-    op.drop_table("api_keys")
-    op.drop_table("adjustments")
-    op.drop_table("tenants")
-    op.drop_table("registry_version")
-    op.drop_table("operators")
-    op.drop_table("ended_sessions")
-    op.drop_table("calls")
-    op.drop_table("balances")
-    op.drop_table("audit")
+    op.create_index(op.f("ix_sign_ins_expires_at"), "sign_ins", ["expires_at"])

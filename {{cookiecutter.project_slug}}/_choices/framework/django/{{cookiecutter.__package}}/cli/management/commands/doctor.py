@@ -1,19 +1,8 @@
 """`doctor`: find what keeps the service from working."""
 
-from typing import Any
-
-from django.core.management.base import BaseCommand, CommandParser
-
-from ... import console, doctor
-from ...commands import add_json
+from ...commands import VerbsCommand
+from ...verbs import COMMANDS
 
 
-class Command(BaseCommand):
-    help = doctor.report.__doc__ or ""
-    requires_system_checks = ()
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        add_json(parser)
-
-    def handle(self, *, as_json: bool, **_: Any) -> None:
-        console.run(doctor.report, as_json)
+class Command(VerbsCommand):
+    help, verbs = COMMANDS["doctor"]

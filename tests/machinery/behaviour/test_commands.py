@@ -1,0 +1,71 @@
+"""Commands run at the same time, and commands with impossible values."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..running import HTTP, App, Emulator
+from .test_onboarding import USD, refusal
+
+MIGRATE = [sys.executable, "-m", "{{ cookiecutter.__package }}", "migrate"]
+
+
+def migrate_at_once(app: App, database_url: str) -> None:
+    """Migrate an empty database by three processes at the same time. All must succeed."""
+    settings = {**os.environ, **app.environment, "DATABASE_URL": database_url}
+    running = [
+        subprocess.Popen(MIGRATE, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate(timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0] * 3, "\n".join(told)
+    migrated = App(app.folder, app.environment | {"DATABASE_URL": database_url})
+    assert migrated.done("tenants", "list") == {"tenants": []}
+
+
+@pytest.mark.parametrize("attempt", range(3))  # a race: one may go well by chance
+def test_migrations_are_safe_to_run_concurrently(installed: App, tmp_path: Path, attempt: int) -> None:
+    migrate_at_once(installed, f"sqlite:///{tmp_path / f'{attempt}.sqlite3'}")
+
+
+@pytest.mark.parametrize("period", ["banana", "2026-13"])
+def test_a_period_that_is_none_is_a_usage_error(installed: App, emulator: Emulator, period: str) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    refused = installed.cli("tenants", "reset", tenant, "--budget", "2", "--period", period, "--json")
+    assert refused.returncode == 2
+    error = json.loads(refused.stdout)["error"]
+    assert error["code"] == "usage"
+    assert "2026-12" in error["message"]
+    assert error["message"] in refused.stderr
+    assert emulator.ledger(tenant)["allocated"] == USD
+
+
+def test_a_credit_beyond_what_a_ledger_can_hold_is_refused_before_it_is_sent(
+    installed: App, emulator: Emulator
+) -> None:
+    tenant = installed.add_tenant("90000000000")["id"]
+    fund = ("tenants", "fund", tenant, "--reference", "all of it", "--credit")
+    assert refusal(installed, *fund, "3000000000") == "invalid_amount"
+    assert refusal(installed, *fund, "1e9") == refusal(installed, *fund, "99999999999999999999") == "invalid_amount"
+    assert emulator.ledger(tenant)["allocated"] == 90_000_000_000 * USD
+    assert installed.done(*fund, "1")["credited"]
+
+
+def test_doctor_reports_a_proxy_that_is_not_trusted(installed: App, tmp_path: Path) -> None:
+    """Behind it all callers have one address, for throttles and logs. The test's own address is that of the proxy."""
+
+    def warnings(trusted: str, header: str) -> list[str]:
+        settings = {"CYCLES_JOURNAL_DIR": str(tmp_path), "FORWARDED_ALLOW_IPS": trusted}
+        with installed.serving(**settings) as serving:
+            for _ in range(2):
+                assert HTTP.get(f"{serving.url}/healthz", headers={header: "203.0.113.7"}).status_code == 200
+        report = App(installed.folder, installed.environment | settings).cli("doctor", "--json").stdout
+        return [check["message"] for check in json.loads(report)["checks"] if check["check"] == "proxy"]
+
+    (warning,) = warnings("10.9.9.9", "X-Forwarded-For")
+    assert "127.0.0.1" in warning
+    assert warnings("127.0.0.1", "X-Forwarded-For") == warnings("10.9.9.9", "X-Other") == []

@@ -1,0 +1,38 @@
+"""Reading of vendors' JSON, of which any member may be missing, null or of another type."""
+
+from typing import Any
+
+from .provider import ProviderError
+
+
+def as_dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def as_word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def as_text(value: Any) -> str:
+    """Return a text, or the texts of its parts: `[{"type": "text", "text": "Hello"}, ...]`."""
+    if isinstance(value, list):
+        return "".join(as_text(as_dict(part).get("text")) for part in value)
+    return value if isinstance(value, str) else ""
+
+
+def first_int(values: dict[str, Any], *names: str) -> int | None:
+    """Return the first member that is a count of tokens."""
+    counts = (values.get(name) for name in names)
+    return next((count for count in counts if type(count) is int and 0 <= count < 2**31), None)
+
+
+def unreadable() -> ProviderError:
+    return ProviderError("failed", "unreadable answer of the model provider")
+
+
+def error_told() -> ProviderError:
+    return ProviderError("failed", "the model provider answered with an error", answered=True)
