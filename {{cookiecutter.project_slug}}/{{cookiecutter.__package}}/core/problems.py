@@ -26,6 +26,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "too_large": (413, "Content too large", "The request body is larger than 1 MiB."),
     "unsupported_media_type": (415, "Unsupported media type", "Send application/json."),
     "invalid_host": (400, "Invalid host", "This host is not in ALLOWED_HOSTS."),
+    "ambiguous_length": (400, "Ambiguous length", "Send either Content-Length or Transfer-Encoding."),
     "invalid_request": (422, "Invalid request", "The request is invalid."),
     "unknown_model": (422, "Unknown model", "This model is not available."),
     "provider_refused": (422, "Provider refused", "The model provider refused this request."),

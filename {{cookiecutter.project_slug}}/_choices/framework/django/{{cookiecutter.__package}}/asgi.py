@@ -18,6 +18,7 @@ from . import urls  # noqa: E402, F401  (load routes now, not with the first req
 from .calls.store import CallStore  # noqa: E402
 from .core import tracing  # noqa: E402
 from .core.memory import limit_memory  # noqa: E402
+from .dashboard import pages  # noqa: E402
 from .dashboard.service import Dashboard  # noqa: E402
 from .dashboard.store import DashboardStore  # noqa: E402
 from .tenants.registry import Registry  # noqa: E402
@@ -51,4 +52,5 @@ if tracing.ENABLED:
     application = OpenTelemetryMiddleware(
         application, excluded_urls=",".join(tracing.UNTRACED), exclude_spans=["receive", "send"]
     )
+pages.templates.globals["root"] = settings.ENV.root_path
 limit_memory()

@@ -94,12 +94,16 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{ENV.root_path}/static/"
 STATIC_ROOT = Path("var/static")
 WHITENOISE_USE_FINDERS = True  # `collectstatic` is for other servers
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # likewise
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")  # static files are small
 
+FORCE_SCRIPT_NAME = ENV.root_path or None
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # of each body that arrives; the rest waits in a file
+
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ENV.root_path or "/"
 SESSION_ENGINE = f"{__package__}.web.sessions"
 SESSION_COOKIE_AGE = SESSION_LIFE_S
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development

@@ -16,8 +16,8 @@ from .core.config import Settings
 from .core.database import Database
 from .core.logging import set_up_logging
 from .core.memory import limit_memory
+from .dashboard import pages
 from .dashboard import routes as dashboard_routes
-from .dashboard.pages import STATIC
 from .dashboard.service import Dashboard
 from .dashboard.store import DashboardStore
 from .tenants.registry import Registry
@@ -57,16 +57,18 @@ def create_app(settings: Settings) -> FastAPI:
         description=about.DESCRIPTION,
         lifespan=lambda _: lifespan(settings),
         telemetry={"metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED},
+        servers=[{"url": settings.root_path or "/"}],
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,
     )
+    pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
     for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
         app.include_router(router)
-    app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)), name="static")
-    app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC)), name="static")
+    app.add_middleware(Sessions, settings=settings)
     app.add_middleware(Edge, settings=settings)
     if settings.cors_allow_origins:  # around the edge, whose refusals browsers may read too
         app.add_middleware(CORSMiddleware, settings.cors_allow_origins, **CORS)
