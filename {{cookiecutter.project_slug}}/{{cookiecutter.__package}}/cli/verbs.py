@@ -12,12 +12,7 @@ from .console import Verb
 
 
 async def reset(
-    service: TenantService,
-    tenant_id: str | None = None,
-    *,
-    budget: str,
-    period: str | None = None,
-    all_: bool = False,
+    service: TenantService, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
 ) -> Answer:
     """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
     if all_ == (tenant_id is not None):
@@ -43,10 +38,11 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
             "rotate": TenantService.rotate,
             "close": TenantService.close,
             "link": TenantService.link,
+            "sign-out": TenantService.sign_out,
         },
     ),
     **keys.COMMANDS,
-    "operators": ("Manage the operators, who use the dashboard.", {"add": operators.add_operator}),
+    "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
 }
 """The help and the verbs of each command. `doctor` has one without a name."""
@@ -63,6 +59,7 @@ OPTIONS = {
     "all_": "All active tenants.",
     "now": "Revoke the old key at once.",
     "force": "Close even if calls are in flight.",
+    "replace": "Replace the password of an existing operator, which ends their sessions.",
     "password_stdin": "Read the password from stdin.",
 }
 
@@ -89,5 +86,4 @@ def _add_options(parser: ArgumentParser, verb: Verb) -> None:
         elif parameter.default is False:
             parser.add_argument(flag, dest=name, action="store_true", help=OPTIONS[name])
         elif name in OPTIONS:
-            default = None if is_required else parameter.default
-            parser.add_argument(flag, default=default, required=is_required, help=OPTIONS[name])
+            parser.add_argument(flag, default=parameter.default, required=is_required, help=OPTIONS[name])

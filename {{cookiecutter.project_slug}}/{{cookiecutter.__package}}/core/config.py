@@ -35,6 +35,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     allowed_hosts: Names = ["localhost", "127.0.0.1", "[::1]"]
     cors_allow_origins: Names = []
     forwarded_allow_ips: str = "127.0.0.1"
+    root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
+    request_timeout: PositiveFloat = 30.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     workers: PositiveInt = 1
@@ -88,8 +90,12 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     @property
     def fallbacks(self) -> dict[str, list[str]]:
         """The models to try in turn after a model."""
-        chains = [[name.strip() for name in chain.split(">")] for chain in self.llm_fallbacks]
-        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain)}
+        chains = self._chains
+        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain[:-1])}
+
+    @property
+    def _chains(self) -> list[list[str]]:
+        return [[name.strip() for name in chain.split(">")] for chain in self.llm_fallbacks]
 
     def scope_of(self, tenant: str) -> str:
         """Return the scope of the ledger that pays for a tenant's calls."""
@@ -125,14 +131,22 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults.append("CYCLES_BASE_URL is missing: set the URL of the Cycles server")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
-        members = [name.strip() for chain in self.llm_fallbacks for name in chain.split(">")]
-        faults += [
-            f"LLM_FALLBACKS: {name!r} is not in LLM_ALLOWED_MODELS" for name in members if name not in self.models
-        ]
-        faults += [f"LLM_FALLBACKS: {name!r} is named twice" for name in set(members) if members.count(name) > 1]
-        faults += [f"LLM_FALLBACKS: {chain!r} needs a second model" for chain in self.llm_fallbacks if ">" not in chain]
+        faults += self._fallback_faults()
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
+        return faults
+
+    def _fallback_faults(self) -> list[str]:
+        faults, followed = [], list[str]()
+        for chain in self._chains:
+            unknown = [name for name in chain if name not in self.models]
+            if unknown:
+                faults.append(f"LLM_FALLBACKS: {', '.join(unknown)!r} is not in LLM_ALLOWED_MODELS")
+            elif len(chain) < 2:
+                faults.append(f"LLM_FALLBACKS: {chain[0]} needs a second model: first > second")
+            elif len(set(chain)) < len(chain) or set(chain[:-1]) & set(followed):
+                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} names a model that has fallbacks already")
+            followed += chain[:-1]
         return faults
 
     def _production_faults(self) -> list[str]:
@@ -141,4 +155,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults += secret_faults("METRICS_TOKEN", self.metrics_token)
         if "*" in self.allowed_hosts:
             faults.append("ALLOWED_HOSTS must not contain * in production: list the host names")
+        if any(part == "*" or part.endswith("/0") for part in self.forwarded_allow_ips.replace(",", " ").split()):
+            faults.append("FORWARDED_ALLOW_IPS must not trust every address in production: list the proxies")
         return faults
