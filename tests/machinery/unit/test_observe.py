@@ -12,7 +12,10 @@ from {{ cookiecutter.__package }}.llm.provider import Message, Request, Usage
 from .stories import Tell, World, value_of
 
 WORK = Work(
-    tenant="acme", route="chat", request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50), request_id="r"
+    tenant="acme",
+    route="chat",
+    request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50),
+    request_id="r",
 )
 COST = 10 * 500 + 3 * 2_500
 

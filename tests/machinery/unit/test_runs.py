@@ -10,10 +10,14 @@ from {{ cookiecutter.__package }}.budget.runs import Run
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Message, ProviderError, Request, Usage
 
+from .embedded import until
 from .stories import Tell, World
 
 WORK = Work(
-    tenant="acme", route="chat", request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50), request_id="r"
+    tenant="acme",
+    route="chat",
+    request=Request("demo-1", (Message("user", "12345678"),), max_tokens=50),
+    request_id="r",
 )
 HOLD = 32 * 500 + 50 * 2_500
 COST = 10 * 500 + 3 * 2_500
@@ -28,11 +32,14 @@ async def step(run: Run, go_on: asyncio.Event | None = None) -> bool:
                 await go_on.wait()
             hold.meter.add(USED)
     except Problem as problem:
-        assert problem.code == "run_limit_exceeded"
-        assert (problem.status, problem.members["required"]) == (402, HOLD)
-        assert problem.members["remaining"] < HOLD
+        check_refusal(problem)
         return False
     return True
+
+
+def check_refusal(problem: Problem) -> None:
+    assert (problem.code, problem.status, problem.members["required"]) == ("run_limit_exceeded", 402, HOLD)
+    assert problem.members["remaining"] < HOLD
 
 
 def test_of_200_steps_at_once_a_run_makes_the_50_that_it_can_pay(tell: Tell) -> None:
@@ -60,8 +67,7 @@ def test_children_share_what_their_run_has_left(tell: Tell) -> None:
             children = [run.child(3 * HOLD), run.child(3 * HOLD).child(2 * HOLD)]
             go_on = asyncio.Event()
             steps = [asyncio.create_task(step(child, go_on)) for child in children for _ in range(4)]
-            while sum(each.done() for each in steps) < 4:
-                await asyncio.sleep(0.01)
+            await until(lambda: sum(each.done() for each in steps) == 4)
             assert children[1].held <= 2 * HOLD
             assert run.held == 4 * HOLD == sum(child.held for child in children)
             go_on.set()
@@ -82,8 +88,7 @@ def test_steps_cancelled_anywhere_leave_a_run_that_agrees_with_the_ledger(tell: 
                 each.cancel()
             await asyncio.gather(*steps, return_exceptions=True)
             await world.settled()
-            while run.held:
-                await asyncio.sleep(0.005)
+            await until(lambda: run.held == 0)
             assert run.spent == world.cycles.ledger().spent
 
     tell(story)
