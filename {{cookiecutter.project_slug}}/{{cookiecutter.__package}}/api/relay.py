@@ -152,5 +152,3 @@ def _refused(told: ProviderError) -> Problem:
     problem = Problem("provider_refused", told.detail)
     problem.status = told.status or problem.status
     return problem
-
-

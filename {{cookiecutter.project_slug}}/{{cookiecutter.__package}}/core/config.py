@@ -15,6 +15,8 @@ from .setting_types import Names, Secrets, Usd, UsdPair, is_http_url, secret_fau
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
+EXPOSED_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "Retry-After"]
+"""What pages of CORS_ALLOW_ORIGINS may read."""
 
 SECRETS_DIR = Path(os.environ.get("SECRETS_DIR", "/run/secrets"))
 """Holds one file per secret, named as the setting. Containers mount their secrets here."""
@@ -64,6 +66,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     llm_allowed_models: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: PositiveInt = 1024
+    max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
 
     budget_fail_open: bool = False
     budget_fail_open_limit: Usd | None = None

@@ -11,8 +11,9 @@ from structlog.contextvars import bound_contextvars
 
 from ..core.config import Settings
 from ..core.metrics import REQUESTS
-from ..core.problems import MEDIA_TYPE, Problem
-from ..tenants.headers import Headers, values_of, without_secret
+from ..core.problems import Problem
+from ..tenants.headers import Headers, values_of, with_bearer, without_secret
+from .errors import PROVIDERS_API, body_of
 from .throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class Edge:
         self._app = app
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._https_headers = {} if settings.development else HTTPS_ONLY
+        self._max_v1_body_bytes = settings.max_v1_body_bytes
         self._failures = Throttle(MAX_FAILURES, FAILURES_COUNT_FOR_S)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +66,10 @@ class Edge:
         request_id = secrets.token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
+        is_providers = scope["path"].startswith(PROVIDERS_API)
+        if is_providers:
+            state["sent_headers"] = with_bearer(scope["headers"])
+        max_body_bytes = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
         scope["headers"] = without_secret(scope["headers"])
         headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)
         started = throttled = False
@@ -82,20 +88,20 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
+                await self._app(scope, await _bounded(scope["headers"], receive, max_body_bytes), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
-            await _send_problem(problem, request_id, send_with_headers)
+            await _send_problem(problem, request_id, scope["path"], send_with_headers)
         except Exception:  # if the server saw it, it would close a connection that the client goes on using
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
-                await _send_problem(Problem("internal_error"), request_id, send_with_headers)
+                await _send_problem(Problem("internal_error"), request_id, scope["path"], send_with_headers)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
         headers = {} if path == DOCS else SECURITY_HEADERS
-        if path.startswith(("/api/", "/dashboard")):
+        if path.startswith(("/api/", PROVIDERS_API, "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         return headers | self._https_headers if scope["scheme"] == "https" else headers
 
@@ -126,22 +132,22 @@ def _trace(headers: Headers) -> dict[str, str]:
     return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
-async def _bounded(headers: Headers, receive: Receive) -> Receive:
-    """Return a `receive` for at most MAX_BODY_BYTES. Raise Problem too_large.
+async def _bounded(headers: Headers, receive: Receive, limit: int) -> Receive:
+    """Return a `receive` for at most `limit` bytes. Raise Problem too_large.
 
     A body of stated length is left for the framework to read. A chunked one is read here.
     """
     length = _joined(headers, b"content-length")
     if length.isdecimal() and not values_of(headers, b"transfer-encoding"):
-        if int(length[:20]) > MAX_BODY_BYTES:
-            raise Problem("too_large")
+        if int(length[:20]) > limit:
+            raise _too_large(limit)
         return receive  # the server holds a body to its stated length
     body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem("too_large")
+        if len(body) > limit:
+            raise _too_large(limit)
         more = message.get("more_body", False)  # absent if the client has disconnected
     messages = [{**message, "body": bytes(body)}]
 
@@ -151,9 +157,14 @@ async def _bounded(headers: Headers, receive: Receive) -> Receive:
     return receive_buffered
 
 
-async def _send_problem(problem: Problem, request_id: str, send: Send) -> None:
-    body = json.dumps(problem.body(request_id)).encode()
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+def _too_large(limit: int) -> Problem:
+    return Problem("too_large", f"The request body is larger than {limit:,} bytes.")
+
+
+async def _send_problem(problem: Problem, request_id: str, path: str, send: Send) -> None:
+    members, media_type = body_of(problem, request_id, path)
+    body = json.dumps(members).encode()
+    headers = {"content-type": media_type, "content-length": str(len(body)), **problem.headers}
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

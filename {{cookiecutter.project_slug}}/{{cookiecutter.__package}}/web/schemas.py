@@ -1,10 +1,16 @@
 """Bodies of answers: amounts, budgets, problems. Both frameworks build their OpenAPI from these."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ..budget.balances import Snapshot
+
+EndUser = Annotated[
+    str,
+    # no control characters: databases refuse NUL
+    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="The user the call is made for"),
+]
 
 
 class Money(BaseModel):

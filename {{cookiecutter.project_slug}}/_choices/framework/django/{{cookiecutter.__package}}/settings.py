@@ -8,7 +8,7 @@ from typing import Any
 
 import dj_database_url
 
-from .core.config import SESSION_LIFE_S, Settings
+from .core.config import EXPOSED_HEADERS, SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
 
 ENV = Settings()
@@ -111,9 +111,11 @@ CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
 CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ["GET", "POST"]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id", "x-api-key"]
 CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
+CORS_EXPOSE_HEADERS = EXPOSED_HEADERS
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # web/edge.py limits bodies
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)

@@ -9,10 +9,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
+from .api import routes as api_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
 from .core import about, tracing
-from .core.config import Settings
+from .core.config import EXPOSED_HEADERS, Settings
 from .core.database import Database
 from .core.logging import set_up_logging
 from .core.memory import limit_memory
@@ -63,7 +64,14 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/openapi.json" if settings.development else None,
     )
     add_exception_handlers(app)
-    for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
+    for router in (
+        chat_routes.router,
+        api_routes.paid,
+        api_routes.router,
+        budget_routes.router,
+        health.router,
+        dashboard_routes.router,
+    ):
         app.include_router(router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)), name="static")
     app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
@@ -72,8 +80,8 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_allow_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Tenant-ID"],
-            expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "X-Tenant-ID", "X-Api-Key"],
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(Edge, settings=settings)
     return app

@@ -70,7 +70,9 @@ class Vendor:
         if kind == "limited" and (seconds := response.headers.get("Retry-After", "")).isdecimal():
             retry_after = max(1, int(seconds[:6]))
         message = f"the model provider answered HTTP {response.status}"
-        return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after, status=response.status)
+        return ProviderError(
+            kind, message, answered=True, detail=detail, retry_after=retry_after, status=response.status
+        )
 
     async def aclose(self) -> None:
         """Close the connections. They are opened again when needed."""
