@@ -55,7 +55,8 @@ class LongPrompt(Rates):
 class Prices(BaseModel):
     """The table of prices.toml. `as_of` is the day when it was last compared with the providers' price lists.
 
-    `images` is the most input tokens of an image, by model or for `any`. `unlisted` is the price of all models that the table does not list, None if they are refused.
+    `images` is the most input tokens of an image, by model or for `any`.
+    `unlisted` is the price of all models that the table does not list, None if they are refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -24,10 +24,8 @@ def serve(endpoint: Endpoint) -> Callable[[ApiRequest], Awaitable[HttpResponseBa
     """Return the route of an endpoint."""
 
     async def call(request: ApiRequest) -> HttpResponseBase:
-        services, about = (
-            services_of(request),
-            (headers_of(request), request.META["QUERY_STRING"], request_id_of(request)),
-        )
+        services, query = services_of(request), request.META["QUERY_STRING"]
+        about = (headers_of(request), query, request_id_of(request))
         asked = read(endpoint, services.settings, request.auth, request.body, *about)
         reply = await Relay(services).answer(endpoint, asked)
         if isinstance(reply.body, bytes):
