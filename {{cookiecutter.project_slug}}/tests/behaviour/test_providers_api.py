@@ -8,8 +8,7 @@ import pytest
 
 from ..running import App, Emulator
 from .test_isolation import routes
-
-HELLO: dict[str, Any] = {}
+from .test_refusals import assert_problem
 
 
 def paid_routes(api: httpx.Client) -> list[tuple[str, dict[str, Any]]]:
@@ -20,16 +19,6 @@ def paid_routes(api: httpx.Client) -> list[tuple[str, dict[str, Any]]]:
 def events_of(text: str) -> list[dict[str, Any]]:
     data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
     return [json.loads(each) for each in data if each != "[DONE]"]
-
-
-def assert_error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """An error in the shape of either provider, with our members."""
-    assert answer.status_code == status, answer.text
-    error: dict[str, Any] = answer.json()["error"]
-    assert error["code"] == code
-    assert {"message", "type"} <= error.keys()
-    assert error["request_id"] == answer.headers["X-Request-Id"]
-    return error
 
 
 def test_a_call_of_the_providers_api_costs_its_tenant_what_it_says(
@@ -85,7 +74,7 @@ def test_what_cannot_be_paid_for_is_refused_by_its_name(
 ) -> None:
     tenant = app.add_tenant("1.00")
     for path, body in paid_routes(api):
-        error = assert_error(api.post(path, json={**body, **change}, headers=tenant["headers"]), 422, code)
+        error = assert_problem(api.post(path, json={**body, **change}, headers=tenant["headers"]), 422, code)
         assert param in (error["param"], error["param"] + "[0].type")
     assert emulator.ledger(tenant["id"])["spent"] == 0
 
@@ -93,15 +82,15 @@ def test_what_cannot_be_paid_for_is_refused_by_its_name(
 def test_errors_have_the_providers_shape(app: App, api: httpx.Client, acme: dict[str, str]) -> None:
     poor = app.add_tenant("0.00000010")
     for path, body in paid_routes(api):
-        error = assert_error(api.post(path, json=body, headers=poor["headers"]), 402, "budget_exceeded")
+        error = assert_problem(api.post(path, json=body, headers=poor["headers"]), 402, "budget_exceeded")
         assert error["remaining"] == 10 < error["required"]
         assert error["scope"]
-        assert_error(api.post(path, json=body), 401, "unauthenticated")
-        assert_error(api.post(path, content="{", headers={**acme, "Content-Type": "application/json"}), 422, "invalid_request")
-        assert_error(api.post(path, content="x", headers={**acme, "Content-Type": "text/plain"}), 415, "unsupported_media_type")
-        assert_error(api.get(path, headers=acme), 405, "method_not_allowed")
-    assert_error(api.post("/v1/nothing", json={}, headers=acme), 404, "not_found")
-    assert_error(api.get("/v1/models/another", headers=acme), 404, "not_found")
+        assert_problem(api.post(path, json=body), 401, "unauthenticated")
+        assert_problem(api.post(path, content="{", headers={**acme, "Content-Type": "application/json"}), 422, "invalid_request")
+        assert_problem(api.post(path, content="x", headers={**acme, "Content-Type": "text/plain"}), 415, "unsupported_media_type")
+        assert_problem(api.get(path, headers=acme), 405, "method_not_allowed")
+    assert_problem(api.post("/v1/nothing", json={}, headers=acme), 404, "not_found")
+    assert_problem(api.get("/v1/models/another", headers=acme), 404, "not_found")
 
 
 def test_the_allowed_models_are_listed(api: httpx.Client, acme: dict[str, str]) -> None:
@@ -127,4 +116,4 @@ def test_large_bodies_pass_where_images_may_be_sent(api: httpx.Client, acme: dic
         answer = api.post(path, json={**body, "user": "x" * 2 * 1024 * 1024}, headers=acme)
         assert answer.status_code == 422
         answer = api.post(path, json={**body, "user": "x" * 21 * 1024 * 1024}, headers=acme)
-        assert_error(answer, 413, "too_large")
+        assert_problem(answer, 413, "too_large")

@@ -15,7 +15,7 @@ from ..core.problems import Problem
 from ..llm.answers import parsed, unreadable
 from ..llm.event_stream import DONE, EventParser, data_of
 from ..llm.metering import Meter
-from ..llm.provider import ProviderError, RawAnswer
+from ..llm.provider import Finish, ProviderError, RawAnswer
 from ..web.services import Services
 from ..web.sse import pumped
 from . import dialect
@@ -96,11 +96,13 @@ class Relay:
                 async for chunk in response.content.iter_any():
                     if hold.ends_by:
                         raise Problem(hold.ends_by)
-                    passed = [_metered(event, endpoint, asked, hold) for event in parser.feed(chunk)]
-                    if joined := b"".join(passed):
-                        yield joined
-                if parser.rest:
-                    yield _metered(parser.rest, endpoint, asked, hold)
+                    for event in parser.feed(chunk):
+                        if passed := _metered(event, endpoint, asked, hold):
+                            yield passed
+                if rest := parser.rest and _metered(parser.rest, endpoint, asked, hold):
+                    yield rest
+            if not hold.meter.is_finished:
+                raise ProviderError("broken_off", "the stream of the model provider ended early")
 
     @asynccontextmanager
     async def _ask(
@@ -122,6 +124,8 @@ class Relay:
 def _metered(event: bytes, endpoint: Endpoint, asked: Asked, hold: Hold) -> bytes:
     """Return an event for the caller, and count what it holds: with the cost in its usage, nothing if not asked for."""
     data = data_of(event)
+    if data == DONE:
+        hold.meter.add(Finish())
     if not data or data == DONE:
         return event
     chunk = parsed(data)

@@ -27,6 +27,8 @@ class Meter:
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
         self.service_tier: str | None = None
+        self.is_finished = False
+        """Whether the text has ended."""
         self.finish_reason: str | None = None
         """The vendor's word for why the text ended."""
 
@@ -51,6 +53,7 @@ class Meter:
                 self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
                 self.service_tier = item.service_tier or self.service_tier
             case Finish():
+                self.is_finished = True
                 self.finish_reason = item.reason or self.finish_reason
             case Usage():
                 self._report(item)

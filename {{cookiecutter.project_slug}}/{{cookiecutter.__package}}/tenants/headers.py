@@ -23,9 +23,9 @@ def without_secret(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers if name != GATEWAY_SECRET]
 
 
-def with_bearer(headers: Headers) -> Headers:
-    """Return the headers with the key of `x-api-key`, where Anthropic's clients put it, as the bearer token."""
-    keys = values_of(headers, b"x-api-key")
+def with_bearer(headers: Headers, name: bytes) -> Headers:
+    """Return the headers with the key that is in the header `name` as the bearer token, unless they have one."""
+    keys = values_of(headers, name)
     if not keys or values_of(headers, b"authorization"):
         return headers
     return [*headers, *((b"authorization", b"Bearer " + key) for key in keys)]

@@ -14,6 +14,7 @@ from ..core.metrics import REQUESTS
 from ..core.problems import Problem
 from ..tenants.headers import Headers, values_of, with_bearer, without_secret
 from .errors import PROVIDERS_API, body_of
+from .providers_api import KEY_HEADER
 from .throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -68,7 +69,7 @@ class Edge:
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
         is_providers = scope["path"].startswith(PROVIDERS_API)
         if is_providers:
-            state["sent_headers"] = with_bearer(scope["headers"])
+            state["sent_headers"] = with_bearer(scope["headers"], KEY_HEADER)
         max_body_bytes = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
         scope["headers"] = without_secret(scope["headers"])
         headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)

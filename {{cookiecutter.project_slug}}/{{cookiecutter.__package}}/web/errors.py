@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..core.problems import MEDIA_TYPE, Problem
-from .api_errors import error_of
+from .providers_api import error_of
 
 PROVIDERS_API = "/v1/"
 

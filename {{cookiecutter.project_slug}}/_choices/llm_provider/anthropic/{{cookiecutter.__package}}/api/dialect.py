@@ -9,7 +9,7 @@ from ..core.problems import Problem
 from ..llm.answers import as_dict
 from ..llm.anthropic import items_of
 from ..llm.provider import Item
-from ..web.api_errors import error_of
+from ..web.providers_api import error_of
 from .endpoint import Endpoint
 
 PREFIX = "/v1"

@@ -7,7 +7,7 @@ from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.answers import as_dict
 from ..llm.openai import embedding_items_of, items_of, response_items_of
-from ..web.api_errors import error_of
+from ..web.providers_api import error_of
 from .endpoint import Endpoint
 
 PREFIX = ""

@@ -1,8 +1,10 @@
-"""Errors in the shape of OpenAI's API."""
+"""The shape of OpenAI's API, outside its routes: where its clients put their key, and errors."""
 
 from typing import Any
 
 from ..core.problems import Problem
+
+KEY_HEADER = b"authorization"
 
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 404: "not_found_error"}
 _TYPES[429] = "rate_limit_error"

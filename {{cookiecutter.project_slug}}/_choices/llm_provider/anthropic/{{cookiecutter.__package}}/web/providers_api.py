@@ -1,8 +1,10 @@
-"""Errors in the shape of Anthropic's API."""
+"""The shape of Anthropic's API, outside its routes: where its clients put their key, and errors."""
 
 from typing import Any
 
 from ..core.problems import Problem
+
+KEY_HEADER = b"x-api-key"
 
 _TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error"}
 _TYPES |= {413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error"}
