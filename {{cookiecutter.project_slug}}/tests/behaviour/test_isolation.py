@@ -91,8 +91,8 @@ def test_no_route_serves_who_proves_nothing(app: App, api: httpx.Client, emulato
         f"{route.method} {route.path}, {wrong}": answer.status_code
         for route in routes(api, victim)
         for wrong, headers in proofs.items()
-        if (answer := send(api, route, headers)).status_code != 401
-        and not (wrong == "a key in another place" and route.path in takes_x_api_key)
+        if not (wrong == "a key in another place" and route.path in takes_x_api_key)
+        and (answer := send(api, route, headers)).status_code != 401
     }
     assert served == {}
     assert balances(emulator, cast) == before
