@@ -29,6 +29,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "ambiguous_length": (400, "Ambiguous length", "Send either Content-Length or Transfer-Encoding."),
     "invalid_request": (422, "Invalid request", "The request is invalid."),
     "unknown_model": (422, "Unknown model", "This model is not available."),
+    "unsupported_parameter": (422, "Unsupported parameter", "A parameter is not supported here."),
     "provider_refused": (422, "Provider refused", "The model provider refused this request."),
     "limit_exceeded": (429, "Too many requests", "Try again later."),
     "too_many_attempts": (429, "Too many attempts", "Try again later."),

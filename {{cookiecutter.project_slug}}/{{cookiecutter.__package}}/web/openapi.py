@@ -14,6 +14,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
+def body_like(example: dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI of a request body that the provider documents."""
+    schema = {"type": "object", "examples": [example]}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def with_identity(document: dict[str, Any]) -> dict[str, Any]:
     """Add the security schemes to each route that may answer 401."""
     document["components"]["securitySchemes"] = SCHEMES
@@ -25,6 +31,11 @@ def with_identity(document: dict[str, Any]) -> dict[str, Any]:
 
 
 PAID = problems(401, 402, 403, 413, 415, 422, 429, 500, 502, 503)
+PROVIDERS = {
+    status: {"description": response["description"]}
+    for status, response in problems(400, 401, 402, 403, 404, 413, 415, 422, 429, 500, 502, 503).items()
+}
+"""Errors of the provider's own API, in its shape."""
 BUDGET = problems(401, 403, 404, 422, 429, 500, 503)
 EVENTS = {"description": "With `stream`: `delta` events, then one `done` or `error`"}
 STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENTS}}}}

@@ -20,7 +20,7 @@ from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
 from ..core.money import MICROCENTS_PER_USD
 from ..core.tasks import on_stop_signal
-from ..llm.providers import make_provider
+from ..llm.providers import make_provider, make_upstream
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
 from ..tenants.service import tenant_service
@@ -54,6 +54,7 @@ class Services:
         self.preflight = Preflight(settings, self.prices, self.clients, self.calls, self.fail_open)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
+        self.upstream = make_upstream(self.provider)
         self.readiness = Readiness(registry, self.clients)
 
     async def __aenter__(self) -> Self:

@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
+from .api import routes as api_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
 from .core import about, tracing
@@ -65,7 +66,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
-    for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
+    for router in (
+        chat_routes.router,
+        api_routes.paid,
+        api_routes.router,
+        budget_routes.router,
+        health.router,
+        dashboard_routes.router,
+    ):
         app.include_router(router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC)), name="static")
     app.add_middleware(Sessions, settings=settings)

@@ -6,6 +6,7 @@ KEY = "sk-ant-secret-key-1234567890"
 MODEL = "claude-haiku-4-5"
 INPUT, OUTPUT = 100, 500  # microcents a token: budget/prices.toml
 LIMIT = "max_tokens"
+API = "/messages"
 END = {"type": "message_stop"}
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": f"Incorrect key: {KEY}"}}
 
@@ -16,6 +17,9 @@ def settings(url: str) -> dict[str, str]:
 
 def start(model: str = MODEL, **told: Any) -> dict[str, Any]:
     return {"type": "message_start", "message": {"model": model, "content": [], "usage": told}}
+
+
+START = (start(),)
 
 
 def text(content: str) -> dict[str, Any]:

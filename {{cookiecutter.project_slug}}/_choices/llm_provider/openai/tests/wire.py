@@ -6,6 +6,7 @@ KEY = "sk-secret-key-1234567890"
 MODEL = "gpt-5.4-mini"
 INPUT, OUTPUT = 75, 450  # microcents a token: budget/prices.toml
 LIMIT = "max_completion_tokens"
+API = "/chat/completions"
 END = b"[DONE]"
 ERROR = {"error": {"message": f"Incorrect key: {KEY}", "type": "server_error"}}
 
@@ -16,6 +17,9 @@ def settings(url: str) -> dict[str, str]:
 
 def start(model: str = MODEL) -> dict[str, Any]:
     return {"model": model, "choices": [{"delta": {"role": "assistant"}}]}
+
+
+START = (start(),)
 
 
 def text(content: str) -> dict[str, Any]:
