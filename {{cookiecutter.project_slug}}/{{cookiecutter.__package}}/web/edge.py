@@ -82,7 +82,11 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._app(scope, await _bounded(scope["headers"], receive), send_with_headers)
+                bounded = await _bounded(scope["headers"], receive)
+                if _is_keyed(scope):
+                    await self._serve_keyed(scope, bounded, send_with_headers)
+                else:
+                    await self._app(scope, bounded, send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -91,6 +95,13 @@ class Edge:
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
                 await _send_problem(Problem("internal_error"), request_id, send_with_headers)
+
+    async def _serve_keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
+        try:
+            await state["idempotency"].serve(self._app, scope, receive, send)
+        except Problem as problem:
+            await _send_problem(problem, state["request_id"], send)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
@@ -114,6 +125,11 @@ def address_of(scope: Scope) -> str:
     """Return the client's address. The server has applied FORWARDED_ALLOW_IPS."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def _is_keyed(scope: Scope) -> bool:
+    is_paid = scope["method"] == "POST" and scope["path"].startswith(("/api/", "/v1/"))
+    return is_paid and bool(values_of(scope["headers"], b"idempotency-key"))
 
 
 def _joined(headers: Headers, name: bytes) -> str:

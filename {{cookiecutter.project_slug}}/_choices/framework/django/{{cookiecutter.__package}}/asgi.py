@@ -22,8 +22,10 @@ from .tenants.registry import Registry  # noqa: E402
 from .web import sync  # noqa: E402
 from .web.asgi import Handler  # noqa: E402
 from .web.edge import App, Edge  # noqa: E402
+from .web.idempotency import idempotency  # noqa: E402
 from .web.services import Services  # noqa: E402
 from .web.startup import faults  # noqa: E402
+from .web.store import AnswerStore  # noqa: E402
 
 
 @asynccontextmanager
@@ -35,9 +37,14 @@ async def lifespan() -> AsyncIterator[dict[str, object]]:
         tracing(),
         BlockingPortal() as portal,
         Services(settings.ENV, Registry(), CallStore()) as services,
+        idempotency(services, AnswerStore()) as keyed,
     ):
         with sync.serving(portal, services):
-            yield {"services": services, "dashboard": Dashboard(services, DashboardStore())}
+            yield {
+                "services": services,
+                "dashboard": Dashboard(services, DashboardStore()),
+                "idempotency": keyed,
+            }
 
 
 application: App = Edge(cast(App, Handler(lifespan)), settings.ENV)

@@ -111,7 +111,7 @@ CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
 CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
 CORS_ALLOW_METHODS = ["GET", "POST"]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "x-tenant-id"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "x-tenant-id"]
 CORS_PREFLIGHT_MAX_AGE = 600
 CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
 

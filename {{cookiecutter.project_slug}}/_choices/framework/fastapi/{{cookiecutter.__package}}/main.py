@@ -25,10 +25,12 @@ from .web import budget as budget_routes
 from .web import health
 from .web.edge import Edge
 from .web.handlers import add_exception_handlers
+from .web.idempotency import idempotency
 from .web.openapi import with_identity
 from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
+from .web.store import AnswerStore
 
 
 class Api(FastAPI):
@@ -46,8 +48,13 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
         tracing.tracing(),
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
+        idempotency(services, AnswerStore(database)) as keyed,
     ):
-        yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
+        yield {
+            "services": services,
+            "dashboard": Dashboard(services, DashboardStore(database)),
+            "idempotency": keyed,
+        }
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -72,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             CORSMiddleware,
             allow_origins=settings.cors_allow_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Tenant-ID"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Tenant-ID"],
             expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
         )
     app.add_middleware(Edge, settings=settings)

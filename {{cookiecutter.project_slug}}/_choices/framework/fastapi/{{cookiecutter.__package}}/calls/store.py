@@ -24,7 +24,7 @@ class CallStore:
         """Write a batch. Rows that exist already stay as they are."""
         if records:
             async with self._database.begin() as session:
-                await execute_many(session, self._database.insert_absent(Call), records)
+                await execute_many(session, self._database.insert(Call).on_conflict_do_nothing(), records)
 
     async def prune(self, keep_newest: int, older_than: datetime) -> None:
         """Delete rows older than a time, and all but the newest `keep_newest` rows."""

@@ -68,6 +68,21 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_ended_sessions_until"), "ended_sessions", ["until"])
     op.create_table(
+        "kept_answers",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_kept_answers")),
+    )
+    op.create_index(op.f("ix_kept_answers_expires_at"), "kept_answers", ["expires_at"])
+    op.create_index(op.f("ix_kept_answers_owner"), "kept_answers", ["owner"])
+    op.create_index(op.f("ix_kept_answers_state"), "kept_answers", ["state"])
+    op.create_table(
         "operators",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("password_hash", sa.String(length=256), nullable=False),
@@ -126,3 +141,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
     )
     op.create_index(op.f("ix_sign_in_links_expires_at"), "sign_in_links", ["expires_at"])
+
+
+def downgrade() -> None:
+    op.drop_table("sign_in_links")
+    op.drop_table("api_keys")
+    op.drop_table("adjustments")
+    op.drop_table("tenants")
+    op.drop_table("operators")
+    op.drop_table("kept_answers")
+    op.drop_table("ended_sessions")
+    op.drop_table("calls")
+    op.drop_table("balances")
+    op.drop_table("audit")
