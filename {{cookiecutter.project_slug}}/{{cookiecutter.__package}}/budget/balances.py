@@ -114,8 +114,8 @@ class Balances:
 
     def expect(self, tenant: str, scopes: list[str], held: int, charged: int) -> None:
         """Change the cached ledgers as the charge of a hold will, which is sent later."""
-        known = self._known.get(tenant)
-        for ledger in known.along(scopes) if known else ():
+        known = self._snapshot(tenant)
+        for ledger in known.along(scopes):
             known.ledgers[ledger.scope] = replace(
                 ledger,
                 spent=ledger.spent + charged,

@@ -51,7 +51,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 
 async def _readiness(service: TenantService) -> list[Finding]:
     """Return what `/readyz` checks, and what waits in the outbox."""
-    async with aclosing(Clients(service.settings, service.registry, lambda _: None)) as clients:
+    async with aclosing(Clients(service.settings, service.registry)) as clients:
         checks = await Readiness(service.registry, clients).checks()
         backlog = clients.outbox.backlog() if checks["journal"] == "ok" else None
     findings = [

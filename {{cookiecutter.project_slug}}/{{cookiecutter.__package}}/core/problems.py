@@ -24,7 +24,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "not_found": (404, "Not found", "Not found."),
     "method_not_allowed": (405, "Method not allowed", "This URL does not support that method."),
     "idempotency_in_progress": (409, "Request in progress", "A request with this Idempotency-Key is still running."),
-    "idempotency_not_kept": (409, "Answer not kept", "The call was charged, but its answer was not kept. Use a new key."),
+    "idempotency_not_kept": (409, "Answer not kept", "The call was charged, its answer was not kept. Use a new key."),
     "too_large": (413, "Content too large", "The request body is larger than 1 MiB."),
     "unsupported_media_type": (415, "Unsupported media type", "Send application/json."),
     "invalid_host": (400, "Invalid host", "This host is not in ALLOWED_HOSTS."),

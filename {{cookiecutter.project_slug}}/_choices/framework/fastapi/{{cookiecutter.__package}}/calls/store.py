@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_
+from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
 from .models import SERVED, Balance, Call
