@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,21 +39,14 @@ class Caller:
 
 
 @asynccontextmanager
-async def calling(serving: Serving, tenant: Tenant, *, warm: bool = True, keep: bool = True) -> AsyncIterator[Caller]:
-    """Callers of a tenant; `warm`: on a server that has made its first call (it imports the provider's SDK in it).
-
-    `keep` their connections for the next call.
-    """
+async def calling(serving: Serving, tenant: Tenant, *, keep: bool = True) -> AsyncIterator[Caller]:
+    """Callers of a tenant, which `keep` their connections for the next call."""
     connector = aiohttp.TCPConnector(limit=0, force_close=not keep)
     timeout = aiohttp.ClientTimeout(total=120)
     async with aiohttp.ClientSession(
         serving.url, headers=tenant.headers, connector=connector, timeout=timeout
     ) as session:
-        caller = Caller(session)
-        if warm:
-            first = await caller.chat(Script(name=f"first-{secrets.token_hex(4)}", chunks=0, told=(0, 0)))
-            assert first.status == 200, first
-        yield caller
+        yield Caller(session)
 
 
 async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:

@@ -61,6 +61,8 @@ class Provider:
         """By the script's name: how often it was asked."""
         self.sent: dict[str, int] = {}
         """By the script's name: chunks written so far."""
+        self.left: set[str] = set()
+        """Names of the scripts whose client hung up."""
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -81,7 +83,11 @@ class Provider:
         script = Script(**json.loads(body["messages"][-1]["content"]))
         self.calls[script.name] = self.calls.get(script.name, 0) + 1
         if body.get("stream"):
-            return await self._stream(request, script)
+            try:
+                return await self._stream(request, script)
+            except (asyncio.CancelledError, ConnectionError):
+                self.left.add(script.name)
+                raise
         await asyncio.sleep(script.pause_ms / 1000)
         message = {"role": "assistant", "content": (WORD + "x" * script.bulk) * script.chunks}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}

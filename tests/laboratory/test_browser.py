@@ -82,7 +82,7 @@ async def visiting(laboratory: Laboratory, served: Served, **options: Any) -> As
 
 
 async def call(served: Served, tenant: Tenant, times: int = 1) -> None:
-    async with calling(served.serving, tenant, warm=False) as caller:
+    async with calling(served.serving, tenant) as caller:
         for _ in range(times):
             script = Script(name=f"seen-{secrets.token_hex(4)}", chunks=20_000)
             assert (await caller.chat(script)).status == 200

@@ -103,3 +103,32 @@ async def leave_plain_calls(laboratory: Laboratory, served: Served, times: int) 
         assert laboratory.provider.calls[script.name] == 1
         assert booked[script.name]["committed"]["amount"] == script.cost(script.chunks)
     return f"{times} left plain calls on {served.server}: all were charged in full"
+
+
+def test_who_leaves_before_the_first_delta_stops_the_provider_and_pays_for_the_input(
+    laboratory: Laboratory, served: Served, figure: Callable[[str], None]
+) -> None:
+    figure(laboratory.run(leave_before_the_first_delta(laboratory, served, 20)))
+
+
+async def leave_before_the_first_delta(laboratory: Laboratory, served: Served, times: int) -> str:
+    tenant, provider = served.tenant, laboratory.provider
+    scripts = [Script(name=f"early-{served.server}-{number}", first_ms=30_000) for number in range(times)]
+
+    async def hang_up(script: Script) -> float:
+        call = asyncio.create_task(leave(served.caller, script, 1))
+        await until(lambda: script.name in provider.calls, 10, "the provider is asked")
+        call.cancel()
+        left_at = time.monotonic()
+        await until(lambda: script.name in provider.left, SETTLED_S, "the provider is told to stop")
+        return time.monotonic() - left_at
+
+    lags = await in_turns(map(hang_up, scripts), AT_ONCE)
+    await until(lambda: not laboratory.emulator.live_holds(tenant.id), 5, "no hold is left")
+    booked = laboratory.emulator.reservations(tenant.id)
+    for script in scripts:
+        assert booked[script.name]["committed"]["amount"] == script.cost(0)
+    return (
+        f"{times} left before the first delta on {served.server}: all charged for the input, "
+        f"the provider stopped after {max(lags) * 1000:.0f} ms at most"
+    )

@@ -37,7 +37,7 @@ async def kill_a_worker(laboratory: Laboratory, calls: int = 40) -> str:
         proxy.choose = lambda each: "error" if each.operation == "commit" else PASS
         scripts = [Script(name=f"workers-{number}") for number in range(calls)]
         costs = await in_turns((pay(caller, each, streamed=False) for each in scripts), AT_ONCE)
-        # the rows of settled calls, the warm-up's among them, are deleted in batches
+        # the rows of settled calls are deleted in batches
         await until(lambda: len(app.backlog()) == calls, 5, "the outbox holds the commits of these calls")
         workers = serving.workers()
         assert len(workers) == 2
@@ -84,7 +84,7 @@ async def statuses_for(serving: Serving, tenant: Tenant, seconds: float) -> list
     """Calls on connections of their own, which reach both workers: when each was sent, and its status."""
     deadline = time.monotonic() + seconds
     answers = []
-    async with calling(serving, tenant, warm=False, keep=False) as caller:
+    async with calling(serving, tenant, keep=False) as caller:
         while time.monotonic() < deadline:
             sent = time.monotonic()
             script = Script(name=f"outside-{next(NUMBERS)}")

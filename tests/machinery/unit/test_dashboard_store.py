@@ -8,7 +8,7 @@ from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
 from {{ cookiecutter.__package }}.dashboard.query import Sort, TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
-from {{ cookiecutter.__package }}.tenants.models import Tenant
+from {{ cookiecutter.__package }}.tenants.models import SignIn, Tenant
 from {{ cookiecutter.__package }}.tenants.registry import Registry
 
 from .stories import Opened
@@ -87,19 +87,17 @@ def test_address_of_a_query_names_what_differs_from_the_default() -> None:
     assert query.address(sort="percent", order="desc", q="") == "?order=desc"
 
 
-def test_burn_rate_covers_the_last_day_or_the_time_since_the_first_call(opened: Opened) -> None:
+def test_burn_rate_covers_the_last_day(opened: Opened) -> None:
     async def rate(calls: CallStore, *, now: datetime) -> int:
         return (await DashboardStore(*vars(calls).values()).find("acme", now)).burn
 
     async def story() -> None:
         async with opened() as (registry, calls):
             await fill(registry, calls)
-            assert await rate(calls, now=NOON) == 100
-            assert await rate(calls, now=NOON - HOUR + timedelta(seconds=1)) == 600, "at least over ten minutes"
-            assert await rate(calls, now=NOON + 9 * HOUR) == 10
-            assert await rate(calls, now=NOON + 24 * HOUR) == 0
-            await calls.insert([call("acme", 2_400, NOON + 24 * HOUR)])
-            assert await rate(calls, now=NOON + 25 * HOUR) == 100
+            await calls.insert([call("acme", 2_300, NOON + 22 * HOUR)])
+            assert await rate(calls, now=NOON + 22 * HOUR) == 100
+            assert await rate(calls, now=NOON + 24 * HOUR) == 2_300 // 24
+            assert await rate(calls, now=NOON + 47 * HOUR) == 0
 
     asyncio.run(story())
 
@@ -107,7 +105,7 @@ def test_burn_rate_covers_the_last_day_or_the_time_since_the_first_call(opened: 
 def test_totals_are_those_of_all_open_tenants_that_match(opened: Opened) -> None:
     async def story(_: Registry, store: DashboardStore) -> None:
         counts = {"tenants": 5, "unknown": 1, "attention": 1}
-        sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "burn": 600}
+        sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "burn": 600 // 24}
         assert await store.totals(TenantQuery(), HOLD, NOON) == counts | sums
         assert (await store.totals(TenantQuery(q="none"), HOLD, NOON))["tenants"] == 0
 
@@ -117,28 +115,40 @@ def test_totals_are_those_of_all_open_tenants_that_match(opened: Opened) -> None
 def test_audit_log_lists_the_newest_first_with_their_outcome(opened: Opened) -> None:
     def entry(number: int, tenant: str) -> AuditEntry:
         at = NOON + timedelta(seconds=number)
-        return AuditEntry(id=str(number), at=at, operator="olga", action="fund 1", tenant=tenant, before="active")
+        return AuditEntry(id=str(number), at=at, operator="olga", action="fund 1.00", tenant=tenant)
 
     async def story(_: Registry, store: DashboardStore) -> None:
         first, second = entry(1, "acme"), entry(2, "globex")
         for each in (first, second):
             await store.save_audit(each)
-        first.after = "active, funded"
+        first.outcome = "done"
         await store.save_audit(first)
-        assert [(each.id, each.after) for each in await store.audit(None, 10)] == [("2", None), ("1", first.after)]
-        assert [each.id for each in await store.audit("globex", 10)] == ["2"]
-        assert [each.id for each in await store.audit(None, 10, 1)] == ["1"]
+        listed = [(each.id, each.outcome) for each in await store.audit(TenantQuery(), 10)]
+        assert listed == [("2", None), ("1", "done")]
+        assert [each.id for each in await store.audit(TenantQuery(q="globex"), 10)] == ["2"]
+        assert [each.id for each in await store.audit(TenantQuery(page=2), 1)] == ["1"]
 
     tell(story, opened)
 
 
 def test_link_works_once_and_expires(opened: Opened) -> None:
+    now = datetime.now(UTC)
+
+    def link(name: str, expires_at: datetime) -> SignIn:
+        return SignIn(id=name, tenant_id="acme", expires_at=expires_at)
+
     async def story(registry: Registry, _: DashboardStore) -> None:
-        await registry.add_link("a", "acme", NOON + timedelta(minutes=15), NOON)
-        assert await registry.spend_link("b", NOON) is None
-        assert await registry.spend_link("a", NOON) == "acme"
-        assert await registry.spend_link("a", NOON) is None
-        await registry.add_link("late", "acme", NOON + timedelta(minutes=15), NOON)
-        assert await registry.spend_link("late", NOON + timedelta(minutes=15)) is None
+        await registry.add_sign_in(link("a", now + HOUR))
+        assert await registry.sign_in("a") is None, "a link is no session"
+        assert [await registry.use_link(name, now + HOUR) for name in ("b", "a", "a")] == [False, True, False]
+        session = await registry.sign_in("a")
+        assert session is not None
+        assert session.tenant is not None
+        assert session.tenant.id == "acme"
+        await registry.add_sign_in(link("late", now - HOUR))
+        assert not await registry.use_link("late", now + HOUR)
+        await registry.add_sign_in(link("over", now + HOUR))
+        assert await registry.use_link("over", now - HOUR)
+        assert await registry.sign_in("over") is None
 
     tell(story, opened)

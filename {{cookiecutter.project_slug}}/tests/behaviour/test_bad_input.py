@@ -47,6 +47,7 @@ WRONG: dict[str, Any] = {
     "too many characters": {"prompt": "x" * 100_001},
     "too many together": {"messages": [{"role": "user", "content": "x" * 60_000}] * 2},
     "no message": {"messages": []},
+    "too many messages": {"messages": [{"role": "user", "content": "x"}] * 1_001},
     "nothing in any message": {"messages": [{"role": "user", "content": ""}] * 2},
     "an unknown role": {"messages": [{"role": "root", "content": "b"}]},
     "an unknown member": {**HELLO, "tenant": GLOBEX},

@@ -11,10 +11,10 @@ USD = 10**8
 
 
 def audit(operator: httpx.Client, tenant: str) -> list[list[str]]:
-    """What the audit says of a tenant, newest first: operator, action, before, after."""
-    rows = re.findall(r"<tr>(.*?)</tr>", operator.get("/dashboard/audit").text, re.DOTALL)
+    """What the audit says of a tenant, newest first: operator, action, tenant, outcome."""
+    rows = re.findall(r"<tr>(.*?)</tr>", operator.get("/dashboard/audit", params={"q": tenant}).text, re.DOTALL)
     cells = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
-    return [[who, what, before, after] for who, what, whom, before, after in filter(None, cells) if whom == tenant]
+    return [*filter(None, cells)]
 
 
 def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: httpx.Client, emulator: Emulator) -> None:
@@ -28,9 +28,7 @@ def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: htt
         assert operator.post(path, data=form).status_code == 303
     assert emulator.ledger(tenant)["allocated"] == 350_000_000
     assert "$3.50" in operator.get(f"/dashboard/tenants/{tenant}").text
-    who, what, before, after = audit(operator, tenant)[-1]
-    assert (who, what) == (app.operator["username"], "fund 2.50")
-    assert (before, after) == ("active, $1.00 of $1.00 remaining", "active, $3.50 of $3.50 remaining")
+    assert audit(operator, tenant) == [[app.operator["username"], "fund 2.50", tenant, "done"]] * 2
 
 
 def test_reset_sets_the_budget(app: App, operator: httpx.Client, emulator: Emulator) -> None:
@@ -40,12 +38,12 @@ def test_reset_sets_the_budget(app: App, operator: httpx.Client, emulator: Emula
     assert audit(operator, tenant)[0][1] == "reset 4.00"
 
 
-def test_an_amount_that_is_none_is_refused_in_words_and_written_down(app: App, operator: httpx.Client) -> None:
+def test_an_amount_that_is_none_is_refused_in_words(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
     refused = do(operator, tenant, "fund", "much")
     assert refused.status_code == 409
     assert 'role="alert"' in refused.text
-    assert audit(operator, tenant)[0][3] == "refused: invalid_amount"
+    assert audit(operator, tenant) == []
     assert "<i>" not in do(operator, tenant, "fund", "<i>").text
 
 
@@ -76,9 +74,9 @@ def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) 
     assert operator.get("/dashboard/tenants/nobody/fund").status_code == 404
 
 
-def test_without_admin_access_the_page_says_where_to_act(installed: App) -> None:
+def test_an_action_without_admin_access_says_what_is_missing(installed: App) -> None:
     with installed.serving(CYCLES_ADMIN_URL="", CYCLES_ADMIN_API_KEY="") as app, browser(app) as operator:
         sign_in(operator, **app.operator)
-        page = operator.get(f"/dashboard/tenants/{ACME}/fund").text
-    assert "no admin access to Cycles" in page
-    assert '<input id="amount"' not in page
+        refused = do(operator, ACME, "fund", "1.00")
+    assert refused.status_code == 409
+    assert "CYCLES_ADMIN_URL is missing" in refused.text

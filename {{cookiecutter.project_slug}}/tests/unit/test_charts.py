@@ -35,6 +35,6 @@ def test_projection_follows_the_burn_rate() -> None:
 def test_refusals_are_counted_by_hour_and_reason_the_most_frequent_first() -> None:
     hour = int(FIRST.timestamp()) // 3600
     shown = refusal_chart({(hour, "b"): 1, (hour + 1, "b"): 1, (hour + 1, "a"): 3}, FIRST)
-    assert (shown.most, list(shown.reasons.items())) == (4, [("a", 3), ("b", 2)])
-    assert shown.calls == {(0, "b"): 1, (1, "b"): 1, (1, "a"): 3}
-    assert refusal_chart({}, FIRST).most == 0
+    assert (shown["most"], list(shown["reasons"].items())) == (4, [("a", 3), ("b", 2)])
+    assert shown["hours"][hour + 23] == FIRST + timedelta(hours=23)
+    assert refusal_chart({}, FIRST)["most"] == 0

@@ -8,16 +8,18 @@ from {{ cookiecutter.__package }}.llm import demo, metering, provider
 PROMPTS = ("", "Hello", "a {curly} one", "\N{SNOWMAN} in two words", "x" * 100_000, "half \ud83d an emoji")
 
 
-def request(prompt: str, max_tokens: int = 1_024, *, stream: bool = False) -> provider.Request:
-    return provider.Request("any-model", (provider.Message("user", prompt),), max_tokens, stream)
+def request(prompt: str, max_tokens: int = 1_024) -> provider.Request:
+    return provider.Request("any-model", (provider.Message("user", prompt),), max_tokens)
 
 
-def answer(asked: provider.Request, sent: Callable[[], object] = int) -> tuple[str, provider.Tokens, str | None]:
+def answer(
+    asked: provider.Request, sent: Callable[[], object] = int, *, paced: bool = False
+) -> tuple[str, provider.Tokens, str | None]:
     """The text of a call, what it used, and why it ended."""
     meter = metering.Meter(asked)
 
     async def main() -> str:
-        items = [item async for item in demo.DemoProvider(delay=0).stream(asked, sent)]
+        items = [item async for item in demo.DemoProvider(delay=0).stream(asked, sent, paced=paced)]
         for item in items:
             meter.add(item)
         return "".join(item.text for item in items if provider.is_shown(item))
@@ -50,4 +52,4 @@ def test_max_tokens_cuts_a_reply_exactly(prompt: str, max_tokens: int) -> None:
 @pytest.mark.parametrize("prompt", PROMPTS)
 @pytest.mark.parametrize("max_tokens", [1, 40, 200])
 def test_a_stream_says_and_uses_what_the_plain_answer_does(prompt: str, max_tokens: int) -> None:
-    assert answer(request(prompt, max_tokens, stream=True)) == answer(request(prompt, max_tokens))
+    assert answer(request(prompt, max_tokens), paced=True) == answer(request(prompt, max_tokens))

@@ -1,8 +1,12 @@
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from {{ cookiecutter.__package }}.budget import prices
 from {{ cookiecutter.__package }}.llm.provider import Message, Request, Tokens
@@ -115,6 +119,23 @@ def test_the_bound_counts_every_byte_and_what_normalising_makes_of_it() -> None:
     assert tokens("x" * 10) == 10
     assert tokens("\N{SNOWMAN}") == 3
     assert tokens("\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}") == 33
+
+
+@given(st.text(alphabet="ae\N{LATIN SMALL LETTER E WITH ACUTE}\u0301\u0323\u1100\u1161\u11a8\ufb01\u0344\u212b"))
+def test_the_bound_holds_whatever_marks_do_to_letters(text: str) -> None:
+    assert prices.most_tokens([Message("user", text)]) - 24 >= len(normalize("NFKC", text).encode())
+
+
+def test_the_bound_normalises_each_character_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    normalised = list[str]()
+
+    def count(form: Literal["NFKC", "NFKD"], text: str) -> str:
+        normalised.append(text)
+        return normalize(form, text)
+
+    monkeypatch.setattr(prices, "normalize", count)
+    assert prices.most_tokens([Message("user", "\u0301\u0323" * 50_000)]) == 24 + 200_000
+    assert len("".join(normalised)) <= 4, "a run of marks takes quadratic time"
 
 
 @pytest.mark.parametrize("model", sorted(TABLE.long_prompts))

@@ -1,13 +1,15 @@
 """One guarded call: what is held for it, what it has used so far, and what to charge.
 
-The charge depends on what is known of the vendor's bill when the call ends, however it ends:
+The charge depends on what is known of the vendor's bill when the call ends, however it ends (see llm/metering.py):
 
-- the vendor reported usage: that, plus our count of the text streamed since;
+- the vendor reported usage: that, plus our count of the text streamed since. Figures that can't be true together: the
+  larger of our own count and what was told;
 - the vendor began to answer and reported nothing: our count of the input and of all output, streamed thinking included.
   Thinking that is not streamed can't be counted;
-- the vendor never began (refused, unreachable, timed out): nothing. A vendor may bill a request that it was too slow to
-  answer: the failure's log line says how much at most, to compare with the invoice;
-- the model that answered has no price: the whole hold, with a warning;
+- the request went out and nothing came back (too slow, disconnected, the caller left): our count of the input. The
+  failure's log line says how much the vendor may bill at most, to compare with the invoice;
+- the vendor was not asked, could not be reached or answered with an error: nothing;
+- the model or service tier that answered has no price: the whole hold, with a warning;
 - more than was held: all of it, as far as the ledger goes. The rest is `uncharged` on the call.
 """
 
@@ -102,16 +104,16 @@ class Hold:
             return "shutting_down"
         return "budget_unavailable" if self.heartbeat and self.heartbeat.has_failed else None
 
-    async def stream(self, provider: Provider) -> Stream:
+    async def stream(self, provider: Provider, *, paced: bool = True) -> Stream:
         """Send the request, and count the answer as it comes. Raise ProviderError."""
-        async with aclosing(provider.stream(self.request, self.meter.ask)) as items:
+        async with aclosing(provider.stream(self.request, self.meter.ask, paced=paced)) as items:
             async for item in items:
                 self.meter.add(item)
                 yield item
 
     async def complete(self, provider: Provider) -> str:
         """Send the request, and return the whole text. Raise ProviderError."""
-        texts = [item.text async for item in self.stream(provider) if is_shown(item)]
+        texts = [item.text async for item in self.stream(provider, paced=False) if is_shown(item)]
         return "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
 
     def charge(self) -> int:

@@ -15,7 +15,7 @@ from ..llm.provider import Message, Request, is_shown
 from ..web.schemas import Money
 from ..web.services import Services
 from ..web.sse import Event, encode_all
-from .schemas import Answer, ChatRequest, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
+from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 
@@ -102,20 +102,6 @@ class Chat:
         return Answer(reply=text, **ending(hold))
 
 
-def chat_of(settings: Settings, tenant: str, body: ChatRequest, request_id: str) -> Work:
-    """Return the guarded call for a chat. Raises Problem unknown_model or invalid_request."""
-    return work_of(
-        settings,
-        tenant,
-        "chat",
-        body.conversation,
-        body,
-        request_id=request_id,
-        model=body.model,
-        stream=body.stream,
-    )
-
-
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
     """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
@@ -132,7 +118,6 @@ def work_of(
     request_id: str = "",
     model: str | None = None,
     agent: str | None = None,
-    stream: bool = False,
 ) -> Work:
     """Return a guarded call, with defaults filled in. Raises Problem unknown_model or invalid_request."""
     model, max_tokens = model or settings.llm_model, body.max_tokens or settings.llm_max_tokens
@@ -140,7 +125,7 @@ def work_of(
         raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.")
     if max_tokens > settings.llm_max_tokens:
         raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
-    request = Request(model, messages, max_tokens, stream)
+    request = Request(model, messages, max_tokens)
     return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 

@@ -3,9 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any
 
 HOUR = timedelta(hours=1)
+REFUSAL_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,31 +46,22 @@ class Burndown:
         return round((1 - max(0, amount) / top) * height, 1)
 
 
-class RefusalChart(NamedTuple):
-    """Refused calls since a full hour: `calls` by (hour since then, reason), `reasons` the most frequent first."""
-
-    since: datetime
-    calls: dict[tuple[int, str], int]
-    reasons: dict[str, int]
-    most: int
-    """Calls in one hour."""
-
-    def time(self, hour: int) -> datetime:
-        return self.since + hour * HOUR
-
-
 def month_of(now: datetime) -> tuple[datetime, datetime]:
     """Return the begin of this month and of the next."""
     begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return begin, (begin + timedelta(days=32)).replace(day=1)
 
 
-def refusal_chart(refusals: dict[tuple[int, str], int], since: datetime) -> RefusalChart:
-    """Return the chart of refused calls by (hour since 1970, reason)."""
-    reasons, hours = Counter[str](), Counter[int]()
+def refusal_chart(refusals: dict[tuple[int, str], int], since: datetime) -> dict[str, Any]:
+    """Return the chart of refused calls by (hour since 1970, reason), from a full hour on.
+
+    `hours` are the times at which the hours begin, `reasons` the most frequent first, `most` the calls in one hour.
+    """
+    reasons, by_hour = Counter[str](), Counter[int]()
     for (hour, reason), calls in sorted(refusals.items()):
         reasons[reason] += calls
-        hours[hour] += calls
+        by_hour[hour] += calls
     first = int(since.timestamp()) // 3600
-    calls_by = {(hour - first, reason): calls for (hour, reason), calls in refusals.items()}
-    return RefusalChart(since, calls_by, dict(reasons.most_common()), max(hours.values(), default=0))
+    hours = {first + number: since + number * HOUR for number in range(REFUSAL_HOURS)}
+    most = max(by_hour.values(), default=0)
+    return {"calls": refusals, "hours": hours, "reasons": dict(reasons.most_common()), "most": most}

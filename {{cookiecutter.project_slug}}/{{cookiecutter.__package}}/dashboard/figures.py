@@ -8,10 +8,9 @@ from pydantic import ValidationError
 
 from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
-from ..core.problems import OUTCOMES, Problem
+from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
-from ..tenants.models import Tenant
-from .charts import HOUR, Burndown, month_of, refusal_chart
+from .charts import HOUR, REFUSAL_HOURS, Burndown, month_of, refusal_chart
 from .query import TenantBudget, TenantQuery, this_minute
 from .service import Dashboard
 
@@ -20,57 +19,27 @@ Context = dict[str, Any]
 
 TENANTS_PER_PAGE = 50
 LATEST_CALLS = 50
-LATEST_ACTIONS = 5
 TOP_SPENDERS = 6
 AUDIT_PER_PAGE = 100
 SHORT_LISTS = 5
-REFUSALS_OF_H = 24
-
-STATES = {
-    "ok": "OK",
-    "low": "Below 20%",
-    "critical": "Below 5%",
-    "short": "Blocked: budget too low",
-    "used_up": "Blocked: used up",
-    "in_debt": "Blocked: in debt",
-    "over_limit": "Blocked: over limit",
-    "suspended": "Blocked: suspended",
-    "closed": "Closed",
-    "incomplete": "Not set up",
-    "unknown": "Unknown",
-}
 
 
 def ledger_state(ledger: Ledger | Balance, hold: int) -> str:
-    """Return a key of STATES: what blocks calls that hold so many microcents, else how much remains."""
-    checks = {
-        "in_debt": ledger.debt > ledger.overdraft_limit,
-        "over_limit": ledger.is_over_limit,
-        "used_up": ledger.remaining <= 0,
-        "short": ledger.remaining < hold,
-        "critical": ledger.remaining * 20 < ledger.allocated,
-        "low": ledger.remaining * 5 < ledger.allocated,
-    }
-    return next((state for state, applies in checks.items() if applies), "ok")
+    """Return what blocks calls that hold so many microcents, else how much remains: a state in macros.html."""
+    if ledger.is_over_limit or ledger.debt > ledger.overdraft_limit:
+        return "over_limit"
+    if ledger.remaining < hold:
+        return "short"
+    return "low" if ledger.remaining * 5 < ledger.allocated else "ok"
 
 
 def tenant_state(row: TenantBudget, hold: int) -> str:
-    """Return a key of STATES."""
+    """Return a state in macros.html."""
     if row.tenant.status != "active":
         return row.tenant.status
     if row.balance:
         return ledger_state(row.balance, hold)
     return "unknown" if row.trouble else "incomplete"
-
-
-def percent(ledger: Ledger | Balance) -> int:
-    """Return how much of the allocation remains, rounded down."""
-    return max(0, ledger.remaining) * 100 // ledger.allocated if ledger.allocated else 0
-
-
-def trouble(code: str) -> str:
-    """Return a problem's code in an operator's words."""
-    return "Cycles does not answer" if code == "budget_unavailable" else OUTCOMES[code][1]
 
 
 def query_of(params: Mapping[str, str]) -> TenantQuery:
@@ -81,30 +50,27 @@ def query_of(params: Mapping[str, str]) -> TenantQuery:
         raise Problem("invalid_request") from None
 
 
-async def overview(dashboard: Dashboard, query: TenantQuery) -> Context:
+async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
     """Return the context of overview.html: a page of the tenants that match, or the last one, and totals of all."""
     store, hold, now = dashboard.store, dashboard.typical_hold, this_minute()
-    rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
-    key = query.model_copy(update={"page": 1})
-    totals = await dashboard.cache.load(key, lambda: store.totals(query, hold, now))
+    first = asked.model_copy(update={"page": 1})
+    totals = await dashboard.cache.load(first, lambda: store.totals(first, hold, now))
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
-    if query.page > pages:
-        return await overview(dashboard, query.model_copy(update={"page": pages}))
+    query = asked.model_copy(update={"page": min(asked.page, pages)})
+    rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
     operations = await dashboard.cache.load("operations", lambda: _operations(dashboard))
     return {"query": query, "pages": pages, "rows": rows, "totals": totals, "operations": operations, "hold": hold}
 
 
-async def tenant_page(dashboard: Dashboard, tenant_id: str, *, for_operator: bool) -> Context:
-    """Return the context of tenant.html. Only operators see what operators did. Raises Problem not_found."""
+async def tenant_page(dashboard: Dashboard, tenant_id: str) -> Context:
+    """Return the context of tenant.html. Raises Problem not_found."""
     row = await find_tenant(dashboard, tenant_id)
     known = dashboard.services.balances.known(tenant_id)
     return {
         "row": row,
-        "state": tenant_state(row, dashboard.typical_hold),
         "hold": dashboard.typical_hold,
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
         "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
-        "audit": await dashboard.store.audit(tenant_id, LATEST_ACTIONS) if for_operator else [],
         **await dashboard.cache.load(("month", tenant_id), lambda: _month(dashboard, row)),
     }
 
@@ -116,18 +82,16 @@ async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     return row
 
 
-async def check_tenant(dashboard: Dashboard, tenant_id: str) -> Tenant:
-    """Return the tenant's record. Raises Problem not_found."""
-    tenant = await dashboard.services.registry.tenant(tenant_id)
-    if tenant is None:
+async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
+    """Raise Problem not_found unless the tenant exists."""
+    if await dashboard.services.registry.tenant(tenant_id) is None:
         raise Problem("not_found", "This tenant does not exist.")
-    return tenant
 
 
 async def _operations(dashboard: Dashboard) -> Context:
     """Return what needs an operator. `is_cut_off` and `old_holds` are this process's, the rest is of all processes."""
     services, now = dashboard.services, datetime.now(UTC)
-    since = now.replace(minute=0, second=0, microsecond=0) - HOUR * (REFUSALS_OF_H - 1)
+    since = now.replace(minute=0, second=0, microsecond=0) - HOUR * (REFUSAL_HOURS - 1)
     old_holds = [hold for hold in services.guard.held if hold.age_s > services.settings.dashboard_old_hold]
     return {
         "is_cut_off": services.clients.breaker.is_open,

@@ -1,33 +1,29 @@
-"""Renders pages: templates, their filters, and ETags of pages that poll."""
+"""Renders pages: templates, and ETags of pages that poll."""
 
 import hashlib
-from datetime import datetime
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from ..calls.thresholds import THRESHOLDS
 from ..core import about
 from ..core.money import format_usd
-from ..core.problems import OUTCOMES
-from .figures import AUDIT_PER_PAGE, REFUSALS_OF_H, STATES, ledger_state, percent, tenant_state, trouble
+from ..core.problems import OUTCOMES, Problem
+from .actions import ACTIONS
+from .figures import AUDIT_PER_PAGE, ledger_state, tenant_state
 
 STATIC = Path(__file__).with_name("static")
 TEMPLATES = Path(__file__).with_name("templates")
 LOGIN = "/dashboard/login"
 
-_CSRF = Markup("<!-- CSRF field -->")
 
-
-class Rendered(NamedTuple):
-    """A page and its ETag. `html` is None if the client has it already."""
-
-    html: str | None
-    etag: str
+class Page(NamedTuple):
+    html: str
+    status: int
+    headers: dict[str, str]
 
 
 def usd(microcents: int, places: int | None = None) -> str:
@@ -38,62 +34,25 @@ def usd(microcents: int, places: int | None = None) -> str:
     return f"{'-' if microcents < 0 else ''}${amount:,.{places}f}"
 
 
-def moment(at: datetime) -> str:
-    """Format a time: `2026-11-21 21:35:10`."""
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def day(at: datetime) -> str:
-    """Format a day: `24 Nov`."""
-    return f"{at.day} {at:%b}"
-
-
-def hour(at: datetime) -> str:
-    """Format a time to the hour: `24 Nov, 14:00`."""
-    return f"{day(at)}, {at:%H}:00"
-
-
-def reason(outcome: str) -> str:
-    """Return a call's outcome in words."""
-    return OUTCOMES[outcome][1] if outcome in OUTCOMES else outcome.capitalize()
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: `45 s`, `12 min`, `3 h`, `4 d`."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def login_address(path: str) -> str:
-    """Return the address of the login page that leads back to `path`."""
-    return LOGIN if path == "/dashboard/" else f"{LOGIN}?next={quote(path)}"
-
-
 templates = Environment(
-    loader=FileSystemLoader(TEMPLATES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-templates.globals |= {"title": about.TITLE, "states": STATES, "static": "/static/{}".format}
-templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "refusal_hours": REFUSALS_OF_H, "thresholds": THRESHOLDS}
-FILTERS = (usd, moment, day, hour, reason, duration, ledger_state, percent, tenant_state, trouble)
-templates.filters |= {show.__name__: show for show in FILTERS} | {"exact_usd": format_usd}
+templates.globals |= {"title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
+templates.globals["audit_per_page"] = AUDIT_PER_PAGE
+templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 
-def render(template: str, **context: object) -> str:
-    """Return a page as HTML. `base.html` lists what every page needs in its context."""
-    return templates.get_template(template).render({"layout": "base.html"} | context)
+def render(template: str, sent: Mapping[str, str], problem: Problem | None = None, **context: object) -> Page:
+    """Return a page. `base.html` lists what every page needs in its context; `sent` are the request's headers.
 
-
-def render_live(template: str, *, known: str, fragment: bool, csrf: Markup, **context: object) -> Rendered:
-    """Return a page that polls: all of it, or only the part that changes (`fragment`).
-
-    `known` is the client's If-None-Match. The CSRF field differs each time, so the ETag leaves it out.
+    A poll (HX-Request) gets the part that changes with its ETag, or 304 if that is what the client has.
     """
-    page = render(template, layout="live.html" if fragment else "base.html", csrf=_CSRF, **context)
-    etag = f'"{hashlib.sha256(page.encode()).hexdigest()[:32]}"'
-    return Rendered(None if etag in known else page.replace(_CSRF, csrf), etag)
+    layout = "live.html" if "hx-request" in sent else "base.html"
+    html = templates.get_template(template).render(layout=layout, problem=problem, **context)
+    if problem:
+        return Page(html, problem.status, problem.headers)
+    if "hx-request" not in sent:
+        return Page(html, 200, {})
+    etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
+    is_known = etag in sent.get("if-none-match", "")
+    return Page("" if is_known else html, 304 if is_known else 200, {"ETag": etag})

@@ -11,10 +11,9 @@ from ..calls.models import Balance
 from ..tenants.models import Tenant
 
 Sort = Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"]
-BURN_WINDOW = timedelta(hours=24)
-SHORTEST_WINDOW = timedelta(minutes=10)
-"""Burn rates are an average over at least this long: the first call of a tenant says little."""
-LONGEST = timedelta(days=365)
+BURN_HOURS = 24
+"""Burn rates are an average over so long."""
+LONGEST_HOURS = 365 * 24
 """Budgets that last longer show no end."""
 
 
@@ -46,16 +45,11 @@ class TenantBudget:
     trouble: str | None = None
 
     @property
-    def time_left(self) -> timedelta | None:
-        """How long the budget lasts at its burn rate."""
-        if not self.balance or not self.burn or self.balance.remaining <= 0:
-            return None
-        hours = self.balance.remaining / self.burn
-        return timedelta(hours=hours) if hours < LONGEST / timedelta(hours=1) else None
-
-    @property
     def runs_out(self) -> datetime | None:
-        return this_minute() + self.time_left if self.time_left else None
+        """When nothing remains at this burn rate."""
+        if not self.balance or not 0 < self.balance.remaining < self.burn * LONGEST_HOURS:
+            return None
+        return this_minute() + timedelta(hours=self.balance.remaining / self.burn)
 
 
 def this_minute() -> datetime:

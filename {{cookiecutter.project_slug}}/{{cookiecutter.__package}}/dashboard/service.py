@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Hashable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -38,16 +39,13 @@ class Dashboard:
 
     async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:
         """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
-        stale = [row.tenant.id for row in rows if self._is_stale(row)]
-        due = [tenant for tenant in stale if tenant not in self._reads]
-        try:
+        stale = [row for row in rows if self._is_stale(row)]
+        reads = [self._reads.load(row.tenant.id, partial(self._read, row.tenant.id)) for row in stale]
+        with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
-                await asyncio.gather(*(self._reads.load(tenant, partial(self._read, tenant)) for tenant in due))
-        except TimeoutError:
-            for tenant in due:
-                self._reads.setdefault(tenant, "budget_unavailable")
-        for row in rows:
-            row.trouble = self._reads.get(row.tenant.id) if self._is_stale(row) else None
+                await asyncio.gather(*reads)
+        for row in filter(self._is_stale, stale):
+            row.trouble = self._reads.setdefault(row.tenant.id, "budget_unavailable")
         return rows
 
     def _is_stale(self, row: TenantBudget) -> bool:

@@ -24,14 +24,14 @@ class DemoProvider:
     def __init__(self, delay: float = 0.04) -> None:
         self._delay = delay
 
-    async def stream(self, request: Request, sent: Callable[[], object]) -> Stream:
+    async def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:
         sent()
         words = sum(len(message.content.split()) for message in request.messages)
         whole = REPLY.format(words=words)
         text = whole[: 4 * request.max_tokens]  # ASCII: four characters a token
-        for word in re.findall(r"\S+\s*", text) if request.stream else [text]:
+        for word in re.findall(r"\S+\s*", text) if paced else [text]:
             yield Delta(word)
-            if request.stream:
+            if paced:
                 await asyncio.sleep(self._delay)
         yield Finish("stop" if text == whole else "length")
         yield Usage(sum(count_tokens(message.content) for message in request.messages), count_tokens(text))

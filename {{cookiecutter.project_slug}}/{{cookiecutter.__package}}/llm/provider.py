@@ -16,12 +16,11 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a model, which returns at most `max_tokens` output tokens. `stream`: the caller reads along."""
+    """One call of a model, which returns at most `max_tokens` output tokens."""
 
     model: str
     messages: tuple[Message, ...]
     max_tokens: int
-    stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ Stream = AsyncGenerator[Item]
 
 def is_shown(item: Item) -> TypeGuard[Delta]:
     """Return whether an item is text for the caller."""
-    return isinstance(item, Delta) and not item.hidden
+    return isinstance(item, Delta) and not item.hidden and item.text != ""
 
 
 class ProviderError(Exception):
@@ -118,10 +117,11 @@ class ProviderError(Exception):
 class Provider(Protocol):
     """A model provider. Each call is one HTTP request without retries: the hold covers one."""
 
-    def stream(self, request: Request, sent: Callable[[], object]) -> Stream:
+    def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:
         """Stream the answer. Raise ProviderError.
 
         Call `sent` just before the request goes out: from then on its input is paid, unless the vendor says otherwise.
+        `paced`: someone reads along.
         """
         ...
 

@@ -1,10 +1,12 @@
-"""Sign-in links for a tenant's people: created by an operator, usable once."""
+"""Sign-in links for a tenant's people: created by an operator, usable once. A used link is a session."""
 
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
 
+from ..core.config import SESSION_LIFE_S
 from .checks import find_tenant
+from .models import SignIn
 from .registry import Registry
 
 LINK_LIFE = timedelta(minutes=15)
@@ -16,14 +18,15 @@ async def make_link(registry: Registry, tenant_id: str) -> tuple[str, datetime]:
     The path contains the secret, of which only the SHA-256 is stored.
     """
     await find_tenant(registry, tenant_id)
-    token, now = secrets.token_urlsafe(32), datetime.now(UTC)
-    await registry.add_link(_digest(token), tenant_id, now + LINK_LIFE, now)
-    return f"/dashboard/link/{token}", now + LINK_LIFE
+    token, expires_at = secrets.token_urlsafe(32), datetime.now(UTC) + LINK_LIFE
+    await registry.add_sign_in(SignIn(id=_digest(token), tenant_id=tenant_id, expires_at=expires_at))
+    return f"/dashboard/link/{token}", expires_at
 
 
 async def spend_link(registry: Registry, token: str) -> str | None:
-    """Use up a link and return its tenant's ID, None if it is unknown, used or expired."""
-    return await registry.spend_link(_digest(token), datetime.now(UTC))
+    """Use up a link and return the ID of its session, None if the link is unknown, used or expired."""
+    expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_LIFE_S)
+    return _digest(token) if await registry.use_link(_digest(token), expires_at) else None
 
 
 def _digest(token: str) -> str:

@@ -106,7 +106,7 @@ class Edge:
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
         headers = {} if path == DOCS else SECURITY_HEADERS
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         return headers | self._https_headers if scope["scheme"] == "https" else headers
 

@@ -13,8 +13,8 @@ FIRST_S = 5.0
 SILENCE_S = 15.0
 """How often a silent stream is pinged: proxies close idle connections."""
 PING = b": ping\n\n"
-AHEAD_BYTES = 2**16
-"""Of events that may wait for a slow reader."""
+AHEAD = 8
+"""Events that may wait for a slow reader."""
 
 Event = tuple[str, dict[str, Any]]
 """Name and data."""
@@ -31,17 +31,17 @@ async def encode_all(events: AsyncGenerator[Event | None], request_id: str) -> A
     The first `anext` returns nothing: it waits for None from `events`, then at most FIRST_S for an event, and raises
     what fails until then. A Problem afterwards becomes an `error` event.
     """
-    queue = _Queue()
-    task = asyncio.create_task(queue.fill(events))
+    queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(AHEAD)
+    task = asyncio.create_task(_fill(queue, events))
     is_open = False
     try:
-        await queue.changed.wait()
-        frames = await queue.take(FIRST_S) or _result(task)
+        await _next(queue, None)
+        frame = await _next(queue, FIRST_S)
         yield b""
         is_open = True
-        while frames:
-            yield frames
-            frames = await queue.take(SILENCE_S) or _result(task)
+        while frame:
+            yield frame
+            frame = await _next(queue, SILENCE_S)
     except Problem as problem:
         if not is_open:
             raise
@@ -51,46 +51,28 @@ async def encode_all(events: AsyncGenerator[Event | None], request_id: str) -> A
         await asyncio.wait([task])
 
 
-class _Queue:
-    """Encoded events between the task that makes them and the response that sends them."""
-
-    def __init__(self) -> None:
-        self.changed = asyncio.Event()
-        self._taken = asyncio.Event()
-        self._frames = bytearray()
-        self._is_over = False
-
-    async def fill(self, events: AsyncGenerator[Event | None]) -> None:
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    self._frames += encode(event) if event else b""
-                    self.changed.set()
-                    if len(self._frames) > AHEAD_BYTES:
-                        self._taken.clear()
-                        await self._taken.wait()
-        finally:
-            self._is_over = True
-            self.changed.set()
-
-    async def take(self, patience: float) -> bytes:
-        """Return what has come, a ping after `patience` seconds without any, nothing at the end."""
-        if not self._frames and not self._is_over:
-            self.changed.clear()
-            try:
-                async with asyncio.timeout(patience):
-                    await self.changed.wait()
-            except TimeoutError:
-                return PING
-        frames = bytes(self._frames)
-        self._frames.clear()
-        self._taken.set()
-        return frames
+async def _fill(queue: "asyncio.Queue[bytes | Exception]", events: AsyncGenerator[Event | None]) -> None:
+    """Put encoded events in the queue, at the end nothing or what failed."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                await queue.put(encode(event) if event else b"")
+        await queue.put(b"")
+    except Exception as error:  # noqa: BLE001  (raised where the queue is read)
+        await queue.put(error)
+    except asyncio.CancelledError:  # by a stopping process, or nobody reads any more
+        if queue.full():
+            queue.get_nowait()
+        queue.put_nowait(Problem("shutting_down"))
 
 
-def _result(task: asyncio.Task[None]) -> bytes:
-    """Return nothing, or raise what ended the task."""
-    if task.cancelled():
-        raise Problem("shutting_down")
-    task.result()
-    return b""
+async def _next(queue: "asyncio.Queue[bytes | Exception]", patience: float | None) -> bytes:
+    """Return the next of the queue, or a ping after `patience` seconds. Raise what failed."""
+    try:
+        async with asyncio.timeout(patience):
+            item = await queue.get()
+    except TimeoutError:
+        return PING
+    if isinstance(item, Exception):
+        raise item
+    return item

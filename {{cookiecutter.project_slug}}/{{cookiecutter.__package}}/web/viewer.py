@@ -6,14 +6,11 @@ from dataclasses import dataclass
 
 from ..core.problems import Problem
 from ..tenants.links import spend_link
+from ..tenants.models import SignIn
 from ..tenants.registry import Registry
-from .services import Services
 from .throttle import Throttle
 
 FAILURES_COUNT_FOR_S = 300
-
-Ticket = tuple[str, str]
-"""A tenant's session: its ID, and the digest of the API key that it signed in with, empty after a link."""
 
 _failures = Throttle(5, FAILURES_COUNT_FOR_S)
 
@@ -39,38 +36,28 @@ class Viewer:
             raise Problem("not_found")
 
 
-async def viewer_by(ticket: Ticket, registry: Registry) -> Viewer | None:
-    """Return the tenant, unless it is closed or its key was revoked."""
-    tenant_id, digest = ticket
-    tenant = await registry.tenant(tenant_id)
-    if tenant is None or tenant.status == "closed" or (digest and not await registry.find_api_key(digest)):
-        return None
-    return Viewer(tenant.name, tenant.id)
+def tenant_viewer(session: SignIn | None) -> Viewer | None:
+    """Return the tenant of a session, unless it is closed."""
+    tenant = session.tenant if session else None
+    return Viewer(tenant.name, tenant.id) if tenant and tenant.status != "closed" else None
 
 
-async def ticket_by_key(services: Services, key: str, address: str) -> Ticket:
-    """Return the ticket for an API key. Raises Problem: unauthenticated, too_many_attempts."""
-    with sign_in_attempt("API key", address):
-        if owner := await services.identity.owner(key):
-            return owner
-        raise Problem("unauthenticated", "This API key is unknown or was revoked.")
-
-
-async def ticket_by_link(services: Services, token: str, address: str) -> Ticket:
-    """Return the ticket for a link, which works once. Raises Problem: unauthenticated, too_many_attempts."""
+async def session_by_link(registry: Registry, token: str, address: str) -> str:
+    """Use up a link and return the ID of its session. Raises Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt("link", address):
-        if tenant := await spend_link(services.registry, token):
-            return tenant, ""
+        if session_id := await spend_link(registry, token):
+            return session_id
         raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
 
 
 @contextmanager
 def sign_in_attempt(name: str, address: str) -> Iterator[None]:
     """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts."""
-    if _failures.fail((name, address)):
+    key = (name[:64], address)
+    if _failures.fail(key):
         raise Problem("too_many_attempts", "Try again in a few minutes.", FAILURES_COUNT_FOR_S)
     yield
-    _failures.clear((name, address))
+    _failures.clear(key)
 
 
 def local_path(path: str, roots: tuple[str, ...] = ("/dashboard/",)) -> str:

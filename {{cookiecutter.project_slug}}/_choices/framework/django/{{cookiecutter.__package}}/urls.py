@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import path
+from django.views.generic import RedirectView
 
 from .api import api
 from .dashboard import routes as dashboard
@@ -17,9 +18,9 @@ urlpatterns = [
     path("dashboard/tenants/<str:tenant>/<str:verb>", dashboard.act),
     path("dashboard/audit", dashboard.audit),
     path("dashboard/link/<str:token>", dashboard.link),
-    path("dashboard/login", dashboard.login),
+    path("dashboard/login", dashboard.log_in),
     path("dashboard/logout", dashboard.log_out),
-    path("admin/login/", dashboard.admin_login),
+    path("admin/login/", RedirectView.as_view(url="/dashboard/login", query_string=True)),
     path("admin/", admin.site.urls),
 ]
 

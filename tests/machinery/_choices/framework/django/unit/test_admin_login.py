@@ -16,15 +16,15 @@ def test_admin_sends_visitors_to_the_dashboards_login_and_back(app: App, strange
 
 
 def test_passwords_sent_to_the_admins_login_are_not_checked(app: App, stranger: httpx.Client) -> None:
-    form = {**app.operator, **hidden_fields(stranger.get(LOGIN)), "next": "/admin/"}
-    answer = stranger.post("/admin/login/", data=form)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"{LOGIN}?next=%2Fadmin%2F")
+    form = {**app.operator, **hidden_fields(stranger.get(LOGIN))}
+    assert stranger.post("/admin/login/", data=form).status_code in (302, 403)
     assert "sessionid" not in stranger.cookies
 
 
-def test_login_never_leads_to_another_site(operator: httpx.Client) -> None:
-    answer = operator.get("/admin/login/", params={"next": "https://example.com/admin/"}, follow_redirects=True)
-    assert answer.url.path == "/dashboard/"
+def test_login_never_leads_to_another_site(app: App, stranger: httpx.Client) -> None:
+    login = stranger.get("/admin/login/", params={"next": "https://example.com/admin/"}, follow_redirects=True)
+    form = {**app.operator, **hidden_fields(login)}
+    assert stranger.post(LOGIN, data=form).headers["location"] == "/dashboard/"
 
 
 def test_tenant_session_does_not_open_the_admin(app: App) -> None:
@@ -32,7 +32,7 @@ def test_tenant_session_does_not_open_the_admin(app: App) -> None:
         url = app.done("tenants", "link", app.add_tenant()["id"])["url"]
         follow_link(tenant, url[url.index("/dashboard/") :])
         assert tenant.get("/dashboard/", follow_redirects=True).status_code == 200
-        assert tenant.get("/admin/", follow_redirects=True).status_code == 404
+        assert tenant.get("/admin/", follow_redirects=True).url.path == LOGIN
 
 
 def test_admin_is_branded_shows_utc_and_links_to_the_dashboard(operator: httpx.Client) -> None:

@@ -8,14 +8,12 @@ from ..running import App, wait_until
 TENANTS, CALLS, KEYS = "/admin/tenants/tenant/", "/admin/calls/call/", "/admin/tenants/apikey/"
 
 
-def test_lists_show_dollars_and_link_to_the_tenants_page(app: App, api: httpx.Client, operator: httpx.Client) -> None:
+def test_lists_show_dollars(app: App, api: httpx.Client, operator: httpx.Client) -> None:
     tenant = app.add_tenant("7.00", "", "--overdraft", "1.50")
     answer = api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
     cost = f"${answer['cost']['amount'] / 1e8:.8f}"[:6]
     for path, shown in ((TENANTS, "$7.00"), (CALLS, cost)):
         wait_until(lambda: shown in operator.get(path, params={"q": tenant["id"]}).text)  # noqa: B023
-        page = operator.get(path, params={"q": tenant["id"]}).text
-        assert f'href="/dashboard/tenants/{tenant["id"]}"' in page
     page = operator.get(f"{TENANTS}{tenant['id']}/change/").text
     assert "$7.00" in page
     assert "$1.50" in page

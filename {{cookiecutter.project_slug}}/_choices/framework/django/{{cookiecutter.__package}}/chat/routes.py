@@ -11,7 +11,7 @@ from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
 from ..web.streaming import EventStream
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Chat, budget_headers, chat_of, summary_of
+from .service import Chat, budget_headers, summary_of, work_of
 
 router = Router(auth=paid, tags=["paid"])
 
@@ -19,7 +19,9 @@ router = Router(auth=paid, tags=["paid"])
 @router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
 async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
     services, request_id = services_of(request), request_id_of(request)
-    work = chat_of(services.settings, request.auth, body, request_id)
+    work = work_of(
+        services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
+    )
     if not body.stream:
         return answered(await Chat(services).complete(work))
     events, remaining = await Chat(services).stream(work)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
 
 from ..calls.models import Call
 from ..core import about
@@ -29,15 +28,12 @@ def dollars(column: str) -> Callable[[Any], str]:
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that every operator may see and nobody may edit, linked to their tenant's page on the dashboard."""
-
-    tenant_field = "tenant_id"
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.admin_site.has_permission(request)
+    """Rows that every operator may see and nobody may edit."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return self.admin_site.has_permission(request)
+
+    has_module_permission = has_view_permission
 
     def has_add_permission(self, *_: Any) -> bool:
         return False
@@ -52,15 +48,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Allow the listed filters only: `?digest__startswith=` would reveal secret columns bit by bit."""
         return lookup.partition("__")[0] in self.list_filter
 
-    @admin.display(description="dashboard")
-    def link(self, row: Any) -> str:
-        return format_html('<a href="/dashboard/tenants/{0}">{0}</a>', getattr(row, self.tenant_field))
-
 
 @admin.register(Tenant)
 class TenantAdmin(ReadOnlyAdmin):
-    tenant_field = "id"
-    list_display = ("id", "link", "name", "status", dollars("budget"), "created_at")
+    list_display = ("id", "name", "status", dollars("budget"), "created_at")
     list_filter = ("status",)
     search_fields = ("id", "name")
     exclude = ("sealed_key", "budget", "overdraft")
@@ -69,15 +60,14 @@ class TenantAdmin(ReadOnlyAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("id", "link", "name", "created_at", "last_used_at", "revoked_at")
+    list_display = ("id", "tenant", "name", "created_at", "last_used_at", "revoked_at")
     search_fields = ("=id", "=tenant__id")
     exclude = ("digest",)
 
 
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
-    tenant_field = "tenant"
-    list_display = ("at", "link", "end_user", "route", "model", dollars("cost"), "outcome")
+    list_display = ("at", "tenant", "end_user", "route", "model", dollars("cost"), "outcome")
     list_filter = ("outcome", "route")
     search_fields = ("=tenant", "=end_user", "=request_id")
     show_full_result_count = False

@@ -4,15 +4,14 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """An operator's action on a tenant. `after` is None while it runs, and if it was interrupted."""
+    """An operator's action on a tenant. `outcome` is None while it runs, and if it was interrupted."""
 
     id = models.CharField(max_length=64, primary_key=True)
     at = models.DateTimeField(db_index=True)
     operator = models.CharField(max_length=256)
     action = models.CharField(max_length=64)
     tenant = models.CharField(max_length=64, db_index=True)
-    before = models.TextField()
-    after = models.TextField(null=True)
+    outcome = models.CharField(max_length=256, null=True)
 
     class Meta:
         db_table = "audit"

@@ -1,44 +1,19 @@
 """Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import (
-    BooleanField,
-    Case,
-    Count,
-    ExpressionWrapper,
-    F,
-    FloatField,
-    Func,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Sum,
-    Value,
-    When,
-)
+from django.db.models import BooleanField, Count, ExpressionWrapper, F, FloatField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Cast, Coalesce, Lower, NullIf
 
 from ..calls.models import Call
 from ..core.database import in_database
 from ..tenants.models import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
+from .query import BURN_HOURS, TenantBudget, TenantQuery
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = ExpressionWrapper(Q(status="closed"), BooleanField())
-
-
-class Epoch(Func):
-    """Seconds since 1970."""
-
-    output_field = FloatField()
-    template = "EXTRACT(EPOCH FROM %(expressions)s)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> Any:
-        return self.as_sql(compiler, connection, template="CAST(strftime('%%%%s', %(expressions)s) AS REAL)")
 
 
 class DashboardStore:
@@ -84,10 +59,10 @@ class DashboardStore:
         entry.save()
 
     @in_database
-    def audit(self, tenant: str | None, limit: int, offset: int = 0) -> list[AuditEntry]:
-        """Return what operators did to a tenant, or to all (None), newest first."""
-        rows = AuditEntry.objects.all() if tenant is None else AuditEntry.objects.filter(tenant=tenant)
-        return list(rows[offset : offset + limit])
+    def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
+        """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
+        entries = AuditEntry.objects.filter(tenant=query.q) if query.q else AuditEntry.objects.all()
+        return list(entries[(query.page - 1) * limit :][:limit])
 
 
 def _rows(now: datetime) -> QuerySet[Tenant]:
@@ -107,25 +82,16 @@ def _matching(query: TenantQuery, hold: int) -> QuerySet[Tenant]:
 
 def _needs_attention(hold: int) -> Q:
     """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
-    short = Q(balance__debt__gt=F("balance__overdraft_limit")) | Q(balance__is_over_limit=True)
-    short |= Q(balance__remaining__lt=hold)
-    low = Q(balance__remaining__lte=0) | Q(balance__remaining__lt=F("balance__allocated") / 5)
-    return OPEN & (~Q(status="active") | Q(onboarded=False) | short | low)
+    blocked = Q(balance__debt__gt=F("balance__overdraft_limit")) | Q(balance__is_over_limit=True)
+    low = Q(balance__remaining__lt=hold) | Q(balance__remaining__lt=F("balance__allocated") / 5)
+    return OPEN & (~Q(status="active") | Q(onboarded=False) | blocked | low)
 
 
 def _burn(now: datetime) -> Any:
-    """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
-    own, begin = Call.objects.filter(tenant=OuterRef("id")).order_by(), now - BURN_WINDOW
-    cost = own.filter(at__gte=begin).values("tenant").annotate(sum=Sum("cost")).values("sum")
-    window = Case(
-        When(at__lt=begin, then=Value(BURN_WINDOW.total_seconds())),
-        When(at__gt=now - SHORTEST_WINDOW, then=Value(SHORTEST_WINDOW.total_seconds())),
-        default=Value(now.timestamp()) - Epoch("at"),
-        output_field=FloatField(),
-    )
-    first = own.order_by("at").annotate(window=window).values("window")[:1]
-    rate = Cast(Subquery(cost), FloatField()) * 3600.0 / Subquery(first)
-    return Coalesce(rate, 0.0, output_field=FloatField())
+    """Microcents per hour, the average of BURN_HOURS."""
+    recent = Call.objects.filter(tenant=OuterRef("id"), at__gte=now - timedelta(hours=BURN_HOURS)).order_by()
+    cost = recent.values("tenant").annotate(sum=Sum("cost")).values("sum")
+    return Coalesce(Cast(Subquery(cost), FloatField()), 0.0) / BURN_HOURS
 
 
 def _sorts(now: datetime) -> dict[str, Any]:

@@ -74,15 +74,19 @@ class Adjustment(models.Model):
         return self.reference
 
 
-class SignInLink(models.Model):
-    """A link, stored as the SHA-256 of its secret."""
+class SignIn(models.Model):
+    """A tenant's session of the dashboard. It begins as a link, until that is `used`.
 
-    digest = models.CharField(max_length=64, primary_key=True)
+    Its ID is the SHA-256 of the link's secret.
+    """
+
+    id = models.CharField(max_length=64, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.CASCADE)
+    used = models.BooleanField(default=False)
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:
-        db_table = "sign_in_links"
+        db_table = "sign_ins"
 
     def __str__(self) -> str:
-        return f"for {self.tenant_id}"
+        return f"of {self.tenant_id}"

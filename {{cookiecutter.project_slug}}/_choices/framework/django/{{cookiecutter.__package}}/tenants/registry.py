@@ -10,9 +10,10 @@ from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, models, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from ..core.database import in_database
-from .models import Adjustment, ApiKey, SignInLink, Tenant
+from .models import Adjustment, ApiKey, SignIn, Tenant
 
 DATABASE_ERRORS = (Error, OSError)
 
@@ -120,21 +121,25 @@ class Registry:
         Adjustment.objects.filter(reference=reference, done_at=None).delete()
 
     @in_database
-    def add_link(self, digest: str, tenant_id: str, expires_at: datetime, now: datetime) -> None:
-        """Store a sign-in link. Deletes expired ones."""
-        SignInLink.objects.filter(expires_at__lt=now).delete()
-        SignInLink.objects.create(digest=digest, tenant_id=tenant_id, expires_at=expires_at)
+    def add_sign_in(self, record: SignIn) -> None:
+        """Store a link. Deletes expired ones and sessions."""
+        SignIn.objects.filter(expires_at__lt=timezone.now()).delete()
+        record.save(force_insert=True)
 
     @in_database
-    def spend_link(self, digest: str, now: datetime) -> str | None:
-        """Delete a sign-in link and return its tenant's ID, None if it is unknown or expired."""
-        link = SignInLink.objects.filter(digest=digest, expires_at__gt=now).first()
-        if link is None or not SignInLink.objects.filter(digest=digest).delete()[0]:
-            return None  # or another request was faster
-        return link.tenant_id
+    def use_link(self, link: str, expires_at: datetime) -> bool:
+        """Make a link a session until `expires_at`. Return False if it is unknown, used or expired."""
+        unused = SignIn.objects.filter(id=link, used=False, expires_at__gt=timezone.now())
+        return unused.update(used=True, expires_at=expires_at) == 1
+
+    @in_database
+    def sign_in(self, session_id: str) -> SignIn | None:
+        """Return a session, with its tenant, unless it has ended."""
+        live = SignIn.objects.filter(id=session_id, used=True, expires_at__gt=timezone.now())
+        return live.select_related("tenant").first()
 
     @in_database
     def save_operator(self, name: str, password_hash: str) -> bool:
-        """Add an operator, or replace the password. Return whether it was added."""
+        """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
         given = {"password": password_hash, "is_staff": True, "is_active": True}
         return User.objects.update_or_create(username=name, defaults=given)[1]

@@ -1,4 +1,4 @@
-"""Sessions of the pages: operators (staff users) sign in with a password, tenants with an API key or a link."""
+"""Sessions of the pages: operators (staff users) sign in with a password, tenants with a link."""
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ..core.problems import Problem
 from .dependencies import services_of
 from .sessions import SessionStore
-from .viewer import SignInFirst, Ticket, Viewer, sign_in_attempt, viewer_by
+from .viewer import SignInFirst, Viewer, session_by_link, sign_in_attempt, tenant_viewer
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:
@@ -19,8 +19,8 @@ async def viewer_of(request: HttpRequest) -> Viewer | None:
         if key is None:
             return None
         request.session = SessionStore(key)
-    if ticket := await request.session.aget("ticket"):
-        return await viewer_by(ticket, services_of(request).registry)
+    if session_id := await request.session.aget("sign_in"):
+        return tenant_viewer(await services_of(request).registry.sign_in(session_id))
     user = await aget_user(request)
     is_operator = isinstance(user, User) and user.is_active and user.is_staff
     return Viewer(user.get_username()) if is_operator else None
@@ -45,10 +45,11 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     await alogin(request, user)
 
 
-async def sign_in_tenant(request: HttpRequest, ticket: Ticket) -> None:
-    """Make the session this tenant's."""
+async def follow_link(request: HttpRequest, token: str) -> None:
+    """Make the session this tenant's. Raises Problem: unauthenticated, too_many_attempts."""
+    session_id = await session_by_link(services_of(request).registry, token, address_of(request))
     await request.session.aflush()
-    await request.session.aset("ticket", ticket)
+    await request.session.aset("sign_in", session_id)
 
 
 def address_of(request: HttpRequest) -> str:

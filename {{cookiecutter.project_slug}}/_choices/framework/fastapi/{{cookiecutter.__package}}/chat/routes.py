@@ -7,7 +7,7 @@ from ..web.dependencies import GuardedRoute, services_of, tenant_of
 from ..web.openapi import PAID, STREAMED
 from ..web.streaming import EventStream, unless_left
 from .schemas import Answer, ChatRequest, SummarizeRequest
-from .service import Chat, budget_headers, chat_of, summary_of
+from .service import Chat, budget_headers, summary_of, work_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request) -> Response:
     services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
-    work = chat_of(services.settings, tenant, body, request_id)
+    work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
         return answered(await Chat(services).complete(work))
     opened = await unless_left(request, Chat(services).stream(work))

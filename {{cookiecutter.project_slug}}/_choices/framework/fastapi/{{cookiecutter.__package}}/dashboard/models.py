@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from sqlalchemy import String, Text
+from sqlalchemy import String
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
 from ..core.database import Base
 
 
 class AuditEntry(MappedAsDataclass, Base, kw_only=True):
-    """An operator's action on a tenant. `after` is None while it runs, and if it was interrupted."""
+    """An operator's action on a tenant. `outcome` is None while it runs, and if it was interrupted."""
 
     __tablename__ = "audit"
 
@@ -18,5 +18,4 @@ class AuditEntry(MappedAsDataclass, Base, kw_only=True):
     operator: Mapped[str]
     action: Mapped[str] = mapped_column(String(64))
     tenant: Mapped[str] = mapped_column(String(64), index=True)
-    before: Mapped[str] = mapped_column(Text)
-    after: Mapped[str | None] = mapped_column(Text, default=None)
+    outcome: Mapped[str | None] = mapped_column(default=None)

@@ -1,15 +1,15 @@
 """Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, case, extract, func, or_, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
 
 from ..calls.models import Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
 from .models import AuditEntry
-from .query import BURN_WINDOW, SHORTEST_WINDOW, TenantBudget, TenantQuery
+from .query import BURN_HOURS, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -62,13 +62,13 @@ class DashboardStore:
         async with self._database.begin() as session:
             session.add(entry)
 
-    async def audit(self, tenant: str | None, limit: int, offset: int = 0) -> list[AuditEntry]:
-        """Return what operators did to a tenant, or to all (None), newest first."""
-        query = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id).limit(limit).offset(offset)
-        if tenant is not None:
-            query = query.where(AuditEntry.tenant == tenant)
+    async def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
+        """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
+        entries = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id)
+        if query.q:
+            entries = entries.where(AuditEntry.tenant == query.q)
         async with self._database.session() as session:
-            return list(await session.scalars(query))
+            return list(await session.scalars(entries.limit(limit).offset((query.page - 1) * limit)))
 
     async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantBudget]:
         query = select(Tenant, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Tenant.id)
@@ -87,23 +87,15 @@ def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts
 
 def _needs_attention(hold: int) -> ColumnElement[bool]:
     """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
-    short = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
-    low = or_(Balance.remaining <= 0, Balance.remaining < Balance.allocated / 5)
-    return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, short, low))
+    blocked = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
+    low = Balance.remaining < Balance.allocated / 5
+    return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, blocked, low))
 
 
-def _burn(now: datetime) -> ColumnElement[float]:
-    """Microcents per hour: the cost of BURN_WINDOW, or since the first call if that is shorter."""
-    is_own, begin = Call.tenant == Tenant.id, now - BURN_WINDOW
-    cost = select(func.sum(Call.cost)).where(is_own, Call.at >= begin).scalar_subquery()
-    age = int(now.timestamp()) - extract("epoch", Call.at)
-    window = case(
-        (Call.at < begin, BURN_WINDOW.total_seconds()),
-        (Call.at > now - SHORTEST_WINDOW, SHORTEST_WINDOW.total_seconds()),
-        else_=age,
-    )
-    first = select(window).where(is_own).order_by(Call.at).limit(1).scalar_subquery()
-    return func.coalesce(cost * 3600.0 / first, 0.0)
+def _burn(now: datetime) -> ColumnElement[Any]:
+    """Microcents per hour, the average of BURN_HOURS."""
+    recent = (Call.tenant == Tenant.id) & (Call.at >= now - timedelta(hours=BURN_HOURS))
+    return func.coalesce(select(func.sum(Call.cost)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
 
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:

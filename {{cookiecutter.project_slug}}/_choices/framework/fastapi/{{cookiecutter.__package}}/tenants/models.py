@@ -75,20 +75,17 @@ class Operator(MappedAsDataclass, Base):
     password_hash: Mapped[str]
 
 
-class SignInLink(MappedAsDataclass, Base):
-    """A link, stored as the SHA-256 of its secret."""
+class SignIn(MappedAsDataclass, Base, kw_only=True):
+    """A session of the dashboard, of a tenant or an operator. A tenant's begins as a link, until that is `used`.
 
-    __tablename__ = "sign_in_links"
+    A link's ID is the SHA-256 of its secret.
+    """
 
-    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    __tablename__ = "sign_ins"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tenant_id: Mapped[str | None] = mapped_column(ForeignKey("tenants.id"), default=None)
+    tenant: Mapped[Tenant | None] = relationship(init=False, repr=False, compare=False, lazy="joined")
+    operator: Mapped[str | None] = mapped_column(ForeignKey("operators.name"), default=None)
+    used: Mapped[bool] = mapped_column(default=False)
     expires_at: Mapped[datetime] = mapped_column(index=True)
-
-
-class EndedSession(MappedAsDataclass, Base):
-    """A dashboard session that was signed out before it expired, at `until` (Unix seconds)."""
-
-    __tablename__ = "ended_sessions"
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    until: Mapped[int] = mapped_column(BigInteger, index=True)

@@ -1,16 +1,15 @@
 """The registry: tenants, API keys, adjustments and operators in the database."""
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..core.database import Base, Database
-from .models import Adjustment, ApiKey, EndedSession, Operator, SignInLink, Tenant
+from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
 
@@ -108,36 +107,38 @@ class Registry:
         async with self._database.begin() as session:
             await session.execute(delete(Adjustment).where(not_done))
 
-    async def add_link(self, digest: str, tenant_id: str, expires_at: datetime, now: datetime) -> None:
-        """Store a sign-in link. Deletes expired ones."""
+    async def add_sign_in(self, record: SignIn) -> None:
+        """Store a session or link. Deletes expired ones."""
         async with self._database.begin() as session:
-            await session.execute(delete(SignInLink).where(SignInLink.expires_at < now))
-            session.add(SignInLink(digest, tenant_id, expires_at))
+            await session.execute(delete(SignIn).where(SignIn.expires_at < datetime.now(UTC)))
+            session.add(record)
 
-    async def spend_link(self, digest: str, now: datetime) -> str | None:
-        """Delete a sign-in link and return its tenant's ID, None if it is unknown or expired."""
-        spent = delete(SignInLink).where(SignInLink.digest == digest, SignInLink.expires_at > now)
+    async def use_link(self, link: str, expires_at: datetime) -> bool:
+        """Make a link a session until `expires_at`. Return False if it is unknown, used or expired."""
+        unused = (SignIn.id == link) & ~SignIn.used & (SignIn.expires_at > datetime.now(UTC))
+        change = update(SignIn).where(unused).values(used=True, expires_at=expires_at).returning(SignIn.id)
         async with self._database.begin() as session:
-            tenant_id: str | None = await session.scalar(spent.returning(SignInLink.tenant_id))
-        return tenant_id
+            return await session.scalar(change) is not None
+
+    async def sign_in(self, session_id: str) -> SignIn | None:
+        """Return a session, with its tenant, unless it has ended."""
+        live = (SignIn.id == session_id) & SignIn.used & (SignIn.expires_at > datetime.now(UTC))
+        return next(iter(await self._all(select(SignIn).where(live))), None)
+
+    async def end_sessions(self, **owner: str) -> None:
+        """Delete the sessions with this `id`, `tenant_id` or `operator`, and links."""
+        async with self._database.begin() as session:
+            await session.execute(delete(SignIn).filter_by(**owner))
 
     async def save_operator(self, name: str, password_hash: str) -> bool:
-        """Add an operator, or replace the password. Return whether it was added."""
+        """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
         is_new = await self.operator(name) is None
         await self.save(Operator(name, password_hash))
+        await self.end_sessions(operator=name)
         return is_new
 
     async def operator(self, name: str) -> Operator | None:
         return await self._get(Operator, name)
-
-    async def end_session(self, session_id: str, until: int) -> None:
-        """Refuse a session from now on. It would have expired at `until` (Unix seconds)."""
-        async with self._database.begin() as session:
-            await session.execute(delete(EndedSession).where(EndedSession.until < int(time.time())))
-            await session.merge(EndedSession(session_id, until))
-
-    async def has_ended(self, session_id: str) -> bool:
-        return await self._get(EndedSession, session_id) is not None
 
     async def _get(self, model: type[Record], key: str) -> Record | None:
         if not key.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates

@@ -1,33 +1,27 @@
-"""Sign-in to the dashboard: operators by password, tenants by an API key or a link. The session names them."""
+"""Sign-in to the dashboard: operators by password, tenants by a link. A signed cookie holds the session's ID."""
 
-import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from fastapi import Request
 from markupsafe import Markup
 
 from ..core.config import SESSION_LIFE_S
 from ..core.problems import Problem
+from ..tenants.models import SignIn
 from .dependencies import services_of
-from .edge import address_of as address_of_scope
+from .edge import address_of
 from .passwords import check_password
-from .viewer import SignInFirst, Ticket, Viewer, sign_in_attempt, viewer_by
+from .viewer import SignInFirst, Viewer, session_by_link, sign_in_attempt, tenant_viewer
 
 
 async def viewer_of(request: Request) -> Viewer | None:
     """Return who is signed in, unless the session was ended or they lost access."""
-    session, registry = request.session, services_of(request).registry
-    if "id" not in session or await registry.has_ended(session["id"]):
-        return None
-    if ticket := session.get("ticket"):
-        return await viewer_by(ticket, registry)
-    operator = await registry.operator(session["operator"])
-    if operator is None or _digest(operator.password_hash) != session["password"]:
-        return None
-    return Viewer(operator.name)
+    session_id = request.session.get("id")
+    session = await services_of(request).registry.sign_in(session_id) if session_id else None
+    return Viewer(session.operator) if session and session.operator else tenant_viewer(session)
 
 
 async def signed_in(request: Request) -> Viewer:
@@ -40,27 +34,27 @@ async def signed_in(request: Request) -> Viewer:
 
 async def sign_in(request: Request, name: str, password: str) -> None:
     """Sign an operator in. Raises Problem: unauthenticated, too_many_attempts."""
-    with sign_in_attempt(name, address_of(request)):
-        operator = await check_password(services_of(request).registry, name, password)
+    registry = services_of(request).registry
+    with sign_in_attempt(name, address_of(request.scope)):
+        operator = await check_password(registry, name, password)
         if operator is None:
             raise Problem("unauthenticated", "Invalid username or password.")
-    await _start_session(request, operator=operator.name, password=_digest(operator.password_hash))
+    expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_LIFE_S)
+    session = SignIn(id=secrets.token_hex(32), operator=operator.name, used=True, expires_at=expires_at)
+    await registry.add_sign_in(session)
+    await _start_session(request, session.id)
 
 
-async def sign_in_tenant(request: Request, ticket: Ticket) -> None:
-    """Sign a tenant in."""
-    await _start_session(request, ticket=ticket)
+async def follow_link(request: Request, token: str) -> None:
+    """Sign a tenant in. Raises Problem: unauthenticated, too_many_attempts."""
+    session_id = await session_by_link(services_of(request).registry, token, address_of(request.scope))
+    await _start_session(request, session_id)
 
 
 async def sign_out(request: Request) -> None:
     """End the session, also for copies of its cookie."""
-    if session_id := request.session.get("id"):
-        await services_of(request).registry.end_session(session_id, int(time.time()) + SESSION_LIFE_S)
+    await services_of(request).registry.end_sessions(id=request.session.get("id", ""))
     request.session.clear()
-
-
-def address_of(request: Request) -> str:
-    return address_of_scope(request.scope)
 
 
 def csrf_field(request: Request) -> Markup:
@@ -76,11 +70,6 @@ def check_csrf(request: Request, form: Mapping[str, str]) -> None:
         raise Problem("forbidden")
 
 
-async def _start_session(request: Request, **values: object) -> None:
+async def _start_session(request: Request, session_id: str) -> None:
     await sign_out(request)
-    request.session.update(id=secrets.token_hex(16), **values)
-
-
-def _digest(password_hash: str) -> str:
-    """Return a value that changes with the password, which ends the sessions of the old one."""
-    return hashlib.sha256(password_hash.encode()).hexdigest()
+    request.session["id"] = session_id

@@ -1,9 +1,8 @@
 """Reading of vendors' JSON, of which any member may be missing, null or of another type."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from .provider import Delta, ProviderError
+from .provider import ProviderError
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -29,14 +28,6 @@ def first_int(values: dict[str, Any], *names: str) -> int | None:
     """Return the first member that is a count of tokens."""
     counts = (values.get(name) for name in names)
     return next((count for count in counts if type(count) is int and 0 <= count < 2**31), None)
-
-
-def deltas(*, shown: str = "", hidden: str = "") -> Iterator[Delta]:
-    """Yield texts that are not empty."""
-    if hidden:
-        yield Delta(hidden, hidden=True)
-    if shown:
-        yield Delta(shown)
 
 
 def unreadable() -> ProviderError:

@@ -2,10 +2,6 @@
 
 import re
 
-from .provider import ProviderError
-
-MAX_EVENT_BYTES = 2**24
-
 # The end of a line, twice. Atomic, so that CR LF is not two of them.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
@@ -17,7 +13,7 @@ class EventParser:
         self.rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the events that are whole now, each as it came. Raise ProviderError if one is too large."""
+        """Return the events that are whole now, each as it came."""
         searched = max(0, len(self.rest) - 3)  # a blank line may have come in parts
         self.rest += chunk
         events, start = [], 0
@@ -25,8 +21,6 @@ class EventParser:
             events.append(self.rest[start : end.end()])
             start = end.end()
         self.rest = self.rest[start:]
-        if len(self.rest) > MAX_EVENT_BYTES:
-            raise ProviderError("failed", "an event of the model provider is too large")
         return events
 
 

@@ -1,8 +1,10 @@
 """A provider whose API streams JSON as server-sent events."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -10,46 +12,44 @@ import aiohttp
 from .answers import unreadable
 from .event_stream import EventParser, data_of
 from .provider import Finish, Item, ProviderError, Request, Stream
-from .vendor import Vendor, read
+from .vendor import Vendor
 
+DRAIN_S = 0.1
 DONE = b"[DONE]"
 END = Finish()
 """Without a reason: nothing follows."""
 
 
+@dataclass(frozen=True)
 class HttpProvider:
     """Streams even what the caller wants in one piece, so that it is known what came when the vendor fails.
 
     `body_of` writes a request's body, `items_of` reads an event's JSON.
     """
 
-    def __init__(
-        self,
-        vendor: Vendor,
-        path: str,
-        body_of: Callable[[Request], Mapping[str, Any]],
-        items_of: Callable[[Any], Iterator[Item]],
-    ) -> None:
-        self._vendor = vendor
-        self._path = path
-        self._body_of = body_of
-        self._items_of = items_of
+    vendor: Vendor
+    path: str
+    body_of: Callable[[Request], dict[str, Any]]
+    items_of: Callable[[Any], Iterator[Item]]
 
-    async def stream(self, request: Request, sent: Callable[[], object]) -> Stream:
+    async def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:  # noqa: ARG002
         """Stream the answer. What fails after its end is no failure."""
         finished = over = False
-        body = json.dumps(self._body_of(request)).encode()
+        body = json.dumps(self.body_of(request)).encode()
         try:
-            async with self._vendor.ask("POST", self._path, body, sent=sent) as response:
+            async with self.vendor.ask("POST", self.path, body, sent=sent) as response:
                 if response.status >= 300:
-                    raise await self._vendor.failure(response)
-                async with aclosing(datas(response)) as events:
-                    async for data in events:
-                        for item in (END,) if data == DONE else self._items_of(parsed(data)):
+                    raise await self.vendor.failure(response)
+                async with aclosing(datas_of(response)) as datas:
+                    async for data in datas:
+                        for item in (END,) if data == DONE else self.items_of(parsed(data)):
                             finished, over = finished or isinstance(item, Finish), over or item == END
                             yield item
                         if over:
-                            return
+                            break
+                    with suppress(TimeoutError):  # read to the end, so that the connection can be used again
+                        async with asyncio.timeout(DRAIN_S):
+                            await anext(datas, None)
         except ProviderError as error:
             if not finished or error.kind not in ("timeout", "broken_off"):
                 raise
@@ -57,13 +57,13 @@ class HttpProvider:
             raise ProviderError("broken_off", "the stream of the model provider ended early")
 
     async def aclose(self) -> None:
-        await self._vendor.aclose()
+        await self.vendor.aclose()
 
 
-async def datas(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+async def datas_of(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yield the data of each event, or an answer that is no stream. Raise ProviderError."""
     if response.content_type.endswith("json"):
-        yield await read(response)
+        yield await response.read()
         return
     parser = EventParser()
     async for chunk in response.content.iter_any():

@@ -1,27 +1,23 @@
 """HTTP to the model provider: kept-alive connections, no proxy, no cookies, no redirects, no retries."""
 
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
-from math import ceil
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from .answers import as_dict
+from .answers import as_dict, as_text
 from .provider import ErrorKind, ProviderError
 
 CONNECT_S = 5.0
 IDLE_S = 15.0
 """How long an idle connection is reused."""
-MAX_ANSWER_BYTES = 2**24
 MAX_DETAIL = 1_000
 """Characters of a vendor's message that callers get."""
 BLAMING_CALLERS = (400, 413, 422)
+_NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 class Vendor:
@@ -46,32 +42,34 @@ class Vendor:
         headers: Mapping[str, str] | None = None,
         sent: Callable[[], object] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request. The body of the `async with` reads `content.iter_any()`; leaving it hangs up.
+        """Send one request. The body of the `async with` reads the answer, of any status; leaving it hangs up.
 
-        Call `sent` just before the request goes out: from then on the vendor may bill it. Any status is an answer.
-        Raise ProviderError: `unreachable` if nothing was sent, `timeout` or `broken_off` afterwards.
+        Call `sent` just before the request goes out: from then on the vendor may bill it. Raise ProviderError:
+        `unreachable` if nothing was sent, `timeout` or `broken_off` afterwards, also while the body reads.
         """
-        progress = SimpleNamespace(is_sent=False, sent=sent)
+        url, headers = URL(self._base_url + path, encoded=True), {**self._headers, **(headers or {})}
+        request = self._open().request(
+            method, url, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sent
+        )
         try:
-            async with self._open().request(
-                method,
-                URL(self._base_url + path, encoded=True),
-                data=body,
-                headers={**self._headers, **(headers or {})},
-                allow_redirects=False,
-                trace_request_ctx=progress,
-            ) as response:
+            async with request as response:
                 yield response
-        except aiohttp.ClientError as error:
-            raise _provider_error(error, progress.is_sent) from None  # its message may hold what was sent
+        except aiohttp.ClientError as error:  # its message may hold what was sent
+            name = type(error).__name__
+            if isinstance(error, _NOTHING_SENT):
+                raise ProviderError("unreachable", f"no connection to the model provider ({name})") from None
+            kind: ErrorKind = "timeout" if isinstance(error, TimeoutError) else "broken_off"
+            raise ProviderError(kind, f"no whole answer from the model provider ({name})") from None
 
     async def failure(self, response: aiohttp.ClientResponse) -> ProviderError:
         """Return the error for an answer with a status of at least 300."""
         kind: ErrorKind = "limited" if response.status == 429 else "refused" if response.status < 500 else "failed"
-        message, detail = f"the model provider answered HTTP {response.status}", None
+        detail = retry_after = None
         if response.status in BLAMING_CALLERS:
-            detail = _message_of(await read(response)).replace(self._key, "***")[:MAX_DETAIL] or None
-        retry_after = _seconds(response.headers.get("Retry-After", "")) if kind == "limited" else None
+            detail = _message_of(await response.read()).replace(self._key, "***")[:MAX_DETAIL]
+        if kind == "limited" and (seconds := response.headers.get("Retry-After", "")).isdecimal():
+            retry_after = max(1, int(seconds[:6]))
+        message = f"the model provider answered HTTP {response.status}"
         return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after)
 
     async def aclose(self) -> None:
@@ -82,7 +80,7 @@ class Vendor:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             tracing = aiohttp.TraceConfig()
-            tracing.on_request_headers_sent.append(_note_sent)
+            tracing.on_request_headers_sent.append(_call_sent)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -93,49 +91,14 @@ class Vendor:
         return self._session
 
 
-async def read(response: aiohttp.ClientResponse) -> bytes:
-    """Return the whole body. Raise ProviderError if it is too large."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ProviderError("failed", "the answer of the model provider is too large")
-    return bytes(body)
-
-
-async def _note_sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:
-    progress = context.trace_request_ctx
-    progress.is_sent = True
-    if progress.sent:
-        progress.sent()
-
-
-def _provider_error(error: aiohttp.ClientError, is_sent: bool) -> ProviderError:
-    name = type(error).__name__
-    if not is_sent:
-        return ProviderError("unreachable", f"no connection to the model provider ({name})")
-    if isinstance(error, TimeoutError):
-        return ProviderError("timeout", "the model provider did not answer in time")
-    return ProviderError("broken_off", f"the connection to the model provider broke off ({name})")
+async def _call_sent(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
+    if context.trace_request_ctx:
+        context.trace_request_ctx()
 
 
 def _message_of(body: bytes) -> str:
     """Return the message of an error, in either vendor's form."""
     try:
-        message = as_dict(as_dict(json.loads(body)).get("error")).get("message")
+        return as_text(as_dict(as_dict(json.loads(body)).get("error")).get("message"))
     except (ValueError, RecursionError):
         return ""
-    return message if isinstance(message, str) else ""
-
-
-def _seconds(retry_after: str) -> int | None:
-    """Return a Retry-After as whole seconds of at least 1, None if it is neither seconds nor a date."""
-    try:
-        seconds = (
-            float(retry_after)
-            if ":" not in retry_after
-            else parsedate_to_datetime(retry_after).timestamp() - time.time()
-        )
-        return max(1, ceil(seconds))
-    except (ValueError, OverflowError):
-        return None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .answers import as_dict, as_list, as_text, as_word, deltas, error_told, first_int, unreadable
+from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
 DEFAULT_URL = "https://api.anthropic.com"
@@ -33,7 +33,8 @@ def items_of(event: Any) -> Iterator[Item]:
         case "message":
             yield from _answer(event)
         case "message_start":
-            yield from _start(as_dict(event.get("message")))
+            yield _named(as_dict(event.get("message")))
+            yield from _reported(as_dict(event.get("message")))
         case "content_block_start":
             yield from _texts(as_dict(event.get("content_block")))
         case "content_block_delta":
@@ -63,7 +64,7 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 
 def _answer(message: dict[str, Any]) -> Iterator[Item]:
-    yield from _start({**message, "usage": None})
+    yield _named(message)
     content = message.get("content")
     for block in as_list(content):
         yield from _texts(as_dict(block))
@@ -74,10 +75,9 @@ def _answer(message: dict[str, Any]) -> Iterator[Item]:
     yield Finish(as_word(message.get("stop_reason")))
 
 
-def _start(message: dict[str, Any]) -> Iterator[Item]:
-    usage = as_dict(message.get("usage"))
-    yield AnsweredBy(as_word(message.get("model")), as_word(usage.get("service_tier")))
-    yield from _reported(message)
+def _named(message: dict[str, Any]) -> AnsweredBy:
+    tier = as_dict(message.get("usage")).get("service_tier")
+    return AnsweredBy(as_word(message.get("model")), as_word(tier))
 
 
 def _reported(event: dict[str, Any]) -> Iterator[Usage]:
@@ -90,4 +90,5 @@ def _texts(block: dict[str, Any]) -> Iterator[Delta]:
     called = as_text(block.get("partial_json"))
     if block.get("type") == "tool_use":
         called = as_text(block.get("name")) + (json.dumps(block["input"]) if block.get("input") else "")
-    yield from deltas(shown=as_text(block.get("text")), hidden=as_text(block.get("thinking")) + called)
+    yield Delta(as_text(block.get("thinking")) + called, hidden=True)
+    yield Delta(as_text(block.get("text")))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.provider_settings import ProviderSettings
-from .answers import as_dict, as_list, as_text, as_word, deltas, error_told, first_int, unreadable
+from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
 
 DEFAULT_URL = "https://api.openai.com/v1"
@@ -64,7 +64,8 @@ def _texts(message: dict[str, Any]) -> Iterator[Delta]:
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
     functions = [as_dict(as_dict(call).get("function")) for call in calls]
     called = "".join(as_text(function.get("name")) + as_text(function.get("arguments")) for function in functions)
-    yield from deltas(shown=as_text(content) + as_text(message.get("refusal")), hidden=thinking + called)
+    yield Delta(thinking + called, hidden=True)
+    yield Delta(as_text(content) + as_text(message.get("refusal")))
 
 
 def _finish(choice: dict[str, Any]) -> Iterator[Finish]:

@@ -20,9 +20,6 @@ log = structlog.get_logger(__name__)
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = True
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, _settings: Settings) -> None:
         self._registry = registry
         self._tenants = TenantCache(registry, self._tenant_of)
@@ -33,11 +30,6 @@ class Identity:
         Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         return await self._tenants.admit(digest_of(bearer_token(headers)), headers)
-
-    async def owner(self, key: str) -> tuple[str, str] | None:
-        """Return the tenant's ID and the digest of a live key, for sign-in to the dashboard."""
-        found = await self._registry.find_api_key(digest_of(key))
-        return (found.tenant_id, found.digest) if found and found.tenant.status != "closed" else None
 
     async def _tenant_of(self, digest: str) -> Tenant | None:
         key = await self._registry.find_api_key(digest)

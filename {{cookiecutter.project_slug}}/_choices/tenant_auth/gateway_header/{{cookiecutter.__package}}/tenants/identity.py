@@ -13,9 +13,6 @@ from .tenant_cache import TenantCache
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = False
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._secrets = [_digest(secret.get_secret_value().encode()) for secret in settings.gateway_secret]
         self._tenants = TenantCache(registry, registry.tenant)
@@ -29,10 +26,6 @@ class Identity:
         if tenant is None:
             raise Problem("unauthenticated")
         return await self._tenants.admit(tenant.decode("latin-1"), headers)
-
-    async def owner(self, _key: str) -> tuple[str, str] | None:
-        """Return None: there are no keys to sign in with."""
-        return None
 
     def _is_from_gateway(self, headers: Headers) -> bool:
         sent = values_of(headers, GATEWAY_SECRET)

@@ -10,9 +10,6 @@ from .tokens import Tokens
 class Identity:
     """Identifies the callers of one process."""
 
-    signs_in = False
-    """Whether tenants can sign in to the dashboard with what their callers send."""
-
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._tokens = Tokens(settings)
         self._tenants = TenantCache(registry, registry.tenant)
@@ -24,10 +21,6 @@ class Identity:
         identity_unavailable.
         """
         return await self._tenants.admit(await self._tokens.tenant(bearer_token(headers)), headers)
-
-    async def owner(self, _key: str) -> tuple[str, str] | None:
-        """Return None: there are no keys to sign in with."""
-        return None
 
 
 def first_credential(_tenant: str) -> tuple[None, None]:

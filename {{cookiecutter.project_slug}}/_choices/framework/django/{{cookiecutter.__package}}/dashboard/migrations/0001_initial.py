@@ -17,8 +17,7 @@ class Migration(migrations.Migration):
                 ("operator", models.CharField(max_length=256)),
                 ("action", models.CharField(max_length=64)),
                 ("tenant", models.CharField(db_index=True, max_length=64)),
-                ("before", models.TextField()),
-                ("after", models.TextField(null=True)),
+                ("outcome", models.CharField(max_length=256, null=True)),
             ],
             options={
                 "db_table": "audit",

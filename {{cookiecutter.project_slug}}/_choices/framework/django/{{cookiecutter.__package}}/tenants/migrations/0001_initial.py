@@ -34,14 +34,15 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="SignInLink",
+            name="SignIn",
             fields=[
-                ("digest", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                ("used", models.BooleanField(default=False)),
                 ("expires_at", models.DateTimeField(db_index=True)),
                 ("tenant", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tenants.tenant")),
             ],
             options={
-                "db_table": "sign_in_links",
+                "db_table": "sign_ins",
             },
         ),
         migrations.CreateModel(

@@ -17,8 +17,7 @@ def upgrade() -> None:
         sa.Column("operator", sa.String(length=256), nullable=False),
         sa.Column("action", sa.String(length=64), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("before", sa.Text(), nullable=False),
-        sa.Column("after", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.String(length=256), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_index(op.f("ix_audit_at"), "audit", ["at"])
@@ -60,13 +59,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_calls_at"), "calls", ["at"])
     op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
-    op.create_table(
-        "ended_sessions",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_sessions")),
-    )
-    op.create_index(op.f("ix_ended_sessions_until"), "ended_sessions", ["until"])
     op.create_table(
         "kept_answers",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -133,24 +125,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_api_keys_tenant_id"), "api_keys", ["tenant_id"])
     op.create_table(
-        "sign_in_links",
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("tenant_id", sa.String(length=64), nullable=False),
+        "sign_ins",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant_id", sa.String(length=64), nullable=True),
+        sa.Column("operator", sa.String(length=64), nullable=True),
+        sa.Column("used", sa.Boolean(), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_sign_in_links_tenant_id")),
-        sa.PrimaryKeyConstraint("digest", name=op.f("pk_sign_in_links")),
+        sa.ForeignKeyConstraint(["operator"], ["operators.name"], name=op.f("fk_sign_ins_operator")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_sign_ins_tenant_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
     )
-    op.create_index(op.f("ix_sign_in_links_expires_at"), "sign_in_links", ["expires_at"])
+    op.create_index(op.f("ix_sign_ins_expires_at"), "sign_ins", ["expires_at"])
 
 
 def downgrade() -> None:
-    op.drop_table("sign_in_links")
+    op.drop_table("sign_ins")
     op.drop_table("api_keys")
     op.drop_table("adjustments")
     op.drop_table("tenants")
     op.drop_table("operators")
     op.drop_table("kept_answers")
-    op.drop_table("ended_sessions")
     op.drop_table("calls")
     op.drop_table("balances")
     op.drop_table("audit")
