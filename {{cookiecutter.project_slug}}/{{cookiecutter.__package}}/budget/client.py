@@ -60,7 +60,7 @@ class TenantClient(AsyncCyclesClient):
         """
         self._clients.outbox.check()
         if (deferred := DEFERRED.get()) and deferred.waiting:
-            await deferred.book(deferred)
+            await deferred.book()
         self._reservation = plain(request)
         with self._clients.breaker.call() as admitted:
             self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER

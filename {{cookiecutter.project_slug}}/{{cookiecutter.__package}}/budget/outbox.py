@@ -110,16 +110,12 @@ _JSON = TypeAdapter(Settlement)
 class Deferred:
     """Settlements of a request with an idempotency key. They wait until its answer is stored with them.
 
-    `book` writes them before another hold of the request begins. `take` returns them, and defers no more.
+    `book` writes them, before another hold of the request begins.
     """
 
-    book: Callable[["Deferred"], Awaitable[None]]
+    book: Callable[[], Awaitable[None]]
     waiting: list[Settlement] = field(default_factory=list)
     is_open: bool = True
-
-    def take(self) -> list[Settlement]:
-        self.is_open = False
-        return self.waiting
 
 
 DEFERRED: ContextVar[Deferred | None] = ContextVar("deferred", default=None)
@@ -163,14 +159,18 @@ class Outbox:
         if (deferred := DEFERRED.get()) and deferred.is_open:
             deferred.waiting.append(settlement)
             return False
+        self.write(settlement, due_now=due_now)
+        return True
+
+    def write(self, settlement: Settlement, *, due_now: bool = False) -> None:
+        """Same as `add`, for one that was deferred."""
         if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
             self._unwritten.append(settlement)
-        return True
 
     def restore(self, settlement: Settlement) -> None:
         """Write a settlement of a process that has died, unless it is here. Cycles charges it once in any case."""
         if not self.file.run("SELECT id FROM settlements WHERE id = :id", id=settlement.id):
-            self.add(settlement, due_now=True)
+            self.write(settlement, due_now=True)
 
     def save(self, settlement: Settlement, next_try_at: float | None = None, not_before: float | None = None) -> None:
         """Change a settlement in the file. None leaves its time as it is."""

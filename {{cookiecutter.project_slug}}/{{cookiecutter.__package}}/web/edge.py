@@ -24,6 +24,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+KEY_HEADER = b"idempotency-key"
 
 MAX_FAILURES = 240
 FAILURES_COUNT_FOR_S = 60
@@ -82,11 +83,8 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                bounded = await _bounded(scope["headers"], receive)
-                if _is_keyed(scope):
-                    await self._serve_keyed(scope, bounded, send_with_headers)
-                else:
-                    await self._app(scope, bounded, send_with_headers)
+                serve = self._serve_keyed if _is_keyed(scope) else self._app
+                await serve(scope, await _bounded(scope["headers"], receive), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -129,7 +127,7 @@ def address_of(scope: Scope) -> str:
 
 def _is_keyed(scope: Scope) -> bool:
     is_paid = scope["method"] == "POST" and scope["path"].startswith(("/api/", "/v1/"))
-    return is_paid and bool(values_of(scope["headers"], b"idempotency-key"))
+    return is_paid and bool(values_of(scope["headers"], KEY_HEADER))
 
 
 def _joined(headers: Headers, name: bytes) -> str:

@@ -22,7 +22,7 @@ from .tenants.registry import Registry  # noqa: E402
 from .web import sync  # noqa: E402
 from .web.asgi import Handler  # noqa: E402
 from .web.edge import App, Edge  # noqa: E402
-from .web.idempotency import idempotency  # noqa: E402
+from .web.idempotency import Idempotency  # noqa: E402
 from .web.services import Services  # noqa: E402
 from .web.startup import faults  # noqa: E402
 from .web.store import AnswerStore  # noqa: E402
@@ -37,13 +37,14 @@ async def lifespan() -> AsyncIterator[dict[str, object]]:
         tracing(),
         BlockingPortal() as portal,
         Services(settings.ENV, Registry(), CallStore()) as services,
-        idempotency(services, AnswerStore()) as keyed,
     ):
+        idempotency = Idempotency(services, AnswerStore())
+        services.run(idempotency.run())
         with sync.serving(portal, services):
             yield {
                 "services": services,
                 "dashboard": Dashboard(services, DashboardStore()),
-                "idempotency": keyed,
+                "idempotency": idempotency,
             }
 
 

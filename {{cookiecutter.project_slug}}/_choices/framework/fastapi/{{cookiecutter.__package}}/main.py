@@ -25,7 +25,7 @@ from .web import budget as budget_routes
 from .web import health
 from .web.edge import Edge
 from .web.handlers import add_exception_handlers
-from .web.idempotency import idempotency
+from .web.idempotency import Idempotency
 from .web.openapi import with_identity
 from .web.services import Services
 from .web.sessions import Sessions
@@ -48,12 +48,13 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
         tracing.tracing(),
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
-        idempotency(services, AnswerStore(database)) as keyed,
     ):
+        idempotency = Idempotency(services, AnswerStore(database))
+        services.run(idempotency.run())
         yield {
             "services": services,
             "dashboard": Dashboard(services, DashboardStore(database)),
-            "idempotency": keyed,
+            "idempotency": idempotency,
         }
 
 

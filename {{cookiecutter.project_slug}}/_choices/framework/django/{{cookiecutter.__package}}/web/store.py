@@ -4,23 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError
-
 from ..core.database import in_database
 from .models import KeptAnswer
 
 
 class AnswerStore:
     """Raises registry.DATABASE_ERRORS if the database fails."""
-
-    @in_database
-    def add(self, row: KeptAnswer) -> bool:
-        """Return False if there is one with its ID."""
-        try:
-            row.save(force_insert=True)
-        except IntegrityError:
-            return False
-        return True
 
     @in_database
     def find(self, row_id: str) -> KeptAnswer | None:
@@ -32,8 +21,8 @@ class AnswerStore:
         return KeptAnswer.objects.filter(id=row.id, owner=row.owner).update(**changes) == 1
 
     @in_database
-    def delete(self, row_id: str, owner: str) -> None:
-        KeptAnswer.objects.filter(id=row_id, owner=owner).delete()
+    def delete(self, row: KeptAnswer) -> None:
+        KeptAnswer.objects.filter(id=row.id, owner=row.owner).delete()
 
     @in_database
     def extend(self, owners: Collection[str], until: datetime) -> None:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import IntegrityError
 
 from ..core.database import Database
 from .models import KeptAnswer
@@ -16,15 +15,6 @@ class AnswerStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def add(self, row: KeptAnswer) -> bool:
-        """Return False if there is one with its ID."""
-        try:
-            async with self._database.begin() as session:
-                session.add(row)
-        except IntegrityError:
-            return False
-        return True
 
     async def find(self, row_id: str) -> KeptAnswer | None:
         async with self._database.session() as session:
@@ -37,9 +27,9 @@ class AnswerStore:
             changed = update(KeptAnswer).where(owned).values(**changes).returning(KeptAnswer.id)
             return await session.scalar(changed) is not None
 
-    async def delete(self, row_id: str, owner: str) -> None:
+    async def delete(self, row: KeptAnswer) -> None:
         async with self._database.begin() as session:
-            await session.execute(delete(KeptAnswer).where(KeptAnswer.id == row_id, KeptAnswer.owner == owner))
+            await session.execute(delete(KeptAnswer).where(KeptAnswer.id == row.id, KeptAnswer.owner == row.owner))
 
     async def extend(self, owners: Collection[str], until: datetime) -> None:
         async with self._database.begin() as session:
