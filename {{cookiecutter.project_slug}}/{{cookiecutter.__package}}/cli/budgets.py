@@ -14,12 +14,11 @@ async def set_budget(
 ) -> Answer:
     """Set the budget of an end user, of an agent, or of an agent that works for an end user. Keeps what is spent."""
     amount = microcents("budget", budget)
-    names = {"end user": end_user, "agent": agent}
-    if not any(names.values()):
+    names = [name for name in (end_user, agent) if name]
+    if not names:
         raise Problem("usage", "Give --end-user, --agent or both.")
-    for what, name in names.items():
-        if name is not None:
-            check_text(what, name, 256)
+    for name in names:
+        check_text("name", name, 256)
     await find_tenant(service.registry, tenant_id, statuses=("active",))
     scope = scopes_of(subject_of(service.settings, tenant_id, end_user, agent))[-1]
     known = [ledger for ledger in await service.ledgers(tenant_id) if (ledger.scope, ledger.unit) == (scope, UNIT)]
