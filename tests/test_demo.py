@@ -189,6 +189,9 @@ def demo(clone: Path, framework: str) -> Iterator[Demo]:
 @pytest.mark.parametrize(("framework", "end"), [*zip(CHOICES["framework"], cycle(ENDS), strict=False)])
 def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo, end: str) -> None:
     state = demo.wait_until_ready()
+    project = demo.state_file.parent.parent
+    private = {".env": 0o600, "var": 0o700, "var/dev": 0o700, "var/dev.json": 0o600}
+    assert {name: (project / name).stat().st_mode & 0o777 for name in private} == private
     prompt = {"prompt": "Hello!"}
     status, answer = post(f"{state['app_url']}/api/chat", prompt, state["tenants"]["acme"]["headers"])
     assert status == 200, answer

@@ -19,7 +19,7 @@ import yaml
 from cookiecutter.exceptions import FailedHookException
 
 from .combinations import every, pairwise
-from .conftest import CHOICES, Bake, BakedProject
+from .conftest import CHOICES, ROOT, Bake, BakedProject
 
 MIT_AND_THE_LIKE = {
     "MIT": "MIT License",
@@ -169,7 +169,23 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
         if answers["ci"] == ci:
             assert answers["python_version"] in project.read(pipeline)
             assert "make check" in project.read(pipeline)
-            assert "pip-audit" in project.read(pipeline)
+            assert "uvx pip-audit@" in project.read(pipeline)
+            check_pins(project.read(pipeline))
+
+
+def check_pins(pipeline: str) -> None:
+    """Actions by commit, uv by version, libraries by the lock file."""
+    actions = re.findall(r"uses: +(.+)", pipeline)
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in actions), actions
+    installed = re.findall(r"pip install .*\buv\b.*", pipeline)
+    assert installed
+    assert all(re.search(r"uv==\d+\.\d+\.\d+$", line) for line in installed), installed
+    assert "uv sync --locked" in pipeline
+    assert all("--locked" in line for line in re.findall(r"uv export.*", pipeline))
+
+
+def test_what_the_templates_own_ci_runs_is_pinned() -> None:
+    check_pins((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
 
 
 # What only the emulator's and the application's own trees decide is looked at above, in fewer projects.

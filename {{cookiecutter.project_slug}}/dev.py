@@ -71,7 +71,9 @@ def main() -> int:
 def run(running: list[subprocess.Popen[bytes]]) -> None:
     """Start everything, print the addresses, and wait until a process ends. Append each process to `running`."""
     check_ports()
-    DATA.mkdir(parents=True, exist_ok=True)
+    for folder in (DATA.parent, DATA):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
     write_env_file()
     os.environ.update(PLACES | ADDRESSES)
     state = read_state()
@@ -124,9 +126,12 @@ def keep(settings: dict[str, str]) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    """Replace a file by one that only its owner can read. A kill leaves the old file."""
+    new = DATA / f"{path.name}.new"
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
+    new.replace(path)
 
 
 def read_state() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..running import App, Emulator
+from ..running import HTTP, App, Emulator
 from .test_onboarding import USD, refusal
 
 MIGRATE = [sys.executable, "-m", "{{ cookiecutter.__package }}", "migrate"]
@@ -53,3 +53,19 @@ def test_a_credit_beyond_what_a_ledger_can_hold_is_refused_before_it_is_sent(
     assert refusal(installed, *fund, "1e9") == refusal(installed, *fund, "99999999999999999999") == "invalid_amount"
     assert emulator.ledger(tenant)["allocated"] == 90_000_000_000 * USD
     assert installed.done(*fund, "1")["credited"]
+
+
+def test_doctor_reports_a_proxy_that_is_not_trusted(installed: App, tmp_path: Path) -> None:
+    """Behind it all callers have one address, for throttles and logs. The test's own address is that of the proxy."""
+
+    def warnings(trusted: str, header: str) -> list[str]:
+        settings = {"CYCLES_JOURNAL_DIR": str(tmp_path), "FORWARDED_ALLOW_IPS": trusted}
+        with installed.serving(**settings) as serving:
+            for _ in range(2):
+                assert HTTP.get(f"{serving.url}/healthz", headers={header: "203.0.113.7"}).status_code == 200
+        report = App(installed.folder, installed.environment | settings).cli("doctor", "--json").stdout
+        return [check["message"] for check in json.loads(report)["checks"] if check["check"] == "proxy"]
+
+    (warning,) = warnings("10.9.9.9", "X-Forwarded-For")
+    assert "127.0.0.1" in warning
+    assert warnings("127.0.0.1", "X-Forwarded-For") == warnings("10.9.9.9", "X-Other") == []

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict
 
 from ..budget.client import Clients
@@ -12,6 +12,7 @@ from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
 from ..tenants.findings import Finding
 from ..tenants.models import Tenant
 from ..tenants.service import Answer, TenantService
+from ..web.proxies import NOTE
 from ..web.readiness import Readiness
 from ..web.startup import faults
 
@@ -45,6 +46,10 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("fault", "settings", fault, "see .env.example")
     for name in sorted(UNUSED & settings.model_fields_set):
         yield Finding("warning", "settings", f"{name.upper()} has no effect", "remove it: the outbox retries forever")
+    with suppress(OSError):
+        proxy = (settings.cycles_journal_dir / NOTE).read_text(encoding="utf-8")
+        message = f"{proxy} sends X-Forwarded-For, but is not trusted: all callers behind it look like one address"
+        yield Finding("warning", "proxy", message, "add it to FORWARDED_ALLOW_IPS if it is your proxy, then restart")
     if not found:
         yield Finding("ok", "settings", f"complete for {settings.app_env}")
 

@@ -5,12 +5,14 @@ import os
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..core.config import Settings
+from ..web.proxies import NOTE
 from ..web.startup import faults
 
 GRACEFUL_S = 8
@@ -35,6 +37,8 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
         # before the workers start: all must count in one folder
         folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with suppress(OSError):
+        (settings.cycles_journal_dir / NOTE).unlink()
     uvicorn.run(
         f"{__package__.partition('.')[0]}.{app}",
         lifespan="on",

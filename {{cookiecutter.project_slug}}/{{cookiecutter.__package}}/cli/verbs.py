@@ -12,12 +12,7 @@ from .console import Verb
 
 
 async def reset(
-    service: TenantService,
-    tenant_id: str | None = None,
-    *,
-    budget: str,
-    period: str | None = None,
-    all_: bool = False,
+    service: TenantService, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
 ) -> Answer:
     """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
     if all_ == (tenant_id is not None):
@@ -92,5 +87,4 @@ def _add_options(parser: ArgumentParser, verb: Verb) -> None:
         elif parameter.default is False:
             parser.add_argument(flag, dest=name, action="store_true", help=OPTIONS[name])
         elif name in OPTIONS:
-            default = None if is_required else parameter.default
-            parser.add_argument(flag, default=default, required=is_required, help=OPTIONS[name])
+            parser.add_argument(flag, default=parameter.default, required=is_required, help=OPTIONS[name])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -52,14 +53,10 @@ def check_id(tenant_id: str) -> None:
 
 def check_period(text: str) -> None:
     """Refuse a period that is not a year, month, week (ISO 8601) or day of the calendar."""
-    try:
-        date.fromisoformat(text if "W" in text else f"{text}-01-01"[:10])
-    except ValueError:
-        is_date = False
-    else:
-        is_date = _PERIOD.fullmatch(text) is not None
-    if not is_date:
-        raise Problem("usage", f"{text!r} is not a period. Use a form like 2026, 2026-12, 2026-W52 or 2026-12-31.")
+    with suppress(ValueError):
+        if _PERIOD.fullmatch(text) and date.fromisoformat(text if "W" in text else f"{text}-01-01"[:10]):
+            return
+    raise Problem("usage", f"{text!r} is not a period. Use a form like 2026, 2026-12, 2026-W52 or 2026-12-31.")
 
 
 def check_text(what: str, text: str, max_length: int) -> str:

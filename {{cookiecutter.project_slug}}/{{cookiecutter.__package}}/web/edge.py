@@ -13,6 +13,7 @@ from ..core.config import Settings
 from ..core.metrics import REQUESTS
 from ..core.problems import MEDIA_TYPE, Problem
 from ..tenants.headers import Headers, values_of, without_secret
+from .proxies import note_untrusted
 from .throttle import Throttle
 
 log = structlog.get_logger(__name__)
@@ -57,11 +58,15 @@ class Edge:
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._https_headers = {} if settings.development else HTTPS_ONLY
         self._failures = Throttle(MAX_FAILURES, FAILURES_COUNT_FOR_S)
+        self._journal_dir = settings.cycles_journal_dir
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        forwarded = _joined(scope["headers"], b"x-forwarded-for")
+        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
+            note_untrusted(address_of(scope), self._journal_dir)
         request_id = secrets.token_hex(16)
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]

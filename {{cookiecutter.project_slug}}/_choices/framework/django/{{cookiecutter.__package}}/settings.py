@@ -76,7 +76,7 @@ def database(url: str) -> dict[str, Any]:
         options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
         return config
     with suppress(OSError):  # opening the file reports it
-        Path(config["NAME"]).parent.mkdir(0o700, parents=True, exist_ok=True)
+        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     options |= {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",  # SQLite waits for a lock only at a transaction's start

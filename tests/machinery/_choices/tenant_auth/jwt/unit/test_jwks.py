@@ -44,7 +44,8 @@ def issuer() -> Iterator[Issuer]:
             self.send_response(302 if self.path == "/elsewhere" else issuer.status)
             self.send_header("Location", "/")
             self.end_headers()
-            self.wfile.write(json.dumps({"keys": issuer.keys}).encode() + issuer.padding)
+            if self.path != "/elsewhere":
+                self.wfile.write(json.dumps({"keys": issuer.keys}).encode() + issuer.padding)
 
     with listening(Answer) as server:
         issuer.url = f"{server}/"

@@ -95,7 +95,7 @@ def driver_url(url: str) -> sa.URL:
     """Return SQLAlchemy's URL, with the async driver, for a DATABASE_URL. Creates the folder of an SQLite file."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        Path(parsed.database or "").parent.mkdir(0o700, parents=True, exist_ok=True)
+        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
         return parsed.set(drivername="sqlite+aiosqlite")
     query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
     return parsed.set(drivername="postgresql+asyncpg", query=query)

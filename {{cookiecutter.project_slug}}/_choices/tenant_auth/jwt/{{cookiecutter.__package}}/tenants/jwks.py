@@ -63,10 +63,8 @@ class Jwks:
         body = b""
         async with (
             aiohttp.ClientSession(timeout=TIMEOUT, trust_env=True) as session,
-            session.get(self._url, allow_redirects=False) as response,
+            session.get(self._url, allow_redirects=False, raise_for_status=True) as response,
         ):
-            if response.status != 200:
-                raise ValueError(f"status {response.status}")
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > MAX_BYTES:

@@ -1,20 +1,22 @@
 """`migrate`: Django's, one process at a time."""
 
 import sqlite3
+from contextlib import ExitStack, closing
 from typing import Any
 
 from django.core.management.commands import migrate
 from django.db import connection
 
-WAIT_S = 600
-
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
-        """Wait for concurrent migrations, then migrate. The lock ends with the connection, also after a kill."""
-        if connection.vendor == "sqlite":  # not in the database itself: Django changes tables in its own transactions
-            lock = sqlite3.connect(f"{connection.settings_dict['NAME']}.migrate", WAIT_S, isolation_level=None)
-            lock.execute("BEGIN EXCLUSIVE")
-        else:
-            connection.cursor().execute("SELECT pg_advisory_lock(7878)")
-        super().handle(*args, **options)
+        """Wait for concurrent migrations, then migrate. A kill ends the lock too."""
+        with ExitStack() as lock:
+            if connection.vendor == "sqlite":  # not in the database itself, where Django begins its own transactions
+                file = sqlite3.connect(f"{connection.settings_dict['NAME']}.migrate", timeout=600)
+                lock.enter_context(closing(file)).execute("BEGIN EXCLUSIVE")
+            else:
+                execute = connection.cursor().execute
+                execute("SELECT pg_advisory_lock(7878)")
+                lock.callback(execute, "SELECT pg_advisory_unlock(7878)")
+            super().handle(*args, **options)
