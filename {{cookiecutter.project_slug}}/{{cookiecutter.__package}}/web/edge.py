@@ -131,7 +131,7 @@ def address_of(scope: Scope) -> str:
 
 
 def _is_keyed(scope: Scope) -> bool:
-    is_paid = scope["method"] == "POST" and scope["path"].startswith(("/api/", "/v1/"))
+    is_paid = scope["path"].startswith(("/api/", "/v1/")) and scope["method"] == "POST"
     return is_paid and bool(values_of(scope["headers"], KEY_HEADER))
 
 

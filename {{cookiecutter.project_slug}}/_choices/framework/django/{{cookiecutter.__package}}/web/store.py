@@ -22,7 +22,8 @@ class AnswerStore:
 
     @in_database
     def delete(self, row: KeptAnswer) -> None:
-        KeptAnswer.objects.filter(id=row.id, owner=row.owner).delete()
+        """Delete it, unless its owner or state has changed."""
+        KeptAnswer.objects.filter(id=row.id, owner=row.owner, state=row.state).delete()
 
     @in_database
     def extend(self, owners: Collection[str], until: datetime) -> None:

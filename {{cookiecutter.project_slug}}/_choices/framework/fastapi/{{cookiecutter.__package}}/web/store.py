@@ -28,8 +28,10 @@ class AnswerStore:
             return await session.scalar(changed) is not None
 
     async def delete(self, row: KeptAnswer) -> None:
+        """Delete it, unless its owner or state has changed."""
+        same = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner) & (KeptAnswer.state == row.state)
         async with self._database.begin() as session:
-            await session.execute(delete(KeptAnswer).where(KeptAnswer.id == row.id, KeptAnswer.owner == row.owner))
+            await session.execute(delete(KeptAnswer).where(same))
 
     async def extend(self, owners: Collection[str], until: datetime) -> None:
         async with self._database.begin() as session:
