@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from ..browsing import browser, sign_in
-from ..running import App, Emulator, scope_of, wait_until
+from ..running import App, scope_of, wait_until
 from .test_onboarding import USD, refusal
 from .test_refusals import assert_problem
 
@@ -30,9 +30,7 @@ def refused_at(api: httpx.Client, tenant: dict[str, Any], body: dict[str, str]) 
     return scope
 
 
-def test_end_user_is_limited_by_its_own_budget_and_the_402_names_it(
-    app: App, api: httpx.Client, emulator: Emulator
-) -> None:
+def test_end_user_is_limited_by_its_own_budget_and_the_402_names_it(app: App, api: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")
     assert chat(api, tenant, end_user="Ada@example.com").status_code == 200
     done = app.done("budgets", "set", tenant["id"], "--end-user", "Ada@example.com", "--budget", "0.0000001")
@@ -89,13 +87,13 @@ def test_wrong_budgets_are_refused(installed: App) -> None:
         (("budgets", "set", tenant, "--agent", "\udcff", "--budget", "1"), "invalid_name"),
     ):
         assert refusal(installed, *arguments) == code
-    for arguments in (
+    for wrong in (
         ("budgets", "set", tenant, "--budget", "1"),
         ("budgets", "set", tenant, "--end-user", "", "--budget", "1"),
         ("budgets", "set", tenant, "--end-user", "ada"),
         ("budgets", "list"),
     ):
-        answer = installed.cli(*arguments, "--json")
+        answer = installed.cli(*wrong, "--json")
         assert (answer.returncode, json.loads(answer.stdout)["error"]["code"]) == (2, "usage")
     installed.done("tenants", "suspend", tenant)
     assert refusal(installed, *path, "1.00") == "tenant_suspended"

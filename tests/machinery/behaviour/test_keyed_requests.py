@@ -106,13 +106,11 @@ def killed_at(step: str, installed: App) -> Iterator[tuple[App, dict[str, Any]]]
         return None
 
     with relayed(installed, meddle, "CYCLES_BASE_URL") as app:
-        with app.serving(DEMO_DELAY_MS="20") as serving, HTTP.stream(
-            "POST",
-            f"{serving.url}/api/chat",
-            json=STREAM,
-            headers={**tenant["headers"], "Idempotency-Key": "key"},
-            timeout=60,
-        ) as answer:
+        headers = {**tenant["headers"], "Idempotency-Key": "key"}
+        with (
+            app.serving(DEMO_DELAY_MS="20") as serving,
+            HTTP.stream("POST", f"{serving.url}/api/chat", json=STREAM, headers=headers, timeout=60) as answer,
+        ):
             text = answer.iter_text()
             assert "This" in next(text)
             with locks(step, installed):

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 from {{ cookiecutter.__package }}.budget.hold import Work
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import Message, Request
-from {{ cookiecutter.__package }}.tenants.service import tenant_service
 from {{ cookiecutter.__package }}.web.edge import App, Receive, Scope, Send
 from {{ cookiecutter.__package }}.web.idempotency import Idempotency
 from {{ cookiecutter.__package }}.web.services import Services
@@ -20,6 +19,8 @@ from .embedded import until
 from .stories import Tell, World
 
 WORK = Work(tenant="acme", route="chat", request=Request("demo-1", (Message("user", "Hi"),), 100), request_id="r")
+
+STATE: dict[str, Any] = {"sent_headers": []}
 
 
 class Named:
@@ -43,8 +44,7 @@ class Client:
         self.answer: list[Any] = []
 
     async def ask(self, app: App) -> None:
-        scope = {"path": "/api/x", "query_string": b"", "headers": [(b"idempotency-key", b"k")]}
-        scope["state"] = {"sent_headers": []}
+        scope = {"path": "/api/x", "query_string": b"", "headers": [(b"idempotency-key", b"k")], "state": STATE.copy()}
 
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": b"{}"}
@@ -55,7 +55,7 @@ class Client:
         await self._keyed.serve(app, scope, receive, send)
 
 
-async def never(scope: Scope, receive: Receive, send: Send) -> None:
+async def never(_: Scope, __: Receive, ___: Send) -> None:
     raise AssertionError("a repeated request ran anew")
 
 
@@ -65,7 +65,7 @@ def test_request_of_several_calls_is_not_run_anew_once_one_is_charged(tell: Tell
         named(services)
         in_second, go_on = asyncio.Event(), asyncio.Event()
 
-        async def two_calls(scope: Scope, receive: Receive, send: Send) -> None:
+        async def two_calls(_: Scope, __: Receive, send: Send) -> None:
             async with services.guard.hold(WORK) as first:
                 await first.complete(services.provider)
             assert not world.outbox
