@@ -22,7 +22,7 @@ from pathlib import Path
 import aiohttp
 
 TEMPLATE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
-ADMIN = {"X-Admin-API-Key": "dev-admin-key"}
+ADMIN = {"X-Admin-API-Key": "admin-key-of-the-benchmark"}
 UNIT = "USD_MICROCENTS"
 READS = ("/v1/balances?tenant=bench", "/v1/reservations", "/v1/reservations?sort_by=created_at_ms&limit=50")
 
@@ -113,7 +113,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "emulator", "--port", "0", "--data", f"{folder}/emulator.sqlite3"]
-        environment = {**os.environ, "PYTHONPATH": str(options.emulator), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(options.emulator),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "CYCLES_ADMIN_API_KEY": ADMIN["X-Admin-API-Key"],
+        }
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             found = re.search(r"http://\S+", server.stdout.readline() if server.stdout else "")

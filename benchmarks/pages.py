@@ -53,7 +53,7 @@ def measure(framework: str, tenants: int) -> dict[str, str]:
     """What each page takes, in words."""
     with tempfile.TemporaryDirectory() as scratch:
         project = make(framework, Path(scratch))
-        command = [str(project.python), "-m", "acme_chat", "operators", "add", "olga", "--password-stdin"]
+        command = [str(project.python), "-m", "acme_chat", "operators", "add", "olga", "--replace", "--password-stdin"]
         environment = project.environment | {"DASHBOARD_INTERVAL": "86400", "APP_ENV": "development"}
         subprocess.run(command, cwd=project.folder, env=environment, input=PASSWORD.encode(), check=True)
         fill(project, tenants)

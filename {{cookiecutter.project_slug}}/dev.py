@@ -71,6 +71,7 @@ def main() -> int:
 def run(running: list[subprocess.Popen[bytes]]) -> None:
     """Start everything, print the addresses, and wait until a process ends. Append each process to `running`."""
     check_ports()
+    os.umask(0o077)
     for folder in (DATA.parent, DATA):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o700)
@@ -179,7 +180,9 @@ def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[st
 
 def add_operator() -> dict[str, str]:
     operator = {"username": "operator", "password": secrets.token_urlsafe(12)}
-    command("operators", "add", operator["username"], "--password-stdin", "--json", stdin=operator["password"])
+    command(
+        "operators", "add", operator["username"], "--replace", "--password-stdin", "--json", stdin=operator["password"]
+    )
     return operator
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-ADMIN_KEY = "dev-admin-key"
+ADMIN_KEY = "admin-key-of-the-tests"
 UNIT = "USD_MICROCENTS"
-CONTROL = {"X-Cycles-Emulator-Control": "1"}
+ADMIN = {"X-Admin-API-Key": ADMIN_KEY}
 Body = dict[str, Any]
 
 
@@ -34,7 +34,12 @@ class Server:
     def __init__(self, folder: Path, data: Path) -> None:
         command = [sys.executable, "-m", "emulator", "--port", "0", "--data", str(data)]
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=folder,
+            env=environment(CYCLES_ADMIN_API_KEY=ADMIN_KEY),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -61,7 +66,7 @@ class Server:
         return code
 
     def control(self, method: str, path: str, body: Body | None = None) -> Body:
-        answer = self.http.request(method, f"/_emulator/{path}", json=body, headers=CONTROL)
+        answer = self.http.request(method, f"/_emulator/{path}", json=body, headers=ADMIN)
         assert answer.status_code == 200, answer.text
         document: Body = answer.json()
         return document
@@ -73,8 +78,7 @@ class Server:
         self.control("POST", "clock", {"advance_ms": ms})
 
     def admin(self, method: str, path: str, body: Body | None = None, **query: str) -> httpx.Response:
-        headers = {"X-Admin-API-Key": ADMIN_KEY}
-        return self.http.request(method, f"/v1/admin/{path}", json=body, params=query, headers=headers)
+        return self.http.request(method, f"/v1/admin/{path}", json=body, params=query, headers=ADMIN)
 
 
 class App:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from .server import CONTROL, UNIT, App, Server
+from .server import ADMIN, UNIT, App, Server
 
 
 @pytest.fixture(autouse=True)
@@ -118,28 +118,31 @@ def test_a_ledger_set_over_its_limit_blocks_until_it_is_funded(server: Server, a
 
 
 @pytest.mark.parametrize(
-    "headers",
+    ("headers", "status"),
     [
-        pytest.param({}, id="no header"),
-        pytest.param({"X-Cycles-Emulator-Control": "yes"}, id="wrong header"),
-        pytest.param(CONTROL | {"Host": "evil.example"}, id="foreign host"),
-        pytest.param(CONTROL | {"Host": "127.0.0.1.evil.example:7878"}, id="host that begins like loopback"),
-        pytest.param(CONTROL | {"Host": "evil.example@127.0.0.1.nip.io"}, id="host with a user part"),
+        pytest.param({}, 401, id="no key"),
+        pytest.param({"X-Admin-API-Key": "dev-admin-key"}, 401, id="wrong key"),
+        pytest.param(ADMIN | {"Host": "evil.example"}, 403, id="foreign host"),
+        pytest.param(ADMIN | {"Host": "127.0.0.1.evil.example:7878"}, 403, id="host that begins like loopback"),
+        pytest.param(ADMIN | {"Host": "evil.example@127.0.0.1.nip.io"}, 403, id="host with a user part"),
     ],
 )
-def test_the_control_plane_refuses_what_a_web_page_could_send(server: Server, headers: dict[str, str]) -> None:
-    for method, path in [("POST", "faults"), ("POST", "reset"), ("GET", "snapshot"), ("POST", "clock")]:
-        answer = server.http.request(method, f"/_emulator/{path}", headers=headers, json={})
-        assert (answer.status_code, answer.json()["error"]) == (403, "FORBIDDEN")
+def test_admin_and_control_plane_refuse_what_other_processes_and_web_pages_could_send(
+    server: Server, headers: dict[str, str], status: int
+) -> None:
+    control = [("POST", "faults"), ("POST", "reset"), ("GET", "snapshot"), ("POST", "clock"), ("POST", "ledger")]
+    paths = [(method, f"/_emulator/{path}") for method, path in control]
+    for method, path in [*paths, ("POST", "/v1/admin/tenants"), ("GET", "/v1/admin/budgets")]:
+        assert server.http.request(method, path, headers=headers, json={}).status_code == status
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:7878", "[::1]:7878"])
-def test_the_control_plane_takes_loopback_hosts(server: Server, host: str) -> None:
-    answer = server.http.get("/_emulator/faults", headers=CONTROL | {"Host": host})
-    assert answer.json() == {"faults": []}
+def test_admin_and_control_plane_take_loopback_hosts(server: Server, host: str) -> None:
+    for path in ("/_emulator/faults", "/v1/admin/budgets"):
+        assert server.http.get(path, headers=ADMIN | {"Host": host}).status_code == 200
 
 
-def test_the_status_page_is_plain_text_and_needs_no_header(server: Server, app: App) -> None:
+def test_the_status_page_is_plain_text_and_needs_no_key(server: Server, app: App) -> None:
     server.fault("delay", operation="commit", times=3)
     answer = server.http.get("/_emulator/status")
     assert answer.headers["content-type"].startswith("text/plain")
@@ -163,5 +166,5 @@ def test_a_ledger_can_be_set_to_a_state_that_takes_no_hold(server: Server, app: 
 
 def test_unknown_kinds_and_members_are_refused(server: Server) -> None:
     for body in ({"kind": "nope"}, {"kind": "error", "surprise": 1}, {"kind": "error", "times": 0}):
-        answer = server.http.post("/_emulator/faults", json=body, headers=CONTROL)
+        answer = server.http.post("/_emulator/faults", json=body, headers=ADMIN)
         assert answer.status_code == 400

@@ -66,6 +66,37 @@ def test_the_admin_key_comes_from_the_env_file_but_the_environment_wins(emulator
         assert answer.status_code in {200, 201}
 
 
+def test_without_an_admin_key_it_makes_a_random_one_and_prints_it(emulator_dir: Path, tmp_path: Path) -> None:
+    keys = []
+    for _ in range(2):
+        command = [sys.executable, "-m", "emulator", "--port", "0", "--data", str(tmp_path / "state.sqlite3")]
+        settings = environment(PYTHONPATH=str(emulator_dir), CYCLES_ADMIN_API_KEY="")
+        with subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = re.search(r"http://\S+", process.stdout.readline())
+            name, _, key = process.stdout.readline().strip().partition("=")
+            assert url
+            answers = [
+                httpx.get(f"{url[0]}/v1/admin/budgets", headers={"X-Admin-API-Key": each})
+                for each in (key, "dev-admin-key", "")
+            ]
+            process.terminate()
+        assert (name, [answer.status_code for answer in answers]) == ("CYCLES_ADMIN_API_KEY", [200, 401, 401])
+        keys.append(key)
+    assert len(keys[0]) >= 32
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_its_state_is_for_its_owner_alone(emulator_dir: Path, tmp_path: Path) -> None:
+    server = Server(emulator_dir, tmp_path / "var" / "dev" / "state.sqlite3")
+    App(server)
+    files = [*(tmp_path / "var").rglob("*")]
+    assert len(files) == 4
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
+    server.stop()
+
+
 def test_it_listens_on_loopback_only(server: Server) -> None:
     assert server.url.startswith("http://127.0.0.1:")
 

@@ -90,7 +90,7 @@ class Emulator:
         self._ahead_ms = 0
 
     def control(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
-        headers = {"X-Cycles-Emulator-Control": "1"}
+        headers = {"X-Admin-API-Key": ADMIN_KEY}
         answer = self._http.request(method, f"/_emulator/{path}", json=body, headers=headers)
         answer.raise_for_status()
         return answer.json()

@@ -62,7 +62,7 @@ async def browser() -> AsyncIterator[Browser]:
 @asynccontextmanager
 async def visiting(laboratory: Laboratory, served: Served, **options: Any) -> AsyncIterator[Visit]:
     """An operator at the overview, signed in by the keyboard alone. Fails if the browser had to complain."""
-    laboratory.app.done("operators", "add", "olga", "--password-stdin", stdin=PASSWORD)
+    laboratory.app.done("operators", "add", "olga", "--replace", "--password-stdin", stdin=PASSWORD)
     async with browser() as running:
         context = await running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         context.set_default_timeout(15_000)

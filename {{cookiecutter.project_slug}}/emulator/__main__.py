@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import sqlite3
 import sys
@@ -31,8 +32,9 @@ def main() -> str | None:
     parser.add_argument("--port", type=int, default=given.get("CYCLES_PORT", "7878"), help="0 for a free one")
     data = given.get("CYCLES_EMULATOR_DATA", "var/dev/emulator.sqlite3")
     parser.add_argument("--data", type=Path, default=data, help="file of the state (%(default)s)")
-    parser.add_argument("--admin-key", default=given.get("CYCLES_ADMIN_API_KEY") or "dev-admin-key")
+    parser.add_argument("--admin-key", default=given.get("CYCLES_ADMIN_API_KEY"), help="random by default")
     options = parser.parse_args()
+    os.umask(0o077)  # the state is for its owner alone
     if "production" in {dotenv.get("APP_ENV"), os.environ.get("APP_ENV")}:
         return "emulator: it is for development, and does not start with APP_ENV=production"
     try:
@@ -44,7 +46,8 @@ def main() -> str | None:
 
 async def serve(options: argparse.Namespace) -> None:
     """Listen until a signal, and expire what is due every five seconds. Raises OSError and sqlite3.Error."""
-    emulator = Emulator(options.data, options.admin_key)
+    admin_key = options.admin_key or secrets.token_urlsafe(32)
+    emulator = Emulator(options.data, admin_key)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", Planes(emulator).answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -55,7 +58,8 @@ async def serve(options: argparse.Namespace) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         host, port = runner.addresses[0][:2]
-        print(f"Cycles emulator {VERSION} listens on http://{host}:{port} (data: {options.data})", flush=True)
+        shown = "" if options.admin_key else f"\nCYCLES_ADMIN_API_KEY={admin_key}"
+        print(f"Cycles emulator {VERSION} listens on http://{host}:{port} (data: {options.data}){shown}", flush=True)
         while not stop.is_set():
             with emulator.store.transaction():
                 sweep(emulator.store, emulator.clock.now_ms())

@@ -1,7 +1,6 @@
 """The emulator's own plane, `/_emulator/...`: faults, ledgers as tests need them, the clock, the state.
 
-Any web page can post to a loopback address, so a call must name a loopback Host and carry the header
-`X-Cycles-Emulator-Control: 1`, which a page cannot add to a request without asking first.
+It takes the admin key, as any process on the machine and any web page can send requests to a loopback address.
 """
 
 from dataclasses import replace
@@ -13,8 +12,6 @@ from .exchange import Answer, Exchange
 from .faults import Fault
 from .ledger import Ledger, Refused
 from .runtime import sweep
-
-HEADER = "X-Cycles-Emulator-Control"
 
 
 class Control(Exchange):
@@ -37,9 +34,8 @@ class Control(Exchange):
         """Set all: caps (the deepest ledger's make ALLOW an ALLOW_WITH_CAPS; null for none), is_over_limit, status."""
         request = self.parse(schemas.LedgerChange)
         caps = request.caps and request.caps.model_dump(exclude_none=True)
-        for ledger in self.store.path([request.scope.lower()], request.unit):
-            changed = replace(ledger, is_over_limit=request.is_over_limit, caps=caps, status=request.status)
-            self.store.save_path([changed])
+        for each in self.store.path([request.scope.lower()], request.unit):
+            self.store.save_path([replace(each, is_over_limit=request.is_over_limit, caps=caps, status=request.status)])
             return 200, {}
         raise Refused("NOT_FOUND", f"No ledger {request.scope} in {request.unit}", 404)
 
@@ -82,10 +78,8 @@ class Control(Exchange):
             lines += [f"ledger  {each['scope']} {each['unit']}: {facts}"]
         return 200, "\n".join(lines) + "\n"
 
-    def check_control(self, *, header: bool) -> None:
-        """Raises 403 for a Host that is not loopback, whatever address we listen on, or a missing header."""
+    def check_host(self) -> None:
+        """Raises 403 for a Host that is not loopback: the name of a web page's site may resolve to our address."""
         host = urlsplit(f"//{self.headers.get('Host', '')}").hostname
         if host not in {"127.0.0.1", "localhost", "::1"}:
-            raise Refused("FORBIDDEN", "The control plane is for loopback hosts only", 403)
-        if header and self.headers.get(HEADER) != "1":
-            raise Refused("FORBIDDEN", f"The control plane needs the header {HEADER}: 1", 403)
+            raise Refused("FORBIDDEN", f"The {self.plane} plane is for loopback hosts only", 403)

@@ -51,11 +51,11 @@ ROUTES: dict[str, tuple[str, Callable[..., Answer]]] = {
     "POST /v1/admin/budgets/(freeze|unfreeze)": ("admin", Call.transition),
     "GET /actuator/health/(readiness|liveness)": ("nobody", Call.health),
     "GET /_emulator/status": ("nobody", Call.status),
-    "GET /_emulator/snapshot": ("control", Call.snapshot),
-    "POST /_emulator/reset": ("control", Call.reset),
-    "POST /_emulator/clock": ("control", Call.advance),
-    "POST /_emulator/ledger": ("control", Call.change_ledger),
-    "(GET|POST|DELETE) /_emulator/faults": ("control", Call.change_faults),
+    "GET /_emulator/snapshot": ("admin", Call.snapshot),
+    "POST /_emulator/reset": ("admin", Call.reset),
+    "POST /_emulator/clock": ("admin", Call.advance),
+    "POST /_emulator/ledger": ("admin", Call.change_ledger),
+    "(GET|POST|DELETE) /_emulator/faults": ("admin", Call.change_faults),
 }
 PATTERNS = [(re.compile(pattern), route) for pattern, route in ROUTES.items()]
 
@@ -129,9 +129,9 @@ class Planes:
     def authorize(self, call: Call, access: str) -> None:
         """Who calls, into call.tenant. Raises 401 or 403."""
         admin_key, secret = call.headers.get("X-Admin-API-Key", ""), call.headers.get("X-Cycles-API-Key", "")
-        if call.plane == "control":
-            call.check_control(header=access != "nobody")
-        elif access == "admin" or (access not in {"tenant", "nobody"} and admin_key):
+        if call.plane != "runtime":
+            call.check_host()
+        if access == "admin" or (access not in {"tenant", "nobody"} and admin_key):
             if not secrets.compare_digest(admin_key.encode(), self.emulator.admin_key.encode()):
                 message = "Invalid admin API key" if admin_key.strip() else "Missing X-Admin-API-Key header"
                 raise Refused("UNAUTHORIZED", message, 401)

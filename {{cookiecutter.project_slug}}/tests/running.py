@@ -111,7 +111,7 @@ class Emulator:
     def control(self, path: str, body: dict[str, Any] | None = None, method: str = "POST") -> Any:
         """Call the emulator's control plane. Skip the test with LIVE=1."""
         only_emulated()
-        headers = {"X-Cycles-Emulator-Control": "1"}
+        headers = {"X-Admin-API-Key": ADMIN_KEY}
         answer = HTTP.request(method, f"{self.url}/_emulator/{path}", json=body, headers=headers)
         answer.raise_for_status()
         return answer.json()

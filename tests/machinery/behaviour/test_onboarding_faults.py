@@ -39,7 +39,7 @@ def test_onboarding_whose_request_does_not_arrive_is_completed_by_the_same_again
 def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 7")
-    kill(installed, 0, *fund)
+    kill(installed, 1, *fund)
     assert installed.done(*fund)["credited"]
     assert not installed.done(*fund)["credited"]
     assert emulator.ledger(tenant)["allocated"] == 2 * USD
@@ -48,7 +48,7 @@ def test_a_credit_with_a_reference_that_is_killed_is_completed_once(installed: A
 def test_credit_interrupted_over_23_hours_ago_is_refused(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     fund = ("tenants", "fund", tenant, "--credit", "1.00", "--reference", f"{tenant} invoice 8")
-    kill(installed, 0, *fund)
+    kill(installed, 1, *fund)
     make_old(installed, "adjustments", "created_at")
     assert refusal(installed, *fund) == "outcome_unknown"
     assert emulator.ledger(tenant)["allocated"] == 2 * USD

@@ -27,6 +27,11 @@ def test_every_write_has_a_json_body() -> None:
             self.end_headers()
             self.wfile.write(b'{"key_id": "key_1", "new_remaining": {"amount": 1}}')
 
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"ledgers": []}')
+
         do_POST = do_PATCH = answer  # noqa: N815
 
     async def write() -> None:

@@ -115,3 +115,14 @@ def test_remaining_is_that_of_the_last_call_of_each_hour(opened: Opened) -> None
             assert await store.remaining("acme", NOON, NOON + timedelta(days=1)) == expected
 
     asyncio.run(story())
+
+
+def test_sums_beyond_int64_are_told_roughly(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            most = 2**63 - 1
+            await store.insert([call(number, cost=most, uncharged=most) for number in range(2)])
+            assert await store.uncharged(NOON) == 2**64
+            assert await store.shares("acme", "model", NOON, 5) == [("m", 2**64, 2)]
+
+    asyncio.run(story())

@@ -152,3 +152,23 @@ def test_link_works_once_and_expires(opened: Opened) -> None:
         assert await registry.sign_in("over") is None
 
     tell(story, opened)
+
+
+def test_budgets_that_together_exceed_int64_do_not_break_the_totals(opened: Opened) -> None:
+    async def story(_: Registry, store: DashboardStore, calls: CallStore) -> None:
+        most = 2**63 - 1
+        for name in ("acme", "globex"):
+            row = balance(name, 0)
+            row.at, row.allocated, row.remaining = NOON + HOUR, most, most
+            await calls.save_balances([row])
+        await calls.insert([call("acme", most, NOON - HOUR / 4) for _ in range(2)])
+        totals = await store.totals(TenantQuery(), HOLD, NOON)
+        assert totals["allocated"] >= 2**64
+        assert totals["burn"] > 2**59
+
+    async def run() -> None:
+        async with opened() as (registry, calls):
+            await fill(registry, calls)
+            await story(registry, DashboardStore(*vars(calls).values()), calls)
+
+    asyncio.run(run())

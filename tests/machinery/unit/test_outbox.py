@@ -199,3 +199,11 @@ def test_fail_open_limit_holds_over_all_workers_of_a_machine(outbox: Outbox, tmp
         workers[1].give_back("acme", taken[0], 30)
         assert workers[1].admit("acme", 1) is None, "an earlier outage gives nothing back"
         assert FailOpen(None, outbox.file).admit("acme", 1) is None
+
+
+def test_call_that_cost_more_than_sqlite_can_count_ends_the_allowance(outbox: Outbox) -> None:
+    fail_open = FailOpen(100, outbox.file)
+    taken = fail_open.admit("acme", 1)
+    assert taken is not None
+    fail_open.give_back("acme", taken, -(10**40))
+    assert fail_open.admit("acme", 1) is None

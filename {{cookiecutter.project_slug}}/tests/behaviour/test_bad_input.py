@@ -169,11 +169,11 @@ def test_a_method_that_an_address_does_not_take_is_405(api: httpx.Client, acme: 
 
 def test_a_host_that_is_not_served_is_400(app: App) -> None:
     for host in NO_HOST.split():
-        status, _, body = raw(app, b"GET /healthz HTTP/1.1\r\n" + lines(app, {"Host": host}) + b"\r\n")
+        status, _, body = raw(app, b"GET /dashboard/login HTTP/1.1\r\n" + lines(app, {"Host": host}) + b"\r\n")
         assert (status, json.loads(body)["code"]) == (400, "invalid_host"), host
     two = lines(app, {}) + b"Host: evil.example\r\n"
     for hosts in (two, b"Host: evil.example\r\n" + lines(app, {}), b""):
-        assert raw(app, b"GET /healthz HTTP/1.0\r\n" + hosts + b"\r\n")[0] == 400
+        assert raw(app, b"GET /dashboard/login HTTP/1.0\r\n" + hosts + b"\r\n")[0] == 400
 
 
 def test_a_body_whose_length_is_in_doubt_is_400(app: App, acme: dict[str, str]) -> None:

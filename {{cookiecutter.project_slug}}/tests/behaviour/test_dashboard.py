@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from ..browsing import LOGIN, browser, hidden_fields, sign_in, vital
+from ..browsing import LOGIN, browser, do, hidden_fields, sign_in, vital
 from ..live import TAG
 from ..running import ACME, GLOBEX, HTTP, App, Emulator, wait_until
 
@@ -39,11 +39,21 @@ def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: h
     assert stranger.get(wanted).status_code == 200
 
 
-@pytest.mark.parametrize("elsewhere", ["https://example.org/", "//example.org/dashboard/", "/api/budget/me"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["https://example.org/", "//example.org/dashboard/", "/api/", "/\\example.org", " //example.org"],
+)
 def test_the_login_never_leads_elsewhere(app: App, stranger: httpx.Client, elsewhere: str) -> None:
     fields = hidden_fields(stranger.get(LOGIN)) | {"next": elsewhere}
     answer = stranger.post(LOGIN, data={**fields, **app.operator})
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
+
+
+def test_the_way_back_adds_no_header(app: App, stranger: httpx.Client) -> None:
+    fields = hidden_fields(stranger.get(LOGIN)) | {"next": "/dashboard/\r\nX-Injected: 1"}
+    answer = stranger.post(LOGIN, data={**fields, **app.operator})
+    assert answer.status_code == 303
+    assert "x-injected" not in answer.headers
 
 
 def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, stranger: httpx.Client) -> None:
@@ -98,11 +108,22 @@ def test_a_session_that_was_signed_out_is_over_for_whoever_kept_its_cookie(app: 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(app: App, stranger: httpx.Client) -> None:
     for password in ("a first password", "a second password"):
-        made = app.cli("operators", "add", "nadia", "--password-stdin", stdin=f"{password}\n")
-        assert made.returncode == 0, made.stderr
+        app.done("operators", "add", "nadia", "--replace", "--password-stdin", stdin=f"{password}\n")
         assert stranger.get("/dashboard/").status_code == 303
         assert sign_in(stranger, "nadia", password).status_code == 303
         assert stranger.get("/dashboard/").status_code == 200
+
+
+def test_a_removed_operator_is_out_at_once(app: App, stranger: httpx.Client, operator: httpx.Client) -> None:
+    password = app.done("operators", "add", "rita")["password"]
+    assert sign_in(stranger, "rita", password).status_code == 303
+    assert do(stranger, ACME, "link").status_code == 200
+    assert app.done("operators", "remove", "rita")["operator"] == "rita"
+    assert stranger.get("/dashboard/").status_code == 303
+    assert stranger.get(f"/api/budget/{ACME}").status_code == 401
+    assert sign_in(stranger, "rita", password).status_code == 401
+    assert "rita" in operator.get("/dashboard/audit").text
+    assert operator.get("/dashboard/").status_code == 200
 
 
 def test_a_session_lives_for_twelve_hours_at_the_browser_too(app: App, stranger: httpx.Client) -> None:

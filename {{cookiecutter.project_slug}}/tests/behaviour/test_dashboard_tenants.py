@@ -82,6 +82,24 @@ def test_a_closed_tenant_is_out(app: App, stranger: httpx.Client) -> None:
     assert stranger.get(f"/dashboard/tenants/{closed}").status_code == 303
 
 
+def test_signing_a_tenant_out_ends_its_sessions_and_links(
+    app: App, stranger: httpx.Client, tenant: httpx.Client
+) -> None:
+    signed_out = app.add_tenant()["id"]
+    links = [path_of(app.done("tenants", "link", signed_out)["url"]) for _ in range(2)]
+    assert follow_link(stranger, links[0]).status_code == 303
+    assert stranger.get(f"/api/budget/{signed_out}").status_code == 200
+    assert app.done("tenants", "sign-out", signed_out) == {"tenant": signed_out}
+    assert stranger.get(f"/dashboard/tenants/{signed_out}").status_code == 303
+    assert stranger.get(f"/api/budget/{signed_out}").status_code == 401
+    with browser(app) as late:
+        assert follow_link(late, links[1]).status_code == 401
+    assert tenant.get(f"/dashboard/tenants/{ACME}").status_code == 200
+    assert follow_link(stranger, path_of(app.done("tenants", "link", signed_out)["url"])).status_code == 303
+    assert stranger.get(f"/dashboard/tenants/{signed_out}").status_code == 200
+    assert app.cli("tenants", "sign-out", "nobody").returncode == 1
+
+
 def test_whoever_signs_in_next_takes_nothing_over(app: App, stranger: httpx.Client) -> None:
     sign_in(stranger, **app.operator)
     assert follow_link(stranger, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
@@ -126,7 +144,8 @@ def test_the_page_says_what_took_the_money_and_how_long_the_rest_lasts(app: App,
 
 def test_calls_as_csv_hold_no_formula(app: App, stranger: httpx.Client) -> None:
     caller = app.add_tenant("1.00")["id"]
-    names = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", 'ada, "the first"']
+    formulas = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\uff1d1", "\u22121", " =1", "\u00a0=1", "\ufeff=1", "\u200b=1"]
+    names = [*formulas, 'ada; "the first"', "/path", "#1", "\u5b50"]
     costs = [chat(app, caller, end_user=name).json()["cost"]["amount"] for name in names]
     follow_link(stranger, path_of(app.done("tenants", "link", caller)["url"]))
 
@@ -134,10 +153,11 @@ def test_calls_as_csv_hold_no_formula(app: App, stranger: httpx.Client) -> None:
         answer = stranger.get(f"/dashboard/tenants/{caller}/calls.csv")
         assert answer.headers["content-type"].startswith("text/csv")
         assert "attachment" in answer.headers["content-disposition"]
+        assert '"ada; ""the first"""' in answer.text or "ada" not in answer.text  # `;` separates cells in some places
         found = list(csv.DictReader(io.StringIO(answer.text)))
         return found if len(found) == len(names) else []
 
     written = wait_until(rows, what="all calls in the CSV")
     shown = {row["end_user"]: float(row["cost_usd"]) for row in written}
-    inert = [name if name[0] == "a" else f"'{name}" for name in names]
+    inert = [f"'{name}" if name in formulas else name for name in names]
     assert shown == {name: cost / 1e8 for name, cost in zip(inert, costs, strict=True)}

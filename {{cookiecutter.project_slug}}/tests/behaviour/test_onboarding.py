@@ -167,6 +167,20 @@ def test_operator_gets_a_generated_password_unless_one_is_given(installed: App) 
     assert short.returncode == 1
 
 
+def test_operators_are_listed_replaced_only_on_request_and_removed(installed: App) -> None:
+    def names() -> set[str]:
+        return {row["operator"] for row in installed.done("operators", "list")["operators"]}
+
+    installed.done("operators", "add", "ottilie")
+    assert {"olga", "ottilie"} <= names()
+    assert refusal(installed, "operators", "add", "ottilie") == "operator_exists"
+    replaced = installed.done("operators", "add", "ottilie", "--replace")
+    assert (replaced["created"], len(replaced["password"]) >= 16) == (False, True)
+    assert installed.done("operators", "remove", "ottilie") == {"operator": "ottilie"}
+    assert "ottilie" not in names()
+    assert refusal(installed, "operators", "remove", "ottilie") == "unknown_operator"
+
+
 def test_unmigrated_database_is_named(installed: App) -> None:
     fresh = {"DATABASE_URL": f"sqlite:///{installed.folder / 'empty.sqlite3'}"}
     empty = App(installed.folder, {**installed.environment, **fresh})

@@ -78,8 +78,8 @@ class TenantClient(AsyncCyclesClient):
             kind="commit",
             reservation_id=reservation_id,
             held=reservation["estimate"]["amount"],
-            amount=body["actual"]["amount"],
         )
+        settlement.amount = settlement.actual
         if self._clients.outbox.add(settlement):
             self.settled = await self.settle(settlement)
         else:
@@ -125,7 +125,7 @@ class TenantClient(AsyncCyclesClient):
                 settlement.kind = "event"
                 outbox.save(settlement)
         if settlement.kind == "event":
-            answer = await self.create_event(settlement.event)
+            answer = await self._try("/v1/events", settlement)
         charged = charged_by(answer, settlement)
         if charged is None:
             outbox.postpone(settlement, (answer.retry_after_ms_header or 0) / 1000)
@@ -140,11 +140,19 @@ class TenantClient(AsyncCyclesClient):
     async def _commit(self, settlement: Settlement) -> CyclesResponse:
         """Commit; if the overdraft limit refuses, no more than was held."""
         path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
-        answer = await self._send(path, settlement.commit)
+        answer = await self._try(path, settlement)
         if settlement.amount > settlement.held and error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED":
             settlement.amount = settlement.held
             self._clients.outbox.save(settlement)
-            answer = await self._send(path, settlement.commit)
+            answer = await self._try(path, settlement)
+        return answer
+
+    async def _try(self, path: str, settlement: Settlement) -> CyclesResponse:
+        """Send a settlement. If Cycles refuses its form, send it without what is only for display."""
+        answer = await self._send(path, settlement.commit if settlement.kind == "commit" else settlement.event)
+        if error_of(answer) == "INVALID_REQUEST" and settlement.drop_details():
+            self._clients.outbox.save(settlement)
+            return await self._try(path, settlement)
         return answer
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:

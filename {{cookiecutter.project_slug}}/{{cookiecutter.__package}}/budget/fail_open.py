@@ -38,7 +38,8 @@ class FailOpen:
 
     def give_back(self, tenant: str, allowance: float, microcents: int) -> None:
         """Return what a call did not need, unless that outage is over."""
-        self._file.run(_GIVE_BACK, tenant=tenant, begun_at=allowance, amount=microcents)
+        # no less than the limit: a call may have cost more than SQLite can add
+        self._file.run(_GIVE_BACK, tenant=tenant, begun_at=allowance, amount=max(microcents, -(self._limit or 0)))
 
     def outage_is_over(self, tenant: str) -> None:
         """Give the tenant a new allowance in the next outage."""

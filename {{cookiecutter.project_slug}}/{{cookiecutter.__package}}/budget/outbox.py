@@ -19,7 +19,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import TypeAdapter
 
-from ..core.money import UNIT
+from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
 
 log = structlog.get_logger(__name__)
@@ -79,8 +79,8 @@ class Settlement:
 
     @property
     def actual(self) -> int:
-        """Microcents that the call cost."""
-        return int(self.body["actual"]["amount"])
+        """Microcents that the call cost, as far as Cycles can count."""
+        return min(max(0, int(self.body["actual"]["amount"])), MAX_MICROCENTS)
 
     @property
     def commit(self) -> dict[str, Any]:
@@ -91,11 +91,18 @@ class Settlement:
     @property
     def event(self) -> dict[str, Any]:
         """Return the body of POST /v1/events: it has the commit's key, and a short budget does not refuse it."""
-        body = {**self.body, "overage_policy": "ALLOW_IF_AVAILABLE"}
+        actual = {"unit": UNIT, "amount": self.actual}
+        body = {**self.body, "actual": actual, "overage_policy": "ALLOW_IF_AVAILABLE"}
         if self.reservation_id:
             recovery = {"recovery_reason": "commit_after_reservation_expired"}
             body["metadata"] = {**body.get("metadata", {}), "recovered_reservation_id": self.reservation_id, **recovery}
         return body
+
+    def drop_details(self) -> bool:
+        """Drop what is only for display, metrics and metadata. Return whether there was any."""
+        details = {"metrics", "metadata"} & self.body.keys()
+        self.body = {name: value for name, value in self.body.items() if name not in details}
+        return bool(details)
 
     @property
     def is_forgotten(self) -> bool:

@@ -32,11 +32,14 @@ def _row(call: Call) -> tuple[object, ...]:
 
 
 def _text(text: str) -> str:
-    """Return text that no spreadsheet runs as a formula (OWASP: CSV injection)."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    """Return text that no spreadsheet runs as a formula (OWASP: CSV injection).
+
+    Some skip blanks and invisible characters before `=`, or read its full-width form: allow what is harmless.
+    """
+    return text if text[:1].isalnum() or text[:1] in "#/_" else f"'{text}"
 
 
 def _csv(rows: Iterable[tuple[object, ...]]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerows(rows)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)  # `;` in a text separates cells in some places
     return text.getvalue()

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from ..llm.provider import Message
 from ..web.schemas import Money
@@ -20,6 +20,13 @@ MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, whic
 
 class _Input(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, data: object) -> object:
+        if isinstance(data, dict) and len(data) > 20:
+            raise ValueError("too many members")  # each would be an error of its own
+        return data
 
 
 class ChatMessage(_Input):
@@ -40,7 +47,7 @@ class ChatRequest(PaidRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
 
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000)] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000), FailFast()] | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     stream: bool = False
 

@@ -1,5 +1,6 @@
 """The server process, in production and, with reload, in development."""
 
+import asyncio
 import atexit
 import os
 import shutil
@@ -9,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol  # the one that bounds the size of headers (64 KiB)
 
 from ..core.config import Settings
 from ..web.proxies import NOTE
@@ -19,8 +20,38 @@ GRACEFUL_S = 8
 """Requests still running this long after SIGTERM are cut; paid calls end before, see tasks.GRACE_S."""
 
 
-class Connection(HttpToolsProtocol):
-    """Keeps idle connections open while paid calls end, so that new requests get `shutting_down`."""
+class Connection(H11Protocol):
+    """Closes a connection when the headers of its next request don't arrive within REQUEST_TIMEOUT.
+
+    Keeps idle connections open while paid calls end, so that new requests get `shutting_down`.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._expect_request()
+        else:
+            self._cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._cancel()
+
+    def _expect_request(self) -> None:
+        if self._late is None:
+            seconds = self.app_state["services"].settings.request_timeout
+            self._late = self.loop.call_later(seconds, self.transport.abort)
+
+    def _cancel(self) -> None:
+        if self._late:
+            self._late.cancel()
+            self._late = None
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
             "rotate": TenantService.rotate,
             "close": TenantService.close,
             "link": TenantService.link,
+            "sign-out": TenantService.sign_out,
         },
     ),
     "budgets": (
@@ -42,7 +43,7 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
         {"set": budgets.set_budget, "list": budgets.list_budgets},
     ),
     **keys.COMMANDS,
-    "operators": ("Manage the operators, who use the dashboard.", {"add": operators.add_operator}),
+    "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
 }
 """The help and the verbs of each command. `doctor` has one without a name."""
@@ -61,6 +62,7 @@ OPTIONS = {
     "all_": "All active tenants.",
     "now": "Revoke the old key at once.",
     "force": "Close even if calls are in flight.",
+    "replace": "Replace the password of an existing operator, which ends their sessions.",
     "password_stdin": "Read the password from stdin.",
 }
 

@@ -35,6 +35,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     allowed_hosts: Names = ["localhost", "127.0.0.1", "[::1]"]
     cors_allow_origins: Names = []
     forwarded_allow_ips: str = "127.0.0.1"
+    root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
+    request_timeout: PositiveFloat = 30.0
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     workers: PositiveInt = 1
@@ -128,4 +130,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults += secret_faults("METRICS_TOKEN", self.metrics_token)
         if "*" in self.allowed_hosts:
             faults.append("ALLOWED_HOSTS must not contain * in production: list the host names")
+        if any(part == "*" or part.endswith("/0") for part in self.forwarded_allow_ips.replace(",", " ").split()):
+            faults.append("FORWARDED_ALLOW_IPS must not trust every address in production: list the proxies")
         return faults

@@ -28,6 +28,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "too_large": (413, "Content too large", "The request body is larger than 1 MiB."),
     "unsupported_media_type": (415, "Unsupported media type", "Send application/json."),
     "invalid_host": (400, "Invalid host", "This host is not in ALLOWED_HOSTS."),
+    "ambiguous_length": (400, "Ambiguous length", "Send either Content-Length or Transfer-Encoding."),
     "invalid_request": (422, "Invalid request", "The request is invalid."),
     "idempotency_mismatch": (422, "Key used before", "This Idempotency-Key was used with another request."),
     "unknown_model": (422, "Unknown model", "This model is not available."),
@@ -45,16 +46,9 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
 UNLISTED = (409, "Refused", "The request was refused.")
 
 # Cycles' error and reason codes about the budget
-_BUDGET_CODES = {
-    "BUDGET_EXCEEDED": "budget_exceeded",
-    "OVERDRAFT_LIMIT_EXCEEDED": "overdraft_limit_exceeded",
-    "DEBT_OUTSTANDING": "debt_outstanding",
-    "BUDGET_FROZEN": "budget_frozen",
-    "BUDGET_CLOSED": "budget_closed",
-    "TENANT_SUSPENDED": "tenant_suspended",
-    "TENANT_CLOSED": "budget_closed",
-    "LIMIT_EXCEEDED": "limit_exceeded",
-}
+_OUR_CODES = ["tenant_suspended", "budget_frozen", "budget_closed", "limit_exceeded"]
+_OUR_CODES += [code for code, (status, *_) in OUTCOMES.items() if status == 402]
+_BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": "budget_closed"}
 
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 

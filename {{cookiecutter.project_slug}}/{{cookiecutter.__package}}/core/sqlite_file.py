@@ -15,6 +15,20 @@ ERRORS = (OSError, sqlite3.Error)
 CHECKPOINT_BYTES = 4 * 2**20
 
 
+def make_private(path: Path) -> None:
+    """Create an SQLite file that only its owner can use, and its folders likewise. Tighten a file that exists.
+
+    Folders that exist keep their mode: others may use them too. Opening the file reports what can't be done.
+    """
+    with suppress(OSError):
+        for folder in reversed(path.parents):
+            folder.mkdir(0o700, exist_ok=True)
+        path.touch(0o600)
+        for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            if file.is_file():
+                file.chmod(0o600)
+
+
 class SqliteFile:
     """Opened on first use, with mode 0600 in a 0700 folder. `schema` creates missing tables.
 
@@ -30,7 +44,6 @@ class SqliteFile:
     def connect(self) -> sqlite3.Connection:
         """Return the open file. Raise one of ERRORS."""
         if self._opened is None:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._opened = self._open()
         return self._opened
 
@@ -78,7 +91,7 @@ class SqliteFile:
     def _open(self) -> sqlite3.Connection:
         """Open the file, one process at a time: two would set it aside twice, or find it locked."""
         lock = self.path.with_suffix(".lock")
-        lock.touch(0o600)
+        make_private(lock)
         with closing(sqlite3.connect(lock, timeout=10, isolation_level=None)) as turn:
             turn.execute("BEGIN EXCLUSIVE")
             try:
@@ -94,7 +107,7 @@ class SqliteFile:
             return self._open_in_turn()
 
     def _open_in_turn(self) -> sqlite3.Connection:
-        self.path.touch(0o600)
+        make_private(self.path)
         database = sqlite3.connect(self.path, timeout=2, isolation_level=None, check_same_thread=False)
         try:
             if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):

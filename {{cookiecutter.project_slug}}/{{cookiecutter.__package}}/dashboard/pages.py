@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -20,12 +19,6 @@ TEMPLATES = Path(__file__).with_name("templates")
 LOGIN = "/dashboard/login"
 
 
-class Page(NamedTuple):
-    html: str
-    status: int
-    headers: dict[str, str]
-
-
 def usd(microcents: int, places: int | None = None) -> str:
     """Format an amount: `$1,234.50`, `-$0.00013`. Without `places`, small ones keep two significant digits."""
     amount = abs(Decimal(microcents)).scaleb(-8)
@@ -37,22 +30,26 @@ def usd(microcents: int, places: int | None = None) -> str:
 templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-templates.globals |= {"title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
+templates.globals |= {"root": "", "title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
 templates.globals["audit_per_page"] = AUDIT_PER_PAGE
 templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 
-def render(template: str, sent: Mapping[str, str], problem: Problem | None = None, **context: object) -> Page:
-    """Return a page. `base.html` lists what every page needs in its context; `sent` are the request's headers.
+def render(
+    template: str, sent: Mapping[str, str], problem: Problem | None = None, **context: object
+) -> tuple[str, int, dict[str, str]]:
+    """Return a page's HTML, status and headers. `base.html` lists what every page needs in its context.
 
-    A poll (HX-Request) gets the part that changes with its ETag, or 304 if that is what the client has.
+    `sent` are the request's headers. A poll (HX-Request) gets the part that changes with its ETag, or 304 if that is
+    what the client has.
     """
     layout = "live.html" if "hx-request" in sent else "base.html"
     html = templates.get_template(template).render(layout=layout, problem=problem, **context)
+    html = html.replace('="/', f'="{templates.globals["root"]}/')  # ROOT_PATH; text has its quotes escaped
     if problem:
-        return Page(html, problem.status, problem.headers)
+        return html, problem.status, problem.headers
     if "hx-request" not in sent:
-        return Page(html, 200, {})
+        return html, 200, {}
     etag = f'"{hashlib.sha256(html.encode()).hexdigest()[:32]}"'
     is_known = etag in sent.get("if-none-match", "")
-    return Page("" if is_known else html, 304 if is_known else 200, {"ETag": etag})
+    return "" if is_known else html, 304 if is_known else 200, {"ETag": etag}

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr
 
 from ..core.http_json import JsonClient
-from ..core.money import UNIT
+from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
 
 KEY_LIFE = timedelta(days=365)
@@ -120,6 +120,11 @@ class AdminApi:
 
         The server keeps idempotency keys for 24 hours, in one namespace for all tenants.
         """
+        for ledger in await self.ledgers(scope) if operation == "CREDIT" else ():
+            # the server would write it, answer 500, and not read the ledger again
+            if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated + amount > MAX_MICROCENTS:
+                most = format_usd(MAX_MICROCENTS - ledger.allocated)
+                raise AdminError("invalid_amount", 400, f"Cycles can't count that far. Credit at most ${most}.")
         query = {"scope": scope, "unit": UNIT, "tenant_id": _tenant_of(scope)}
         body = {"operation": operation, "amount": _amount(amount), "idempotency_key": idempotency_key}
         answer = await self._send("POST", "/v1/admin/budgets/fund", query, body)

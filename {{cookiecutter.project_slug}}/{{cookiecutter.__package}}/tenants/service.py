@@ -167,7 +167,13 @@ class TenantService(Accounts, Adjustments):
         local = f"http://{self.settings.host}:{self.settings.port}"
         site = local if self.settings.development else f"https://{self.settings.allowed_hosts[0]}"
         note = f"usable once, until {expires_at:%H:%M} UTC"
-        return {"tenant": tenant_id, "url": site + path, "expires_at": expires_at.isoformat(), "note": note}
+        return {"tenant": tenant_id, "url": f"{site}{self.settings.root_path}{path}", "expires_at": expires_at.isoformat(), "note": note}
+
+    async def sign_out(self, tenant_id: str) -> Answer:
+        """End a tenant's sessions and sign-in links."""
+        await find_tenant(self.registry, tenant_id, statuses=ANY)
+        await self.registry.end_sessions(tenant_id=tenant_id)
+        return {"tenant": tenant_id, "note": "signed out; its unused links do not work any more"}
 
     async def ledgers(self, tenant_id: str) -> list[AdminLedger]:
         """Return a tenant's ledgers, in every unit."""

@@ -1,5 +1,6 @@
 """ASGI middleware that every request passes first, in both frameworks. It buffers no response."""
 
+import asyncio
 import json
 import re
 import secrets
@@ -26,6 +27,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
 KEY_HEADER = b"idempotency-key"
+MAX_CHUNKED = 50
+"""Chunked bodies that are read at the same time: each takes up to MAX_BODY_BYTES of memory."""
+
+ANY_HOST = ("/healthz", "/readyz")
+"""Load balancers ask by address."""
 
 MAX_FAILURES = 240
 FAILURES_COUNT_FOR_S = 60
@@ -37,6 +43,11 @@ SECURITY_HEADERS = {
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
+}
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "POST"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-Tenant-ID"],
+    "expose_headers": ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
 }
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # development only: Swagger UI comes from a CDN with an inline script
@@ -58,6 +69,9 @@ class Edge:
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._https_headers = {} if settings.development else HTTPS_ONLY
         self._failures = Throttle(MAX_FAILURES, FAILURES_COUNT_FOR_S)
+        self._root = settings.root_path
+        self._timeout = settings.request_timeout
+        self._chunked = 0
         self._journal_dir = settings.cycles_journal_dir
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,6 +82,8 @@ class Edge:
         if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
             note_untrusted(address_of(scope), self._journal_dir)
         request_id = secrets.token_hex(16)
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
+        scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
         scope["headers"] = without_secret(scope["headers"])
@@ -79,7 +95,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 REQUESTS.labels(message["status"]).inc()
                 throttled = message["status"] == 401 and self._failures.fail(address_of(scope))
-                others = [(name, value) for name, value in message["headers"] if name.lower() not in headers]
+                others = [self._outer(*each) for each in message["headers"] if each[0].lower() not in headers]
                 message = {**message, "headers": [*others, *headers.items()]}
             if not throttled:
                 started = True
@@ -89,7 +105,7 @@ class Edge:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
                 serve = self._serve_keyed if _is_keyed(scope) else self._app
-                await serve(scope, await _bounded(scope["headers"], receive), send_with_headers)
+                await serve(scope, await self._bounded(scope["headers"], receive), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -113,15 +129,82 @@ class Edge:
             headers = headers | {b"cache-control": b"no-store"}
         return headers | self._https_headers if scope["scheme"] == "https" else headers
 
+    def _inner(self, path: str) -> str:
+        """Return the path without ROOT_PATH. No route knows it."""
+        return path.removeprefix(self._root) or "/" if f"{path}/".startswith(f"{self._root}/") else path
+
+    def _outer(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        """Return a response header, with ROOT_PATH before the path of a redirect."""
+        root = self._root.encode()
+        outside = name.lower() != b"location" or not value.startswith(b"/") or value.startswith(root + b"/")
+        return name, value if outside else root + value
+
     def _check(self, scope: Scope) -> None:
         """Raise Problem: shutting_down, or invalid_host unless the request names exactly one allowed host."""
         services = scope["state"].get("services")
         if services is not None and services.guard.tasks.stopping:
             raise Problem("shutting_down")
-        if "*" not in self._hosts:
+        if "*" not in self._hosts and scope["path"] not in ANY_HOST:
             host = _HOST.fullmatch(_joined(scope["headers"], b"host").lower())
             if host is None or host[1] not in self._hosts:
                 raise Problem("invalid_host")
+
+    async def _bounded(self, headers: Headers, receive: Receive) -> Receive:
+        """Return a `receive` for at most MAX_BODY_BYTES in REQUEST_TIMEOUT. Raise Problem too_large.
+
+        A body of stated length is left for the framework to read. A chunked one is read here.
+        """
+        timely, length = _timely(receive, self._timeout), _joined(headers, b"content-length")
+        if not values_of(headers, b"transfer-encoding"):  # the server holds a body to its stated length
+            if int(length[:20] or 0) > MAX_BODY_BYTES:
+                raise Problem("too_large")
+            return timely
+        if length:  # a proxy may have read it the other way
+            raise Problem("ambiguous_length")
+        if self._chunked >= MAX_CHUNKED:
+            raise Problem("limit_exceeded")
+        self._chunked += 1
+        try:
+            messages = [await _read(timely)]
+        finally:
+            self._chunked -= 1
+
+        async def receive_buffered() -> Message:
+            return messages.pop() if messages else await receive()
+
+        return receive_buffered
+
+
+async def _read(receive: Receive) -> Message:
+    """Return the whole body in the last message, which is http.disconnect if the client left."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise Problem("too_large")
+        more = message.get("more_body", False)  # absent if the client has disconnected
+    return {**message, "body": bytes(body)}
+
+
+def _timely(receive: Receive, seconds: float) -> Receive:
+    """Return a `receive` that raises Problem invalid_request unless the body is complete in time."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    complete = False
+
+    async def receive_in_time() -> Message:
+        nonlocal complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise Problem("invalid_request", "The body did not arrive in time.") from None
+        complete = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 def address_of(scope: Scope) -> str:
@@ -145,34 +228,11 @@ def _trace(headers: Headers) -> dict[str, str]:
     return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
-async def _bounded(headers: Headers, receive: Receive) -> Receive:
-    """Return a `receive` for at most MAX_BODY_BYTES. Raise Problem too_large.
-
-    A body of stated length is left for the framework to read. A chunked one is read here.
-    """
-    length = _joined(headers, b"content-length")
-    if length.isdecimal() and not values_of(headers, b"transfer-encoding"):
-        if int(length[:20]) > MAX_BODY_BYTES:
-            raise Problem("too_large")
-        return receive  # the server holds a body to its stated length
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem("too_large")
-        more = message.get("more_body", False)  # absent if the client has disconnected
-    messages = [{**message, "body": bytes(body)}]
-
-    async def receive_buffered() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return receive_buffered
-
-
 async def _send_problem(problem: Problem, request_id: str, send: Send) -> None:
     body = json.dumps(problem.body(request_id)).encode()
     headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+    if problem.status == 400:
+        headers["connection"] = "close"
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": problem.status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

@@ -1,10 +1,14 @@
 """Bodies of answers: amounts, budgets, problems. Both frameworks build their OpenAPI from these."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from ..budget.balances import Snapshot
+from ..core.problems import Problem
+
+MAX_ERRORS = 20
 
 
 class Money(BaseModel):
@@ -64,3 +68,17 @@ class ProblemBody(BaseModel):
     required: int | None = None
     remaining: int | None = None
     retry_after_seconds: int | None = None
+
+
+def invalid(errors: Sequence[tuple[Sequence[Any], str]]) -> Problem:
+    """Return the problem for input with these errors, each a path and a message.
+
+    Never holds the input itself: it may be a secret, or text that cannot be encoded.
+    """
+    listed = [{"at": _place(path), "message": message} for path, message in errors[:MAX_ERRORS]]
+    detail = "; ".join(f"{item['at']}: {item['message']}" for item in listed[:3])
+    return Problem("invalid_request", detail, members={"errors": listed})
+
+
+def _place(path: Sequence[Any]) -> str:
+    return ".".join(str(part)[:100].encode("ascii", "replace").decode() for part in path)

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
+
 from ..core.problems import Problem
 from ..tenants.links import spend_link
 from ..tenants.models import SignIn
@@ -12,7 +14,11 @@ from .throttle import Throttle
 
 FAILURES_COUNT_FOR_S = 300
 
-_failures = Throttle(5, FAILURES_COUNT_FOR_S)
+HASHES = CapacityLimiter(2)
+"""Threads that hash passwords: a hash takes a core and up to 100 MiB."""
+
+_of_name = Throttle(5, FAILURES_COUNT_FOR_S)
+_of_address = Throttle(20, FAILURES_COUNT_FOR_S)
 
 
 class SignInFirst(Exception):
@@ -52,12 +58,16 @@ async def session_by_link(registry: Registry, token: str, address: str) -> str:
 
 @contextmanager
 def sign_in_attempt(name: str, address: str) -> Iterator[None]:
-    """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts."""
+    """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts.
+
+    Names are counted for each address: otherwise a stranger could lock an operator out.
+    """
     key = (name[:64], address)
-    if _failures.fail(key):
+    if _of_address.fail(address) or _of_name.fail(key):
         raise Problem("too_many_attempts", "Try again in a few minutes.", FAILURES_COUNT_FOR_S)
     yield
-    _failures.clear(key)
+    _of_address.clear(address)
+    _of_name.clear(key)
 
 
 def local_path(path: str, roots: tuple[str, ...] = ("/dashboard/",)) -> str:

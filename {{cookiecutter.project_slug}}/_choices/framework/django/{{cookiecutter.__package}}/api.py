@@ -25,6 +25,7 @@ api = Api(
     title=about.TITLE,
     version="0.1.0",
     description=about.DESCRIPTION,
+    servers=[{"url": settings.ENV.root_path or "/"}],
     openapi_url="/openapi.json" if settings.ENV.development else None,
     docs_url="/docs" if settings.ENV.development else None,
 )

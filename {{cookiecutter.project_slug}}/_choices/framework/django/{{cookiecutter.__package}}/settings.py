@@ -2,7 +2,6 @@
 
 import logging
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import dj_database_url
 
 from .core.config import SESSION_LIFE_S, Settings
 from .core.logging import set_up_logging
+from .core.sqlite_file import make_private
 
 ENV = Settings()
 
@@ -30,11 +30,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "corsheaders",
 ]
 
 MIDDLEWARE = [
-    *(["corsheaders.middleware.CorsMiddleware"] if ENV.cors_allow_origins else []),
     f"{__package__}.web.middleware.problems",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -66,7 +64,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 def database(url: str) -> dict[str, Any]:
     """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
 
-    Create the folder of an SQLite file.
+    Create an SQLite file.
     """
     if not url.startswith(("sqlite:///", "postgresql://")):
         return {}
@@ -75,8 +73,7 @@ def database(url: str) -> dict[str, Any]:
     if url.startswith("postgresql"):
         options["pool"] = {"min_size": 1, "max_size": 8, "timeout": 5}
         return config
-    with suppress(OSError):  # opening the file reports it
-        Path(config["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+    make_private(Path(config["NAME"]))
     options |= {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",  # SQLite waits for a lock only at a transaction's start
@@ -97,23 +94,21 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{ENV.root_path}/static/"
 STATIC_ROOT = Path("var/static")
 WHITENOISE_USE_FINDERS = True  # `collectstatic` is for other servers
 warnings.filterwarnings("ignore", "No directory at", UserWarning)  # likewise
 warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous")  # static files are small
 
+FORCE_SCRIPT_NAME = ENV.root_path or None
+FILE_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024  # of each body that arrives; the rest waits in a file
+
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ENV.root_path or "/"
 SESSION_ENGINE = f"{__package__}.web.sessions"
 SESSION_COOKIE_AGE = SESSION_LIFE_S
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
-
-CORS_ALLOWED_ORIGINS = ENV.cors_allow_origins
-CORS_ALLOW_METHODS = ["GET", "POST"]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "idempotency-key", "x-tenant-id"]
-CORS_PREFLIGHT_MAX_AGE = 600
-CORS_EXPOSE_HEADERS = ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"]
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)

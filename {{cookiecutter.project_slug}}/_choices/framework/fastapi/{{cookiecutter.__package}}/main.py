@@ -16,14 +16,14 @@ from .core.config import Settings
 from .core.database import Database
 from .core.logging import set_up_logging
 from .core.memory import limit_memory
+from .dashboard import pages
 from .dashboard import routes as dashboard_routes
-from .dashboard.pages import STATIC
 from .dashboard.service import Dashboard
 from .dashboard.store import DashboardStore
 from .tenants.registry import Registry
 from .web import budget as budget_routes
 from .web import health
-from .web.edge import Edge
+from .web.edge import CORS, Edge
 from .web.handlers import add_exception_handlers
 from .web.idempotency import Idempotency
 from .web.openapi import with_identity
@@ -45,7 +45,6 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
     if found := faults(settings):
         raise RuntimeError("refusing to start:\n" + "\n".join(found))
     async with (
-        tracing.tracing(),
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
     ):
@@ -56,6 +55,7 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
             "dashboard": Dashboard(services, DashboardStore(database)),
             "idempotency": idempotency,
         }
+    tracing.flush()
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -65,25 +65,21 @@ def create_app(settings: Settings) -> FastAPI:
         description=about.DESCRIPTION,
         lifespan=lambda _: lifespan(settings),
         telemetry={"metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED},
+        servers=[{"url": settings.root_path or "/"}],
         redirect_slashes=False,
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,
     )
+    pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
     for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
         app.include_router(router)
-    app.mount("/static", GZipMiddleware(StaticFiles(directory=STATIC)), name="static")
-    app.add_middleware(Sessions, secrets=settings.secret_key, https_only=not settings.development)
-    if settings.cors_allow_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_allow_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Tenant-ID"],
-            expose_headers=["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "Retry-After"],
-        )
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC)), name="static")
+    app.add_middleware(Sessions, settings=settings)
     app.add_middleware(Edge, settings=settings)
+    if settings.cors_allow_origins:  # around the edge, whose refusals browsers may read too
+        app.add_middleware(CORSMiddleware, settings.cors_allow_origins, **CORS)
     return app
 
 

@@ -121,7 +121,7 @@ def test_runserver_says_what_to_use(installed: App) -> None:
     log = installed.folder / "runserver.log"
     command = [PACKAGE, "runserver", "--noreload", port]
     with process(command, installed.folder, installed.environment, log):
-        assert wait_until(lambda: status(f"http://127.0.0.1:{port}/dashboard/login")) == 500
+        assert wait_until(lambda: status(f"http://127.0.0.1:{port}/readyz")) == 500
     assert "Run `serve` instead" in log.read_text()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Q, Subquery, Sum
+from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
@@ -52,13 +52,13 @@ class CallStore:
     def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""
         rows = Call.objects.filter(at__gte=since, uncharged__gt=0)
-        return int(rows.aggregate(sum=Sum("uncharged"))["sum"] or 0)
+        return int(rows.aggregate(sum=Sum(F("uncharged") * 1.0))["sum"] or 0)
 
     @in_database
     def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
         """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
         rows = Call.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
-        largest = rows.values_list(kind).annotate(taken=Sum("cost"), calls=Count("id")).order_by("-taken")
+        largest = rows.values_list(kind).annotate(taken=Sum(F("cost") * 1.0), calls=Count("id")).order_by("-taken")
         return [(name, int(cost), count) for name, cost, count in largest[:limit]]
 
     @in_database

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from django.db import close_old_connections, connections, reset_queries
 
 P = ParamSpec("P")
@@ -21,7 +21,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_pool)
 
 
-def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def in_database(work: Callable[P, T], limiter: CapacityLimiter | None = None) -> Callable[P, Coroutine[Any, Any, T]]:
     """Make a blocking function awaitable. It runs in a thread, whose connection is returned at the end.
 
     Not in the request's thread, which is Django's default: background tasks have no request. Not in asyncio's threads:
@@ -37,6 +37,6 @@ def in_database(work: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     @wraps(work)
     async def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await to_thread.run_sync(partial(in_thread, *args, **kwargs))
+        return await to_thread.run_sync(partial(in_thread, *args, **kwargs), limiter=limiter)
 
     return run

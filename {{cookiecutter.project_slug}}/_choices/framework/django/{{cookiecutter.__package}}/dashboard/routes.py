@@ -27,10 +27,6 @@ P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
 
 
-class SeeOther(HttpResponseRedirect):
-    status_code = 303
-
-
 def page(*methods: str) -> Callable[[View[P]], View[P]]:
     """Make a view that shows problems as pages to browsers."""
 
@@ -57,15 +53,15 @@ def dashboard_of(request: HttpRequest) -> Dashboard:
 
 
 @page("GET")
-async def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
-    return SeeOther("/dashboard/")
+async def home(request: HttpRequest) -> HttpResponse:
+    return see_other(request, "/dashboard/")
 
 
 @page("GET")
 async def overview(request: HttpRequest) -> HttpResponse:
     viewer, dashboard = await signed_in(request), dashboard_of(request)
     if viewer.tenant is not None:
-        return SeeOther(f"/dashboard/tenants/{viewer.tenant}")
+        return see_other(request, f"/dashboard/tenants/{viewer.tenant}")
     context = await figures.overview(dashboard, figures.query_of(request.GET.dict()))
     return html(request, "overview.html", viewer, **context)
 
@@ -108,8 +104,9 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     except Problem as problem:
         return html(request, "action.html", viewer, problem, **context)
     if not path:
-        return SeeOther(f"/dashboard/tenants/{tenant}")
-    return html(request, "link_made.html", viewer, tenant=tenant, link=request.build_absolute_uri(path))
+        return see_other(request, f"/dashboard/tenants/{tenant}")
+    address = request.build_absolute_uri(root_of(request) + path)
+    return html(request, "link_made.html", viewer, tenant=tenant, link=address)
 
 
 @page("GET", "POST")
@@ -117,7 +114,7 @@ async def link(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "GET":
         return html(request, "link.html")
     await login.follow_link(request, token)
-    return SeeOther("/dashboard/")
+    return see_other(request, "/dashboard/")
 
 
 @page("GET", "POST")
@@ -125,13 +122,13 @@ async def log_in(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return login_page(request)
     await login.sign_in(request, request.POST.get("username", ""), request.POST.get("password", ""))
-    return SeeOther(local_path(request.POST.get("next", ""), ("/dashboard/", "/admin/")))
+    return see_other(request, local_path(request.POST.get("next", ""), ("/dashboard/", "/admin/")))
 
 
 @page("POST")
 async def log_out(request: HttpRequest) -> HttpResponse:
     await alogout(request)
-    return SeeOther(LOGIN)
+    return see_other(request, LOGIN)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
@@ -139,16 +136,25 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     return refusal(request, Problem("forbidden"))
 
 
+def see_other(request: HttpRequest, path: str) -> HttpResponse:
+    return HttpResponseRedirect(root_of(request) + path, status=303)
+
+
+def root_of(request: HttpRequest) -> str:
+    """Return the prefix of all our paths, where a proxy adds one."""
+    return str(request.META["SCRIPT_NAME"])
+
+
 def to_login(request: HttpRequest) -> HttpResponse:
     if "hx-request" in request.headers:
-        return HttpResponse(status=401, headers={"HX-Redirect": LOGIN})
-    return SeeOther(f"{LOGIN}?next={quote(request.get_full_path())}")
+        return HttpResponse(status=401, headers={"HX-Redirect": root_of(request) + LOGIN})
+    return see_other(request, f"{LOGIN}?next={quote(request.get_full_path().removeprefix(root_of(request)))}")
 
 
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
     if "text/html" not in request.headers.get("accept", ""):
         return ProblemResponse(problem, request)
-    if request.path == LOGIN:
+    if request.path_info == LOGIN:
         return login_page(request, problem)
     return html(request, "error.html", viewer, problem)
 
@@ -160,5 +166,6 @@ def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResp
 def html(
     request: HttpRequest, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
-    page = pages.render(template, request.headers, problem, viewer=viewer, csrf=csrf_input(request), **context)
-    return HttpResponse(page.html, status=page.status, headers=page.headers)
+    context |= {"viewer": viewer, "csrf": csrf_input(request), "root": root_of(request)}
+    page, status, headers = pages.render(template, request.headers, problem, **context)
+    return HttpResponse(page, status=status, headers=headers)

@@ -49,7 +49,7 @@ class DashboardStore:
             "burn": Sum("per_hour", filter=OPEN),
         }
         for column in ("allocated", "spent", "reserved", "remaining", "debt"):
-            figures[column] = Sum(f"balance__{column}", filter=OPEN)
+            figures[column] = Sum(F(f"balance__{column}") * 1.0, filter=OPEN)
         row = _matching(query, hold).annotate(per_hour=_burn(now)).aggregate(**figures)
         return {name: int(value or 0) for name, value in row.items()}
 
@@ -90,7 +90,7 @@ def _needs_attention(hold: int) -> Q:
 def _burn(now: datetime) -> Any:
     """Microcents per hour, the average of BURN_HOURS."""
     recent = Call.objects.filter(tenant=OuterRef("id"), at__gte=now - timedelta(hours=BURN_HOURS)).order_by()
-    cost = recent.values("tenant").annotate(sum=Sum("cost")).values("sum")
+    cost = recent.values("tenant").annotate(sum=Sum(F("cost") * 1.0)).values("sum")
     return Coalesce(Cast(Subquery(cost), FloatField()), 0.0) / BURN_HOURS
 
 

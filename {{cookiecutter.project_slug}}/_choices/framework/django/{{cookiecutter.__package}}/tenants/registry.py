@@ -139,7 +139,22 @@ class Registry:
         return live.select_related("tenant").first()
 
     @in_database
+    def end_sessions(self, **owner: str) -> None:
+        """Delete the sessions with this `id` or `tenant_id`, and links."""
+        SignIn.objects.filter(**owner).delete()
+
+    @in_database
     def save_operator(self, name: str, password_hash: str) -> bool:
         """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
         given = {"password": password_hash, "is_staff": True, "is_active": True}
         return User.objects.update_or_create(username=name, defaults=given)[1]
+
+    @in_database
+    def remove_operator(self, name: str) -> None:
+        """Delete an operator. Sessions of a user that does not exist are none."""
+        User.objects.filter(username=name).delete()
+
+    @in_database
+    def operators(self) -> list[str]:
+        """Return the names of all operators."""
+        return [*User.objects.filter(is_staff=True).order_by("username").values_list("username", flat=True)]

@@ -12,6 +12,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from ..core.problems import MEDIA_TYPE, Problem, code_of_status
+from . import schemas
 from .dependencies import state_of
 
 log = structlog.get_logger(__name__)
@@ -49,10 +50,10 @@ def log_failure(request: HttpRequest, **_: Any) -> None:
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    # without the input, which may be a secret or text that can't be encoded
-    errors = [{"at": _place(item["loc"]), "message": item["msg"]} for item in error.errors]
-    detail = "; ".join(f"{item['at']}: {item['message']}" for item in errors[:3])
-    return ProblemResponse(Problem("invalid_request", detail, members={"errors": errors}), request)
+    # ninja gives the source, the parameter's name and, for a body, the path in it
+    places = [item["loc"][2 if item["loc"][0] == "body" else 1 :] or item["loc"][:1] for item in error.errors]
+    messages = [item["msg"] for item in error.errors]
+    return ProblemResponse(schemas.invalid(list(zip(places, messages, strict=True))), request)
 
 
 def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -63,9 +64,3 @@ def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
 def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:  # noqa: ARG001
     log_failure(request)
     return ProblemResponse(Problem("internal_error"), request)
-
-
-def _place(location: tuple[Any, ...]) -> str:
-    # ninja gives the source, the parameter's name and, for a body, the path in it
-    path = location[2:] if location[0] == "body" else location[1:]
-    return ".".join(str(part).encode("ascii", "replace").decode() for part in path) or str(location[0])

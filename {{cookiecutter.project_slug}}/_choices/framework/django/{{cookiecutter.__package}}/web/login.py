@@ -1,13 +1,13 @@
 """Sessions of the pages: operators (staff users) sign in with a password, tenants with a link."""
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import aget_user, alogin, authenticate
+from django.contrib.auth import aget_user, alogin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from ..core.problems import Problem
 from .dependencies import services_of
+from .passwords import check_password
 from .sessions import SessionStore
 from .viewer import SignInFirst, Viewer, session_by_link, sign_in_attempt, tenant_viewer
 
@@ -36,9 +36,7 @@ async def signed_in(request: HttpRequest) -> Viewer:
 async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt(name, address_of(request)):
-        # all of it in a thread: for an unknown name aauthenticate hashes on the event loop
-        in_thread = sync_to_async(authenticate)
-        user = await in_thread(request, username=name, password=password) if name.isprintable() else None
+        user = await check_password(request, username=name, password=password) if name.isprintable() else None
         if not isinstance(user, User) or not user.is_staff:
             raise Problem("unauthenticated", "Invalid username or password.")
     await request.session.aflush()

@@ -22,6 +22,8 @@ def problems(get_response: View) -> View:
             return ProblemResponse(Problem("method_not_allowed"), request, {"Allow": response["Allow"]})
         if response.status_code == 404 and request.resolver_match is None:  # with DEBUG Django answers with a page
             return ProblemResponse(Problem("not_found"), request)
+        if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
+            response["Content-Length"] = len(response.content)
         return response
 
     answer.process_exception = _refuse  # type: ignore[attr-defined]

@@ -50,13 +50,13 @@ class CallStore:
 
     async def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""
-        query = select(func.sum(Call.uncharged)).where(Call.at >= since, Call.uncharged > 0)
+        query = select(func.sum(Call.uncharged * 1.0)).where(Call.at >= since, Call.uncharged > 0)
         ((total,),) = await self._read(query)
         return int(total or 0)
 
     async def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
         """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
-        name, cost = Call.__table__.c[kind], func.sum(Call.cost)
+        name, cost = Call.__table__.c[kind], func.sum(Call.cost * 1.0)  # SQLite can't add integers beyond int64
         query = select(name, cost, func.count()).where(Call.tenant == tenant, Call.at >= since, Call.cost > 0)
         rows = await self._read(query.group_by(name).order_by(cost.desc()).limit(limit))
         return [(name, int(cost), count) for name, cost, count in rows]

@@ -14,6 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
+from .sqlite_file import make_private
+
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -92,10 +94,10 @@ async def execute_many(session: AsyncSession, query: sa.Insert, records: Sequenc
 
 
 def driver_url(url: str) -> sa.URL:
-    """Return SQLAlchemy's URL, with the async driver, for a DATABASE_URL. Creates the folder of an SQLite file."""
+    """Return SQLAlchemy's URL, with the async driver, for a DATABASE_URL. Creates an SQLite file."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+        make_private(Path(parsed.database or ""))
         return parsed.set(drivername="sqlite+aiosqlite")
     query = {"ssl" if name == "sslmode" else name: value for name, value in parsed.query.items()}
     return parsed.set(drivername="postgresql+asyncpg", query=query)

@@ -52,7 +52,7 @@ class DashboardStore:
             func.sum(_burn(now)).filter(is_open).label("burn"),
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
-        figures += [func.sum(column).filter(is_open).label(column.key) for column in columns]
+        figures += [func.sum(column * 1.0).filter(is_open).label(column.key) for column in columns]
         async with self._database.session() as session:
             row = (await session.execute(_matching(select(*figures), query, hold))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
@@ -95,7 +95,7 @@ def _needs_attention(hold: int) -> ColumnElement[bool]:
 def _burn(now: datetime) -> ColumnElement[Any]:
     """Microcents per hour, the average of BURN_HOURS."""
     recent = (Call.tenant == Tenant.id) & (Call.at >= now - timedelta(hours=BURN_HOURS))
-    return func.coalesce(select(func.sum(Call.cost)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
+    return func.coalesce(select(func.sum(Call.cost * 1.0)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
 
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:

@@ -137,6 +137,16 @@ class Registry:
         await self.end_sessions(operator=name)
         return is_new
 
+    async def remove_operator(self, name: str) -> None:
+        """Delete an operator with their sessions."""
+        await self.end_sessions(operator=name)
+        async with self._database.begin() as session:
+            await session.execute(delete(Operator).where(Operator.name == name))
+
+    async def operators(self) -> list[str]:
+        """Return the names of all operators."""
+        return [operator.name for operator in await self._all(select(Operator).order_by(Operator.name))]
+
     async def operator(self, name: str) -> Operator | None:
         return await self._get(Operator, name)
 

@@ -1,13 +1,12 @@
 """Exception handlers: errors become problem details."""
 
-from typing import Any
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from ..core.problems import MEDIA_TYPE, Problem, code_of_status
+from . import schemas
 
 
 class ProblemResponse(JSONResponse):
@@ -33,15 +32,9 @@ def add_exception_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> ProblemResponse:
-        # never the input itself: it may be a secret, or text that cannot be encoded
         found = error.errors()
         if any(item["type"] == "json_invalid" for item in found):
             return problem_response(Problem("invalid_request", "The body is not JSON."), request)
-        errors = [{"at": _place(item["loc"]), "message": item["msg"]} for item in found]
-        detail = "; ".join(f"{item['at']}: {item['message']}" for item in errors[:3])
-        return problem_response(Problem("invalid_request", detail, members={"errors": errors}), request)
-
-
-def _place(location: tuple[Any, ...]) -> str:
-    path = ".".join(str(part).encode("ascii", "replace").decode() for part in location[1:])
-    return path or str(location[0])
+        return problem_response(
+            schemas.invalid([(item["loc"][1:] or item["loc"], item["msg"]) for item in found]), request
+        )

@@ -1,11 +1,11 @@
 """Operators' passwords (argon2)."""
 
-import asyncio
-
+from anyio.to_thread import run_sync
 from pwdlib import PasswordHash
 
 from ..tenants.models import Operator
 from ..tenants.registry import Registry
+from .viewer import HASHES
 
 _PASSWORDS = PasswordHash.recommended()
 hash_password = _PASSWORDS.hash
@@ -15,6 +15,7 @@ async def check_password(registry: Registry, name: str, password: str) -> Operat
     """Return the operator with this password. An unknown name takes as long as a wrong password."""
     operator = await registry.operator(name)
     if operator is None:
-        await asyncio.to_thread(_PASSWORDS.hash, password)
+        await run_sync(_PASSWORDS.hash, password, limiter=HASHES)
         return None
-    return operator if await asyncio.to_thread(_PASSWORDS.verify, password, operator.password_hash) else None
+    is_right = await run_sync(_PASSWORDS.verify, password, operator.password_hash, limiter=HASHES)
+    return operator if is_right else None

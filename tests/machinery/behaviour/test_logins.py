@@ -1,0 +1,58 @@
+"""What a flood of sign-ins costs: passwords are hashed two at a time, and not at all for an address that fails too often."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from ..browsing import LOGIN, browser, follow_link, hidden_fields, sign_in
+from ..running import ACME, HTTP, App, free_port, process, wait_ready, wait_until
+
+
+
+@contextmanager
+def counting(installed: App) -> Iterator[tuple[App, Path]]:
+    """Serve with counting.py. Yield its log too."""
+    port, log = free_port(), installed.folder / f"hashes-{secrets.token_hex(4)}"
+    log.touch()
+    settings = {**installed.environment, "PORT": str(port), "HASHES": str(log)}
+    with process(["tests.behaviour.counting", "serve"], installed.folder, settings) as running:
+        url = f"http://127.0.0.1:{port}"
+        wait_ready(f"{url}/healthz", running)
+        yield App(installed.folder, installed.environment, url, running, installed.tenants, installed.operator), log
+
+
+def hashes(log: Path) -> list[int]:
+    return [int(line) for line in log.read_text().split()]
+
+
+def log_in(app: App, name: str, fields: dict[str, str], cookies: httpx.Cookies) -> int:
+    form = {**fields, "username": name, "password": "a wrong password"}
+    return httpx.post(f"{app.url}{LOGIN}", data=form, cookies=cookies, timeout=60).status_code
+
+
+def test_two_passwords_are_hashed_at_a_time_and_calls_are_served_meanwhile(installed: App) -> None:
+    with counting(installed) as (app, log), browser(app) as client, ThreadPoolExecutor(40) as threads:
+        fields = hidden_fields(client.get(LOGIN))
+        logins = [threads.submit(log_in, app, f"name-{n}", fields, client.cookies) for n in range(40)]
+        wait_until(lambda: hashes(log), what="the first hash")
+        headers = app.tenants[ACME]["headers"]
+        assert HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30).status_code == 200
+        answers = Counter(login.result() for login in logins)
+    assert answers == {401: 20, 429: 20}
+    assert len(hashes(log)) == 20
+    assert max(hashes(log)) == 2
+
+
+def test_an_address_is_refused_before_a_password_is_hashed(installed: App) -> None:
+    with counting(installed) as (app, log), browser(app) as client:
+        fields = hidden_fields(client.get(LOGIN))
+        answers = [log_in(app, f"name-{number}", fields, client.cookies) for number in range(22)]
+        assert answers == [401] * 20 + [429] * 2
+        assert len(hashes(log)) == 20
+        assert sign_in(client, **app.operator).status_code == 429
+        assert follow_link(client, "/dashboard/link/guess").status_code == 429
