@@ -28,6 +28,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+IDEMPOTENCY_KEY = b"idempotency-key"
 MAX_CHUNKED = 50
 """Chunked bodies that are read at the same time: each takes up to its limit of memory."""
 
@@ -110,8 +111,9 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
+                serve = self._serve_keyed if _is_keyed(scope) else self._app
                 bounded = await self._bounded(scope["headers"], receive, max_body_bytes)
-                await self._app(scope, bounded, send_with_headers)
+                await serve(scope, bounded, send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -120,6 +122,13 @@ class Edge:
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
                 await _send_problem(Problem("internal_error"), request_id, scope["path"], send_with_headers)
+
+    async def _serve_keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
+        try:
+            await state["idempotency"].serve(self._app, scope, receive, send)
+        except Problem as problem:
+            await _send_problem(problem, state["request_id"], scope["path"], send)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
@@ -210,6 +219,11 @@ def address_of(scope: Scope) -> str:
     """Return the client's address. The server has applied FORWARDED_ALLOW_IPS."""
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def _is_keyed(scope: Scope) -> bool:
+    is_paid = scope["path"].startswith(("/api/", "/v1/")) and scope["method"] == "POST"
+    return is_paid and bool(values_of(scope["headers"], IDEMPOTENCY_KEY))
 
 
 def _joined(headers: Headers, name: bytes) -> str:

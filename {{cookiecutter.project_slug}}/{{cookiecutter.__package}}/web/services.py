@@ -1,9 +1,10 @@
 """The services that all requests of a process share. Each framework's main module opens them once."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -74,6 +75,10 @@ class Services:
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background, until the end."""
+        self._background.append(asyncio.create_task(work))
 
     async def _retire_keys(self) -> None:
         """Revoke rotated Cycles keys whose grace period has ended, until cancelled. Needs admin access."""

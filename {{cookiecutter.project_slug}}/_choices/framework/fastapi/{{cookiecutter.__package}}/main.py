@@ -26,10 +26,12 @@ from .web import budget as budget_routes
 from .web import health
 from .web.edge import CORS, Edge
 from .web.handlers import add_exception_handlers
+from .web.idempotency import Idempotency
 from .web.openapi import with_identity
 from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
+from .web.store import AnswerStore
 
 
 class Api(FastAPI):
@@ -47,7 +49,13 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
     ):
-        yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
+        idempotency = Idempotency(services, AnswerStore(database))
+        services.run(idempotency.run())
+        yield {
+            "services": services,
+            "dashboard": Dashboard(services, DashboardStore(database)),
+            "idempotency": idempotency,
+        }
     tracing.flush()
 
 
