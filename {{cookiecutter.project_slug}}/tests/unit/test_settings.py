@@ -67,6 +67,19 @@ def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.Monke
     assert "0123456789" not in fault
 
 
+@pytest.mark.parametrize("chain", ["{0} > gpt-0", "{0}", "{0} >", "{0} > {0}", "{0} > gpt-4o, {0} > gpt-4o-mini"])
+def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
+    environment: pytest.MonkeyPatch, chain: str
+) -> None:
+    environment.setenv("LLM_ALLOWED_MODELS", "gpt-4o, gpt-4o-mini")
+    environment.setenv("LLM_FALLBACKS", chain.format(Settings().llm_model))
+    (fault,) = faults(Settings())
+    assert "LLM_FALLBACKS" in fault
+    environment.setenv("LLM_FALLBACKS", "{0} > gpt-4o-mini, gpt-4o>gpt-4o-mini".format(Settings().llm_model))
+    assert faults(Settings()) == []
+    assert Settings().fallbacks == {Settings().llm_model: ["gpt-4o-mini"], "gpt-4o": ["gpt-4o-mini"]}
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -132,7 +132,7 @@ class TenantClient(AsyncCyclesClient):
             log.warning("not settled yet", tenant=self._tenant, settlement=settlement.name, status=answer.status)
             return committed(settlement.actual)
         uncharged = settlement.actual - charged
-        if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0:
+        if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0 and not settlement.is_observed:
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
         return committed(charged)
@@ -174,6 +174,7 @@ class Clients:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
+        self.observed = registry.observed
         self._keys = CyclesKeys(settings)
         self._configs = TTLCache[str, CyclesConfig](REMEMBERED_TENANTS, KEY_CACHED_S)
         url = settings.cycles_base_url

@@ -15,7 +15,7 @@ import structlog
 from ..calls.record import CallLog
 from ..core.config import Settings
 from ..core.metrics import DENIALS, HELD, SETTLE
-from ..core.problems import Problem
+from ..core.problems import WANT_OF_MONEY, Problem
 from ..core.sqlite_file import ERRORS
 from ..core.tasks import Tasks
 from ..llm.provider import ProviderError
@@ -25,6 +25,7 @@ from .heartbeat import Heartbeat
 from .hold import Hold, Work
 from .outbox import Settlement
 from .prices import Prices
+from .runs import Run
 from .subject import subject_of
 
 log = structlog.get_logger(__name__)
@@ -72,11 +73,20 @@ class Guard:
             await asyncio.shield(keeper)
 
     def new(self, work: Work) -> Hold:
-        """Return a hold that is not reserved yet. Raise Problem shutting_down if the process stops."""
+        """Return a hold that is not reserved yet. Raise Problem shutting_down, or run_limit_exceeded within a run."""
         if self.tasks.stopping:
             raise Problem("shutting_down")
         subject = subject_of(self._settings, work.tenant, work.end_user, work.agent)
-        return Hold(work, subject, self._prices, self._clients.balances, self.tasks)
+        hold = Hold(work, subject, self._prices, self._clients.balances, self.tasks)
+        if work.take:
+            with self.refusing(hold):
+                hold.ended = work.take(hold.call.hold)
+        return hold
+
+    @asynccontextmanager
+    async def run(self, tenant: str, *, limit: int) -> AsyncIterator[Run]:
+        """Open a run: calls of `tenant` that together hold and spend at most `limit` microcents."""
+        yield Run(self.hold, tenant, limit)
 
     @contextmanager
     def asking(self, hold: Hold) -> Iterator[None]:
@@ -122,14 +132,21 @@ class Guard:
             told = {"status": answer.status, "error": error_of(answer), "message": answer.error_message}
             log.error("hold refused: the budget is not set up", tenant=tenant, **told)
         problem = await self._clients.balances.refusal(code, tenant, hold.scopes, hold.call.hold)
+        if code in WANT_OF_MONEY and tenant in self._clients.observed:
+            hold.is_observed, hold.call.scope = True, problem.members.get("scope")
+            log.warning("would refuse, served all the same", tenant=tenant, code=code, scope=hold.call.scope)
+            return None
         if (retry_after_ms := answer.retry_after_ms_header) is not None:
             problem.retry_after = max(1, retry_after_ms // 1000)
         return self._refused(hold, problem)
 
     def settled(self, hold: Hold) -> None:
         """Record a call that has ended, with the last answers to its client."""
-        if hold.allowance is not None:
-            self._book_unguarded(hold, hold.allowance)
+        if hold.is_observed:
+            self._book(hold, "observed")
+        elif hold.allowance is not None:
+            self._book(hold, "unguarded")
+            self._fail_open.give_back(hold.call.tenant, hold.allowance, hold.call.hold - hold.call.cost)
         elif hold.client is not None:
             hold.call.reservation_id = hold.client.reserved.get_body_attribute("reservation_id")
             hold.settled_by(hold.client.settled)
@@ -184,18 +201,18 @@ class Guard:
         self._record(hold)
         return problem
 
-    def _book_unguarded(self, hold: Hold, allowance: float) -> None:
-        """Book what was served while Cycles was out of reach, for when it is back."""
+    def _book(self, hold: Hold, outcome: str) -> None:
+        """Book what was served without a hold as an event: at once, or once Cycles is back."""
         call = hold.call
         if hold.meter.is_used:
             hold.charge()
-        call.outcome = "unguarded"
-        self._fail_open.give_back(call.tenant, allowance, call.hold - call.cost)
+        call.outcome = outcome
         if call.cost:
-            event = Settlement(tenant=call.tenant, body=hold.booking("actual", call.cost))
+            event = Settlement(tenant=call.tenant, body=hold.booking("actual", call.cost), is_observed=hold.is_observed)
             self._clients.outbox.add(event, due_now=True)
             call.reservation_id = event.name
 
     def _record(self, hold: Hold) -> None:
         hold.call.duration_ms = int(hold.age_s * 1000)
         self._calls.finish(hold.call)
+        hold.ended(hold.call.cost + hold.call.uncharged)

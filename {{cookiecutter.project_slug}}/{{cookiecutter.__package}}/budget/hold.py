@@ -15,6 +15,7 @@ The charge depends on what is known of the vendor's bill when the call ends, how
 
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +27,7 @@ from ..calls.models import Call
 from ..core.money import UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
-from ..llm.provider import Provider, Request, Stream, is_shown
+from ..llm.provider import Provider, Request, Stream, message_of
 from .balances import Balances
 from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
@@ -49,6 +50,10 @@ class Work:
     request_id: str
     end_user: str | None = None
     agent: str | None = None
+    price: int | None = None
+    """Microcents of a tool, which has a fixed price and takes no tokens; `request` then names it as the model."""
+    take: Callable[[int], Callable[[int], None]] | None = None
+    """Takes the microcents to hold from a run (runs.py), and returns what to call with the cost."""
 
 
 class Hold:
@@ -66,7 +71,7 @@ class Hold:
             end_user=work.end_user,
             route=work.route,
             model=work.request.model,
-            hold=prices.hold_for(work.request),
+            hold=prices.hold_for(work.request) if work.price is None else work.price,
             outcome="released",
             request_id=work.request_id,
         )
@@ -77,6 +82,11 @@ class Hold:
         """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
         self.allowance: float | None = None
         """ID of the allowance (see fail_open) if served without a hold, while Cycles was out of reach."""
+        self.is_observed = False
+        """Served without a hold, because the tenant is observed: the budget would have refused it."""
+        self.ended: Callable[[int], None] = lambda _: None
+        """Called with the microcents that the call cost, once it is settled."""
+        self._price = work.price
         self._started = time.monotonic()
         self._prices = prices
         self._balances = balances
@@ -113,13 +123,15 @@ class Hold:
 
     async def complete(self, provider: Provider) -> str:
         """Send the request, and return the whole text. Raise ProviderError."""
-        texts = [item.text async for item in self.stream(provider, paced=False) if is_shown(item)]
-        return "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
+        return message_of([item async for item in self.stream(provider, paced=False)]).content
 
     def charge(self) -> int:
         """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
         call, usage = self.call, self.meter.usage
         call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
+        if self._price is not None:
+            call.cost = self._price
+            return call.cost
         try:
             call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
         except UnknownModel as error:
@@ -174,6 +186,6 @@ class Hold:
         return {
             "idempotency_key": secrets.token_hex(16),
             "subject": self.subject,
-            "action": {"kind": "llm.completion", "name": self.call.model},
+            "action": {"kind": "llm.completion" if self._price is None else "tool.call", "name": self.call.model},
             name: {"unit": UNIT, "amount": microcents},
         }

@@ -68,6 +68,8 @@ class Settlement:
     held: int = 0
     amount: int = 0
     attempts: int = 0
+    is_observed: bool = False
+    """The ledger was short before: what it does not take is expected, and no alert."""
     created_at: float = field(default_factory=time.time)
     id: int = field(default_factory=partial(secrets.randbits, 63))
     """ID of its row. Random: if a new file used IDs again, a worker could delete another's row."""

@@ -23,6 +23,7 @@ class Preflight:
         self, settings: Settings, prices: Prices, clients: Clients, calls: CallLog, fail_open: FailOpen
     ) -> None:
         self._breaker = clients.breaker
+        self._observed = clients.observed
         self._balances = clients.balances
         self._calls = calls
         self._fail_open = fail_open
@@ -46,7 +47,7 @@ class Preflight:
     async def _check(self, tenant: str) -> None:
         if self._breaker.refuses:
             raise Problem("budget_unavailable")
-        short = self._short(tenant)
+        short = None if tenant in self._observed else self._short(tenant)
         if short and time.monotonic() - short.asked_at > FRESH_S:
             await self._balances.read(tenant)
             short = self._short(tenant)

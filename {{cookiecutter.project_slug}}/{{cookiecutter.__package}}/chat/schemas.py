@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
 
+from ..core.money import parse_usd
 from ..llm.provider import Message
 from ..web.schemas import EndUser, Money
 
@@ -65,6 +66,21 @@ class SummarizeRequest(PaidRequest):
     text: Text
 
 
+def _usd(text: str) -> str:
+    parse_usd(text)
+    return text
+
+
+class AgentRequest(_Input):
+    """A task, and the USD that its run may cost."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"task": "What is 2 * (3 + 4)?", "limit": "0.05"}]})
+
+    task: Text
+    limit: Annotated[str, Field(max_length=32), AfterValidator(_usd)]
+    end_user: EndUser | None = None
+
+
 class TokenUsage(BaseModel):
     input_tokens: int
     output_tokens: int
@@ -88,3 +104,17 @@ class StreamEnd(BaseModel):
 
 class Answer(StreamEnd):
     reply: str
+
+
+Stopped = Literal["run_limit_exceeded", "budget_exceeded", "max_steps", "provider_error"]
+
+
+class AgentAnswer(BaseModel):
+    """What a run has done. `stopped` says why it ended early, null if the task is done."""
+
+    reply: str
+    """All texts of the model."""
+    steps: int
+    stopped: Stopped | None
+    cost: Money
+    limit: Money

@@ -7,6 +7,7 @@ from typing import Any
 
 from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
 
+from ..budget.fallbacks import Ladder
 from ..budget.heartbeat import HOLD_TTL_MS
 from ..budget.hold import OVERAGE_POLICY, Hold, Work
 from ..core.config import Settings
@@ -26,42 +27,62 @@ class Chat:
     def __init__(self, services: Services) -> None:
         self._guard = services.guard
         self._provider = services.provider
+        self._fallbacks = services.settings.fallbacks
 
-    async def complete(self, work: Work) -> Answer:
-        """Answer in one piece. If the client disconnects, the call still runs to its end and is charged."""
+    async def complete(self, work: Work) -> tuple[Answer, str | None]:
+        """Return the answer in one piece, and X-Budget-Fallback if another model than the asked one gave it.
+
+        If the client disconnects, the call still runs to its end and is charged.
+        """
         return await self._guard.tasks.finish(self._complete(work))
 
-    async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None]:
-        """Return the server-sent events, and the remaining microcents as of the hold.
+    async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None, str | None]:
+        """Return the server-sent events, the remaining microcents as of the hold, and X-Budget-Fallback as of now.
 
         Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
         is charged for what the provider has sent.
         """
-        holds: list[Hold] = []
-        frames = encode_all(self._events(work, holds), work.request_id)
+        holds, ladder = list[Hold](), Ladder(work, self._fallbacks)
+        frames = encode_all(self._events(ladder, holds), work.request_id)
         await anext(frames)
-        return frames, holds[0].remaining
+        return frames, holds[-1].remaining, ladder.fallback
 
     async def summarize(self, work: Work) -> Answer:
         """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
         return await self._guard.tasks.finish(self._summarize(work))
 
-    async def _complete(self, work: Work) -> Answer:
-        async with self._guard.hold(work) as hold:
-            text = await hold.complete(self._provider)
-        return Answer(reply=text, **ending(hold))
+    async def _complete(self, work: Work) -> tuple[Answer, str | None]:
+        ladder = Ladder(work, self._fallbacks)
+        while True:
+            hold = None
+            try:
+                async with self._guard.hold(ladder.work) as hold:
+                    text = await hold.complete(self._provider)
+            except Problem as problem:
+                ladder.descend(problem, hold)
+            else:
+                return Answer(reply=text, **ending(hold)), ladder.fallback
 
-    async def _events(self, work: Work, holds: list[Hold]) -> AsyncGenerator[Event | None]:
-        async with self._guard.hold(work) as hold:
-            holds.append(hold)
-            yield None
-            async with aclosing(hold.stream(self._provider)) as items:
-                async for item in items:
-                    if hold.ends_by:
-                        raise Problem(hold.ends_by)
-                    if is_shown(item):
-                        yield "delta", {"text": item.text}
-        yield "done", StreamEnd(**ending(hold)).model_dump()
+    async def _events(self, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+        while True:
+            hold = None
+            try:
+                async with self._guard.hold(ladder.work) as hold:
+                    holds.append(hold)
+                    if len(holds) == 1:
+                        yield None
+                    async with aclosing(hold.stream(self._provider)) as items:
+                        async for item in items:
+                            if hold.ends_by:
+                                raise Problem(hold.ends_by)
+                            if is_shown(item):
+                                yield "delta", {"text": item.text}
+            except Problem as problem:
+                ladder.descend(problem, hold)
+            else:
+                served = {"fallback": ladder.fallback} if ladder.fallback else {}
+                yield "done", StreamEnd(**ending(hold)).model_dump() | served
+                return
 
     async def _summarize(self, work: Work) -> Answer:
         hold = self._guard.new(work)
@@ -129,10 +150,10 @@ def work_of(
     return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 
-def budget_headers(remaining: int | None, cost: int | None = None) -> dict[str, str]:
-    """Return X-Budget-Remaining and X-Budget-Cost (microcents), as far as known."""
-    headers = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost}
-    return {name: str(microcents) for name, microcents in headers.items() if microcents is not None}
+def budget_headers(remaining: int | None, cost: int | None = None, fallback: str | None = None) -> dict[str, str]:
+    """Return X-Budget-Remaining and X-Budget-Cost (microcents) and X-Budget-Fallback, as far as known."""
+    headers = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost, "X-Budget-Fallback": fallback}
+    return {name: str(value) for name, value in headers.items() if value is not None}
 
 
 def ending(hold: Hold) -> dict[str, Any]:

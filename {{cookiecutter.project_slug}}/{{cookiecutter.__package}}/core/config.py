@@ -64,6 +64,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     dashboard_old_hold: PositiveFloat = 60.0
 
     llm_allowed_models: Names = []
+    llm_fallbacks: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: PositiveInt = 1024
     max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
@@ -86,6 +87,16 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     def models(self) -> list[str]:
         """The models that callers may name. The first is the default."""
         return [self.llm_model, *(name for name in self.llm_allowed_models if name != self.llm_model)]
+
+    @property
+    def fallbacks(self) -> dict[str, list[str]]:
+        """The models to try in turn after a model."""
+        chains = self._chains
+        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain[:-1])}
+
+    @property
+    def _chains(self) -> list[list[str]]:
+        return [[name.strip() for name in chain.split(">")] for chain in self.llm_fallbacks]
 
     def scope_of(self, tenant: str) -> str:
         """Return the scope of the ledger that pays for a tenant's calls."""
@@ -121,8 +132,22 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
             faults.append("CYCLES_BASE_URL is missing: set the URL of the Cycles server")
         if not self.database_url.startswith(("sqlite:///", "postgresql://")):
             faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
+        faults += self._fallback_faults()
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")
+        return faults
+
+    def _fallback_faults(self) -> list[str]:
+        faults, followed = [], list[str]()
+        for chain in self._chains:
+            unknown = [name for name in chain if name not in self.models]
+            if unknown:
+                faults.append(f"LLM_FALLBACKS: {', '.join(unknown)!r} is not in LLM_ALLOWED_MODELS")
+            elif len(chain) < 2:
+                faults.append(f"LLM_FALLBACKS: {chain[0]} needs a second model: first > second")
+            elif len(set(chain)) < len(chain) or set(chain[:-1]) & set(followed):
+                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} names a model that has fallbacks already")
+            followed += chain[:-1]
         return faults
 
     def _production_faults(self) -> list[str]:

@@ -21,6 +21,8 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "budget_exceeded": (402, "Budget exceeded", "The budget does not cover this call."),
     "overdraft_limit_exceeded": (402, "Overdraft limit exceeded", "The budget is over its limit."),
     "debt_outstanding": (402, "Debt outstanding", "The budget has debt that must be repaid first."),
+    "run_limit_exceeded": (402, "Run limit exceeded", "The limit of this run does not cover its next step."),
+    "tool_not_allowed": (403, "Tool not allowed", "This tool is not allowed."),
     "not_found": (404, "Not found", "Not found."),
     "method_not_allowed": (405, "Method not allowed", "This URL does not support that method."),
     "idempotency_in_progress": (409, "Request in progress", "A request with this Idempotency-Key is still running."),
@@ -43,6 +45,9 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "budget_misconfigured": (500, "Budget misconfigured", "This tenant's budget is not set up correctly."),
     "internal_error": (500, "Internal error", "Something went wrong on our side."),
 }
+
+WANT_OF_MONEY = ("budget_exceeded", "overdraft_limit_exceeded", "debt_outstanding")
+"""Codes of holds that a ledger can't pay."""
 
 UNLISTED = (409, "Refused", "The request was refused.")
 

@@ -78,7 +78,7 @@ class Meter:
     def usage(self) -> Tokens:
         """What was used so far."""
         request = self._request
-        counted = request.body.tokens + sum(count_tokens(message.content) for message in request.messages)
+        counted = request.body.tokens + sum(count_tokens(message.content) for message in request.billed)
         tokens = tokens_of(self._reported, counted)
         output = tokens.output_tokens + _tokens(self._bytes_since)
         return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))

@@ -1,18 +1,54 @@
 """The interface of a model provider."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 ErrorKind = Literal["unreachable", "timeout", "broken_off", "limited", "refused", "failed"]
 """Nothing was sent to an unreachable vendor; what timed out or broke off may be billed."""
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool that the model asks for. `arguments` is JSON, as the model wrote it.
+
+    In a stream it comes in parts: those with one `index` belong together.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+    @property
+    def parsed(self) -> dict[str, Any]:
+        """The arguments, empty if they are no JSON object."""
+        try:
+            arguments = json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return {}
+        return arguments if isinstance(arguments, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    """A message. The role `tool` answers the call `call_id`; only an assistant's message has `tool_calls`."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +73,16 @@ class Request:
     model: str
     messages: tuple[Message, ...]
     max_tokens: int
+    tools: tuple[Tool, ...] = ()
     body: Body = Body()
+
+    @property
+    def billed(self) -> tuple[Message, ...]:
+        """All that counts as input: the messages, and as messages of their own the tools and the calls of them."""
+        calls = (call for message in self.messages for call in message.tool_calls)
+        texts = [call.id + call.name + call.arguments for call in calls]
+        texts += [tool.name + tool.description + json.dumps(tool.parameters) for tool in self.tools]
+        return (*self.messages, *(Message("system", text) for text in texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +142,7 @@ class Finish:
     reason: str | None = None
 
 
-Item = AnsweredBy | Delta | Usage | Finish
+Item = AnsweredBy | Delta | ToolCall | Usage | Finish
 Stream = AsyncGenerator[Item]
 """A streamed answer. Close it (contextlib.aclosing) to hang up on the vendor."""
 
@@ -105,6 +150,21 @@ Stream = AsyncGenerator[Item]
 def is_shown(item: Item) -> TypeGuard[Delta]:
     """Return whether an item is text for the caller."""
     return isinstance(item, Delta) and not item.hidden and item.text != ""
+
+
+def message_of(items: Iterable[Item]) -> Message:
+    """Return the assistant's message that these items make. The text of a call counts as hidden deltas beside it."""
+    texts, calls = [], dict[int, ToolCall]()
+    for item in items:
+        if isinstance(item, ToolCall):
+            part = calls.get(item.index, ToolCall(item.index, "", "", ""))
+            calls[item.index] = ToolCall(
+                item.index, part.id or item.id, part.name + item.name, part.arguments + item.arguments
+            )
+        elif is_shown(item):
+            texts.append(item.text)
+    text = "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
+    return Message("assistant", text, tuple(call for call in calls.values() if call.name))
 
 
 class ProviderError(Exception):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
+from ..calls.models import SERVED
 from ..core.config import Settings
 from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
@@ -141,6 +142,34 @@ class TenantService(Accounts, Adjustments):
         await self._set_frozen(tenant, frozen=False)
         await self.registry.update_tenant(tenant_id, status="active")
         return {"tenant": tenant_id, "note": "active"}
+
+    async def observe(self, tenant_id: str) -> Answer:
+        """Serve calls that the budget would refuse, and count them. Suspended and frozen stay refused."""
+        await find_tenant(self.registry, tenant_id)
+        await self.registry.update_tenant(tenant_id, observed=True)
+        return {"tenant": tenant_id, "note": "observed within 5 s: what the budget would refuse is served and counted"}
+
+    async def enforce(self, tenant_id: str) -> Answer:
+        """Refuse calls that the budget can't pay, which is the default."""
+        await find_tenant(self.registry, tenant_id)
+        await self.registry.update_tenant(tenant_id, observed=False)
+        return {"tenant": tenant_id, "note": "enforced within 5 s: what the budget can't pay is refused"}
+
+    async def report(self, tenant_id: str) -> Answer:
+        """Report a tenant's recorded calls: which ledgers would refuse how many, and estimates against actual cost."""
+        tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)
+        rows = [row for row in await self.registry.usage(tenant_id) if row[0] in SERVED]
+        refused = {scope or "unknown": calls for outcome, scope, calls, _, _ in rows if outcome == "observed"}
+        served = sum(calls for _, _, calls, _, _ in rows)
+        return {
+            "tenant": tenant_id,
+            "observed": tenant.observed,
+            "calls": served,
+            "estimate": format_usd(sum(held for _, _, _, held, _ in rows)),
+            "actual": format_usd(sum(used for _, _, _, _, used in rows)),
+            "would_refuse": [{"scope": scope, "calls": calls} for scope, calls in refused.items()],
+            "note": f"{served} calls served, {sum(refused.values())} of them beyond the budget",
+        }
 
     async def rotate(self, tenant_id: str, *, now: bool = False) -> Answer:
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""

@@ -26,6 +26,7 @@ class TenantCache:
     def __init__(self, registry: Registry, load: Callable[[str], Coroutine[Any, Any, Tenant | None]]) -> None:
         self._read_version = registry.version
         self._load = load
+        self._observed = registry.observed
         self._versions = TTLCache[str, int](1, VERSION_TTL_S)
         self._tenants = TTLCache[tuple[int, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
 
@@ -43,6 +44,10 @@ class TenantCache:
         check_claim(headers, tenant.id)
         if tenant.status == "suspended":
             raise Problem("tenant_suspended")
+        if tenant.observed:
+            self._observed.add(tenant.id)
+        else:
+            self._observed.discard(tenant.id)
         return tenant.id
 
     async def _known(self, name: str) -> Tenant:

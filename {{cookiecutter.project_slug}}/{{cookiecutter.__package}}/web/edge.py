@@ -48,8 +48,14 @@ SECURITY_HEADERS = {
 }
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-Api-Key", "X-Tenant-ID"],
-    "expose_headers": ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "Retry-After"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
+        *("X-Api-Key", "X-Budget-Fallback", "X-Tenant-ID"),
+    ],
+    "expose_headers": [
+        *("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "X-Budget-Fallback"),
+        "Retry-After",
+    ],
 }
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # development only: Swagger UI comes from a CDN with an inline script

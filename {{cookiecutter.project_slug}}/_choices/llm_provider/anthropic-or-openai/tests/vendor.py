@@ -35,6 +35,10 @@ class Vendor:
     def __init__(self, url: str) -> None:
         self.url = url
         self.scene = Scene()
+        self.scenes: dict[str, Scene] = {}
+        """By the model that is asked for, before `scene`."""
+        self.queue: list[Scene] = []
+        """Played once each, before all others."""
         self.asked: list[dict[str, Any]] = []
         self.left = threading.Event()
 
@@ -49,8 +53,9 @@ def run_vendor() -> Iterator[Vendor]:
 
     class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            scene = vendor.scene
-            vendor.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            vendor.asked.append(asked)
+            scene = vendor.queue.pop(0) if vendor.queue else vendor.scenes.get(asked["model"], vendor.scene)
             with suppress(ConnectionError):  # the app has hung up
                 self.answer(scene)
             if scene.then == "hangs":

@@ -4,6 +4,7 @@ from typing import Any
 
 KEY = "sk-ant-secret-key-1234567890"
 MODEL = "claude-haiku-4-5"
+DEARER = "claude-opus-4-8"
 INPUT, OUTPUT = 100, 500  # microcents a token: budget/prices.toml
 LIMIT = "max_tokens"
 API = "/messages"
@@ -28,6 +29,16 @@ def text(content: str) -> dict[str, Any]:
 
 def thinking(content: str) -> dict[str, Any]:
     return {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": content}}
+
+
+def tool_call(index: int, call_id: str, name: str, *arguments: str) -> list[dict[str, Any]]:
+    """The events of a call, whose arguments come in parts."""
+    block = {"type": "tool_use", "id": call_id, "name": name, "input": {}}
+    deltas = [{"type": "input_json_delta", "partial_json": part} for part in arguments]
+    return [
+        {"type": "content_block_start", "index": index, "content_block": block},
+        *({"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas),
+    ]
 
 
 def usage(read: int, written: int) -> dict[str, Any]:

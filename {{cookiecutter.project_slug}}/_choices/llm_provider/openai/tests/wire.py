@@ -4,6 +4,7 @@ from typing import Any
 
 KEY = "sk-secret-key-1234567890"
 MODEL = "gpt-5.4-mini"
+DEARER = "gpt-5.2"
 INPUT, OUTPUT = 75, 450  # microcents a token: budget/prices.toml
 LIMIT = "max_completion_tokens"
 API = "/chat/completions"
@@ -28,6 +29,13 @@ def text(content: str) -> dict[str, Any]:
 
 def thinking(content: str) -> dict[str, Any]:
     return {"choices": [{"delta": {"reasoning": content}}]}
+
+
+def tool_call(index: int, call_id: str, name: str, *arguments: str) -> list[dict[str, Any]]:
+    """The events of a call, whose arguments come in parts."""
+    parts: list[dict[str, Any]] = [{"id": call_id, "type": "function", "function": {"name": name}}]
+    parts += [{"function": {"arguments": part}} for part in arguments]
+    return [{"choices": [{"delta": {"tool_calls": [{"index": index, **part}]}}]} for part in parts]
 
 
 def usage(read: int, written: int) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from django.utils import timezone
 class Call(models.Model):
     """A guarded call; amounts in microcents.
 
-    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
-    that refused it. `uncharged` is the spend that no ledger took. `remaining` is that of the tenant's widest ledger
-    after the call, if known.
+    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable), `observed` (served
+    although the ledger `scope` would have refused it) or the code of the problem that refused it. `uncharged` is
+    the spend that no ledger took. `remaining` is that of the tenant's widest ledger after the call, if known.
     """
 
     id = models.CharField(max_length=64, primary_key=True, default=partial(secrets.token_hex, 16))
@@ -27,6 +27,7 @@ class Call(models.Model):
     cost = models.BigIntegerField(default=0)
     uncharged = models.BigIntegerField(default=0)
     outcome = models.CharField(max_length=64)
+    scope = models.TextField(null=True)
     reservation_id = models.CharField(max_length=256, null=True)
     request_id = models.CharField(max_length=256, default="")
     duration_ms = models.IntegerField(default=0)
@@ -42,7 +43,7 @@ class Call(models.Model):
         return self.id
 
 
-SERVED = ("charged", "released", "unguarded")
+SERVED = ("charged", "released", "unguarded", "observed")
 """Outcomes of calls that were not refused."""
 
 

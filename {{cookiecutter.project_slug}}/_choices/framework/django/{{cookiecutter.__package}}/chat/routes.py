@@ -10,7 +10,8 @@ from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
 from ..web.streaming import EventStream
-from .schemas import Answer, ChatRequest, SummarizeRequest
+from .agent import Agent
+from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
 from .service import Chat, budget_headers, summary_of, work_of
 
 router = Router(auth=paid, tags=["paid"])
@@ -23,9 +24,10 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
         services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
     )
     if not body.stream:
-        return answered(await Chat(services).complete(work))
-    events, remaining = await Chat(services).stream(work)
-    return EventStream(events, headers=budget_headers(remaining))
+        answer, fallback = await Chat(services).complete(work)
+        return answered(answer, fallback)
+    events, remaining, fallback = await Chat(services).stream(work)
+    return EventStream(events, headers=budget_headers(remaining, fallback=fallback))
 
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
@@ -41,8 +43,16 @@ def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     return answered(sync.call(lambda services: Chat(services).summarize(work)))
 
 
-def answered(answer: Answer) -> HttpResponse:
+@router.post("/agent", response=AgentAnswer, openapi_extra={"responses": PAID})
+async def agent(request: ApiRequest, body: AgentRequest) -> HttpResponse:
+    services = services_of(request)
+    answer, remaining = await Agent(services, request.auth, body, request_id_of(request)).answer()
+    headers = budget_headers(remaining, answer.cost.amount)
+    return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
+
+
+def answered(answer: Answer, fallback: str | None = None) -> HttpResponse:
     """Return the response of a paid route. The answer is valid, so ninja need not validate it again."""
     remaining = answer.budget.remaining
-    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
+    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount, fallback)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)

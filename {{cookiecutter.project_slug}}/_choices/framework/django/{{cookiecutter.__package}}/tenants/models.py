@@ -7,9 +7,10 @@ from django.utils import timezone
 class Tenant(models.Model):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-    `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
-    all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
-    them but the current one can be revoked at `retire_at`. `version` counts changes of the tenant and its API keys.
+    `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
+    is the Cycles key, encrypted. `cycles_key_name` is the name of all its keys at Cycles, random so that keys of
+    interrupted runs are found, and none of another registry. All of them but the current one can be revoked at
+    `retire_at`. `version` counts changes of the tenant and its API keys.
     """
 
     id = models.CharField(max_length=64, primary_key=True)
@@ -23,6 +24,7 @@ class Tenant(models.Model):
     cycles_key_expires_at = models.DateTimeField(null=True)
     retire_at = models.DateTimeField(null=True, db_index=True)
     onboarded = models.BooleanField(default=False)
+    observed = models.BooleanField(default=False)
     version = models.IntegerField(default=0, db_index=True)
     created_at = models.DateTimeField(default=timezone.now)
 

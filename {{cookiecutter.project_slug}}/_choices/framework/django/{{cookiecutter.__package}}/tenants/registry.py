@@ -12,6 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from ..calls.models import Call
 from ..core.database import in_database
 from .models import Adjustment, ApiKey, SignIn, Tenant
 
@@ -31,6 +32,10 @@ def _newest_migrations() -> set[tuple[str, str]]:
 
 class Registry:
     """Raises DATABASE_ERRORS if the database fails."""
+
+    def __init__(self) -> None:
+        self.observed: set[str] = set()
+        """IDs of observed tenants, as far as this process has seen calls of them."""
 
     @in_database
     def is_migrated(self) -> bool:
@@ -77,6 +82,14 @@ class Registry:
         """Return open tenants whose Cycles key expires before a time, earliest first."""
         expiring = Tenant.objects.filter(cycles_key_expires_at__lt=before).exclude(status="closed")
         return [*expiring.order_by("cycles_key_expires_at")[:limit]]
+
+    @in_database
+    def usage(self, tenant_id: str) -> list[tuple[str, str | None, int, int, int]]:
+        """Return (outcome, scope, calls, held, used) of a tenant's recorded calls, in microcents."""
+        groups = Call.objects.filter(tenant=tenant_id).order_by().values_list("outcome", "scope")
+        used = models.Sum(models.F("cost") + models.F("uncharged"))
+        rows = groups.annotate(calls=models.Count("id"), held=models.Sum("hold"), used=used)
+        return [(outcome, scope, calls, int(held), int(used)) for outcome, scope, calls, held, used in rows]
 
     @in_database
     def update_tenant(

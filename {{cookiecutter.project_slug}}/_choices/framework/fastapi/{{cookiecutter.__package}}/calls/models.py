@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import BigInteger, Index, String
+from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
 from ..core.database import Base
@@ -13,9 +13,9 @@ from ..core.database import Base
 class Call(MappedAsDataclass, Base, kw_only=True):
     """A guarded call; amounts in microcents.
 
-    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable) or the code of the problem
-    that refused it. `uncharged` is the spend that no ledger took. `remaining` is that of the tenant's widest ledger
-    after the call, if known.
+    `outcome` is `charged`, `released`, `unguarded` (served while Cycles was unreachable), `observed` (served
+    although the ledger `scope` would have refused it) or the code of the problem that refused it. `uncharged` is
+    the spend that no ledger took. `remaining` is that of the tenant's widest ledger after the call, if known.
     """
 
     __tablename__ = "calls"
@@ -32,6 +32,7 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     cost: Mapped[int] = mapped_column(BigInteger, default=0)
     uncharged: Mapped[int] = mapped_column(BigInteger, default=0)
     outcome: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[str | None] = mapped_column(Text, default=None)
     reservation_id: Mapped[str | None] = mapped_column(default=None)
     request_id: Mapped[str] = mapped_column(default="")
     duration_ms: Mapped[int] = mapped_column(default=0)
@@ -40,7 +41,7 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     __table_args__ = (Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),)
 
 
-SERVED = ("charged", "released", "unguarded")
+SERVED = ("charged", "released", "unguarded", "observed")
 """Outcomes of calls that were not refused."""
 
 

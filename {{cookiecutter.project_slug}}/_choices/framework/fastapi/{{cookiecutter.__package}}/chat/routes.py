@@ -6,7 +6,8 @@ from starlette.responses import Response
 from ..web.dependencies import GuardedRoute, services_of, tenant_of
 from ..web.openapi import PAID, STREAMED
 from ..web.streaming import EventStream, unless_left
-from .schemas import Answer, ChatRequest, SummarizeRequest
+from .agent import Agent
+from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
 from .service import Chat, budget_headers, summary_of, work_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
@@ -17,12 +18,13 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
     work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
-        return answered(await Chat(services).complete(work))
+        answer, fallback = await Chat(services).complete(work)
+        return answered(answer, fallback)
     opened = await unless_left(request, Chat(services).stream(work))
     if opened is None:
         return Response()  # nobody reads it
-    events, remaining = opened
-    return EventStream(events, headers=budget_headers(remaining))
+    events, remaining, fallback = opened
+    return EventStream(events, headers=budget_headers(remaining, fallback=fallback))
 
 
 @router.post("/summarize", response_model=Answer)
@@ -32,8 +34,19 @@ async def summarize(body: SummarizeRequest, request: Request) -> Response:
     return answered(await Chat(services).summarize(work))
 
 
-def answered(answer: Answer) -> Response:
+@router.post("/agent", response_model=AgentAnswer)
+async def agent(body: AgentRequest, request: Request) -> Response:
+    services, tenant = services_of(request), await tenant_of(request)
+    done = await unless_left(request, Agent(services, tenant, body, request.state.request_id).answer())
+    if done is None:
+        return Response()  # nobody reads it
+    answer, remaining = done
+    headers = budget_headers(remaining, answer.cost.amount)
+    return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
+
+
+def answered(answer: Answer, fallback: str | None = None) -> Response:
     """Return the response for an answer. Spares FastAPI from validating it again."""
     remaining = answer.budget.remaining
-    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount)
+    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount, fallback)
     return Response(answer.model_dump_json(), headers=headers, media_type="application/json")

@@ -15,9 +15,10 @@ def now() -> datetime:
 class Tenant(MappedAsDataclass, Base, kw_only=True):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-    `status` is active, suspended or closed. `sealed_key` is the Cycles key, encrypted. `cycles_key_name` is the name of
-    all its keys at Cycles, random so that keys of interrupted runs are found, and none of another registry. All of
-    them but the current one can be revoked at `retire_at`. `version` counts changes of the tenant and its API keys.
+    `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
+    is the Cycles key, encrypted. `cycles_key_name` is the name of all its keys at Cycles, random so that keys of
+    interrupted runs are found, and none of another registry. All of them but the current one can be revoked at
+    `retire_at`. `version` counts changes of the tenant and its API keys.
     """
 
     __tablename__ = "tenants"
@@ -33,6 +34,7 @@ class Tenant(MappedAsDataclass, Base, kw_only=True):
     cycles_key_expires_at: Mapped[datetime | None] = mapped_column(default=None)
     retire_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
     onboarded: Mapped[bool] = mapped_column(default=False)
+    observed: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(index=True, default=0)
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
 

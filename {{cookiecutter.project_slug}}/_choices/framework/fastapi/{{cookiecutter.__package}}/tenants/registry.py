@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from ..calls.models import Call
 from ..core.database import Base, Database
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
@@ -28,6 +29,8 @@ class Registry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.observed: set[str] = set()
+        """IDs of observed tenants, as far as this process has seen calls of them."""
         self.is_migrated = database.is_migrated
 
     async def version(self) -> int:
@@ -65,6 +68,14 @@ class Registry:
         expiry = Tenant.cycles_key_expires_at
         query = select(Tenant).where(expiry < before, Tenant.status != "closed")
         return await self._all(query.order_by(expiry).limit(limit))
+
+    async def usage(self, tenant_id: str) -> list[tuple[str, str | None, int, int, int]]:
+        """Return (outcome, scope, calls, held, used) of a tenant's recorded calls, in microcents."""
+        sums = (func.count(), func.sum(Call.hold), func.sum(Call.cost + Call.uncharged))
+        query = select(Call.outcome, Call.scope, *sums).where(Call.tenant == tenant_id)
+        async with self._database.session() as session:
+            rows = await session.execute(query.group_by(Call.outcome, Call.scope))
+        return [(outcome, scope, calls, int(held), int(used)) for outcome, scope, calls, held, used in rows]
 
     async def update_tenant(
         self, tenant_id: str, given: Mapping[str, Any] | None = None, new_key: ApiKey | None = None, **changes: Any

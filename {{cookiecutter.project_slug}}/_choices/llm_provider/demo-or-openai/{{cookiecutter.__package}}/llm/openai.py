@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
-from .provider import AnsweredBy, Delta, Finish, Item, Request, Usage
+from .provider import AnsweredBy, Delta, Finish, Item, Message, Request, ToolCall, Usage
 
 DEFAULT_URL = "https://api.openai.com/v1"
 PATH = "/chat/completions"
@@ -13,12 +13,20 @@ PATH = "/chat/completions"
 
 def body_of(request: Request, limit_field: str, *, asks_usage: bool) -> dict[str, Any]:
     """Return the body of a request for a stream, whose output `limit_field` limits."""
-    body = {
+    body: dict[str, Any] = {
         "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "messages": [_message(message) for message in request.messages],
         limit_field: request.max_tokens,
         "stream": True,
     }
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
+            }
+            for tool in request.tools
+        ]
     return {**body, "stream_options": {"include_usage": True}} if asks_usage else body
 
 
@@ -72,6 +80,18 @@ def embedding_items_of(answer: Any) -> Iterator[Item]:
     yield usage_of(as_dict(answer.get("usage")))
 
 
+def _message(message: Message) -> dict[str, Any]:
+    body: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.role == "tool":
+        body["tool_call_id"] = message.call_id
+    if message.tool_calls:
+        body["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return body
+
+
 def usage_of(usage: dict[str, Any]) -> Usage:
     """Read a usage object of this API, of responses or of embeddings."""
     read = as_dict(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
@@ -89,14 +109,20 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     )
 
 
-def _texts(message: dict[str, Any]) -> Iterator[Delta]:
+def _texts(message: dict[str, Any]) -> Iterator[Item]:
     content, calls = message.get("content"), as_list(message.get("tool_calls"))
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
-    functions = [as_dict(as_dict(call).get("function")) for call in calls]
-    called = "".join(as_text(function.get("name")) + as_text(function.get("arguments")) for function in functions)
-    yield Delta(thinking + called, hidden=True)
+    called = [_tool_call(place, as_dict(call)) for place, call in enumerate(calls)]
+    yield Delta(thinking + "".join(call.name + call.arguments for call in called), hidden=True)
+    yield from called
     yield Delta(as_text(content) + as_text(message.get("refusal")))
+
+
+def _tool_call(place: int, call: dict[str, Any]) -> ToolCall:
+    function, index = as_dict(call.get("function")), first_int(call, "index")
+    id_, name, arguments = as_text(call.get("id")), as_text(function.get("name")), as_text(function.get("arguments"))
+    return ToolCall(place if index is None else index, id_, name, arguments)
 
 
 def _finish(choice: dict[str, Any]) -> Iterator[Finish]:

@@ -68,6 +68,7 @@ class Migration(migrations.Migration):
                 ("cost", models.BigIntegerField(default=0)),
                 ("uncharged", models.BigIntegerField(default=0)),
                 ("outcome", models.CharField(max_length=64)),
+                ("scope", models.TextField(null=True)),
                 ("reservation_id", models.CharField(max_length=256, null=True)),
                 ("request_id", models.CharField(default="", max_length=256)),
                 ("duration_ms", models.IntegerField(default=0)),

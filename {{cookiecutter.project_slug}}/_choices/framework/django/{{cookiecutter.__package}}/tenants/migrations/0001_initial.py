@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ("cycles_key_expires_at", models.DateTimeField(null=True)),
                 ("retire_at", models.DateTimeField(db_index=True, null=True)),
                 ("onboarded", models.BooleanField(default=False)),
+                ("observed", models.BooleanField(default=False)),
                 ("version", models.IntegerField(db_index=True, default=0)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
