@@ -67,7 +67,7 @@ def read(
     work = Work(
         tenant=tenant,
         route=endpoint.path.strip("/"),
-        request=Request(model, (), most, size),
+        request=Request(model, (), most, body=size),
         request_id=request_id,
         end_user=_end_user(body),
     )

@@ -87,9 +87,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        forwarded = _joined(scope["headers"], b"x-forwarded-for")
-        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
-            note_untrusted(address_of(scope), self._journal_dir)
+        self._note_proxy(scope)
         request_id = secrets.token_hex(16)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
@@ -135,6 +133,11 @@ class Edge:
             await state["idempotency"].serve(self._app, scope, receive, send)
         except Problem as problem:
             await _send_problem(problem, state["request_id"], scope["path"], send)
+
+    def _note_proxy(self, scope: Scope) -> None:
+        forwarded = _joined(scope["headers"], b"x-forwarded-for")
+        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
+            note_untrusted(address_of(scope), self._journal_dir)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
