@@ -251,7 +251,10 @@ def test_pydantic_ai(serving: App, vendor: Vendor, rich: str, poor: str) -> None
             model = AnthropicModel(MODEL, provider=AnthropicProvider(anthropic_client=client))
         return asyncio.run(ai.Agent(model).run("Hello")).output
 
-    vendor.plays(body=completion() if IS_OPENAI else message())
+    if IS_OPENAI:
+        vendor.plays(body=completion())
+    else:
+        vendor.plays(*message_events("Hi ", "there"))  # it streams every call
     assert run(rich) == "Hi there"
     with pytest.raises(Exception, match="402"):
         run(poor)

@@ -86,8 +86,12 @@ def test_errors_have_the_providers_shape(app: App, api: httpx.Client, acme: dict
         assert error["remaining"] == 10 < error["required"]
         assert error["scope"]
         assert_problem(api.post(path, json=body), 401, "unauthenticated")
-        assert_problem(api.post(path, content="{", headers={**acme, "Content-Type": "application/json"}), 422, "invalid_request")
-        assert_problem(api.post(path, content="x", headers={**acme, "Content-Type": "text/plain"}), 415, "unsupported_media_type")
+        assert_problem(
+            api.post(path, content="{", headers={**acme, "Content-Type": "application/json"}), 422, "invalid_request"
+        )
+        assert_problem(
+            api.post(path, content="x", headers={**acme, "Content-Type": "text/plain"}), 415, "unsupported_media_type"
+        )
         assert_problem(api.get(path, headers=acme), 405, "method_not_allowed")
     assert_problem(api.post("/v1/nothing", json={}, headers=acme), 404, "not_found")
     assert_problem(api.get("/v1/models/another", headers=acme), 404, "not_found")

@@ -39,7 +39,7 @@ class Asked:
     def body_for(self, limit: int, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the body for the vendor, with an output of at most `limit` tokens."""
         given = {name: min(self.body[name], limit) for name in names if self.body.get(name) is not None}
-        return {**self.body, **(given or {name: limit for name in names[:1]})}
+        return {**self.body, **(given or dict.fromkeys(names[:1], limit))}
 
     def limit_header(self, request: Request) -> dict[str, str]:
         """Return X-Budget-Max-Tokens if the caller's limit was lowered."""

@@ -1,6 +1,5 @@
 """The provider's API against a stand-in: what goes to the vendor, and what comes back."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +8,7 @@ import httpx
 import pytest
 
 from ..running import HTTP, App, Emulator, wait_until
-from ..vendor import Vendor, run_vendor
+from ..vendor import Vendor, framed, run_vendor
 from ..wire import API, INPUT, KEY, LIMIT, MODEL, OUTPUT, START, finish, settings, text, usage, whole
 from .test_refusals import assert_problem
 
@@ -57,8 +56,8 @@ def test_a_stream_comes_back_byte_by_byte(
     before = emulator.ledger(payer["id"])["spent"]
     vendor.plays(*START, text("Hi"), text(" there"), finish("stop"), usage(20, 8))
     answer = call(serving, payer, stream=True)
-    sent = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in vendor.scene.events)
-    assert answer.content[: 100] == sent[:100]
+    sent = b"".join(map(framed, vendor.scene.events))
+    assert answer.content[:100] == sent[:100]
     wait_until(lambda: emulator.live_holds(payer["id"]) == 0, 2, "the hold is settled")
     assert emulator.ledger(payer["id"])["spent"] - before == 20 * INPUT + 8 * OUTPUT
 
@@ -75,7 +74,10 @@ def test_the_callers_own_fault_keeps_the_vendors_status_and_message(
     assert emulator.ledger(payer["id"])["spent"] == before
 
 
-@pytest.mark.parametrize(("status", "ours", "code"), [(401, 502, "provider_error"), (429, 429, "limit_exceeded"), (500, 502, "provider_error")])
+@pytest.mark.parametrize(
+    ("status", "ours", "code"),
+    [(401, 502, "provider_error"), (429, 429, "limit_exceeded"), (500, 502, "provider_error")],
+)
 def test_the_vendors_other_failures_have_our_status(
     serving: App, payer: dict[str, Any], vendor: Vendor, status: int, ours: int, code: str
 ) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Message, Request, ToolCall, Usage
 
-DEFAULT_URL = "https://api.openai.com/v1"
 PATH = "/chat/completions"
 
 

@@ -12,13 +12,15 @@ from .http_provider import HttpProvider
 from .provider import Provider, Upstream
 from .vendor import Vendor
 
+DEFAULT_URL = "https://api.openai.com/v1"
+
 log = structlog.get_logger(__name__)
 
 
 def make_provider(settings: ProviderSettings) -> Provider:
     """Return the configured provider, or the demo provider without a key. Production refuses to start without one."""
     if settings.llm_provider == "openai" and settings.openai_api_key:
-        key, url = settings.openai_api_key.get_secret_value(), settings.openai_base_url or openai.DEFAULT_URL
+        key, url = settings.openai_api_key.get_secret_value(), settings.openai_base_url or DEFAULT_URL
         vendor = Vendor(url, key, {"Authorization": f"Bearer {key}"}, settings.llm_read_timeout)
         asks_usage = settings.openai_stream_options
         body_of = partial(openai.body_of, limit_field=settings.openai_limit_field, asks_usage=asks_usage)
