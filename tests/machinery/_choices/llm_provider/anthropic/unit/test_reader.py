@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.__package }}.llm import anthropic
-from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, Finish, Item, Message, ProviderError, Request, Usage
+from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, Finish, Item, Message, ProviderError, Request, ToolCall, Usage
 
 SYSTEM, HELLO, EMPTY = Message("system", "Be brief"), Message("user", "Hello"), Message("user", "")
 USER = {"role": "user", "content": "Hello"}
@@ -42,6 +42,7 @@ def test_a_whole_answer_is_read_in_order() -> None:
         Delta("Hm", hidden=True),
         Delta("Hi"),
         Delta('f{"a": 1}', hidden=True),
+        ToolCall(2, "", "f", '{"a": 1}'),
         Usage(2, 1, 4, cache_apart=True),
         Finish("tool_use"),
     ]
@@ -50,7 +51,9 @@ def test_a_whole_answer_is_read_in_order() -> None:
 def test_the_events_of_a_tool_call_are_counted_but_not_shown() -> None:
     start = {"type": "content_block_start", "content_block": {"type": "tool_use", "name": "f", "input": {}}}
     delta = {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": "{}"}}
-    assert items_of(start) + items_of(delta) == [Delta("f", hidden=True), Delta("{}", hidden=True)]
+    calls = [ToolCall(0, "", "f", ""), ToolCall(0, "", "", "{}")]
+    counted = [Delta("f", hidden=True), Delta("{}", hidden=True)]
+    assert items_of(start) + items_of(delta) == [counted[0], calls[0], counted[1], calls[1]]
 
 
 @pytest.mark.parametrize("event", [[], "text", None, {"type": "error"}, {"content": 7}])

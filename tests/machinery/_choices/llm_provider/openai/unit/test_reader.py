@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from {{ cookiecutter.__package }}.llm import openai
-from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, Finish, Item, Message, ProviderError, Request, Usage
+from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, Finish, Item, Message, ProviderError, Request, ToolCall, Usage
 
 REQUEST = Request("gpt-test", (Message("system", "Be brief"), Message("user", "Hello")), max_tokens=7)
 
@@ -65,7 +65,8 @@ def test_what_a_chunk_holds_is_read_in_order() -> None:
         ],
         "usage": {"prompt_tokens": 1},
     }
-    texts = [Delta("Hmf{}", hidden=True), Delta("Hi.")]
+    calls = [ToolCall(0, "", "f", "{}"), ToolCall(1, "", "", "")]
+    texts = [Delta("Hmf{}", hidden=True), *calls, Delta("Hi.")]
     assert items_of(chunk) == [AnsweredBy("gpt-test-1", "flex"), *texts, Usage(1), Finish("stop")]
 
 
