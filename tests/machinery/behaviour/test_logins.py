@@ -1,4 +1,4 @@
-"""What a flood of sign-ins costs: passwords are hashed two at a time, and not at all for an address that fails too often."""
+"""A flood of sign-ins: two passwords are hashed at a time, and none for an address that fails too often."""
 
 import secrets
 from collections import Counter

@@ -75,7 +75,7 @@ def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
     environment.setenv("LLM_FALLBACKS", chain.format(Settings().llm_model))
     (fault,) = faults(Settings())
     assert "LLM_FALLBACKS" in fault
-    environment.setenv("LLM_FALLBACKS", "{0} > gpt-4o-mini, gpt-4o>gpt-4o-mini".format(Settings().llm_model))
+    environment.setenv("LLM_FALLBACKS", f"{Settings().llm_model} > gpt-4o-mini, gpt-4o>gpt-4o-mini")
     assert faults(Settings()) == []
     assert Settings().fallbacks == {Settings().llm_model: ["gpt-4o-mini"], "gpt-4o": ["gpt-4o-mini"]}
 

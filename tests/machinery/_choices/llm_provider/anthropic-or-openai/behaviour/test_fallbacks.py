@@ -145,9 +145,7 @@ def test_a_fallback_killed_before_its_commit_is_charged_once(
 
 def ask_agent(app: App, tenant: dict[str, Any]) -> dict[str, Any]:
     body = {"task": "What is 2 * 7?", "limit": "0.50"}
-    answer: dict[str, Any] = HTTP.post(
-        f"{app.url}/api/agent", json=body, headers=tenant["headers"], timeout=60
-    ).json()
+    answer: dict[str, Any] = HTTP.post(f"{app.url}/api/agent", json=body, headers=tenant["headers"], timeout=60).json()
     return answer
 
 
