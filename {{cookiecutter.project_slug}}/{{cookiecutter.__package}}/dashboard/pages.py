@@ -36,8 +36,8 @@ templates.globals |= {
     "thresholds": THRESHOLDS,
     "outcomes": OUTCOMES,
     "actions": ACTIONS,
+    "audit_per_page": AUDIT_PER_PAGE,
 }
-templates.globals["audit_per_page"] = AUDIT_PER_PAGE
 templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 
@@ -51,7 +51,6 @@ def render(
     """
     layout = "live.html" if "hx-request" in sent else "base.html"
     html = templates.get_template(template).render(layout=layout, problem=problem, **context)
-    html = html.replace('="/', f'="{templates.globals["root"]}/')  # ROOT_PATH; text has its quotes escaped
     if problem:
         return html, problem.status, problem.headers
     if "hx-request" not in sent:
