@@ -45,7 +45,6 @@ def render(
     """
     layout = "live.html" if "hx-request" in sent else "base.html"
     html = templates.get_template(template).render(layout=layout, problem=problem, **context)
-    html = html.replace('="/', f'="{templates.globals["root"]}/')  # ROOT_PATH; text has its quotes escaped
     if problem:
         return html, problem.status, problem.headers
     if "hx-request" not in sent:
