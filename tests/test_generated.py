@@ -103,6 +103,21 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+CLIENTS = ("openai", "anthropic", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai,anthropic]")
+QUIETLY = ("-W", "default", "-p", "no:unraisableexception")  # some clients leave connections open
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_clients_of_the_provider_work_with_base_url_and_key_alone(
+    set_up: Bake, answers: Answers, provider: str
+) -> None:
+    project = set_up(**answers, llm_provider=provider)
+    shutil.copy(ROOT / "tests/sdk/clients.py", project.path / "tests/behaviour/test_clients.py")
+    project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", *CLIENTS)
+    project.run(".venv/bin/python", "-m", "pytest", *QUIETLY, "tests/behaviour/test_clients.py")
+
+
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_a_route_added_as_the_docs_say_is_paid_for(set_up: Bake, answers: Answers) -> None:
     project = set_up(**answers)

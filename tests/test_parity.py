@@ -14,7 +14,7 @@ PACKAGE = "{{cookiecutter.__package}}"
 ROLES = {
     "putting it together": (
         {"main.py"},
-        {"asgi.py", "urls.py", "api.py", "settings.py", "apps.py"},
+        {"asgi.py", "urls.py", "router.py", "settings.py", "apps.py"},
     ),
     "commands": ({"app.py"}, {"commands.py", "management"}),
     "migrations": ({"migrate.py", "migrations"}, {"migrations"}),

@@ -1,5 +1,6 @@
-"""What a flood of sign-ins costs: passwords are hashed two at a time, and not at all for an address that fails too often."""
+"""What a flood of sign-ins costs, and where the pages lead behind a proxy."""
 
+import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ import httpx
 
 from ..browsing import LOGIN, browser, follow_link, hidden_fields, sign_in
 from ..running import ACME, HTTP, App, free_port, process, wait_ready, wait_until
-
 
 
 @contextmanager
@@ -41,7 +41,8 @@ def test_two_passwords_are_hashed_at_a_time_and_calls_are_served_meanwhile(insta
         logins = [threads.submit(log_in, app, f"name-{n}", fields, client.cookies) for n in range(40)]
         wait_until(lambda: hashes(log), what="the first hash")
         headers = app.tenants[ACME]["headers"]
-        assert HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30).status_code == 200
+        call = HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
+        assert call.status_code == 200
         answers = Counter(login.result() for login in logins)
     assert answers == {401: 20, 429: 20}
     assert len(hashes(log)) == 20
@@ -56,3 +57,21 @@ def test_an_address_is_refused_before_a_password_is_hashed(installed: App) -> No
         assert len(hashes(log)) == 20
         assert sign_in(client, **app.operator).status_code == 429
         assert follow_link(client, "/dashboard/link/guess").status_code == 429
+
+
+def test_pages_lead_below_the_path_that_a_proxy_adds(installed: App) -> None:
+    tenant = f"/dashboard/tenants/{ACME}"
+    with installed.serving(ROOT_PATH="/chat") as app, browser(app) as client, browser(app) as reader:
+        login = client.get(tenant).headers["location"]
+        assert login.startswith(f"/chat{LOGIN}?next=")
+        form = {**hidden_fields(client.get(login)), **app.operator}
+        assert client.post(f"/chat{LOGIN}", data=form).headers["location"] == f"/chat{tenant}"
+        page = client.get(f"/chat{tenant}").text
+        paths = {*re.findall(r'(?:href|action|src)="([^"#]+)', page)}
+        assert len(paths) > 8
+        assert all(path.startswith(("/chat/dashboard/", "/chat/static/")) for path in paths)
+        made = client.post(f"/chat{tenant}/link", data=hidden_fields(client.get(f"/chat{tenant}/link"))).text
+        link = made.partition('<code id="link">')[2].partition("</code>")[0]
+        assert link.startswith(f"{app.url}/chat/dashboard/link/")
+        assert follow_link(reader, link).headers["location"] == "/chat/dashboard/"
+        assert reader.get(f"/chat{tenant}").status_code == 200

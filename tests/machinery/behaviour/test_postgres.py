@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -72,6 +73,17 @@ def test_restored_backup_serves_the_same_callers_and_charges_its_outbox_once(
             assert emulator.ledger(tenant["id"])["spent"] == 2 * cost
             assert HTTP.get(f"{app.url}/api/budget/me", headers=tenant["headers"]).status_code == 200
     shutil.rmtree(migrated.folder / "journal")
+
+
+def test_keys_are_kept_in_postgresql(migrated: App, emulator: Emulator) -> None:
+    tenant = migrated.add_tenant("1.00")
+    headers = {**tenant["headers"], "Idempotency-Key": "key"}
+    with migrated.serving() as app, ThreadPoolExecutor(20) as callers:
+        answers = [*callers.map(lambda _: HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=headers), range(20))]
+        last = HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=headers)
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert {answer.content for answer in answers if answer.status_code == 200} == {last.content}
+    assert emulator.ledger(tenant["id"])["spent"] == last.json()["cost"]["amount"]
 
 
 def postgres(program: str, *arguments: str) -> None:

@@ -47,7 +47,7 @@ def test_a_poll_gets_the_part_that_changes_and_304_until_it_has(app: App, operat
 
 def test_a_poll_without_a_session_leads_to_the_login(stranger: httpx.Client) -> None:
     answer = stranger.get("/dashboard/", headers=POLL)
-    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/dashboard/login")
+    assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")
 
 
 def test_however_many_look_cycles_is_asked_once(app: App, operator: httpx.Client) -> None:

@@ -153,7 +153,7 @@ def test_calls_as_csv_hold_no_formula(app: App, stranger: httpx.Client) -> None:
         answer = stranger.get(f"/dashboard/tenants/{caller}/calls.csv")
         assert answer.headers["content-type"].startswith("text/csv")
         assert "attachment" in answer.headers["content-disposition"]
-        assert '"ada; ""the first"""' in answer.text or "ada" not in answer.text  # `;` separates cells in some places
+        assert answer.text.startswith('"time","route",'), "in quotes: `;` separates cells in some places"
         found = list(csv.DictReader(io.StringIO(answer.text)))
         return found if len(found) == len(names) else []
 

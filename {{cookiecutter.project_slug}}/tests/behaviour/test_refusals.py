@@ -22,6 +22,8 @@ PAID: list[tuple[str, dict[str, Any]]] = [
 
 def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
+    if answer.url.path.startswith("/v1/"):
+        return assert_error(answer, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
     assert problem["status"] == status
@@ -33,6 +35,19 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     if status in (429, 503):
         assert int(answer.headers["Retry-After"]) == problem["retry_after_seconds"] > 0
     return problem
+
+
+def assert_error(answer: httpx.Response, code: str) -> dict[str, Any]:
+    """An error in the shape of the provider's API, with our members."""
+    error: dict[str, Any] = answer.json()["error"]
+    assert error["code"] == code
+    assert {"message", "type"} <= error.keys()
+    assert error["request_id"] == answer.headers["X-Request-Id"]
+    if answer.status_code == 402:
+        assert {"tenant", "unit", "required", "remaining"} <= error.keys()
+    if answer.status_code in (429, 503):
+        assert int(answer.headers["Retry-After"]) > 0
+    return {"detail": error["message"], **error}
 
 
 @pytest.mark.parametrize("path", [CHAT, "/api/summarize", "/api/budget/me", f"/api/budget/{ACME}"])

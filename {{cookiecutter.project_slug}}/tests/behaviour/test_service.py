@@ -75,7 +75,7 @@ def test_openapi_declares_the_credentials_of_a_caller(api: httpx.Client, acme: d
     assert shown == acme.keys()
     for path, methods in document["paths"].items():
         for operation in methods.values():
-            wanted = [schemes.keys()] if path.startswith("/api/") else []
+            wanted = [schemes.keys()] if path.startswith(("/api/", "/v1/")) else []
             assert [each.keys() for each in operation.get("security", ())] == wanted, path
 
 

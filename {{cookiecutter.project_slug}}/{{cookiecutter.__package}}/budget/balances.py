@@ -7,7 +7,7 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -111,6 +111,17 @@ class Balances:
                 old = known.ledgers.get(ledger.scope)
                 if old is None or old.asked_at <= ledger.asked_at:
                     known.ledgers[ledger.scope] = ledger
+
+    def expect(self, tenant: str, scopes: list[str], held: int, charged: int) -> None:
+        """Change the cached ledgers as the charge of a hold will, which is sent later."""
+        known = self._snapshot(tenant)
+        for ledger in known.along(scopes):
+            known.ledgers[ledger.scope] = replace(
+                ledger,
+                spent=ledger.spent + charged,
+                reserved=ledger.reserved - held,
+                remaining=ledger.remaining + held - charged,
+            )
 
     def listed(self, tenant: str, listed_at: float) -> None:
         """Drop the ledgers of a tenant that no answer since `listed_at` (monotonic seconds) has reported."""

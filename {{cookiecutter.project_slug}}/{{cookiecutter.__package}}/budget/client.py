@@ -23,7 +23,8 @@ from ..core.problems import Problem, code_of_cycles
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
-from .outbox import Outbox, Settlement
+from .outbox import DEFERRED, Outbox, Settlement
+from .subject import scopes_of
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,8 @@ class TenantClient(AsyncCyclesClient):
         Raise one of sqlite_file.ERRORS, before anything is sent, if the outbox can't be written.
         """
         self._clients.outbox.check()
+        if (deferred := DEFERRED.get()) and deferred.waiting:
+            await deferred.book()
         self._reservation = plain(request)
         with self._clients.breaker.call() as admitted:
             self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
@@ -77,8 +80,12 @@ class TenantClient(AsyncCyclesClient):
             held=reservation["estimate"]["amount"],
         )
         settlement.amount = settlement.actual
-        self._clients.outbox.add(settlement)
-        self.settled = await self.settle(settlement)
+        if self._clients.outbox.add(settlement):
+            self.settled = await self.settle(settlement)
+        else:
+            scopes = scopes_of(reservation["subject"])
+            self._clients.balances.expect(self._tenant, scopes, settlement.held, settlement.amount)
+            self.settled = committed(settlement.amount)
         return self.settled
 
     async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:

@@ -7,7 +7,8 @@ settlement keeps its idempotency key. docs/money.md has a diagram of the states.
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -114,6 +115,22 @@ class Settlement:
 _JSON = TypeAdapter(Settlement)
 
 
+@dataclass
+class Deferred:
+    """Settlements of a request with an idempotency key. They wait until its answer is stored with them.
+
+    `book` writes them, before another hold of the request begins.
+    """
+
+    book: Callable[[], Awaitable[None]]
+    waiting: list[Settlement] = field(default_factory=list)
+    is_open: bool = True
+
+
+DEFERRED: ContextVar[Deferred | None] = ContextVar("deferred", default=None)
+"""Set while such a request runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """Waiting settlements, the age of the oldest in seconds (0 if none), and the number of rows and files set aside."""
@@ -143,10 +160,26 @@ class Outbox:
         if self._unwritten and not self.flush():
             raise OSError("settlements are waiting to be written")
 
-    def add(self, settlement: Settlement, *, due_now: bool = False) -> None:
-        """Write a settlement before it is sent: by the caller, or with `due_now` by the next sweep."""
+    def add(self, settlement: Settlement, *, due_now: bool = False) -> bool:
+        """Write a settlement before it is sent: by the caller, or with `due_now` by the next sweep.
+
+        Return False if it is deferred: neither written nor to be sent now.
+        """
+        if (deferred := DEFERRED.get()) and deferred.is_open:
+            deferred.waiting.append(settlement)
+            return False
+        self.write(settlement, due_now=due_now)
+        return True
+
+    def write(self, settlement: Settlement, *, due_now: bool = False) -> None:
+        """Same as `add`, for one that was deferred."""
         if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
             self._unwritten.append(settlement)
+
+    def restore(self, settlement: Settlement) -> None:
+        """Write a settlement of a process that has died, unless it is here. Cycles charges it once in any case."""
+        if not self.file.run("SELECT id FROM settlements WHERE id = :id", id=settlement.id):
+            self.write(settlement, due_now=True)
 
     def save(self, settlement: Settlement, next_try_at: float | None = None, not_before: float | None = None) -> None:
         """Change a settlement in the file. None leaves its time as it is."""

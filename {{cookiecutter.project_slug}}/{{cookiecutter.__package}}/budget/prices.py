@@ -57,6 +57,7 @@ class LongPrompt(Rates):
 class Prices(BaseModel):
     """The table of prices.toml. `as_of` is the day when it was last compared with the providers' price lists.
 
+    `images` is the most input tokens of an image, by model or for `any`.
     `unlisted` is the price of all models that the table does not list, None if they are refused.
     """
 
@@ -65,6 +66,7 @@ class Prices(BaseModel):
     as_of: date
     models: Mapping[str, Rates]
     long_prompts: Mapping[str, LongPrompt] = {}
+    images: Mapping[str, int] = {"any": 50_000}
     unlisted: Rates | None = None
 
     @classmethod
@@ -120,10 +122,14 @@ class Prices(BaseModel):
 
         Raise UnknownModel.
         """
-        tokens = most_tokens(request.billed) + (_TOKENS_FOR_TOOLS if request.tools else 0)
+        body = request.body
+        images = body.images * self.images.get(self._listed(request.model), self.images["any"]) if body.images else 0
+        tools = _TOKENS_FOR_TOOLS if request.tools else 0
+        tokens = most_tokens(request.billed) + body.most_tokens + images + tools
         rates = self.rates_of(request.model, tokens)
-        highest = max(rates.input, rates.cache_write or 0)
-        return _microcents(tokens * highest + request.max_tokens * rates.output)
+        writes = [rates.cache_write, *([rates.cache_write_5m, rates.cache_write_1h] if body.caches else [])]
+        highest = max(rates.input, *(write or 0 for write in writes))
+        return _microcents(tokens * highest + request.max_tokens * body.choices * rates.output)
 
     def least_cost(self, models: Iterable[str]) -> int:
         """Return the microcents of the smallest hold for one of `models`: one letter, one token."""
@@ -138,7 +144,7 @@ class Prices(BaseModel):
 
 def most_tokens(messages: Iterable[Message]) -> int:
     """Return the most input tokens that messages can have: a byte-level BPE makes at least one byte of every token."""
-    return _TOKENS_PER_CALL + sum(_TOKENS_PER_MESSAGE + _most_bytes(message.content) for message in messages)
+    return _TOKENS_PER_CALL + sum(_TOKENS_PER_MESSAGE + most_bytes(message.content) for message in messages)
 
 
 def _microcents(usd_per_million_tokens: Decimal) -> int:
@@ -146,7 +152,7 @@ def _microcents(usd_per_million_tokens: Decimal) -> int:
     return int((usd_per_million_tokens * 100).to_integral_value(ROUND_CEILING))
 
 
-def _most_bytes(text: str) -> int:
+def most_bytes(text: str) -> int:
     """Return at least the UTF-8 bytes of the text and of its NFKC form, which some tokenizers use.
 
     Sums the forms of its characters: normalizing a run of combining marks takes quadratic time. Marks may keep an

@@ -6,16 +6,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, mod
 
 from ..core.money import parse_usd
 from ..llm.provider import Message
-from ..web.schemas import Money
+from ..web.schemas import EndUser, Money
 
 MAX_CHARACTERS = 100_000
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
-EndUser = Annotated[
-    str,
-    # no control characters: databases refuse NUL
-    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="The user the call is made for"),
-]
 MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is the default")]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..core.problems import Problem
 from ..tenants.checks import check_period
 from ..tenants.service import Answer, TenantService
-from . import doctor, keys, operators
+from . import budgets, doctor, keys, operators
 from .console import Verb
 
 
@@ -41,6 +41,10 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
             "sign-out": TenantService.sign_out,
         },
     ),
+    "budgets": (
+        "Manage the budgets of a tenant's end users and agents.",
+        {"set": budgets.set_budget, "list": budgets.list_budgets},
+    ),
     **keys.COMMANDS,
     "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
@@ -52,6 +56,8 @@ ARGUMENTS = {"tenant_id": "ID", "key_id": "KEY_ID", "operator": "NAME"}
 OPTIONS = {
     "name": "Display name.",
     "budget": "USD, for example 5.00",
+    "end_user": "The `end_user` of requests.",
+    "agent": "The agent that a route names, like summarizer.",
     "overdraft": "Maximum debt in USD.",
     "credit": "USD, for example 5.00",
     "reference": "Credit once per reference, however often this runs.",

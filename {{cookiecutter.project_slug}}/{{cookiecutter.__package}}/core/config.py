@@ -67,6 +67,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     llm_fallbacks: Names = []
     llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: PositiveInt = 1024
+    max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
 
     budget_fail_open: bool = False
     budget_fail_open_limit: Usd | None = None

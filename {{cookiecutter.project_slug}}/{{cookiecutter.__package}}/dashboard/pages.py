@@ -30,8 +30,8 @@ def usd(microcents: int, places: int | None = None) -> str:
 templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-templates.globals |= {"root": "", "title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
-templates.globals["audit_per_page"] = AUDIT_PER_PAGE
+templates.globals |= {"title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
+templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "root": ""}
 templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 
@@ -45,7 +45,6 @@ def render(
     """
     layout = "live.html" if "hx-request" in sent else "base.html"
     html = templates.get_template(template).render(layout=layout, problem=problem, **context)
-    html = html.replace('="/', f'="{templates.globals["root"]}/')  # ROOT_PATH; text has its quotes escaped
     if problem:
         return html, problem.status, problem.headers
     if "hx-request" not in sent:

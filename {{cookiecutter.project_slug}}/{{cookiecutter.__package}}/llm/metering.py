@@ -27,6 +27,8 @@ class Meter:
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
         self.service_tier: str | None = None
+        self.is_finished = False
+        """Whether the text has ended."""
         self.finish_reason: str | None = None
         """The vendor's word for why the text ended."""
 
@@ -51,6 +53,7 @@ class Meter:
                 self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
                 self.service_tier = item.service_tier or self.service_tier
             case Finish():
+                self.is_finished = True
                 self.finish_reason = item.reason or self.finish_reason
             case Usage():
                 self._report(item)
@@ -68,12 +71,14 @@ class Meter:
         log.warning("model provider failed", **details, may_be_billed_microcents=billed)
         if error.kind == "limited":
             return Problem("limit_exceeded", retry_after=error.retry_after)
-        return Problem("provider_error") if error.detail is None else Problem("provider_refused", error.detail)
+        is_callers_fault = error.detail is not None and error.status != 404  # otherwise our model's name is unknown
+        return Problem("provider_refused", error.detail) if is_callers_fault else Problem("provider_error")
 
     @property
     def usage(self) -> Tokens:
         """What was used so far."""
-        counted = sum(count_tokens(message.content) for message in self._request.billed)
+        request = self._request
+        counted = request.body.tokens + sum(count_tokens(message.content) for message in request.billed)
         tokens = tokens_of(self._reported, counted)
         output = tokens.output_tokens + _tokens(self._bytes_since)
         return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))

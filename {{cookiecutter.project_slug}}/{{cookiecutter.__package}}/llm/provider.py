@@ -1,7 +1,8 @@
 """The interface of a model provider."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard
 
@@ -51,13 +52,29 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """The size of a body for the provider's own API, beside the messages of a request.
+
+    It has at most `most_tokens` input tokens and as many `images`; by our own count it has `tokens`. `caches`: it asks
+    to write to the provider's cache.
+    """
+
+    most_tokens: int = 0
+    tokens: int = 0
+    images: int = 0
+    choices: int = 1
+    caches: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One call of a model, which returns at most `max_tokens` output tokens."""
+    """One call of a model, which returns at most `max_tokens` output tokens for each choice."""
 
     model: str
     messages: tuple[Message, ...]
     max_tokens: int
     tools: tuple[Tool, ...] = ()
+    body: Body = Body()
 
     @property
     def billed(self) -> tuple[Message, ...]:
@@ -155,7 +172,7 @@ class ProviderError(Exception):
 
     The message never quotes the vendor's, which may repeat the API key. `answered`: the vendor itself told an error, so
     it doesn't bill what it has not delivered. `detail` is what callers may learn from a vendor that refused their
-    request, `retry_after` the seconds that a vendor asks for.
+    request, `status` is the vendor's, `retry_after` the seconds that it asks for.
     """
 
     def __init__(
@@ -166,12 +183,14 @@ class ProviderError(Exception):
         answered: bool = False,
         detail: str | None = None,
         retry_after: int | None = None,
+        status: int | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.answered = answered
         self.detail = detail
         self.retry_after = retry_after
+        self.status = status
 
 
 class Provider(Protocol):
@@ -188,3 +207,38 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Close the connections."""
         ...
+
+
+class Chunks(Protocol):
+    def iter_any(self) -> AsyncIterator[bytes]:
+        """Yield bytes as they come."""
+        ...
+
+
+class RawAnswer(Protocol):
+    """The vendor's answer to a request of its own API, as aiohttp has it."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def content(self) -> Chunks: ...
+    async def read(self) -> bytes: ...
+
+
+class Upstream(Protocol):
+    """The vendor's own API. `llm/vendor.py` documents both methods."""
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        sent: Callable[[], object] | None = None,
+    ) -> AbstractAsyncContextManager[RawAnswer]: ...
+
+    async def failure(self, response: RawAnswer) -> ProviderError: ...

@@ -51,6 +51,7 @@ class AdminLedger(BaseModel):
     status: str
     allocated: Microcents
     remaining: Microcents
+    spent: Microcents = 0
     reserved: Microcents = 0
     is_over_limit: bool = False
 
@@ -115,7 +116,7 @@ class AdminApi:
         return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
     async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
-        """CREDIT or RESET_SPENT a ledger and return what remains. A frozen ledger refuses.
+        """CREDIT, RESET or RESET_SPENT a ledger and return what remains. A frozen ledger refuses.
 
         The server keeps idempotency keys for 24 hours, in one namespace for all tenants.
         """

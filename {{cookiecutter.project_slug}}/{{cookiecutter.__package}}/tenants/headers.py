@@ -23,6 +23,14 @@ def without_secret(headers: Headers) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers if name != GATEWAY_SECRET]
 
 
+def with_bearer(headers: Headers, name: bytes) -> Headers:
+    """Return the headers with the key that is in the header `name` as the bearer token, unless they have one."""
+    keys = values_of(headers, name)
+    if not keys or values_of(headers, b"authorization"):
+        return headers
+    return [*headers, *((b"authorization", b"Bearer " + key) for key in keys)]
+
+
 def bearer_token(headers: Headers) -> str:
     """Return the credential of the only `Authorization: Bearer` header. Raises Problem unauthenticated."""
     sent = values_of(headers, b"authorization")

@@ -195,8 +195,8 @@ class TenantService(Accounts, Adjustments):
         path, expires_at = await make_link(self.registry, tenant_id)
         local = f"http://{self.settings.host}:{self.settings.port}"
         site = local if self.settings.development else f"https://{self.settings.allowed_hosts[0]}"
-        note = f"usable once, until {expires_at:%H:%M} UTC"
-        return {"tenant": tenant_id, "url": f"{site}{self.settings.root_path}{path}", "expires_at": expires_at.isoformat(), "note": note}
+        url, note = f"{site}{self.settings.root_path}{path}", f"usable once, until {expires_at:%H:%M} UTC"
+        return {"tenant": tenant_id, "url": url, "expires_at": expires_at.isoformat(), "note": note}
 
     async def sign_out(self, tenant_id: str) -> Answer:
         """End a tenant's sessions and sign-in links."""

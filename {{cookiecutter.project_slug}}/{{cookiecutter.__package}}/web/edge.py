@@ -12,8 +12,10 @@ from structlog.contextvars import bound_contextvars
 
 from ..core.config import Settings
 from ..core.metrics import REQUESTS
-from ..core.problems import MEDIA_TYPE, Problem
-from ..tenants.headers import Headers, values_of, without_secret
+from ..core.problems import Problem
+from ..tenants.headers import Headers, values_of, with_bearer, without_secret
+from .errors import PROVIDERS_API, body_of
+from .providers_api import KEY_HEADER
 from .proxies import note_untrusted
 from .throttle import Throttle
 
@@ -26,8 +28,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 1024 * 1024
+IDEMPOTENCY_KEY = b"idempotency-key"
 MAX_CHUNKED = 50
-"""Chunked bodies that are read at the same time: each takes up to MAX_BODY_BYTES of memory."""
+"""Chunked bodies that are read at the same time: each takes up to its limit of memory."""
 
 ANY_HOST = ("/healthz", "/readyz")
 """Load balancers ask by address."""
@@ -45,8 +48,14 @@ SECURITY_HEADERS = {
 }
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-Tenant-ID"],
-    "expose_headers": ["X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Fallback", "Retry-After"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
+        *("X-Api-Key", "X-Budget-Fallback", "X-Tenant-ID"),
+    ],
+    "expose_headers": [
+        *("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "X-Budget-Fallback"),
+        "Retry-After",
+    ],
 }
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
 DOCS = "/docs"  # development only: Swagger UI comes from a CDN with an inline script
@@ -67,6 +76,7 @@ class Edge:
         self._app = app
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._https_headers = {} if settings.development else HTTPS_ONLY
+        self._max_v1_body_bytes = settings.max_v1_body_bytes
         self._failures = Throttle(MAX_FAILURES, FAILURES_COUNT_FOR_S)
         self._root = settings.root_path
         self._timeout = settings.request_timeout
@@ -77,14 +87,16 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        forwarded = _joined(scope["headers"], b"x-forwarded-for")
-        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
-            note_untrusted(address_of(scope), self._journal_dir)
+        self._note_proxy(scope)
         request_id = secrets.token_hex(16)
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         state = scope.setdefault("state", {})
         state["request_id"], state["sent_headers"] = request_id, scope["headers"]
+        is_providers = scope["path"].startswith(PROVIDERS_API)
+        if is_providers:
+            state["sent_headers"] = with_bearer(scope["headers"], KEY_HEADER)
+        max_body_bytes = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
         scope["headers"] = without_secret(scope["headers"])
         headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)
         started = throttled = False
@@ -103,20 +115,34 @@ class Edge:
         try:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._app(scope, await self._bounded(scope["headers"], receive), send_with_headers)
+                serve = self._serve_keyed if _is_keyed(scope) else self._app
+                bounded = await self._bounded(scope["headers"], receive, max_body_bytes)
+                await serve(scope, bounded, send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
-            await _send_problem(problem, request_id, send_with_headers)
+            await _send_problem(problem, request_id, scope["path"], send_with_headers)
         except Exception:  # if the server saw it, it would close a connection that the client goes on using
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
-                await _send_problem(Problem("internal_error"), request_id, send_with_headers)
+                await _send_problem(Problem("internal_error"), request_id, scope["path"], send_with_headers)
+
+    async def _serve_keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope["state"]
+        try:
+            await state["idempotency"].serve(self._app, scope, receive, send)
+        except Problem as problem:
+            await _send_problem(problem, state["request_id"], scope["path"], send)
+
+    def _note_proxy(self, scope: Scope) -> None:
+        forwarded = _joined(scope["headers"], b"x-forwarded-for")
+        if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
+            note_untrusted(address_of(scope), self._journal_dir)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
         headers = {} if path == DOCS else SECURITY_HEADERS
-        if path.startswith(("/api/", "/dashboard")):
+        if path.startswith(("/api/", PROVIDERS_API, "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         return headers | self._https_headers if scope["scheme"] == "https" else headers
 
@@ -140,15 +166,15 @@ class Edge:
             if host is None or host[1] not in self._hosts:
                 raise Problem("invalid_host")
 
-    async def _bounded(self, headers: Headers, receive: Receive) -> Receive:
-        """Return a `receive` for at most MAX_BODY_BYTES in REQUEST_TIMEOUT. Raise Problem too_large.
+    async def _bounded(self, headers: Headers, receive: Receive, limit: int) -> Receive:
+        """Return a `receive` for at most `limit` bytes in REQUEST_TIMEOUT. Raise Problem too_large.
 
         A body of stated length is left for the framework to read. A chunked one is read here.
         """
         timely, length = _timely(receive, self._timeout), _joined(headers, b"content-length")
         if not values_of(headers, b"transfer-encoding"):  # the server holds a body to its stated length
-            if int(length[:20] or 0) > MAX_BODY_BYTES:
-                raise Problem("too_large")
+            if int(length[:20] or 0) > limit:
+                raise _too_large(limit)
             return timely
         if length:  # a proxy may have read it the other way
             raise Problem("ambiguous_length")
@@ -156,7 +182,7 @@ class Edge:
             raise Problem("limit_exceeded")
         self._chunked += 1
         try:
-            messages = [await _read(timely)]
+            messages = [await _read(timely, limit)]
         finally:
             self._chunked -= 1
 
@@ -166,14 +192,14 @@ class Edge:
         return receive_buffered
 
 
-async def _read(receive: Receive) -> Message:
+async def _read(receive: Receive, limit: int) -> Message:
     """Return the whole body in the last message, which is http.disconnect if the client left."""
     body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise Problem("too_large")
+        if len(body) > limit:
+            raise _too_large(limit)
         more = message.get("more_body", False)  # absent if the client has disconnected
     return {**message, "body": bytes(body)}
 
@@ -204,6 +230,11 @@ def address_of(scope: Scope) -> str:
     return client[0] if client else ""
 
 
+def _is_keyed(scope: Scope) -> bool:
+    is_paid = scope["path"].startswith(("/api/", "/v1/")) and scope["method"] == "POST"
+    return is_paid and bool(values_of(scope["headers"], IDEMPOTENCY_KEY))
+
+
 def _joined(headers: Headers, name: bytes) -> str:
     return b",".join(values_of(headers, name)).decode("latin-1")
 
@@ -214,9 +245,14 @@ def _trace(headers: Headers) -> dict[str, str]:
     return {"traceparent": sent} if _TRACEPARENT.fullmatch(sent) else {}
 
 
-async def _send_problem(problem: Problem, request_id: str, send: Send) -> None:
-    body = json.dumps(problem.body(request_id)).encode()
-    headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), **problem.headers}
+def _too_large(limit: int) -> Problem:
+    return Problem("too_large", f"The request body is larger than {limit:,} bytes.")
+
+
+async def _send_problem(problem: Problem, request_id: str, path: str, send: Send) -> None:
+    members, media_type = body_of(problem, request_id, path)
+    body = json.dumps(members).encode()
+    headers = {"content-type": media_type, "content-length": str(len(body)), **problem.headers}
     if problem.status == 400:
         headers["connection"] = "close"
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -1,14 +1,20 @@
 """Bodies of answers: amounts, budgets, problems. Both frameworks build their OpenAPI from these."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from ..budget.balances import Snapshot
 from ..core.problems import Problem
 
 MAX_ERRORS = 20
+
+EndUser = Annotated[
+    str,
+    # no control characters: databases refuse NUL
+    Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$", description="The user the call is made for"),
+]
 
 
 class Money(BaseModel):

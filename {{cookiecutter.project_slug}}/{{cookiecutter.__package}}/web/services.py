@@ -1,9 +1,10 @@
 """The services that all requests of a process share. Each framework's main module opens them once."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -20,7 +21,7 @@ from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
 from ..core.money import MICROCENTS_PER_USD
 from ..core.tasks import on_stop_signal
-from ..llm.providers import make_provider
+from ..llm.providers import make_provider, make_upstream
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
 from ..tenants.service import tenant_service
@@ -54,6 +55,7 @@ class Services:
         self.preflight = Preflight(settings, self.prices, self.clients, self.calls, self.fail_open)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
+        self.upstream = make_upstream(self.provider)
         self.readiness = Readiness(registry, self.clients)
 
     async def __aenter__(self) -> Self:
@@ -73,6 +75,10 @@ class Services:
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` in the background, until the end."""
+        self._background.append(asyncio.create_task(work))
 
     async def _retire_keys(self) -> None:
         """Revoke rotated Cycles keys whose grace period has ended, until cancelled. Needs admin access."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from ..core.problems import Problem
@@ -25,38 +26,63 @@ def encode(event: Event) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-async def encode_all(events: AsyncGenerator[Event | None], request_id: str) -> AsyncGenerator[bytes]:
-    """Encode events as they come, with pings in between. Close `events` at any end.
+def encode_all(events: AsyncGenerator[Event | None], request_id: str) -> AsyncGenerator[bytes]:
+    """Encode events as they come, with pings in between: see `pumped`. None before the first event encodes to nothing.
 
-    The first `anext` returns nothing: it waits for None from `events`, then at most FIRST_S for an event, and raises
-    what fails until then. A Problem afterwards becomes an `error` event.
+    A Problem after the start becomes an `error` event.
+    """
+    failed = partial(_error_event, request_id)
+    return pumped(_encoded(events), failed, FIRST_S, SILENCE_S)
+
+
+async def pumped(
+    frames: AsyncGenerator[bytes],
+    failed: Callable[[Problem], bytes],
+    first_s: float | None = None,
+    silence_s: float | None = None,
+) -> AsyncGenerator[bytes]:
+    """Run `frames` in a task of its own, which a stopping process can cancel. Close it at any end.
+
+    The first `anext` returns nothing: it waits for an empty frame, then at most `first_s` for another, and raises what
+    fails until then. A Problem afterwards becomes the frame that `failed` returns. Silence longer than `silence_s` is
+    filled with pings.
     """
     queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(AHEAD)
-    task = asyncio.create_task(_fill(queue, events))
+    task = asyncio.create_task(_fill(queue, frames))
     is_open = False
     try:
         await _next(queue, None)
-        frame = await _next(queue, FIRST_S)
+        frame = await _next(queue, first_s)
         yield b""
         is_open = True
         while frame:
             yield frame
-            frame = await _next(queue, SILENCE_S)
+            frame = await _next(queue, silence_s)
     except Problem as problem:
         if not is_open:
             raise
-        yield encode(("error", problem.body(request_id)))
+        yield failed(problem)
     finally:
         task.cancel()
         await asyncio.wait([task])
 
 
-async def _fill(queue: "asyncio.Queue[bytes | Exception]", events: AsyncGenerator[Event | None]) -> None:
-    """Put encoded events in the queue, at the end nothing or what failed."""
+def _error_event(request_id: str, problem: Problem) -> bytes:
+    return encode(("error", problem.body(request_id)))
+
+
+async def _encoded(events: AsyncGenerator[Event | None]) -> AsyncGenerator[bytes]:
+    async with aclosing(events):
+        async for event in events:
+            yield encode(event) if event else b""
+
+
+async def _fill(queue: "asyncio.Queue[bytes | Exception]", frames: AsyncGenerator[bytes]) -> None:
+    """Put frames in the queue, at the end nothing or what failed."""
     try:
-        async with aclosing(events):
-            async for event in events:
-                await queue.put(encode(event) if event else b"")
+        async with aclosing(frames):
+            async for frame in frames:
+                await queue.put(frame)
         await queue.put(b"")
     except Exception as error:  # noqa: BLE001  (raised where the queue is read)
         await queue.put(error)

@@ -25,8 +25,10 @@ from .tenants.registry import Registry  # noqa: E402
 from .web import sync  # noqa: E402
 from .web.asgi import Handler  # noqa: E402
 from .web.edge import CORS, Edge  # noqa: E402
+from .web.idempotency import Idempotency  # noqa: E402
 from .web.services import Services  # noqa: E402
 from .web.startup import faults  # noqa: E402
+from .web.store import AnswerStore  # noqa: E402
 
 
 @asynccontextmanager
@@ -38,8 +40,14 @@ async def lifespan(_: object) -> AsyncIterator[dict[str, object]]:
         BlockingPortal() as portal,
         Services(settings.ENV, Registry(), CallStore()) as services,
     ):
+        idempotency = Idempotency(services, AnswerStore())
+        services.run(idempotency.run())
         with sync.serving(portal, services):
-            yield {"services": services, "dashboard": Dashboard(services, DashboardStore())}
+            yield {
+                "services": services,
+                "dashboard": Dashboard(services, DashboardStore()),
+                "idempotency": idempotency,
+            }
     tracing.flush()
 
 

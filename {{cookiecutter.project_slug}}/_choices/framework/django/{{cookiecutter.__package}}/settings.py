@@ -110,6 +110,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not ENV.development
 CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = f"{__package__}.dashboard.routes.csrf_failed"
 
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # web/edge.py limits bodies
+
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)
 logging.getLogger("django.request").setLevel(logging.CRITICAL)  # web/handlers.py logs failures, with the request's ID

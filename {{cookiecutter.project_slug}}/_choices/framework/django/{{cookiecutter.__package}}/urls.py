@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
 
-from .api import api
 from .dashboard import routes as dashboard
+from .router import api
 from .web.handlers import problem_view
 
 urlpatterns = [

@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
+from .api import routes as api_routes
 from .calls.store import CallStore
 from .chat import routes as chat_routes
 from .core import about, tracing
@@ -25,10 +26,12 @@ from .web import budget as budget_routes
 from .web import health
 from .web.edge import CORS, Edge
 from .web.handlers import add_exception_handlers
+from .web.idempotency import Idempotency
 from .web.openapi import with_identity
 from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
+from .web.store import AnswerStore
 
 
 class Api(FastAPI):
@@ -46,7 +49,13 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
         Database(settings.database_url) as database,
         Services(settings, Registry(database), CallStore(database)) as services,
     ):
-        yield {"services": services, "dashboard": Dashboard(services, DashboardStore(database))}
+        idempotency = Idempotency(services, AnswerStore(database))
+        services.run(idempotency.run())
+        yield {
+            "services": services,
+            "dashboard": Dashboard(services, DashboardStore(database)),
+            "idempotency": idempotency,
+        }
     tracing.flush()
 
 
@@ -65,7 +74,14 @@ def create_app(settings: Settings) -> FastAPI:
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
-    for router in (chat_routes.router, budget_routes.router, health.router, dashboard_routes.router):
+    for router in (
+        chat_routes.router,
+        api_routes.paid,
+        api_routes.router,
+        budget_routes.router,
+        health.router,
+        dashboard_routes.router,
+    ):
         app.include_router(router)
     app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC)), name="static")
     app.add_middleware(Sessions, settings=settings)

@@ -47,6 +47,12 @@ class Vendor:
         self.left.clear()
 
 
+def framed(event: Any) -> bytes:
+    """An event as the vendor sends it: Anthropic's have a name."""
+    name = f"event: {event['type']}\n".encode() if isinstance(event, dict) and "type" in event else b""
+    return name + b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n"
+
+
 @contextmanager
 def run_vendor() -> Iterator[Vendor]:
     over = threading.Event()
@@ -73,9 +79,7 @@ def run_vendor() -> Iterator[Vendor]:
             self.send_header("Content-Type", "text/event-stream" if scene.body is None else "application/json")
             self.end_headers()
             for event in scene.events:
-                self.wfile.write(
-                    b"data: " + (event if isinstance(event, bytes) else json.dumps(event).encode()) + b"\n\n"
-                )
+                self.wfile.write(framed(event))
             if scene.body is not None:
                 self.wfile.write(json.dumps(scene.body).encode())
 

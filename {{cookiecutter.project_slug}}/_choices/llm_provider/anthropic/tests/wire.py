@@ -7,6 +7,7 @@ MODEL = "claude-haiku-4-5"
 DEARER = "claude-opus-4-8"
 INPUT, OUTPUT = 100, 500  # microcents a token: budget/prices.toml
 LIMIT = "max_tokens"
+API = "/messages"
 END = {"type": "message_stop"}
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": f"Incorrect key: {KEY}"}}
 
@@ -17,6 +18,9 @@ def settings(url: str) -> dict[str, str]:
 
 def start(model: str = MODEL, **told: Any) -> dict[str, Any]:
     return {"type": "message_start", "message": {"model": model, "content": [], "usage": told}}
+
+
+START = (start(),)
 
 
 def text(content: str) -> dict[str, Any]:

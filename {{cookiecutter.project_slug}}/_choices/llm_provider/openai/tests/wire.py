@@ -7,6 +7,7 @@ MODEL = "gpt-5.4-mini"
 DEARER = "gpt-5.2"
 INPUT, OUTPUT = 75, 450  # microcents a token: budget/prices.toml
 LIMIT = "max_completion_tokens"
+API = "/chat/completions"
 END = b"[DONE]"
 ERROR = {"error": {"message": f"Incorrect key: {KEY}", "type": "server_error"}}
 
@@ -17,6 +18,9 @@ def settings(url: str) -> dict[str, str]:
 
 def start(model: str = MODEL) -> dict[str, Any]:
     return {"model": model, "choices": [{"delta": {"role": "assistant"}}]}
+
+
+START = (start(),)
 
 
 def text(content: str) -> dict[str, Any]:

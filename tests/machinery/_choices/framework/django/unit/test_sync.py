@@ -128,6 +128,16 @@ def test_synchronous_view_answers_like_the_asynchronous_one(app: App, api: httpx
     assert settled(emulator, tenant["id"]) == 2 * answers[0]["cost"]["amount"]
 
 
+def test_synchronous_view_answers_a_repeated_key_once_charged(
+    app: App, api: httpx.Client, emulator: Emulator
+) -> None:
+    tenant = app.add_tenant("1.00")
+    headers = {**tenant["headers"], "Idempotency-Key": "key"}
+    first, again = (api.post("/api/sync/summarize", json=HELLO, headers=headers) for _ in range(2))
+    assert (first.status_code, again.content) == (200, first.content)
+    assert settled(emulator, tenant["id"]) == first.json()["cost"]["amount"]
+
+
 def test_synchronous_calls_run_in_parallel(app: App, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
     emulator.fault("delay", "reserve", times=2, delay_ms=700)

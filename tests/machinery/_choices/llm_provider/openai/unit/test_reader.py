@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import openai
 from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, Finish, Item, Message, ProviderError, Request, ToolCall, Usage
 
@@ -17,7 +16,7 @@ def items_of(chunk: Any) -> list[Item]:
 
 
 def test_a_request_asks_for_a_stream_with_usage_and_bounds_the_tokens() -> None:
-    assert openai.body_of(REQUEST, ProviderSettings()) == {
+    assert openai.body_of(REQUEST, "max_completion_tokens", asks_usage=True) == {
         "model": "gpt-test",
         "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hello"}],
         "max_completion_tokens": 7,
@@ -26,8 +25,8 @@ def test_a_request_asks_for_a_stream_with_usage_and_bounds_the_tokens() -> None:
     }
 
 
-def test_the_settings_adapt_a_request_to_older_servers() -> None:
-    body = openai.body_of(REQUEST, ProviderSettings(openai_limit_field="max_tokens", openai_stream_options=False))
+def test_a_request_can_be_written_for_older_servers() -> None:
+    body = openai.body_of(REQUEST, "max_tokens", asks_usage=False)
     assert body["max_tokens"] == 7
     assert not body.keys() & {"max_completion_tokens", "stream_options"}
 

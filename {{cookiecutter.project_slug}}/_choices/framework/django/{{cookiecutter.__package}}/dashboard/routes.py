@@ -53,15 +53,15 @@ def dashboard_of(request: HttpRequest) -> Dashboard:
 
 
 @page("GET")
-async def home(request: HttpRequest) -> HttpResponse:
-    return see_other(request, "/dashboard/")
+async def home(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    return see_other("/dashboard/")
 
 
 @page("GET")
 async def overview(request: HttpRequest) -> HttpResponse:
     viewer, dashboard = await signed_in(request), dashboard_of(request)
     if viewer.tenant is not None:
-        return see_other(request, f"/dashboard/tenants/{viewer.tenant}")
+        return see_other(f"/dashboard/tenants/{viewer.tenant}")
     context = await figures.overview(dashboard, figures.query_of(request.GET.dict()))
     return html(request, "overview.html", viewer, **context)
 
@@ -104,9 +104,8 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     except Problem as problem:
         return html(request, "action.html", viewer, problem, **context)
     if not path:
-        return see_other(request, f"/dashboard/tenants/{tenant}")
-    address = request.build_absolute_uri(root_of(request) + path)
-    return html(request, "link_made.html", viewer, tenant=tenant, link=address)
+        return see_other(f"/dashboard/tenants/{tenant}")
+    return html(request, "link_made.html", viewer, tenant=tenant, link=request.build_absolute_uri(path))
 
 
 @page("GET", "POST")
@@ -114,7 +113,7 @@ async def link(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "GET":
         return html(request, "link.html")
     await login.follow_link(request, token)
-    return see_other(request, "/dashboard/")
+    return see_other("/dashboard/")
 
 
 @page("GET", "POST")
@@ -122,13 +121,13 @@ async def log_in(request: HttpRequest) -> HttpResponse:
     if request.method == "GET":
         return login_page(request)
     await login.sign_in(request, request.POST.get("username", ""), request.POST.get("password", ""))
-    return see_other(request, local_path(request.POST.get("next", ""), ("/dashboard/", "/admin/")))
+    return see_other(local_path(request.POST.get("next", ""), ("/dashboard/", "/admin/")))
 
 
 @page("POST")
 async def log_out(request: HttpRequest) -> HttpResponse:
     await alogout(request)
-    return see_other(request, LOGIN)
+    return see_other(LOGIN)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
@@ -136,19 +135,14 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     return refusal(request, Problem("forbidden"))
 
 
-def see_other(request: HttpRequest, path: str) -> HttpResponse:
-    return HttpResponseRedirect(root_of(request) + path, status=303)
-
-
-def root_of(request: HttpRequest) -> str:
-    """Return the prefix of all our paths, where a proxy adds one."""
-    return str(request.META["SCRIPT_NAME"])
+def see_other(path: str) -> HttpResponse:
+    return HttpResponseRedirect(path, status=303)
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
     if "hx-request" in request.headers:
-        return HttpResponse(status=401, headers={"HX-Redirect": root_of(request) + LOGIN})
-    return see_other(request, f"{LOGIN}?next={quote(request.get_full_path().removeprefix(root_of(request)))}")
+        return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+    return see_other(f"{LOGIN}?next={quote(request.get_full_path_info())}")
 
 
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
@@ -166,6 +160,6 @@ def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResp
 def html(
     request: HttpRequest, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
-    context |= {"viewer": viewer, "csrf": csrf_input(request), "root": root_of(request)}
+    context |= {"viewer": viewer, "csrf": csrf_input(request)}
     page, status, headers = pages.render(template, request.headers, problem, **context)
     return HttpResponse(page, status=status, headers=headers)

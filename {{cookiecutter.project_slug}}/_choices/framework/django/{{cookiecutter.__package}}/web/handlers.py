@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from ..core.problems import MEDIA_TYPE, Problem, code_of_status
+from ..core.problems import Problem, code_of_status
 from . import schemas
 from .dependencies import state_of
+from .errors import body_of
 
 log = structlog.get_logger(__name__)
 
@@ -21,8 +22,9 @@ log = structlog.get_logger(__name__)
 class ProblemResponse(JsonResponse):
     def __init__(self, problem: Problem, request: HttpRequest, headers: dict[str, str] | None = None) -> None:
         """The response for a problem; `headers` are added to the problem's own."""
-        body, sent = problem.body(request_id_of(request)), (headers or {}) | problem.headers
-        super().__init__(body, status=problem.status, headers=sent, content_type=MEDIA_TYPE)
+        body, media_type = body_of(problem, request_id_of(request), request.path)
+        sent = (headers or {}) | problem.headers
+        super().__init__(body, status=problem.status, headers=sent, content_type=media_type)
 
 
 def request_id_of(request: HttpRequest) -> str:

@@ -10,8 +10,8 @@ class EventStream(StreamingHttpResponse):
 
     def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
         self._events = events
-        headers = {"X-Accel-Buffering": "no", **headers}
-        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
+        own = {"X-Accel-Buffering": "no", "Content-Type": "text/event-stream; charset=utf-8"}
+        super().__init__(events, headers=own | headers)
 
     def __aiter__(self) -> AsyncGenerator[bytes]:
         return self._events

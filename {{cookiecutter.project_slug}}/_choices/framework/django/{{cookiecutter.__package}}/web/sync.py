@@ -17,6 +17,7 @@ from django.conf import settings
 from structlog.contextvars import bind_contextvars, get_contextvars
 
 from ..budget.hold import Hold, Work
+from ..budget.outbox import DEFERRED
 from ..calls.store import CallStore
 from ..tenants.registry import Registry
 from .services import Services
@@ -70,9 +71,10 @@ def close() -> None:
 
 
 def _empty_context() -> Context:
-    """Return a context with our log fields only: in asgiref's, the loop's ORM calls would wait for this thread."""
+    """Return a context with what is ours only: in asgiref's, the loop's ORM calls would wait for this thread."""
     context = Context()
     context.run(bind_contextvars, **get_contextvars())
+    context.run(DEFERRED.set, DEFERRED.get())
     return context
 
 

@@ -31,7 +31,7 @@ class Page(APIRoute):
             except Problem as problem:
                 if "text/html" not in request.headers.get("accept", ""):
                     raise
-                if request.url.path.endswith(LOGIN):
+                if request.url.path == LOGIN:
                     return await login_page(request, problem)
                 return html(request, "error.html", await login.viewer_of(request), problem=problem)
 
@@ -64,14 +64,14 @@ CheckedForm = Annotated[dict[str, str], Depends(checked_form)]
 
 @router.get("/")
 @router.get("/dashboard")
-async def home(request: Request) -> Response:
-    return see_other(request, "/dashboard/")
+async def home() -> Response:
+    return see_other("/dashboard/")
 
 
 @router.get("/dashboard/")
 async def overview(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     if viewer.tenant is not None:
-        return see_other(request, f"/dashboard/tenants/{viewer.tenant}")
+        return see_other(f"/dashboard/tenants/{viewer.tenant}")
     context = await figures.overview(dashboard, figures.query_of(request.query_params))
     return html(request, "overview.html", viewer, **context)
 
@@ -116,7 +116,7 @@ async def act(
     except Problem as problem:
         return html(request, "action.html", viewer, problem=problem, **context)
     if not path:
-        return see_other(request, f"/dashboard/tenants/{tenant}")
+        return see_other(f"/dashboard/tenants/{tenant}")
     link = f"{str(request.base_url).rstrip('/')}{path}"
     return html(request, "link_made.html", viewer, tenant=tenant, link=link)
 
@@ -129,7 +129,7 @@ async def link(request: Request, token: str) -> Response:  # noqa: ARG001
 @router.post("/dashboard/link/{token}")
 async def follow_link(token: str, request: Request, _: CheckedForm) -> Response:
     await login.follow_link(request, token)
-    return see_other(request, "/dashboard/")
+    return see_other("/dashboard/")
 
 
 @router.get(LOGIN)
@@ -140,29 +140,24 @@ async def login_form(request: Request) -> Response:
 @router.post(LOGIN)
 async def log_in(request: Request, form: CheckedForm) -> Response:
     await login.sign_in(request, form.get("username", ""), form.get("password", ""))
-    return see_other(request, local_path(form.get("next", "")))
+    return see_other(local_path(form.get("next", "")))
 
 
 @router.post("/dashboard/logout")
 async def log_out(request: Request, _: CheckedForm) -> Response:
     await login.sign_out(request)
-    return see_other(request, LOGIN)
+    return see_other(LOGIN)
 
 
-def see_other(request: Request, path: str) -> Response:
-    return RedirectResponse(root_of(request) + path, 303)
-
-
-def root_of(request: Request) -> str:
-    """Return the prefix of all our paths, where a proxy adds one."""
-    return str(request.scope.get("root_path", ""))
+def see_other(path: str) -> Response:
+    return RedirectResponse(path, 303)
 
 
 def to_login(request: Request) -> Response:
     if "hx-request" in request.headers:
-        return Response(status_code=401, headers={"HX-Redirect": root_of(request) + LOGIN})
-    path = f"{request.url.path}?{request.url.query}".rstrip("?").removeprefix(root_of(request))
-    return see_other(request, f"{LOGIN}?next={quote(path)}")
+        return Response(status_code=401, headers={"HX-Refresh": "true"})
+    path = f"{request.url.path}?{request.url.query}".rstrip("?")
+    return see_other(f"{LOGIN}?next={quote(path)}")
 
 
 async def login_page(request: Request, problem: Problem | None = None) -> Response:
@@ -173,5 +168,5 @@ async def login_page(request: Request, problem: Problem | None = None) -> Respon
 def html(
     request: Request, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> Response:
-    context |= {"viewer": viewer, "csrf": login.csrf_field(request), "root": root_of(request)}
+    context |= {"viewer": viewer, "csrf": login.csrf_field(request)}
     return HTMLResponse(*pages.render(template, request.headers, problem, **context))

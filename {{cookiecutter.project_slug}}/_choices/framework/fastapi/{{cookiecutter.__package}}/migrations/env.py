@@ -11,13 +11,14 @@ from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.core.database import Base, Database, UtcDateTime
 from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
 from {{ cookiecutter.__package }}.tenants.models import Tenant
+from {{ cookiecutter.__package }}.web.models import KeptAnswer
 
 LOCK = {
     "sqlite": ("PRAGMA busy_timeout=600000", "BEGIN IMMEDIATE"),
     "postgresql": ("SELECT pg_advisory_xact_lock(7878)",),
 }
 """Makes concurrent migrations wait for each other."""
-TABLES = (AuditEntry, Balance, Tenant)
+TABLES = (AuditEntry, Balance, KeptAnswer, Tenant)
 """Imported so that Base knows all tables."""
 
 

@@ -7,15 +7,12 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
-from .answers import unreadable
-from .event_stream import EventParser, data_of
-from .provider import Finish, Item, ProviderError, Request, Stream
+from .answers import parsed
+from .event_stream import DONE, EventParser, data_of
+from .provider import Finish, Item, ProviderError, RawAnswer, Request, Stream
 from .vendor import Vendor
 
 DRAIN_S = 0.1
-DONE = b"[DONE]"
 END = Finish()
 """Without a reason: nothing follows."""
 
@@ -60,7 +57,7 @@ class HttpProvider:
         await self.vendor.aclose()
 
 
-async def datas_of(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+async def datas_of(response: RawAnswer) -> AsyncGenerator[bytes]:
     """Yield the data of each event, or an answer that is no stream. Raise ProviderError."""
     if response.content_type.endswith("json"):
         yield await response.read()
@@ -73,11 +70,3 @@ async def datas_of(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     rest = data_of(parser.rest)
     if rest.endswith((b"}", DONE)):
         yield rest
-
-
-def parsed(data: bytes) -> Any:
-    """Return JSON, which may hold half an emoji. Raise ProviderError."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise unreadable() from None

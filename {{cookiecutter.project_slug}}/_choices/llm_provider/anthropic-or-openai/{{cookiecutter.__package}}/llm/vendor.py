@@ -9,14 +9,14 @@ import aiohttp
 from yarl import URL
 
 from .answers import as_dict, as_text
-from .provider import ErrorKind, ProviderError
+from .provider import ErrorKind, ProviderError, RawAnswer
 
 CONNECT_S = 5.0
 IDLE_S = 15.0
 """How long an idle connection is reused."""
 MAX_DETAIL = 1_000
 """Characters of a vendor's message that callers get."""
-BLAMING_CALLERS = (400, 413, 422)
+BLAMING_CALLERS = (400, 404, 413, 422)
 _NOTHING_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
@@ -41,7 +41,7 @@ class Vendor:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         sent: Callable[[], object] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[RawAnswer]:
         """Send one request. The body of the `async with` reads the answer, of any status; leaving it hangs up.
 
         Call `sent` just before the request goes out: from then on the vendor may bill it. Raise ProviderError:
@@ -61,7 +61,7 @@ class Vendor:
             kind: ErrorKind = "timeout" if isinstance(error, TimeoutError) else "broken_off"
             raise ProviderError(kind, f"no whole answer from the model provider ({name})") from None
 
-    async def failure(self, response: aiohttp.ClientResponse) -> ProviderError:
+    async def failure(self, response: RawAnswer) -> ProviderError:
         """Return the error for an answer with a status of at least 300."""
         kind: ErrorKind = "limited" if response.status == 429 else "refused" if response.status < 500 else "failed"
         detail = retry_after = None
@@ -70,7 +70,9 @@ class Vendor:
         if kind == "limited" and (seconds := response.headers.get("Retry-After", "")).isdecimal():
             retry_after = max(1, int(seconds[:6]))
         message = f"the model provider answered HTTP {response.status}"
-        return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after)
+        return ProviderError(
+            kind, message, answered=True, detail=detail, retry_after=retry_after, status=response.status
+        )
 
     async def aclose(self) -> None:
         """Close the connections. They are opened again when needed."""

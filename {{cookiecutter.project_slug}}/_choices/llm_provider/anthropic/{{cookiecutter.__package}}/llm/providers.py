@@ -5,8 +5,9 @@ import structlog
 from ..core.provider_settings import ProviderSettings
 from . import anthropic
 from .demo import DemoProvider
+from .demo_vendor import DemoVendor
 from .http_provider import HttpProvider
-from .provider import Provider
+from .provider import Provider, Upstream
 from .vendor import Vendor
 
 log = structlog.get_logger(__name__)
@@ -21,3 +22,8 @@ def make_provider(settings: ProviderSettings) -> Provider:
     if settings.llm_provider == "anthropic":
         log.warning("ANTHROPIC_API_KEY is not set, using the demo provider")
     return DemoProvider(settings.demo_delay_ms / 1000)
+
+
+def make_upstream(provider: Provider) -> Upstream:
+    """Return the vendor's own API, which the demo provider plays."""
+    return provider.vendor if isinstance(provider, HttpProvider) else DemoVendor(provider)

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from ninja import NinjaAPI
 
+from .api import routes as api_routes
 from .chat import routes as chat_routes
 from .core import about
 from .web import budget as budget_routes
@@ -31,5 +32,6 @@ api = Api(
 )
 add_exception_handlers(api)
 api.add_router("/api", chat_routes.router)
+api.add_router("/v1", api_routes.router)
 api.add_router("/api/budget", budget_routes.router)
 api.add_router("", health.router)

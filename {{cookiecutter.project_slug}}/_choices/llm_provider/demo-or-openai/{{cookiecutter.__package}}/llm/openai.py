@@ -1,22 +1,21 @@
 """OpenAI's chat completions: how requests are written and answers read."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..core.provider_settings import ProviderSettings
 from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
 from .provider import AnsweredBy, Delta, Finish, Item, Message, Request, ToolCall, Usage
 
-DEFAULT_URL = "https://api.openai.com/v1"
 PATH = "/chat/completions"
 
 
-def body_of(request: Request, settings: ProviderSettings) -> dict[str, Any]:
-    """Return the body of a request for a stream."""
+def body_of(request: Request, limit_field: str, *, asks_usage: bool) -> dict[str, Any]:
+    """Return the body of a request for a stream, whose output `limit_field` limits."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": [_message(message) for message in request.messages],
-        settings.openai_limit_field: request.max_tokens,
+        limit_field: request.max_tokens,
         "stream": True,
     }
     if request.tools:
@@ -27,7 +26,7 @@ def body_of(request: Request, settings: ProviderSettings) -> dict[str, Any]:
             }
             for tool in request.tools
         ]
-    return {**body, "stream_options": {"include_usage": True}} if settings.openai_stream_options else body
+    return {**body, "stream_options": {"include_usage": True}} if asks_usage else body
 
 
 def items_of(chunk: Any) -> Iterator[Item]:
@@ -47,6 +46,37 @@ def items_of(chunk: Any) -> Iterator[Item]:
             break
     for choice in choices:
         yield from _finish(choice)
+
+
+def response_items_of(event: Any) -> Iterator[Item]:
+    """Read an event of a streamed response, or a whole response. Raise ProviderError, see `items_of`."""
+    if not isinstance(event, dict):
+        raise unreadable()
+    kind = as_text(event.get("type"))
+    if kind == "error" or as_dict(event.get("error")):
+        raise error_told()
+    if kind.endswith(".delta"):
+        yield Delta(as_text(event.get("delta")), hidden=kind != "response.output_text.delta")
+    response = as_dict(event.get("response")) if kind else event
+    if not response:
+        return
+    yield AnsweredBy(as_word(response.get("model")), as_word(response.get("service_tier")))
+    if not kind:
+        yield Delta(json.dumps(response.get("output", ""), ensure_ascii=False))
+    if usage := as_dict(response.get("usage")):
+        yield usage_of(usage)
+    if response.get("status") in ("completed", "incomplete", "failed"):
+        yield Finish(as_word(response.get("status")))
+
+
+def embedding_items_of(answer: Any) -> Iterator[Item]:
+    """Read embeddings. Raise ProviderError, see `items_of`."""
+    if as_dict(answer).get("error"):
+        raise error_told()
+    if not isinstance(as_dict(answer).get("data"), list):
+        raise unreadable()
+    yield AnsweredBy(as_word(answer.get("model")))
+    yield usage_of(as_dict(answer.get("usage")))
 
 
 def _message(message: Message) -> dict[str, Any]:

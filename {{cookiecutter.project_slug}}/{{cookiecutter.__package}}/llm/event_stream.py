@@ -2,6 +2,7 @@
 
 import re
 
+DONE = b"[DONE]"
 # The end of a line, twice. Atomic, so that CR LF is not two of them.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 

@@ -1,5 +1,6 @@
 """Reading of vendors' JSON, of which any member may be missing, null or of another type."""
 
+import json
 from typing import Any
 
 from .provider import ProviderError
@@ -28,6 +29,14 @@ def first_int(values: dict[str, Any], *names: str) -> int | None:
     """Return the first member that is a count of tokens."""
     counts = (values.get(name) for name in names)
     return next((count for count in counts if type(count) is int and 0 <= count < 2**31), None)
+
+
+def parsed(data: bytes) -> Any:
+    """Return JSON, which may hold half an emoji. Raise ProviderError."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise unreadable() from None
 
 
 def unreadable() -> ProviderError:

@@ -1,0 +1,58 @@
+"""Routes of the provider's own API."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from ninja import Router
+
+from ..core.problems import Problem
+from ..web.dependencies import ApiRequest, headers_of, identified, paid, services_of
+from ..web.handlers import request_id_of
+from ..web.openapi import PROVIDERS, body_like
+from ..web.streaming import EventStream
+from . import dialect
+from .endpoint import Endpoint
+from .reading import read
+from .relay import Relay
+
+router = Router(auth=identified, tags=["provider's API"])
+
+
+def serve(endpoint: Endpoint) -> Callable[[ApiRequest], Awaitable[HttpResponseBase]]:
+    """Return the route of an endpoint."""
+
+    async def call(request: ApiRequest) -> HttpResponseBase:
+        services, query = services_of(request), request.META["QUERY_STRING"]
+        about = (headers_of(request), query, request_id_of(request))
+        asked = read(endpoint, services.settings, request.auth, request.body, *about)
+        reply = await Relay(services).answer(endpoint, asked)
+        if isinstance(reply.body, bytes):
+            return HttpResponse(reply.body, headers=reply.headers)
+        return EventStream(reply.body, headers=reply.headers)
+
+    return call
+
+
+for each in dialect.ENDPOINTS:
+    router.add_api_operation(
+        each.path,
+        ["POST"],
+        serve(each),
+        auth=identified if each.is_free else paid,
+        operation_id=each.path,
+        openapi_extra={"responses": PROVIDERS, **body_like(each.example)},
+    )
+
+
+@router.get("/models", openapi_extra={"responses": PROVIDERS})
+async def models(request: ApiRequest) -> dict[str, Any]:
+    return dialect.models_of(services_of(request).settings.models)
+
+
+@router.get("/models/{path:model}", openapi_extra={"responses": PROVIDERS})
+async def model(request: ApiRequest, model: str) -> dict[str, Any]:
+    if model not in services_of(request).settings.models:
+        raise Problem("not_found")
+    return dialect.model_of(model)

@@ -1,0 +1,258 @@
+"""Idempotency-Key: a repeated request gets the stored answer, and its calls are charged once.
+
+The database has a row for each key. A request that has one runs to its end in a task of its own, even if the client
+leaves. Its answer is stored together with its settlements before these reach the outbox. If the process dies in
+between, another one adds them: a settlement that is sent twice is charged once.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from secrets import token_hex
+from typing import Any
+
+import structlog
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from pydantic import SecretStr, TypeAdapter
+
+from ..budget.outbox import DEFERRED, Deferred, Settlement
+from ..core.problems import Problem
+from ..core.tasks import uncut
+from ..tenants.headers import values_of
+from ..tenants.registry import DATABASE_ERRORS
+from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send
+from .models import KeptAnswer
+from .services import Services
+from .store import AnswerStore
+
+log = structlog.get_logger(__name__)
+
+MAX_KEY = 255
+MAX_KEPT_BYTES = 2**20
+"""Of an answer's body."""
+KEPT_FOR = timedelta(hours=24)
+LEASE = timedelta(seconds=20)
+"""How long a request counts as running after its process has last said so."""
+TEND_S = 5.0
+BOOK_WITHIN = timedelta(seconds=5)
+"""Time to write the settlements of a stored answer to the outbox. After it, any process does."""
+RETRY_AFTER_S = 2
+UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
+
+_SETTLEMENTS = TypeAdapter(list[Settlement])
+
+
+class Idempotency:
+    """Serves requests with a key. `run` must run in the background."""
+
+    def __init__(self, services: Services, store: AnswerStore) -> None:
+        self._services = services
+        self._store = store
+        self._fernet = MultiFernet([Fernet(_key_from(secret)) for secret in services.settings.secret_key])
+        self._owners: set[str] = set()
+        """Of the rows whose requests run in this process."""
+
+    async def serve(self, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from the database, or by `app` once per key. Raise Problem before anything is sent."""
+        state = scope["state"]
+        tenant = state["tenant"] = await self._services.identity.identify(state["sent_headers"])
+        key, body = _key_of(scope), await _body_of(receive)
+        if body is None:
+            return
+        target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        row = KeptAnswer(
+            id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
+            tenant=tenant,
+            fingerprint=hashlib.sha256(f"{target}\0".encode() + body).hexdigest(),
+            owner=token_hex(16),
+            lease_until=datetime.now(UTC) + LEASE,
+            expires_at=datetime.now(UTC) + KEPT_FOR,
+        )
+        await self._services.guard.tasks.finish(self._answer(row, app, scope, body, send))
+
+    async def run(self) -> None:
+        """Extend the leases of what runs here, and complete what processes that died have left, until cancelled."""
+        while True:
+            try:
+                await uncut(self._tend())
+            except Exception:
+                log.exception("idempotency keys not tended, trying again")
+            await asyncio.sleep(TEND_S)
+
+    async def _tend(self) -> None:
+        now = datetime.now(UTC)
+        await self._store.extend(list(self._owners), now + LEASE)
+        for row in await self._store.unbooked(now):
+            for settlement in _SETTLEMENTS.validate_python(self._open(row)[0]["settlements"]):
+                self._services.outbox.restore(settlement)
+            await self._store.update(row, state="booked")
+        await self._store.prune(now)
+
+    async def _answer(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
+        try:
+            stored = await self._stored(row)
+        except DATABASE_ERRORS as error:
+            log.exception("idempotency key not stored, call refused")
+            raise Problem("budget_unavailable", UNAVAILABLE) from error
+        if stored is None:
+            await self._run(row, app, scope, body, send)
+            return
+        head, body = self._open(stored)
+        if "status" not in head:
+            raise Problem("idempotency_not_kept")
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]
+        await send({"type": "http.response.start", "status": head["status"], "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _stored(self, row: KeptAnswer) -> KeptAnswer | None:
+        """Return an earlier request's row with its answer, None if `row` is stored now. Raise Problem."""
+        while not await self._services.registry.add(row):
+            found, now = await self._store.find(row.id), datetime.now(UTC)
+            if found is None:
+                continue  # deleted meanwhile
+            if found.expires_at > now:
+                if found.fingerprint != row.fingerprint:
+                    raise Problem("idempotency_mismatch")
+                if found.state in ("answered", "booked"):
+                    return found
+                if found.lease_until > now:
+                    raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
+                if found.state == "charged":
+                    raise Problem("idempotency_not_kept")
+            await self._store.delete(found)
+        return None
+
+    async def _run(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
+        async def book() -> None:
+            await self._change(row, state="charged")
+            settlements, deferred.waiting = deferred.waiting, []
+            await self._book(settlements)
+
+        deferred = Deferred(book)
+        DEFERRED.set(deferred)
+        answer = _Recorder(send, deferred)
+        self._owners.add(row.owner)
+        try:
+            try:
+                await app(scope, _receiving(body), answer.send)
+            finally:
+                deferred.is_open = False
+                await self._keep(row, answer, deferred.waiting)
+            await answer.deliver()
+            if row.state == "answered":
+                await self._store.update(row, state="booked")
+        finally:
+            self._owners.discard(row.owner)
+
+    async def _keep(self, row: KeptAnswer, answer: "_Recorder", settlements: list[Settlement]) -> None:
+        """Store an answer that was charged, and book its settlements. Free the key if it was not."""
+        if not settlements and row.state == "running":
+            with suppress(*DATABASE_ERRORS):  # its lease ends
+                await self._store.delete(row)
+            return
+        head, body = answer.whole()
+        head["settlements"] = _SETTLEMENTS.dump_python(settlements, mode="json")
+        sealed = self._fernet.encrypt(json.dumps(head).encode() + b"\n" + body).decode()
+        try:
+            await self._change(row, state="answered", answer=sealed, lease_until=datetime.now(UTC) + BOOK_WITHIN)
+        except Exception:
+            # not charged: a request with the same key may run anew, and pay for it
+            lost = sum(settlement.actual for settlement in settlements)
+            log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
+            if answer.sent:
+                raise ConnectionError("answer cut off") from None
+            raise Problem("budget_unavailable", UNAVAILABLE) from None
+        await self._book(settlements)
+
+    async def _change(self, row: KeptAnswer, **changes: Any) -> None:
+        """Change the row. Raise Problem if another request has taken it over."""
+        if not await self._store.update(row, **changes):
+            raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
+        row.state = changes["state"]
+
+    async def _book(self, settlements: list[Settlement]) -> None:
+        """Write settlements to the outbox, and send them once."""
+        for settlement in settlements:
+            self._services.outbox.write(settlement)
+        for settlement in settlements:
+            client = await self._services.clients.of(settlement.tenant)
+            await client.settle(settlement)
+
+    def _open(self, row: KeptAnswer) -> tuple[dict[str, Any], bytes]:
+        """Return the head and the body of a stored answer. Without the secret, its head has no status."""
+        try:
+            head, _, body = self._fernet.decrypt(row.answer).partition(b"\n")
+        except InvalidToken:
+            log.error("kept answer not decrypted", reason="no secret of SECRET_KEY fits", tenant=row.tenant)
+            return {"settlements": []}, b""
+        return json.loads(head), body
+
+
+class _Recorder:
+    """Records an answer. Sends a stream's messages on, but nothing that follows its charge, and no end."""
+
+    def __init__(self, send: Send, deferred: Deferred) -> None:
+        self.sent = 0
+        """Number of messages."""
+        self._send = send
+        self._deferred = deferred
+        self._messages: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self._messages.append(message)
+        if message.get("more_body") and not self._deferred.waiting:
+            await self.deliver()
+
+    async def deliver(self) -> None:
+        """Send what waits. A client that has left misses it."""
+        for message in self._messages[self.sent :]:
+            self.sent += 1
+            with suppress(OSError, RuntimeError):
+                await self._send(message)
+
+    def whole(self) -> tuple[dict[str, Any], bytes]:
+        """Return status and headers, and the body. Nothing if the answer is too large, or was not completed."""
+        body = b"".join(message.get("body", b"") for message in self._messages)
+        if len(self._messages) < 2 or self._messages[-1].get("more_body") or len(body) > MAX_KEPT_BYTES:
+            return {}, b""
+        start = self._messages[0]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+        return {"status": start["status"], "headers": headers}, body
+
+
+def _receiving(body: bytes) -> Receive:
+    """Return a `receive` for a body that has come, from a client that stays."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
+
+    return receive
+
+
+async def _body_of(receive: Receive) -> bytes | None:
+    """Return the request's body, None if the client has left."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _key_of(scope: Scope) -> str:
+    keys = values_of(scope["headers"], IDEMPOTENCY_KEY)
+    key = keys[0].decode("latin-1")
+    if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
+        raise Problem("invalid_request", f"Send one Idempotency-Key of 1 to {MAX_KEY} printable ASCII characters.")
+    return key
+
+
+def _key_from(secret: SecretStr) -> bytes:
+    # no password hash: the settings require a long random secret
+    return base64.urlsafe_b64encode(hashlib.sha256(b"kept answers" + secret.get_secret_value().encode()).digest())
