@@ -89,15 +89,7 @@ class Edge:
             return
         self._note_proxy(scope)
         request_id = secrets.token_hex(16)
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
-        scope = {**scope, "method": method, "path": self._inner(scope["path"])}
-        state = scope.setdefault("state", {})
-        state["request_id"], state["sent_headers"] = request_id, scope["headers"]
-        is_providers = scope["path"].startswith(PROVIDERS_API)
-        if is_providers:
-            state["sent_headers"] = with_bearer(scope["headers"], KEY_HEADER)
-        max_body_bytes = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
-        scope["headers"] = without_secret(scope["headers"])
+        scope = self._inner_scope(scope, request_id)
         headers = {b"x-request-id": request_id.encode()} | self._headers_for(scope)
         started = throttled = False
 
@@ -116,8 +108,7 @@ class Edge:
             self._check(scope)
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
                 serve = self._serve_keyed if _is_keyed(scope) else self._app
-                bounded = await self._bounded(scope["headers"], receive, max_body_bytes)
-                await serve(scope, bounded, send_with_headers)
+                await serve(scope, await self._bounded(scope, receive), send_with_headers)
             if throttled:
                 raise Problem("too_many_attempts")
         except Problem as problem:
@@ -126,6 +117,16 @@ class Edge:
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
                 await _send_problem(Problem("internal_error"), request_id, scope["path"], send_with_headers)
+
+    def _inner_scope(self, scope: Scope, request_id: str) -> Scope:
+        """Return the scope that the app sees."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
+        scope = {**scope, "method": method, "path": self._inner(scope["path"])}
+        headers = scope["headers"]
+        sent = with_bearer(headers, KEY_HEADER) if scope["path"].startswith(PROVIDERS_API) else headers
+        scope.setdefault("state", {}).update(request_id=request_id, sent_headers=sent)
+        scope["headers"] = without_secret(headers)
+        return scope
 
     async def _serve_keyed(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope["state"]
@@ -166,11 +167,13 @@ class Edge:
             if host is None or host[1] not in self._hosts:
                 raise Problem("invalid_host")
 
-    async def _bounded(self, headers: Headers, receive: Receive, limit: int) -> Receive:
-        """Return a `receive` for at most `limit` bytes in REQUEST_TIMEOUT. Raise Problem too_large.
+    async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        """Return a `receive` for at most as many bytes as the path allows, in REQUEST_TIMEOUT. Raise Problem too_large.
 
         A body of stated length is left for the framework to read. A chunked one is read here.
         """
+        headers, is_providers = scope["headers"], scope["path"].startswith(PROVIDERS_API)
+        limit = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
         timely, length = _timely(receive, self._timeout), _joined(headers, b"content-length")
         if not values_of(headers, b"transfer-encoding"):  # the server holds a body to its stated length
             if int(length[:20] or 0) > limit:
