@@ -82,7 +82,9 @@ def message(*content: dict[str, Any]) -> dict[str, Any]:
 
 def message_events(*texts: str) -> list[dict[str, Any]]:
     started = {**message(), "content": [], "stop_reason": None}
-    deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": each}} for each in texts]
+    deltas = [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": each}} for each in texts
+    ]
     return [
         {"type": "message_start", "message": started},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
@@ -107,7 +109,9 @@ def test_openai_plain_async_and_streamed(serving: App, vendor: Vendor, rich: str
     with openai_client(serving, rich) as client:
         answer = client.chat.completions.create(model=MODEL, messages=HELLO, user="ada")
         assert answer.choices[0].message.content == "Hi there"
-        assert answer.usage and answer.usage.model_extra and answer.usage.model_extra["cost"] > 0
+        assert answer.usage
+        assert answer.usage.model_extra
+        assert answer.usage.model_extra["cost"] > 0
         vendor.plays(*chunks("Hi ", "there"), b"[DONE]")
         stream = client.chat.completions.create(model=MODEL, messages=HELLO, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "Hi there"
@@ -148,7 +152,8 @@ def test_anthropic_plain_async_and_streamed(serving: App, vendor: Vendor, rich: 
         metadata: Any = {"user_id": "ada"}
         answer = client.messages.create(model=MODEL, messages=HELLO, max_tokens=50, metadata=metadata)
         assert answer.content[0].type == "text"
-        assert answer.usage.model_extra and answer.usage.model_extra["cost"] > 0
+        assert answer.usage.model_extra
+        assert answer.usage.model_extra["cost"] > 0
         vendor.plays(*message_events("Hi ", "there"))
         with client.messages.stream(model=MODEL, messages=HELLO, max_tokens=50) as stream:
             assert "".join(stream.text_stream) == "Hi there"

@@ -68,7 +68,8 @@ def serving(installed: App, **settings: str) -> Iterator[str]:
     """The app as docs/operations.md starts it with traces: its URL."""
     port = str(free_port())
     started = [str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable, "-m", PACKAGE, "serve"]
-    otlp = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+    otlp = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    otlp |= {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
     environment = {**STARTED_WITH, **installed.environment, **otlp, "PORT": port, **settings}
     with subprocess.Popen(started, cwd=installed.folder, env=environment) as running:
         url = f"http://127.0.0.1:{port}"
@@ -123,9 +124,7 @@ def test_one_trace_has_the_request_and_its_calls_to_cycles_and_they_are_told_of_
     assert not any(b"cyc_" in request.content for request in exported)
 
 
-def test_a_collector_that_is_not_there_costs_nobody_anything(
-    installed: App, acme: dict[str, str]
-) -> None:
+def test_a_collector_that_is_not_there_costs_nobody_anything(installed: App, acme: dict[str, str]) -> None:
     with serving(installed, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", APP_ENV="production") as url:
         answer = httpx.post(f"{url}/api/chat", json={"prompt": "Hello"}, headers=acme)
         assert answer.status_code == 200
