@@ -248,7 +248,7 @@ def test_every_name_in_a_snippet_of_the_package_exists(project: BakedProject) ->
     words = {*re.findall(r"\w+", sources_of(project))}
     for block in blocks_of(project.path):
         if block.language in ("python", "py") and in_package(block.text, project):
-            named = re.findall(r"\.(\w+)|import (\w+)", block.text)
+            named = re.findall(r"\.([A-Za-z_]\w*)|import (\w+)", block.text)
             lacking = {name for pair in named for name in pair if name} - words
             assert not lacking, f"{block.page}:{block.line}: {lacking}"
 

@@ -1,8 +1,8 @@
 """Reading of what a caller sends to the provider's API."""
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,17 +24,25 @@ _END_USER: TypeAdapter[str | None] = TypeAdapter(EndUser | None)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call: its body, and the work that the guard holds for it. `limit` is the output limit that the caller set."""
+    """A call: its body, and the work that the guard holds for it. `limit` is the output limit that the caller set.
+
+    `may_fall_back`: the caller accepts the answer of another model.
+    """
 
     work: Work
     body: dict[str, Any]
     query: str
     headers: dict[str, str]
     limit: int | None
+    may_fall_back: bool
 
     @property
     def wants_usage(self) -> bool:
         return bool(as_dict(self.body.get("stream_options")).get("include_usage"))
+
+    def by(self, work: Work) -> Self:
+        """Return the same call of the model that `work` names."""
+        return replace(self, work=work, body={**self.body, "model": work.request.model})
 
     def body_for(self, limit: int, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the body for the vendor, with an output of at most `limit` tokens."""
@@ -71,7 +79,8 @@ def read(
         request_id=request_id,
         end_user=_end_user(body),
     )
-    return Asked(work, {**body, "model": model}, _query(query), _betas(headers), limit)
+    may_fall_back = values_of(headers, b"x-budget-fallback") == [b"allow"]
+    return Asked(work, {**body, "model": model}, _query(query), _betas(headers), limit, may_fall_back)
 
 
 def _json(sent: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from ..budget.fallbacks import Ladder
 from ..budget.hold import Hold
 from ..core.money import MICROCENTS_PER_USD
 from ..core.problems import Problem
@@ -30,6 +31,7 @@ class Reply:
 
     body: bytes | AsyncGenerator[bytes] = b""
     headers: dict[str, str] = field(default_factory=dict)
+    hold: Hold | None = None
 
 
 class Relay:
@@ -50,8 +52,8 @@ class Relay:
             if endpoint.is_free:
                 return await self._ask_free(endpoint, asked)
             if asked.body.get("stream"):
-                return await self._stream(endpoint, asked)
-            return await self._guard.tasks.finish(self._complete(endpoint, asked))
+                return await self._ask_paid(endpoint, asked)
+            return await self._guard.tasks.finish(self._ask_paid(endpoint, asked))
         except Problem as problem:
             told = problem.__cause__
             if isinstance(told, ProviderError) and told.detail is not None:
@@ -66,25 +68,41 @@ class Relay:
         except ProviderError as error:
             raise meter.add_failure(error, 0) from error
 
-    async def _complete(self, endpoint: Endpoint, asked: Asked) -> Reply:
-        async with self._guard.hold(asked.work) as hold, self._ask(endpoint, asked, hold.meter, hold) as response:
-            answer = parsed(await response.read())
-            for item in endpoint.items_of(answer):
-                hold.meter.add(item)
-            headers = _headers(response) | asked.limit_header(hold.request)
+    async def _ask_paid(self, endpoint: Endpoint, asked: Asked) -> Reply:
+        """Ask the model that the caller wants and, if the caller allows it, its fallbacks."""
+        ladder = Ladder(asked.work, self._settings.fallbacks if asked.may_fall_back else {})
+        ask = self._stream if asked.body.get("stream") else self._complete
+        while True:
+            reply = Reply()
+            try:
+                await ask(endpoint, asked.by(ladder.work), reply)
+            except Problem as problem:
+                ladder.descend(problem, reply.hold)
+            else:
+                if ladder.fallback:
+                    reply.headers["X-Budget-Fallback"] = ladder.fallback
+                return reply
+
+    async def _complete(self, endpoint: Endpoint, asked: Asked, reply: Reply) -> None:
+        async with self._guard.hold(asked.work) as hold:
+            reply.hold = hold
+            async with self._ask(endpoint, asked, hold.meter, hold) as response:
+                answer = parsed(await response.read())
+                for item in endpoint.items_of(answer):
+                    hold.meter.add(item)
+                headers = _headers(response) | asked.limit_header(hold.request)
         if usage := endpoint.usage_in(answer):
             usage["cost"] = hold.call.cost / MICROCENTS_PER_USD
-        return Reply(json.dumps(answer).encode(), headers | _budget_headers(hold, hold.call.cost))
+        reply.body, reply.headers = json.dumps(answer).encode(), headers | _budget_headers(hold, hold.call.cost)
 
-    async def _stream(self, endpoint: Endpoint, asked: Asked) -> Reply:
-        reply = Reply()
+    async def _stream(self, endpoint: Endpoint, asked: Asked, reply: Reply) -> None:
         events = self._events(endpoint, asked, reply)
         reply.body = pumped(events, lambda problem: dialect.error_event(problem, asked.work.request_id))
         await anext(reply.body)
-        return reply
 
     async def _events(self, endpoint: Endpoint, asked: Asked, reply: Reply) -> AsyncGenerator[bytes]:
         async with self._guard.hold(asked.work) as hold:
+            reply.hold = hold
             yield b""
             async with self._ask(endpoint, asked, hold.meter, hold) as response:
                 reply.headers = _headers(response) | asked.limit_header(hold.request) | _budget_headers(hold)

@@ -11,7 +11,7 @@ import pytest
 
 from ..running import HTTP, App, Emulator, unsettled, wait_until
 from ..vendor import Scene, Vendor, run_vendor
-from ..wire import DEARER, END, INPUT, MODEL, OUTPUT, finish, settings, start, text, tool_call, usage
+from ..wire import API, DEARER, END, INPUT, LIMIT, MODEL, OUTPUT, finish, settings, start, text, tool_call, usage, whole
 from .faults import Send, relayed
 from .test_chat import server_sent
 from .test_refusals import assert_problem
@@ -91,6 +91,23 @@ def test_too_dear_and_then_down_costs_nothing(serving: App, vendor: Vendor, emul
     assert_problem(answer, 502, "provider_error")
     assert "X-Budget-Fallback" not in answer.headers
     assert (emulator.ledger(tenant["id"])["spent"], emulator.live_holds(tenant["id"])) == (0, 0)
+
+
+@pytest.mark.parametrize("allow", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_providers_api_falls_back_only_if_the_caller_allows_it(
+    serving: App, vendor: Vendor, emulator: Emulator, stream: bool, allow: bool
+) -> None:
+    tenant, asked = serving.add_tenant("1.00"), len(vendor.asked)
+    served = SERVED if stream else Scene(body=whole("Good day", (10, 3)))
+    vendor.scenes = {DEARER: Scene(body={"error": {}}, status=500), MODEL: served}
+    body = {"model": DEARER, "messages": [{"role": "user", "content": "Hello"}], LIMIT: 50, "stream": stream}
+    headers = tenant["headers"] | ({"X-Budget-Fallback": "allow"} if allow else {})
+    answer = HTTP.post(f"{serving.url}/v1{API}", json=body, headers=headers, timeout=30)
+    assert (answer.status_code, len(vendor.asked) - asked) == ((200, 2) if allow else (502, 1))
+    assert answer.headers.get("X-Budget-Fallback") == (f"{MODEL}; provider_error" if allow else None)
+    wait_until(lambda: emulator.live_holds(tenant["id"]) == 0, 5, "settled")
+    assert emulator.ledger(tenant["id"])["spent"] == (COST if allow else 0)
 
 
 @pytest.mark.parametrize(
