@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ..core.money import parse_usd
 from ..llm.provider import Message
@@ -43,7 +43,7 @@ class ChatRequest(PaidRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
 
     prompt: Text | None = None
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000), FailFast()] | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000, fail_fast=True)] | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     stream: bool = False
 
