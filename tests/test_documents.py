@@ -274,7 +274,11 @@ def test_every_target_setting_file_and_link_that_the_docs_name_exists(project: B
             assert not anchor or anchor in anchors_of(target), f"{page}: {link}#{anchor}"
 
 
-FOREIGN = {"RESERVATION_ID", "KEY_ID", "TENANT_ID", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"}
+FOREIGN = {
+    *("RESERVATION_ID", "KEY_ID", "TENANT_ID", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"),
+    *("OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL"),
+    *("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"),
+}
 """Placeholders, and what belongs to others."""
 
 
