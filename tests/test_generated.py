@@ -112,7 +112,7 @@ QUIETLY = ("-W", "default", "-p", "no:unraisableexception")  # some clients leav
 def test_clients_of_the_provider_work_with_base_url_and_key_alone(
     set_up: Bake, answers: Answers, provider: str
 ) -> None:
-    project = set_up(**answers, llm_provider=provider)
+    project = set_up(**(answers | {"llm_provider": provider}))
     shutil.copy(ROOT / "tests/sdk/clients.py", project.path / "tests/behaviour/test_clients.py")
     project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", *CLIENTS)
     project.run(".venv/bin/python", "-m", "pytest", *QUIETLY, "tests/behaviour/test_clients.py")

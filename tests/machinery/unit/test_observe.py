@@ -1,6 +1,7 @@
 """Observed tenants at the guard: what a ledger with debt refuses is served, and booked once."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ COST = 10 * 500 + 3 * 2_500
 
 
 @pytest.mark.parametrize(("change", "spent"), [({"debt": 5}, COST), ({"allocated": 100}, 100)], ids=["debt", "spent"])
-def test_what_the_ledger_refuses_is_served_and_booked_once(tell: Tell, change: dict[str, int], spent: int) -> None:
+def test_what_the_ledger_refuses_is_served_and_booked_once(tell: Tell, change: dict[str, Any], spent: int) -> None:
     async def story(world: World) -> None:
         uncharged = value_of(UNCHARGED)
         world.cycles.change(replace(world.cycles.ledger(), **change))

@@ -112,8 +112,7 @@ def test_a_reference_is_used_once(opened: Opened) -> None:
     async def story(registry: Registry) -> None:
         await registry.add(tenant("acme"))
         wanted, same = (
-            Adjustment(reference="fund:7", tenant_id="acme", amount=5, idempotency_key=key)
-            for key in ("k1", "k2")
+            Adjustment(reference="fund:7", tenant_id="acme", amount=5, idempotency_key=key) for key in ("k1", "k2")
         )
         assert await registry.add(wanted)
         assert not await registry.add(same)

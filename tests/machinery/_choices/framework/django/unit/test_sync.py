@@ -128,9 +128,7 @@ def test_synchronous_view_answers_like_the_asynchronous_one(app: App, api: httpx
     assert settled(emulator, tenant["id"]) == 2 * answers[0]["cost"]["amount"]
 
 
-def test_synchronous_view_answers_a_repeated_key_once_charged(
-    app: App, api: httpx.Client, emulator: Emulator
-) -> None:
+def test_synchronous_view_answers_a_repeated_key_once_charged(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")
     headers = {**tenant["headers"], "Idempotency-Key": "key"}
     first, again = (api.post("/api/sync/summarize", json=HELLO, headers=headers) for _ in range(2))

@@ -33,10 +33,16 @@ def test_a_request_can_be_written_for_older_servers() -> None:
 
 USAGES: list[tuple[dict[str, Any], Usage]] = [
     ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}, Usage(9, 2, total_tokens=11)),
-    ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}}, Usage(9, None, 4, 3)),
+    (
+        {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3}},
+        Usage(9, None, 4, 3),
+    ),
     ({"prompt_tokens": 9, "prompt_tokens_details": None, "prompt_cache_hit_tokens": 4}, Usage(9, None, 4)),
     ({"prompt_tokens": 9, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}, Usage(9, None, 4, 3)),
-    ({"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}}, Usage(None, 9, reasoning_tokens=4)),
+    (
+        {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},
+        Usage(None, 9, reasoning_tokens=4),
+    ),
     ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 2}, Usage(9, 2, 4)),
     ({"prompt_tokens": "9", "completion_tokens": -1, "total_tokens": True}, Usage()),
 ]
