@@ -21,7 +21,13 @@ from schemathesis.specs.openapi.checks import (
 from ..running import App, Emulator, wait_until
 
 EXAMPLES = 30
-OPERATIONS = {"POST /api/chat", "POST /api/summarize", "POST /api/agent", "GET /api/budget/me", "GET /api/budget/{tenant}"}
+OPERATIONS = {
+    "POST /api/chat",
+    "POST /api/summarize",
+    "POST /api/agent",
+    "GET /api/budget/me",
+    "GET /api/budget/{tenant}",
+}
 REFUSED = {413, 422}
 """How a body that is too large, or not as declared, is answered."""
 CHECKS = [
