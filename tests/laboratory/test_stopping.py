@@ -52,6 +52,8 @@ async def stop_under_streams(laboratory: Laboratory, server: str, workers: int, 
         )
         caller = await stack.enter_async_context(calling(serving, tenant))
         idle = [await stack.enter_async_context(calling(serving, tenant)) for _ in range(IDLE)]
+        for number, each in enumerate(idle):  # which opens its connection
+            assert await outcome_of(each, Script(name=f"{name}-idle-{number}", chunks=1)) == "200"
         streams = [Stream(caller, each) for each in scripts]
         plain = asyncio.create_task(outcome_of(caller, slow))
         await until(lambda: all(each.read for each in streams), 30, "every stream has begun")
