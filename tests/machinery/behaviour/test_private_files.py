@@ -43,5 +43,5 @@ def test_folder_that_exists_keeps_its_mode_as_others_may_use_it_too(installed: A
     app = App(tmp_path, installed.environment | {"DATABASE_URL": f"sqlite:///{shared / 'app.sqlite3'}"})
     assert app.cli("migrate").returncode == 0
     assert modes(tmp_path) == {"shared": 0o755, "shared/app.sqlite3": 0o600} | {
-        name: 0o600 for name in modes(tmp_path) if name.endswith(("-wal", "-shm"))
+        name: 0o600 for name in modes(tmp_path) if name.endswith(("-wal", "-shm", ".migrate"))
     }

@@ -2,10 +2,13 @@
 
 import sqlite3
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 from django.core.management.commands import migrate
 from django.db import connection
+
+from ....core.sqlite_file import make_private
 
 
 class Command(migrate.Command):
@@ -13,8 +16,9 @@ class Command(migrate.Command):
         """Wait for concurrent migrations, then migrate. A kill ends the lock too."""
         with ExitStack() as lock:
             if connection.vendor == "sqlite":  # not in the database itself, where Django begins its own transactions
-                file = sqlite3.connect(f"{connection.settings_dict['NAME']}.migrate", timeout=600)
-                lock.enter_context(closing(file)).execute("BEGIN EXCLUSIVE")
+                file = Path(f"{connection.settings_dict['NAME']}.migrate")
+                make_private(file)
+                lock.enter_context(closing(sqlite3.connect(file, timeout=600))).execute("BEGIN EXCLUSIVE")
             else:
                 execute = connection.cursor().execute
                 execute("SELECT pg_advisory_lock(7878)")
