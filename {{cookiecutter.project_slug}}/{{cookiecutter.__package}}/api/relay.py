@@ -1,7 +1,7 @@
 """Relays calls of the provider's own API: what the caller sends goes on, what the vendor answers comes back.
 
 The body goes to the vendor as sent, but for the model, which must be an allowed one, and the output limit, which is at
-most the one that the hold covers. Of the answer, only its usage is touched: see `_priced`.
+most the one that the hold covers. Of the answer, only its usage is touched: see `_metered`.
 """
 
 import json
@@ -17,6 +17,7 @@ from ..llm.answers import parsed, unreadable
 from ..llm.event_stream import DONE, EventParser, data_of
 from ..llm.metering import Meter
 from ..llm.provider import Finish, ProviderError, RawAnswer
+from ..web.schemas import budget_headers
 from ..web.services import Services
 from ..web.sse import pumped
 from . import dialect
@@ -93,7 +94,10 @@ class Relay:
                 headers = _headers(response) | asked.limit_header(hold.request)
         if usage := endpoint.usage_in(answer):
             usage["cost"] = hold.call.cost / MICROCENTS_PER_USD
-        reply.body, reply.headers = json.dumps(answer).encode(), headers | _budget_headers(hold, hold.call.cost)
+        reply.body, reply.headers = (
+            json.dumps(answer).encode(),
+            headers | budget_headers(hold.remaining, hold.call.cost),
+        )
 
     async def _stream(self, endpoint: Endpoint, asked: Asked, reply: Reply) -> None:
         events = self._events(endpoint, asked, reply)
@@ -105,7 +109,7 @@ class Relay:
             reply.hold = hold
             yield b""
             async with self._ask(endpoint, asked, hold.meter, hold) as response:
-                reply.headers = _headers(response) | asked.limit_header(hold.request) | _budget_headers(hold)
+                reply.headers = _headers(response) | asked.limit_header(hold.request) | budget_headers(hold.remaining)
                 if response.content_type.endswith("json"):
                     for item in endpoint.items_of(parsed(await response.read())):
                         hold.meter.add(item)
@@ -162,11 +166,6 @@ def _headers(response: RawAnswer) -> dict[str, str]:
     """Return what callers see of the vendor's headers: the others tell our organisation and its limits."""
     names = ("Content-Type", *HEADERS["response"])
     return {name: response.headers[name] for name in names if name in response.headers}
-
-
-def _budget_headers(hold: Hold, cost: int | None = None) -> dict[str, str]:
-    headers = {"X-Budget-Remaining": hold.remaining, "X-Budget-Cost": cost}
-    return {name: str(microcents) for name, microcents in headers.items() if microcents is not None}
 
 
 def _refused(told: ProviderError) -> Problem:

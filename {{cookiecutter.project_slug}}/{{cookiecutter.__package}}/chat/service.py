@@ -150,12 +150,6 @@ def work_of(
     return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
 
 
-def budget_headers(remaining: int | None, cost: int | None = None, fallback: str | None = None) -> dict[str, str]:
-    """Return X-Budget-Remaining and X-Budget-Cost (microcents) and X-Budget-Fallback, as far as known."""
-    headers = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost, "X-Budget-Fallback": fallback}
-    return {name: str(value) for name, value in headers.items() if value is not None}
-
-
 def ending(hold: Hold) -> dict[str, Any]:
     """Return the members of StreamEnd for a settled call."""
     usage = hold.meter.usage

@@ -185,7 +185,7 @@ class Edge:
             raise Problem("limit_exceeded")
         self._chunked += 1
         try:
-            messages = [await _read(timely, limit)]
+            messages = [await read_body(timely, limit)]
         finally:
             self._chunked -= 1
 
@@ -195,13 +195,16 @@ class Edge:
         return receive_buffered
 
 
-async def _read(receive: Receive, limit: int) -> Message:
-    """Return the whole body in the last message, which is http.disconnect if the client left."""
+async def read_body(receive: Receive, limit: int | None = None) -> Message:
+    """Return the whole body in the last message, which is http.disconnect if the client left.
+
+    Raise Problem too_large for more than `limit` bytes.
+    """
     body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > limit:
+        if limit is not None and len(body) > limit:
             raise _too_large(limit)
         more = message.get("more_body", False)  # absent if the client has disconnected
     return {**message, "body": bytes(body)}

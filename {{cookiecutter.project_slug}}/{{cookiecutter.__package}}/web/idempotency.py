@@ -6,7 +6,6 @@ between, another one adds them: a settlement that is sent twice is charged once.
 """
 
 import asyncio
-import base64
 import hashlib
 import json
 from contextlib import suppress
@@ -15,15 +14,16 @@ from secrets import token_hex
 from typing import Any
 
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import SecretStr, TypeAdapter
+from cryptography.fernet import InvalidToken, MultiFernet
+from pydantic import TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
+from ..core.ciphers import fernets_of
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
 from ..tenants.registry import DATABASE_ERRORS
-from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send
+from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send, read_body
 from .models import KeptAnswer
 from .services import Services
 from .store import AnswerStore
@@ -51,7 +51,7 @@ class Idempotency:
     def __init__(self, services: Services, store: AnswerStore) -> None:
         self._services = services
         self._store = store
-        self._fernet = MultiFernet([Fernet(_key_from(secret)) for secret in services.settings.secret_key])
+        self._fernet = MultiFernet(fernets_of(services.settings.secret_key, "kept answers"))
         self._owners: set[str] = set()
         """Of the rows whose requests run in this process."""
 
@@ -59,9 +59,10 @@ class Idempotency:
         """Answer from the database, or by `app` once per key. Raise Problem before anything is sent."""
         state = scope["state"]
         tenant = state["tenant"] = await self._services.identity.identify(state["sent_headers"])
-        key, body = _key_of(scope), await _body_of(receive)
-        if body is None:
+        key, message = _key_of(scope), await read_body(receive)
+        if message["type"] == "http.disconnect":
             return
+        body: bytes = message["body"]
         target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
         row = KeptAnswer(
             id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
@@ -233,26 +234,9 @@ def _receiving(body: bytes) -> Receive:
     return receive
 
 
-async def _body_of(receive: Receive) -> bytes | None:
-    """Return the request's body, None if the client has left."""
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return bytes(body)
-
-
 def _key_of(scope: Scope) -> str:
     keys = values_of(scope["headers"], IDEMPOTENCY_KEY)
     key = keys[0].decode("latin-1")
     if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
         raise Problem("invalid_request", f"Send one Idempotency-Key of 1 to {MAX_KEY} printable ASCII characters.")
     return key
-
-
-def _key_from(secret: SecretStr) -> bytes:
-    # no password hash: the settings require a long random secret
-    return base64.urlsafe_b64encode(hashlib.sha256(b"kept answers" + secret.get_secret_value().encode()).digest())

@@ -1,4 +1,7 @@
-"""Bodies of answers: amounts, budgets, problems. Both frameworks build their OpenAPI from these."""
+"""Bodies of answers: amounts, budgets, problems; and the headers of paid ones.
+
+Both frameworks build their OpenAPI from these.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -88,3 +91,9 @@ def invalid(errors: Sequence[tuple[Sequence[Any], str]]) -> Problem:
 
 def _place(path: Sequence[Any]) -> str:
     return ".".join(str(part)[:100].encode("ascii", "replace").decode() for part in path)
+
+
+def budget_headers(remaining: int | None, cost: int | None = None, fallback: str | None = None) -> dict[str, str]:
+    """Return X-Budget-Remaining and X-Budget-Cost (microcents) and X-Budget-Fallback, as far as known."""
+    headers = {"X-Budget-Remaining": remaining, "X-Budget-Cost": cost, "X-Budget-Fallback": fallback}
+    return {name: str(value) for name, value in headers.items() if value is not None}

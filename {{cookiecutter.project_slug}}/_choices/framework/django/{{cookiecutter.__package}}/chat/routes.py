@@ -9,10 +9,11 @@ from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
+from ..web.schemas import budget_headers
 from ..web.streaming import EventStream
 from .agent import Agent
 from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
-from .service import Chat, budget_headers, summary_of, work_of
+from .service import Chat, summary_of, work_of
 
 router = Router(auth=paid, tags=["paid"])
 

@@ -5,10 +5,11 @@ from starlette.responses import Response
 
 from ..web.dependencies import GuardedRoute, services_of, tenant_of
 from ..web.openapi import PAID, STREAMED
+from ..web.schemas import budget_headers
 from ..web.streaming import EventStream, unless_left
 from .agent import Agent
 from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
-from .service import Chat, budget_headers, summary_of, work_of
+from .service import Chat, summary_of, work_of
 
 router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags=["paid"])
 

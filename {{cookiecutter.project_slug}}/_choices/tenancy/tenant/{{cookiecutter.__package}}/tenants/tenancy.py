@@ -1,12 +1,9 @@
 """Each tenant is a Cycles tenant of the same ID, with a key of its own."""
 
-import base64
-import hashlib
-
 import structlog
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from pydantic import SecretStr
+from cryptography.fernet import InvalidToken, MultiFernet
 
+from ..core.ciphers import fernets_of
 from ..core.problems import Problem
 from ..core.tenancy_settings import TenancySettings
 
@@ -22,7 +19,7 @@ class CyclesKeys:
     """Encrypts Cycles keys with the newest secret of TENANT_KEYS_SECRET, and decrypts them with any of them."""
 
     def __init__(self, settings: TenancySettings) -> None:
-        self._fernets = [Fernet(_key_from(secret)) for secret in settings.tenant_keys_secret]
+        self._fernets = fernets_of(settings.tenant_keys_secret)
 
     def seal(self, key: str) -> str:
         """Encrypt a key. Raises Problem not_configured without a secret."""
@@ -39,8 +36,3 @@ class CyclesKeys:
         except (InvalidToken, ValueError) as error:  # ValueError: no secret
             log.error("Cycles key not decrypted", reason="no secret of TENANT_KEYS_SECRET fits")
             raise Problem("budget_misconfigured") from error
-
-
-def _key_from(secret: SecretStr) -> bytes:
-    # no password hash: the settings require a long random secret
-    return base64.urlsafe_b64encode(hashlib.sha256(secret.get_secret_value().encode()).digest())
