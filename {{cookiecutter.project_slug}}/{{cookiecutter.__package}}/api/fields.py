@@ -65,7 +65,7 @@ class Sizes:
         if isinstance(rule, list):
             values = value if isinstance(value, list) else [value]
             if not all(each in rule for each in values):
-                raise unsupported(place, f"Allowed: {', '.join(map(str, rule))}.")
+                raise unsupported(place, f"Allowed: {', '.join(map(json.dumps, rule))}.")
         elif rule == "image":
             self._images += 1
             self._image_characters += len(value) if isinstance(value, str) else 0
