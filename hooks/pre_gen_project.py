@@ -4,6 +4,7 @@ import json
 import keyword
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -60,15 +61,19 @@ for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", fr
     try:
         rule(ANSWERS[question])
     except ValueError as hint:
-        folder, here = Path(ANSWERS["project_slug"]).as_posix(), Path.cwd().as_posix()
-        if "/" in folder and here.endswith(f"/{folder}") and not any(Path().iterdir()):
-            os.chdir(here.removesuffix(folder))
-            os.removedirs(folder)  # both of `a/b`: cookiecutter would only remove `b`
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is not valid. Use {hint}")
+if ANSWERS["__package"] != ANSWERS["project_slug"].replace("-", "_"):
+    sys.exit("ERROR: __package follows from project_slug. Leave it out")
 if taken := [name for name in ("_choices", "UNFINISHED.txt") if os.path.lexists(name)]:
     sys.exit(f"ERROR: {taken[0]} already exists. Rename it, or delete it if an interrupted run left it")
 for path in (path for name in COMMON for path in (Path(name), *Path(name).rglob("*"))):
     if not path.resolve().is_relative_to(Path.cwd().resolve()):
         sys.exit(f"ERROR: {path.as_posix()} is a link out of the project: remove it, then try again")
-if not any(Path().iterdir()):
+if any(Path().iterdir()):  # keep what is there for --skip-if-file-exists: the post hook puts it back
+    Path("_choices/existing").mkdir(parents=True)
+    Path("_choices/mode").write_text("skip", encoding="ascii")
+    for path in (Path(name) for name in COMMON if Path(name).exists()):
+        kept = Path("_choices/existing", path)
+        shutil.copytree(path, kept, symlinks=True) if path.is_dir() else shutil.copy2(path, kept)
+else:
     Path("UNFINISHED.txt").write_text("Generation was interrupted. Delete this folder and retry.\n", encoding="ascii")
