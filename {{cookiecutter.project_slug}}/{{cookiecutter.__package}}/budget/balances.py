@@ -7,8 +7,8 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cachetools import FIFOCache
@@ -140,10 +140,19 @@ class Balances:
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    def take_changed(self) -> set[str]:
-        """Return the tenants whose balances changed since the last call."""
+    def columns(self, tenant: str) -> dict[str, Any] | None:
+        """Return the tenant's widest ledger as columns of the table `balances`, None if nothing is known."""
+        known = self._known.get(tenant)
+        if known is None or (ledger := known.widest) is None:
+            return None
+        columns = asdict(ledger)
+        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
+        return {"tenant_id": tenant, "at": at, **columns}
+
+    def changed(self) -> list[dict[str, Any]]:
+        """Return the columns of the tenants whose balances changed since the last call."""
         tenants, self._changed = self._changed, set()
-        return tenants
+        return [columns for tenant in tenants if (columns := self.columns(tenant))]
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""
@@ -157,6 +166,23 @@ class Balances:
         if known is None or known.listed_at < 0 or time.monotonic() - oldest > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
+
+    async def check(self, tenant: str, scopes: list[str], required: int) -> None:
+        """Raise Problem if a ledger at these scopes can't pay `required` microcents, even if all holds were released.
+
+        Read the balances again if the cached ones are short and stale. A tenant without any passes.
+        """
+
+        def short() -> Ledger | None:
+            known = self._known.get(tenant)
+            return known.obstacle(scopes, required, without_holds=True) if known else None
+
+        ledger = short()
+        if ledger and time.monotonic() - ledger.asked_at > FRESH_S:
+            await self.read(tenant)
+            ledger = short()
+        if ledger:
+            raise await self.refusal(ledger.blocked or "budget_exceeded", tenant, scopes, required)
 
     async def refusal(self, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
         """Return the problem for a call of `required` microcents that counts in `scopes`.

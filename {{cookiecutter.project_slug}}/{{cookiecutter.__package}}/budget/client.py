@@ -38,10 +38,7 @@ DONE = {"commit": (200, "COMMITTED"), "event": (201, "APPLIED")}
 
 
 class TenantClient(AsyncCyclesClient):
-    """Acts for one tenant. Made by `Clients.of`; holds no connection.
-
-    `reserved` and `settled` are Cycles' last answers to the reserve and to the commit or release: `@cycles` drops them.
-    """
+    """Acts for one tenant. Made by `Clients.of`; holds no connection."""
 
     def __init__(self, clients: "Clients", tenant: str, config: CyclesConfig) -> None:
         # not super().__init__(), which opens a connection pool (34 ms); `@cycles` reads _config
@@ -51,7 +48,6 @@ class TenantClient(AsyncCyclesClient):
         self._reservation: dict[str, Any] = {}
         self.spent: Callable[[], dict[str, Any] | None] = lambda: None
         """Returns the commit that charges what was used, None if nothing was."""
-        self.reserved = self.settled = NO_ANSWER
 
     async def create_reservation(self, request: Body) -> CyclesResponse:
         """Reserve. While Cycles is out of reach, send only the breaker's probes.
@@ -63,8 +59,7 @@ class TenantClient(AsyncCyclesClient):
             await deferred.book()
         self._reservation = plain(request)
         with self._clients.breaker.call() as admitted:
-            self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
-        return self.reserved
+            return await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
 
     async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}/{reservation_id}/extend", plain(request))
@@ -81,19 +76,16 @@ class TenantClient(AsyncCyclesClient):
         )
         settlement.amount = settlement.actual
         if self._clients.outbox.add(settlement):
-            self.settled = await self.settle(settlement)
-        else:
-            scopes = scopes_of(reservation["subject"])
-            self._clients.balances.expect(self._tenant, scopes, settlement.held, settlement.amount)
-            self.settled = committed(settlement.amount)
-        return self.settled
+            return await self.settle(settlement)
+        scopes = scopes_of(reservation["subject"])
+        self._clients.balances.expect(self._tenant, scopes, settlement.held, settlement.amount)
+        return committed(settlement.amount)
 
     async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         """Release, or commit what was used: `@cycles` releases on any exception, and the guard at every end."""
         if commit := self.spent():
             return await self.commit_reservation(reservation_id, commit)
-        self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
-        return self.settled
+        return await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
 
     async def decide(self, request: Body) -> CyclesResponse:
         return await self._send("/v1/decide", plain(request))

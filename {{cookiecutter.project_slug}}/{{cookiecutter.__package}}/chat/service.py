@@ -1,15 +1,11 @@
-"""The example feature. `complete` and `stream` use the guard, `summarize` the SDK's @cycles decorator."""
+"""The example feature: answers in one piece and as a stream."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from inspect import unwrap
 from typing import Any
 
-from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
-
 from ..budget.fallbacks import Ladder
-from ..budget.heartbeat import HOLD_TTL_MS
-from ..budget.hold import OVERAGE_POLICY, Hold, Work
+from ..budget.hold import Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.provider import Message, Request, is_shown
@@ -47,10 +43,6 @@ class Chat:
         await anext(frames)
         return frames, holds[-1].remaining, ladder.fallback
 
-    async def summarize(self, work: Work) -> Answer:
-        """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
-        return await self._guard.tasks.finish(self._summarize(work))
-
     async def _complete(self, work: Work) -> tuple[Answer, str | None]:
         ladder = Ladder(work, self._fallbacks)
         while True:
@@ -83,44 +75,6 @@ class Chat:
                 served = {"fallback": ladder.fallback} if ladder.fallback else {}
                 yield "done", StreamEnd(**ending(hold)).model_dump() | served
                 return
-
-    async def _summarize(self, work: Work) -> Answer:
-        hold = self._guard.new(work)
-        with self._guard.refusing(hold):
-            client = await self._guard.client_of(hold)
-
-        # Decorated here, not at module level: @cycles keeps its client, and this must be the caller's.
-        @cycles(
-            client=client,
-            estimate=hold.call.hold,
-            actual=lambda _: hold.charge(),
-            action_kind="llm.completion",
-            action_name=hold.request.model,
-            ttl_ms=HOLD_TTL_MS,
-            overage_policy=OVERAGE_POLICY,
-            **hold.subject,
-        )
-        async def summary() -> str:
-            context = get_cycles_context()
-            hold.restrict(context.caps if context else None)
-            with self._guard.asking(hold):
-                text = await hold.complete(self._provider)
-            if context:
-                context.metrics = CyclesMetrics(**hold.metrics)
-            return text
-
-        refused = None
-        try:
-            text = await summary()
-        except CyclesProtocolError:
-            refused = await self._guard.refuse(hold, client)
-            if refused:
-                raise refused from None
-            text = await unwrap(summary)()  # served without a hold
-        finally:
-            if not refused:
-                self._guard.settled(hold)
-        return Answer(reply=text, **ending(hold))
 
 
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:

@@ -3,16 +3,13 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import Any, Self
 
 import structlog
 
-from ..budget.balance_rows import changed_rows
 from ..budget.client import Clients
 from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
-from ..budget.preflight import Preflight
 from ..budget.prices import Prices
 from ..budget.sweeper import Sweeper
 from ..calls.record import CallLog
@@ -47,12 +44,11 @@ class Services:
         self.store = store
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
-        self.calls = CallLog(store, partial(changed_rows, self.balances))
+        self.calls = CallLog(store, self.balances.changed)
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
         self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
         self.guard = Guard(settings, self.prices, self.clients, self.calls, self.fail_open)
-        self.preflight = Preflight(settings, self.prices, self.clients, self.calls, self.fail_open)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.upstream = make_upstream(self.provider)

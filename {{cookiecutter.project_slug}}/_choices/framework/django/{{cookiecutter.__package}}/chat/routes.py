@@ -25,8 +25,7 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
         services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
     )
     if not body.stream:
-        answer, fallback = await Chat(services).complete(work)
-        return answered(answer, fallback)
+        return answered(*await Chat(services).complete(work))
     events, remaining, fallback = await Chat(services).stream(work)
     return EventStream(events, headers=budget_headers(remaining, fallback=fallback))
 
@@ -34,14 +33,14 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
 async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(await Chat(services_of(request)).summarize(work))
+    return answered(*await Chat(services_of(request)).complete(work))
 
 
 @router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
 def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     """Summarize in a synchronous view. It takes a thread for as long as the model answers."""
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(sync.call(lambda services: Chat(services).summarize(work)))
+    return answered(*sync.call(lambda services: Chat(services).complete(work)))
 
 
 @router.post("/agent", response=AgentAnswer, openapi_extra={"responses": PAID})
@@ -52,7 +51,7 @@ async def agent(request: ApiRequest, body: AgentRequest) -> HttpResponse:
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
 
 
-def answered(answer: Answer, fallback: str | None = None) -> HttpResponse:
+def answered(answer: Answer, fallback: str | None) -> HttpResponse:
     """Return the response of a paid route. The answer is valid, so ninja need not validate it again."""
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount, fallback)

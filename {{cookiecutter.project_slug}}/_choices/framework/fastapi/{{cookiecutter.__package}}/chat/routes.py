@@ -19,8 +19,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
     work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
     if not body.stream:
-        answer, fallback = await Chat(services).complete(work)
-        return answered(answer, fallback)
+        return answered(*await Chat(services).complete(work))
     opened = await unless_left(request, Chat(services).stream(work))
     if opened is None:
         return Response()  # nobody reads it
@@ -32,7 +31,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
 async def summarize(body: SummarizeRequest, request: Request) -> Response:
     services, tenant = services_of(request), await tenant_of(request)
     work = summary_of(services.settings, tenant, body, request.state.request_id)
-    return answered(await Chat(services).summarize(work))
+    return answered(*await Chat(services).complete(work))
 
 
 @router.post("/agent", response_model=AgentAnswer)
@@ -46,7 +45,7 @@ async def agent(body: AgentRequest, request: Request) -> Response:
     return Response(answer.model_dump_json(), headers=headers, media_type="application/json")
 
 
-def answered(answer: Answer, fallback: str | None = None) -> Response:
+def answered(answer: Answer, fallback: str | None) -> Response:
     """Return the response for an answer. Spares FastAPI from validating it again."""
     remaining = answer.budget.remaining
     headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount, fallback)

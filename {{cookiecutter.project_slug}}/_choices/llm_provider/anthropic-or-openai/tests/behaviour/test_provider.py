@@ -41,7 +41,7 @@ HELD = (13 + 8 + 16) * INPUT + 100 * OUTPUT
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("/api/chat", HELLO),
     "stream": ("/api/chat", {**HELLO, "stream": True}),
-    "the decorator form": ("/api/summarize", {"text": "Hello"}),
+    "a summary": ("/api/summarize", {"text": "Hello"}),
 }
 
 
