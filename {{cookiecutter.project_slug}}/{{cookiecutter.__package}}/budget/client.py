@@ -106,18 +106,16 @@ class TenantClient(AsyncCyclesClient):
         """Do nothing: the session belongs to `Clients`."""
 
     async def settle(self, settlement: Settlement) -> CyclesResponse:
-        """Send a settlement once, as an event if its hold is gone, and store the outcome in the outbox.
+        """Send a settlement, changed until Cycles takes it, and store the outcome in the outbox.
 
         Return a commit's answer, also while the outcome is unknown: the outbox sees to it.
         """
-        outbox, answer = self._clients.outbox, NO_ANSWER
-        if settlement.kind == "commit":
-            answer = await self._commit(settlement)
-            if is_refused(answer) and error_of(answer) != "IDEMPOTENCY_MISMATCH":
-                settlement.kind = "event"
-                outbox.save(settlement)
-        if settlement.kind == "event":
-            answer = await self._try("/v1/events", settlement)
+        outbox = self._clients.outbox
+        while True:
+            answer = await self._send(*settlement.request)
+            if not settlement.adapt(error_of(answer), is_final=is_refused(answer)):
+                break
+            outbox.save(settlement)
         charged = charged_by(answer, settlement)
         if charged is None:
             outbox.postpone(settlement, (answer.retry_after_ms_header or 0) / 1000)
@@ -128,24 +126,6 @@ class TenantClient(AsyncCyclesClient):
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
         return committed(charged)
-
-    async def _commit(self, settlement: Settlement) -> CyclesResponse:
-        """Commit; if the overdraft limit refuses, no more than was held."""
-        path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
-        answer = await self._try(path, settlement)
-        if settlement.amount > settlement.held and error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED":
-            settlement.amount = settlement.held
-            self._clients.outbox.save(settlement)
-            answer = await self._try(path, settlement)
-        return answer
-
-    async def _try(self, path: str, settlement: Settlement) -> CyclesResponse:
-        """Send a settlement. If Cycles refuses its form, send it without what is only for display."""
-        answer = await self._send(path, settlement.commit if settlement.kind == "commit" else settlement.event)
-        if error_of(answer) == "INVALID_REQUEST" and settlement.drop_details():
-            self._clients.outbox.save(settlement)
-            return await self._try(path, settlement)
-        return answer
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
         answer = await self._clients.send(path, self._config.api_key, body)

@@ -7,7 +7,7 @@ settlement keeps its idempotency key. docs/money.md has a diagram of the states.
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from pydantic import TypeAdapter
 
+from ..core.metrics import BACKLOG, OLDEST, SET_ASIDE
 from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
 
@@ -85,26 +84,36 @@ class Settlement:
         return min(max(0, int(self.body["actual"]["amount"])), MAX_MICROCENTS)
 
     @property
-    def commit(self) -> dict[str, Any]:
-        """Return the body of POST /v1/reservations/{id}/commit."""
-        body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
-        return {**body, "actual": {"unit": UNIT, "amount": self.amount}}
-
-    @property
-    def event(self) -> dict[str, Any]:
-        """Return the body of POST /v1/events: it has the commit's key, and a short budget does not refuse it."""
+    def request(self) -> tuple[str, dict[str, Any]]:
+        """Path and body to send. An event has the commit's key, and a short budget does not refuse it."""
+        if self.kind == "commit":
+            body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
+            body["actual"] = {"unit": UNIT, "amount": self.amount}
+            return f"/v1/reservations/{self.reservation_id}/commit", body
         actual = {"unit": UNIT, "amount": self.actual}
         body = {**self.body, "actual": actual, "overage_policy": "ALLOW_IF_AVAILABLE"}
         if self.reservation_id:
             recovery = {"recovery_reason": "commit_after_reservation_expired"}
             body["metadata"] = {**body.get("metadata", {}), "recovered_reservation_id": self.reservation_id, **recovery}
-        return body
+        return "/v1/events", body
 
-    def drop_details(self) -> bool:
-        """Drop what is only for display, metrics and metadata. Return whether there was any."""
+    def adapt(self, error: str, *, is_final: bool) -> bool:
+        """Change what Cycles refused with this error code. Return False if there is nothing left to change.
+
+        Leave out what is only for display; commit no more than was held; send an event where the commit is refused.
+        """
         details = {"metrics", "metadata"} & self.body.keys()
-        self.body = {name: value for name, value in self.body.items() if name not in details}
-        return bool(details)
+        if error == "INVALID_REQUEST" and details:
+            self.body = {name: value for name, value in self.body.items() if name not in details}
+        elif self.kind == "event" or error == "IDEMPOTENCY_MISMATCH":
+            return False
+        elif error == "OVERDRAFT_LIMIT_EXCEEDED" and self.amount > self.held:
+            self.amount = self.held
+        elif is_final:
+            self.kind = "event"
+        else:
+            return False
+        return True
 
     @property
     def is_forgotten(self) -> bool:
@@ -246,11 +255,14 @@ class Outbox:
         self.file.run("UPDATE settlements SET next_try_at = 0 WHERE server = :server", server=self._server)
 
     def backlog(self) -> Backlog:
-        """Return what is waiting, for any server."""
+        """Return what is waiting, for any server. Sets the metrics of it, which all workers share."""
         waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.damaged())
         for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
             waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
-        return Backlog(waiting, time.time() - since, set_aside)
+        oldest_s = time.time() - since
+        for metric, value in ((BACKLOG, waiting), (OLDEST, oldest_s), (SET_ASIDE, set_aside)):
+            metric.set(value)
+        return Backlog(waiting, oldest_s, set_aside)
 
     def close(self) -> None:
         """Close the file. It is opened again when needed."""
@@ -261,16 +273,3 @@ class Outbox:
         text, created_at = _JSON.dump_json(settlement).decode(), settlement.created_at
         row = (settlement.id, self._server, settlement.tenant, text, created_at, not_before)
         return bool(self.file.run(_INSERT, *row))
-
-
-class BacklogCollector(Collector):
-    """Metrics of the outbox, read on each scrape because all workers share the file."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-
-    def collect(self) -> Iterator[Metric]:
-        backlog = self._outbox.backlog()
-        yield GaugeMetricFamily("cycles_journal_backlog", "Settlements waiting", backlog.count)
-        yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
-        yield GaugeMetricFamily("cycles_journal_unreadable", "Settlements and files set aside", backlog.set_aside)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..calls.models import SERVED
 from ..core.config import Settings
-from ..core.money import MAX_MICROCENTS, UNIT, format_usd
+from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .adjustments import Adjustments
@@ -22,8 +22,6 @@ from .links import make_link
 from .models import Tenant
 from .registry import Registry
 
-LARGE_BUDGET = 10**15
-"""Microcents. Beyond it, credits are checked for overflow: Cycles' amounts are int64, and it answers 500."""
 Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
@@ -85,11 +83,7 @@ class TenantService(Accounts, Adjustments):
             raise Problem("invalid_amount", "The credit must be more than 0.")
         if reference is not None:
             check_text("reference", reference, 100)
-        tenant = await find_tenant(self.registry, tenant_id, statuses=("active",))
-        if tenant.budget + amount > LARGE_BUDGET:
-            largest = max((each.allocated for each in await self.ledgers(tenant_id) if each.unit == UNIT), default=0)
-            if largest + amount > MAX_MICROCENTS:
-                raise Problem("invalid_amount", f"The budget would be more than ${format_usd(MAX_MICROCENTS)}.")
+        await find_tenant(self.registry, tenant_id, statuses=("active",))
         remaining = await self.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:

@@ -8,7 +8,6 @@ from typing import Any, Self
 import structlog
 
 from ..budget.client import Clients
-from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
 from ..budget.prices import Prices
 from ..budget.sweeper import Sweeper
@@ -16,7 +15,6 @@ from ..calls.record import CallLog
 from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
-from ..core.money import MICROCENTS_PER_USD
 from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider, make_upstream
 from ..tenants.identity import Identity
@@ -37,7 +35,6 @@ class Services:
     """
 
     def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
-        limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry
         self.prices = Prices.load(settings.llm_unlisted_price)
@@ -47,8 +44,7 @@ class Services:
         self.calls = CallLog(store, self.balances.changed)
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
-        self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
-        self.guard = Guard(settings, self.prices, self.clients, self.calls, self.fail_open)
+        self.guard = Guard(settings, self.prices, self.clients, self.calls)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.upstream = make_upstream(self.provider)
