@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget import hold as hold_module
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work
-from {{ cookiecutter.__package }}.chat.service import Chat
+from {{ cookiecutter.__package }}.chat.service import complete
 from {{ cookiecutter.__package }}.core import tasks
 from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
 from {{ cookiecutter.__package }}.core.money import format_usd
@@ -369,7 +369,7 @@ def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell
         (folder / "outbox.sqlite3").mkdir(parents=True)
         for _ in range(4):
             with pytest.raises(Problem, match="budget_unavailable"):
-                await Chat(world.services).complete(WORK)
+                await complete(world.services, WORK)
         assert world.cycles.state.store.holds("true") == []
         assert {record.outcome for record in await world.calls()} == {"budget_unavailable"}
         assert (await world.services.readiness.checks())["journal"] == "not writable"

@@ -122,7 +122,7 @@ class TenantClient(AsyncCyclesClient):
             log.warning("not settled yet", tenant=self._tenant, settlement=settlement.name, status=answer.status)
             return committed(settlement.actual)
         uncharged = settlement.actual - charged
-        if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0 and not settlement.is_observed:
+        if outbox.delete(settlement) and uncharged > 0 and not settlement.is_observed:
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
         return committed(charged)

@@ -161,7 +161,6 @@ class Outbox:
         self._server = server
         self._retry_delay = retry_delay
         self._unwritten: list[Settlement] = []
-        self._decided: list[int] = []
 
     def check(self) -> None:
         """Raise one of sqlite_file.ERRORS unless settlements can be written."""
@@ -195,24 +194,15 @@ class Outbox:
         text = _JSON.dump_json(settlement).decode()
         self.file.run(_SAVE, id=settlement.id, settlement=text, next_try_at=next_try_at, not_before=not_before)
 
-    def delete(self, settlement: Settlement, *, at_once: bool = False) -> bool:
-        """Delete a settlement that Cycles has decided on, with the next `flush`: at worst its row is sent twice.
-
-        With `at_once`, delete it now and return whether no other worker did before.
-        """
+    def delete(self, settlement: Settlement) -> bool:
+        """Delete a settlement that Cycles has decided on. Return whether no other worker did before."""
         if settlement in self._unwritten:
             self._unwritten.remove(settlement)
-        elif at_once:
-            return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
-        else:
-            self._decided.append(settlement.id)
-        return True
+            return True
+        return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
 
     def flush(self) -> bool:
-        """Delete what was decided and write what could not be written before. Return whether all is written."""
-        decided, self._decided = self._decided, []
-        if decided:
-            self.file.run(f"DELETE FROM settlements WHERE id IN ({','.join(map(str, decided))})")  # noqa: S608  (numbers)
+        """Write what could not be written before. Return whether all is written."""
         self._unwritten = [each for each in self._unwritten if not self._insert(each, 0.0)]
         return not self._unwritten
 

@@ -1,14 +1,13 @@
 """The example agent: calls of the model and of tools in a run, until done or until the run can't pay the next step."""
 
-import asyncio
 from dataclasses import replace
 
 from ..budget.hold import Hold, Work
 from ..budget.runs import Run
 from ..core.money import parse_usd
 from ..core.problems import Problem
-from ..llm.provider import Message, Request, ToolCall, message_of
-from ..web.schemas import Money
+from ..llm.provider import Message, ProviderError, Request, ToolCall, message_of
+from ..web.schemas import Money, budget_headers
 from ..web.services import Services
 from .schemas import AgentAnswer, AgentRequest, Stopped
 from .tools import TOOLS
@@ -16,13 +15,6 @@ from .tools import TOOLS
 NAME = "agent"
 MAX_STEPS = 20
 SYSTEM = "Solve the user's task. Use the tools where they help."
-STOPPED: dict[str, Stopped] = {
-    "run_limit_exceeded": "run_limit_exceeded",
-    "provider_error": "provider_error",
-    "provider_refused": "provider_error",
-    "limit_exceeded": "provider_error",
-}
-"""By the code of the problem that stops a run. All others are the budget's."""
 
 
 class Agent:
@@ -43,30 +35,26 @@ class Agent:
         self._texts: list[str] = []
         self._holds: list[Hold] = []
         self._steps = 0
-        self._is_done = self._has_left = False
+        self._is_done = False
 
-    async def answer(self) -> tuple[AgentAnswer, int | None]:
-        """Return the answer and the microcents that remain. Raise Problem if the first step fails.
+    async def answer(self) -> tuple[AgentAnswer, dict[str, str]]:
+        """Return the answer and its headers. Raise Problem if the first step fails.
 
         If the client leaves, the step in progress runs to its end and is charged, and no other begins.
         """
-        try:
-            return await self._guard.tasks.finish(self._run())
-        except asyncio.CancelledError:
-            self._has_left = True
-            raise
-
-    async def _run(self) -> tuple[AgentAnswer, int | None]:
         stopped: Stopped | None = None
         async with self._guard.run(self._work.tenant, limit=self._limit) as run:
             try:
-                while not self._is_done and not self._has_left and self._steps < MAX_STEPS:
-                    await (self._use_tool(run, self._due.pop(0)) if self._due else self._ask(run))
+                while not self._is_done and self._steps < MAX_STEPS:
+                    step = self._use_tool(run, self._due.pop(0)) if self._due else self._ask(run)
+                    await self._guard.tasks.finish(step)
                     self._steps += 1
             except Problem as problem:
                 if not self._steps:
                     raise
-                stopped = STOPPED.get(problem.code, "budget_exceeded")
+                stopped = "run_limit_exceeded" if problem.code == "run_limit_exceeded" else "budget_exceeded"
+                if isinstance(problem.__cause__, ProviderError):
+                    stopped = "provider_error"
         answer = AgentAnswer(
             reply="\n\n".join(self._texts),
             steps=self._steps,
@@ -74,7 +62,7 @@ class Agent:
             cost=Money(amount=sum(hold.call.cost for hold in self._holds)),
             limit=Money(amount=self._limit),
         )
-        return answer, self._holds[-1].remaining if self._holds else None
+        return answer, budget_headers(self._holds[-1].remaining if self._holds else None, answer.cost.amount)
 
     async def _ask(self, run: Run) -> None:
         async with run.hold(self._work) as hold:

@@ -9,7 +9,7 @@ from ..budget.hold import Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.provider import Message, Request, is_shown
-from ..web.schemas import Money
+from ..web.schemas import Money, budget_headers
 from ..web.services import Services
 from ..web.sse import Event, encode_all
 from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
@@ -17,64 +17,60 @@ from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeR
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 
 
-class Chat:
-    """Answers paid for by the caller's tenant. Methods raise Problem if the budget or the provider refuses."""
+async def complete(services: Services, work: Work) -> tuple[Answer, dict[str, str]]:
+    """Return the answer in one piece, and its headers. Raise Problem if the budget or the provider refuses.
 
-    def __init__(self, services: Services) -> None:
-        self._guard = services.guard
-        self._provider = services.provider
-        self._fallbacks = services.settings.fallbacks
+    If the client disconnects, the call still runs to its end and is charged.
+    """
+    return await services.guard.tasks.finish(_complete(services, work))
 
-    async def complete(self, work: Work) -> tuple[Answer, str | None]:
-        """Return the answer in one piece, and X-Budget-Fallback if another model than the asked one gave it.
 
-        If the client disconnects, the call still runs to its end and is charged.
-        """
-        return await self._guard.tasks.finish(self._complete(work))
+async def stream(services: Services, work: Work) -> tuple[AsyncGenerator[bytes], dict[str, str]]:
+    """Return the server-sent events, and the headers as of now.
 
-    async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None, str | None]:
-        """Return the server-sent events, the remaining microcents as of the hold, and X-Budget-Fallback as of now.
+    Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
+    is charged for what the provider has sent.
+    """
+    holds, ladder = list[Hold](), Ladder(work, services.settings.fallbacks)
+    frames = encode_all(_events(services, ladder, holds), work.request_id)
+    await anext(frames)
+    return frames, budget_headers(holds[-1].remaining, fallback=ladder.fallback)
 
-        Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
-        is charged for what the provider has sent.
-        """
-        holds, ladder = list[Hold](), Ladder(work, self._fallbacks)
-        frames = encode_all(self._events(ladder, holds), work.request_id)
-        await anext(frames)
-        return frames, holds[-1].remaining, ladder.fallback
 
-    async def _complete(self, work: Work) -> tuple[Answer, str | None]:
-        ladder = Ladder(work, self._fallbacks)
-        while True:
-            hold = None
-            try:
-                async with self._guard.hold(ladder.work) as hold:
-                    text = await hold.complete(self._provider)
-            except Problem as problem:
-                ladder.descend(problem, hold)
-            else:
-                return Answer(reply=text, **ending(hold)), ladder.fallback
+async def _complete(services: Services, work: Work) -> tuple[Answer, dict[str, str]]:
+    ladder = Ladder(work, services.settings.fallbacks)
+    while True:
+        hold = None
+        try:
+            async with services.guard.hold(ladder.work) as hold:
+                text = await hold.complete(services.provider)
+        except Problem as problem:
+            ladder.descend(problem, hold)
+        else:
+            headers = budget_headers(hold.remaining, hold.call.cost, ladder.fallback)
+            return Answer(reply=text, **ending(hold)), headers
 
-    async def _events(self, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
-        while True:
-            hold = None
-            try:
-                async with self._guard.hold(ladder.work) as hold:
-                    holds.append(hold)
-                    if len(holds) == 1:
-                        yield None
-                    async with aclosing(hold.stream(self._provider)) as items:
-                        async for item in items:
-                            if hold.ends_by:
-                                raise Problem(hold.ends_by)
-                            if is_shown(item):
-                                yield "delta", {"text": item.text}
-            except Problem as problem:
-                ladder.descend(problem, hold)
-            else:
-                served = {"fallback": ladder.fallback} if ladder.fallback else {}
-                yield "done", StreamEnd(**ending(hold)).model_dump() | served
-                return
+
+async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+    while True:
+        hold = None
+        try:
+            async with services.guard.hold(ladder.work) as hold:
+                holds.append(hold)
+                if len(holds) == 1:
+                    yield None
+                async with aclosing(hold.stream(services.provider)) as items:
+                    async for item in items:
+                        if hold.ends_by:
+                            raise Problem(hold.ends_by)
+                        if is_shown(item):
+                            yield "delta", {"text": item.text}
+        except Problem as problem:
+            ladder.descend(problem, hold)
+        else:
+            served = {"fallback": ladder.fallback} if ladder.fallback else {}
+            yield "done", StreamEnd(**ending(hold)).model_dump() | served
+            return
 
 
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
