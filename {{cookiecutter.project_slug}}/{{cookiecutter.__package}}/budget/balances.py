@@ -172,17 +172,13 @@ class Balances:
 
         Read the balances again if the cached ones are short and stale. A tenant without any passes.
         """
-
-        def short() -> Ledger | None:
-            known = self._known.get(tenant)
-            return known.obstacle(scopes, required, without_holds=True) if known else None
-
-        ledger = short()
+        known = self._known.get(tenant)
+        ledger = known.obstacle(scopes, required, without_holds=True) if known else None
         if ledger and time.monotonic() - ledger.asked_at > FRESH_S:
-            await self.read(tenant)
-            ledger = short()
+            ledger = (await self.read(tenant)).obstacle(scopes, required, without_holds=True)
         if ledger:
-            raise await self.refusal(ledger.blocked or "budget_exceeded", tenant, scopes, required)
+            code = ledger.blocked or "budget_exceeded"
+            raise budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)
 
     async def refusal(self, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
         """Return the problem for a call of `required` microcents that counts in `scopes`.

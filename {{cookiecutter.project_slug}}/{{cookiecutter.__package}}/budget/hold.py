@@ -46,7 +46,7 @@ class Work:
     tenant: str
     route: str
     request: Request
-    request_id: str
+    request_id: str = ""
     end_user: str | None = None
     agent: str | None = None
     price: int | None = None
@@ -78,7 +78,7 @@ class Hold:
         self.heartbeat: Heartbeat | None = None
         """None if served without a hold: `call.outcome` is then unguarded or observed."""
         self.caps: Caps | None = None
-        """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
+        """Limits that Cycles sets for this call. `request` respects max_tokens and tools, a route must the others."""
         self.allowance: float | None = None
         """ID of the allowance (see fail_open) if served while Cycles was out of reach."""
         self.ended: Callable[[int], None] = lambda _: None
@@ -142,8 +142,10 @@ class Hold:
             self.caps = Caps.model_validate(caps) if caps else None
         except ValueError:
             return False
-        if self.caps and self.caps.max_tokens is not None:
-            self.request = replace(self.request, max_tokens=min(self.caps.max_tokens, self.request.max_tokens))
+        if self.caps:
+            tools = tuple(tool for tool in self.request.tools if self.caps.is_tool_allowed(tool.name))
+            most = self.request.max_tokens if self.caps.max_tokens is None else self.caps.max_tokens
+            self.request = replace(self.request, tools=tools, max_tokens=min(most, self.request.max_tokens))
         self.call.reservation_id = reservation_id
         return True
 

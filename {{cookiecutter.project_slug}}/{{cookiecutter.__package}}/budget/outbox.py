@@ -115,11 +115,6 @@ class Settlement:
             return False
         return True
 
-    @property
-    def is_forgotten(self) -> bool:
-        """Whether Cycles may no longer know that it has charged it."""
-        return time.time() - self.created_at > REMEMBERED_S[self.kind]
-
 
 _JSON = TypeAdapter(Settlement)
 
@@ -234,7 +229,7 @@ class Outbox:
             except ValueError:
                 self.set_aside(row_id, "unreadable")
                 continue
-            if settlement.is_forgotten:
+            if time.time() - settlement.created_at > REMEMBERED_S[settlement.kind]:
                 self.set_aside(row_id, "older than Cycles' memory")
             else:
                 claimed.append(settlement)

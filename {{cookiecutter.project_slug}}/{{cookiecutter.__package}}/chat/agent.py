@@ -67,10 +67,6 @@ class Agent:
     async def _ask(self, run: Run) -> None:
         async with run.hold(self._work) as hold:
             self._holds.append(hold)
-            allowed = tuple(
-                each for each in hold.request.tools if not hold.caps or hold.caps.is_tool_allowed(each.name)
-            )
-            hold.request = replace(hold.request, tools=allowed)
             message = message_of([item async for item in hold.stream(self._provider, paced=False)])
         self._add(message)
         self._due = list(message.tool_calls)
@@ -81,11 +77,8 @@ class Agent:
     async def _use_tool(self, run: Run, call: ToolCall) -> None:
         result, local = f"There is no tool {call.name}.", TOOLS.get(call.name)
         if local:
-            work = self._work
             try:
-                async with run.hold_tool(
-                    call.name, usd=local.usd, request_id=work.request_id, end_user=work.end_user, agent=work.agent
-                ) as hold:
+                async with run.hold_tool(call.name, usd=local.usd, work=self._work) as hold:
                     self._holds.append(hold)
                     result = local.call(call.parsed)
             except Problem as problem:

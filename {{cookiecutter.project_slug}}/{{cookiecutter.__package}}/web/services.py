@@ -37,7 +37,7 @@ class Services:
     def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
         self.settings = settings
         self.registry = registry
-        self.prices = Prices.load(settings.llm_unlisted_price)
+        self.prices = Prices.load()
         self.store = store
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
