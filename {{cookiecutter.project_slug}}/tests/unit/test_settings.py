@@ -7,10 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 import dev_identity
-from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.cli.doctor import UNUSED
 from {{ cookiecutter.__package }}.core.config import Settings
-from {{ cookiecutter.__package }}.llm.provider import Tokens
 from {{ cookiecutter.__package }}.web.startup import faults
 
 from ..places import SETTINGS
