@@ -31,11 +31,10 @@ class Agent:
         self._work = Work(
             tenant=tenant, route=NAME, request=request, request_id=request_id, end_user=body.end_user, agent=NAME
         )
-        self._due: list[ToolCall] = []
-        self._texts: list[str] = []
+        self._due: list[ToolCall | None] = [None]
+        """The next steps: a call of a tool, or None to ask the model."""
         self._holds: list[Hold] = []
         self._steps = 0
-        self._is_done = False
 
     async def answer(self) -> tuple[AgentAnswer, dict[str, str]]:
         """Return the answer and its headers. Raise Problem if the first step fails.
@@ -45,9 +44,9 @@ class Agent:
         stopped: Stopped | None = None
         async with self._guard.run(self._work.tenant, limit=self._limit) as run:
             try:
-                while not self._is_done and self._steps < MAX_STEPS:
-                    step = self._use_tool(run, self._due.pop(0)) if self._due else self._ask(run)
-                    await self._guard.tasks.finish(step)
+                while self._due and self._steps < MAX_STEPS:
+                    call = self._due.pop(0)
+                    await self._guard.tasks.finish(self._use_tool(run, call) if call else self._ask(run))
                     self._steps += 1
             except Problem as problem:
                 if not self._steps:
@@ -55,10 +54,11 @@ class Agent:
                 stopped = "run_limit_exceeded" if problem.code == "run_limit_exceeded" else "budget_exceeded"
                 if isinstance(problem.__cause__, ProviderError):
                     stopped = "provider_error"
+        texts = [message.content for message in self._work.request.messages if message.role == "assistant"]
         answer = AgentAnswer(
-            reply="\n\n".join(self._texts),
+            reply="\n\n".join(text for text in texts if text),
             steps=self._steps,
-            stopped=stopped if stopped or self._is_done else "max_steps",
+            stopped=stopped or ("max_steps" if self._due else None),
             cost=Money(amount=sum(hold.call.cost for hold in self._holds)),
             limit=Money(amount=self._limit),
         )
@@ -69,10 +69,8 @@ class Agent:
             self._holds.append(hold)
             message = message_of([item async for item in hold.stream(self._provider, paced=False)])
         self._add(message)
-        self._due = list(message.tool_calls)
-        self._is_done = not self._due
-        if message.content:
-            self._texts.append(message.content)
+        if message.tool_calls:
+            self._due = [*message.tool_calls, None]
 
     async def _use_tool(self, run: Run, call: ToolCall) -> None:
         result, local = f"There is no tool {call.name}.", TOOLS.get(call.name)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from ..budget.fallbacks import Ladder
@@ -12,7 +13,7 @@ from ..llm.provider import Message, Request, is_shown
 from ..web.schemas import Money, budget_headers
 from ..web.services import Services
 from ..web.sse import Event, encode_all
-from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
+from .schemas import Answer, ChatRequest, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 
@@ -76,28 +77,21 @@ async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> Asyn
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
     """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    return work_of(settings, tenant, "summarize", messages, body, request_id=request_id, agent="summarizer")
+    return replace(work_of(settings, tenant, "summarize", messages, body, request_id), agent="summarizer")
 
 
 def work_of(
-    settings: Settings,
-    tenant: str,
-    route: str,
-    messages: tuple[Message, ...],
-    body: PaidRequest,
-    *,
-    request_id: str = "",
-    model: str | None = None,
-    agent: str | None = None,
+    settings: Settings, tenant: str, route: str, messages: tuple[Message, ...], body: PaidRequest, request_id: str = ""
 ) -> Work:
     """Return a guarded call, with defaults filled in. Raises Problem unknown_model or invalid_request."""
-    model, max_tokens = model or settings.llm_model, body.max_tokens or settings.llm_max_tokens
+    model = (body.model if isinstance(body, ChatRequest) else None) or settings.llm_model
+    max_tokens = body.max_tokens or settings.llm_max_tokens
     if model not in settings.models:
         raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.")
     if max_tokens > settings.llm_max_tokens:
         raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
     request = Request(model, messages, max_tokens)
-    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
+    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user)
 
 
 def ending(hold: Hold) -> dict[str, Any]:

@@ -20,10 +20,8 @@ router = Router(auth=paid, tags=["paid"])
 
 @router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
 async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
-    services, request_id = services_of(request), request_id_of(request)
-    work = work_of(
-        services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
-    )
+    services = services_of(request)
+    work = work_of(services.settings, request.auth, "chat", body.conversation, body, request_id_of(request))
     if not body.stream:
         return answered(*await complete(services, work))
     return EventStream(*await stream(services, work))

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api", route_class=GuardedRoute, responses=PAID, tags
 @router.post("/chat", response_model=Answer, responses={**PAID, **STREAMED})
 async def chat(body: ChatRequest, request: Request) -> Response:
     services, tenant, request_id = services_of(request), await tenant_of(request), request.state.request_id
-    work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id=request_id, model=body.model)
+    work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id)
     if not body.stream:
         return answered(*await complete(services, work))
     opened = await unless_left(request, stream(services, work))
