@@ -29,6 +29,8 @@ class CyclesKeys:
 
     def open(self, sealed_key: str) -> str:
         """Return a tenant's key. Raises Problem budget_misconfigured if it has none, or none that can be decrypted."""
+        if not sealed_key:
+            raise Problem("budget_misconfigured")
         try:
             return MultiFernet(self._fernets).decrypt(sealed_key).decode()
         except (InvalidToken, ValueError) as error:  # ValueError: no secret
