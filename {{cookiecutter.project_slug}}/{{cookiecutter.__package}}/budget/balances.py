@@ -116,12 +116,9 @@ class Balances:
         """Change the cached ledgers as the charge of a hold will, which is sent later."""
         known = self._snapshot(tenant)
         for ledger in known.along(scopes):
-            known.ledgers[ledger.scope] = replace(
-                ledger,
-                spent=ledger.spent + charged,
-                reserved=ledger.reserved - held,
-                remaining=ledger.remaining + held - charged,
-            )
+            spent, reserved = ledger.spent + charged, ledger.reserved - held
+            remaining = ledger.remaining + held - charged
+            known.ledgers[ledger.scope] = replace(ledger, spent=spent, reserved=reserved, remaining=remaining)
 
     def listed(self, tenant: str, listed_at: float) -> None:
         """Drop the ledgers of a tenant that no answer since `listed_at` (monotonic seconds) has reported."""

@@ -66,19 +66,13 @@ class TenantClient(AsyncCyclesClient):
 
     async def commit_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         """Commit. Always a success: the sweeper retries until Cycles decides. `charged` is what ledgers took."""
-        body, reservation = plain(request), self._reservation
-        settlement = Settlement(
-            tenant=self._tenant,
-            body={**body, "subject": reservation["subject"], "action": reservation["action"]},
-            kind="commit",
-            reservation_id=reservation_id,
-            held=reservation["estimate"]["amount"],
-        )
+        subject, action = self._reservation["subject"], self._reservation["action"]
+        body, held = {**plain(request), "subject": subject, "action": action}, self._reservation["estimate"]["amount"]
+        settlement = Settlement(tenant=self._tenant, body=body, kind="commit", reservation_id=reservation_id, held=held)
         settlement.amount = settlement.actual
         if self._clients.outbox.add(settlement):
             return await self.settle(settlement)
-        scopes = scopes_of(reservation["subject"])
-        self._clients.balances.expect(self._tenant, scopes, settlement.held, settlement.amount)
+        self._clients.balances.expect(self._tenant, scopes_of(subject), held, settlement.amount)
         return committed(settlement.amount)
 
     async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:

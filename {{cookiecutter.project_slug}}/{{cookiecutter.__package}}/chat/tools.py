@@ -75,10 +75,8 @@ def _local(work: Callable[[str], str], usd: str, description: str, parameter: st
     return LocalTool(Tool(work.__name__, description, schema), usd, work)
 
 
-TOOLS = {
-    local.tool.name: local
-    for local in (
-        _local(look_up, "0.0001", "Look up a topic in the handbook.", "topic", "hold"),
-        _local(calculate, "0.00001", "Calculate with + - * / and parentheses.", "expression", "2 * (3 + 4)"),
-    )
-}
+_ALL = (
+    _local(look_up, "0.0001", "Look up a topic in the handbook.", "topic", "hold"),
+    _local(calculate, "0.00001", "Calculate with + - * / and parentheses.", "expression", "2 * (3 + 4)"),
+)
+TOOLS = {local.tool.name: local for local in _ALL}
