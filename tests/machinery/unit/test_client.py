@@ -74,8 +74,7 @@ def test_overrun_is_charged_as_far_as_the_ledger_allows_and_the_rest_is_noted_on
         assert (ledger.spent + ledger.debt, ledger.reserved) == (charged, 0)
         known = world.services.balances.known("acme")
         assert known is not None
-        assert known.widest
-        assert known.widest.remaining == ledger.remaining
+        assert known.ledgers[scope_of("acme")].remaining == ledger.remaining
         assert value_of(UNCHARGED) - before == 3_000 - charged
 
     tell(story)

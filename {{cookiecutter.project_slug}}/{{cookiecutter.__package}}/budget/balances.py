@@ -57,11 +57,6 @@ class Snapshot:
     listed_at: float = float("-inf")
     """Monotonic seconds of the last balances call, which lists all ledgers. Other answers list their scopes only."""
 
-    @property
-    def widest(self) -> Ledger | None:
-        """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
-        return min(self.ledgers.values(), key=depth, default=None)
-
     def along(self, scopes: list[str]) -> list[Ledger]:
         """Return the ledgers at these scopes, in their order."""
         return [self.ledgers[scope] for scope in scopes if scope in self.ledgers]
@@ -138,11 +133,14 @@ class Balances:
         return self._known.get(tenant)
 
     def columns(self, tenant: str) -> dict[str, Any] | None:
-        """Return the tenant's widest ledger as columns of the table `balances`, None if nothing is known."""
+        """Return the tenant's widest ledger as columns of the table `balances`, None if nothing is known.
+
+        It bounds all the others: `tenant:acme` before `tenant:acme/app:chat`.
+        """
         known = self._known.get(tenant)
-        if known is None or (ledger := known.widest) is None:
+        if known is None or not known.ledgers:
             return None
-        columns = asdict(ledger)
+        columns = asdict(min(known.ledgers.values(), key=depth))
         at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
         return {"tenant_id": tenant, "at": at, **columns}
 

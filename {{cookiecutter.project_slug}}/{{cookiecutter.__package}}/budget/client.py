@@ -69,11 +69,10 @@ class TenantClient(AsyncCyclesClient):
         subject, action = self._reservation["subject"], self._reservation["action"]
         body, held = {**plain(request), "subject": subject, "action": action}, self._reservation["estimate"]["amount"]
         settlement = Settlement(tenant=self._tenant, body=body, kind="commit", reservation_id=reservation_id, held=held)
-        settlement.amount = settlement.actual
         if self._clients.outbox.add(settlement):
             return await self.settle(settlement)
-        self._clients.balances.expect(self._tenant, scopes_of(subject), held, settlement.amount)
-        return committed(settlement.amount)
+        self._clients.balances.expect(self._tenant, scopes_of(subject), held, settlement.actual)
+        return committed(settlement.actual)
 
     async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         """Release, or commit what was used: `@cycles` releases on any exception, and the guard at every end."""

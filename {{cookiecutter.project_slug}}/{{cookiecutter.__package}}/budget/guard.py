@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 import structlog
 from runcycles import CyclesResponse
@@ -93,10 +93,9 @@ class Guard:
         subject = subject_of(self._settings, work.tenant, work.end_user, work.agent)
         return Hold(work, subject, self._prices, self._balances, self.tasks)
 
-    @asynccontextmanager
-    async def run(self, tenant: str, *, limit: int) -> AsyncIterator[Run]:
+    def run(self, tenant: str, *, limit: int) -> AbstractAsyncContextManager[Run]:
         """Open a run: calls of `tenant` that together hold and spend at most `limit` microcents."""
-        yield Run(self.hold, tenant, limit)
+        return nullcontext(Run(self.hold, tenant, limit))
 
     async def _keep(self, hold: Hold, granted: asyncio.Future[None], left: asyncio.Event) -> None:
         try:

@@ -118,18 +118,16 @@ class Hold:
 
     def charge(self) -> int:
         """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
-        call, usage = self.call, self.meter.usage
+        call, usage, model = self.call, self.meter.usage, self.meter.answered_by
         call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
         if self.work.price is not None:
             call.cost = self.work.price
             return call.cost
         try:
-            call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
+            call.cost = self._prices.cost(model, usage, self.meter.service_tier)
         except UnknownModel as error:
             call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
-            log.warning(
-                "no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error)
-            )
+            log.warning("no price for what answered, charging the whole hold", model=model, reason=str(error))
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:

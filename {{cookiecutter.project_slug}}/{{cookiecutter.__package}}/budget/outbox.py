@@ -56,8 +56,8 @@ _COUNT = f"SELECT count(*) {_WAITS}, min(created_at) {_WAITS}, count(set_aside) 
 class Settlement:
     """Spend to charge. `body` is an event's: idempotency_key, actual, subject, action, optional metrics and metadata.
 
-    `kind` is `commit`, or `event` where the hold is gone or there was none. Amounts are microcents: `held`, and
-    `amount`, which is what to commit.
+    `kind` is `commit`, or `event` where the hold is gone or there was none. A `capped` one commits no more than was
+    `held`, in microcents.
     """
 
     tenant: str
@@ -65,7 +65,7 @@ class Settlement:
     kind: Literal["commit", "event"] = "event"
     reservation_id: str | None = None
     held: int = 0
-    amount: int = 0
+    capped: bool = False
     attempts: int = 0
     is_observed: bool = False
     """The ledger was short before: what it does not take is expected, and no alert."""
@@ -88,7 +88,7 @@ class Settlement:
         """Path and body to send. An event has the commit's key, and a short budget does not refuse it."""
         if self.kind == "commit":
             body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
-            body["actual"] = {"unit": UNIT, "amount": self.amount}
+            body["actual"] = {"unit": UNIT, "amount": min(self.actual, self.held) if self.capped else self.actual}
             return f"/v1/reservations/{self.reservation_id}/commit", body
         actual = {"unit": UNIT, "amount": self.actual}
         body = {**self.body, "actual": actual, "overage_policy": "ALLOW_IF_AVAILABLE"}
@@ -107,8 +107,8 @@ class Settlement:
             self.body = {name: value for name, value in self.body.items() if name not in details}
         elif self.kind == "event" or error == "IDEMPOTENCY_MISMATCH":
             return False
-        elif error == "OVERDRAFT_LIMIT_EXCEEDED" and self.amount > self.held:
-            self.amount = self.held
+        elif error == "OVERDRAFT_LIMIT_EXCEEDED" and self.actual > self.held and not self.capped:
+            self.capped = True
         elif is_final:
             self.kind = "event"
         else:

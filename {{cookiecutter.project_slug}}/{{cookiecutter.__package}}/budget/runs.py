@@ -15,7 +15,6 @@ from ..llm.provider import Request
 from .hold import Hold, Work
 
 Guarded = Callable[[Work], AbstractAsyncContextManager[Hold]]
-TOOL_ROUTE = "tool"
 
 
 class Run:
@@ -54,7 +53,7 @@ class Run:
         `work` is the call that asked for it: the request ID, end user and agent are taken from there. Raise Problem
         tool_not_allowed, and charge nothing, if Cycles' caps for the call don't allow the tool.
         """
-        tool = Work(tenant=self.tenant, route=TOOL_ROUTE, request=Request(name, (), 0), price=parse_usd(usd))
+        tool = Work(tenant=self.tenant, route="tool", request=Request(name, (), 0), price=parse_usd(usd))
         if work:
             tool = replace(tool, request_id=work.request_id, end_user=work.end_user, agent=work.agent)
         async with self.hold(tool) as hold:

@@ -12,7 +12,6 @@ from ..web.services import Services
 from .schemas import AgentAnswer, AgentRequest, Stopped
 from .tools import TOOLS
 
-NAME = "agent"
 MAX_STEPS = 20
 SYSTEM = "Solve the user's task. Use the tools where they help."
 
@@ -29,7 +28,7 @@ class Agent:
         messages = (Message("system", SYSTEM), Message("user", body.task))
         request = Request(settings.llm_model, messages, settings.llm_max_tokens, tools)
         self._work = Work(
-            tenant=tenant, route=NAME, request=request, request_id=request_id, end_user=body.end_user, agent=NAME
+            tenant=tenant, route="agent", request=request, request_id=request_id, end_user=body.end_user, agent="agent"
         )
         self._due: list[ToolCall | None] = [None]
         """The next steps: a call of a tool, or None to ask the model."""

@@ -4,6 +4,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -26,12 +27,10 @@ HANDBOOK = (
 
 def calculate(expression: str) -> str:
     """Return the value of numbers with + - * / and parentheses."""
-    try:
-        if len(expression) > MAX_EXPRESSION:
-            raise ValueError
-        return str(_value(ast.parse(expression.strip(), mode="eval").body))
-    except (ValueError, SyntaxError, ArithmeticError, RecursionError, MemoryError):
-        return f"Not a calculation. Use up to {MAX_EXPRESSION} characters of numbers, + - * / and parentheses."
+    with suppress(ValueError, SyntaxError, ArithmeticError, RecursionError, MemoryError):
+        if len(expression) <= MAX_EXPRESSION:
+            return str(_value(ast.parse(expression.strip(), mode="eval").body))
+    return f"Not a calculation. Use up to {MAX_EXPRESSION} characters of numbers, + - * / and parentheses."
 
 
 def look_up(topic: str) -> str:

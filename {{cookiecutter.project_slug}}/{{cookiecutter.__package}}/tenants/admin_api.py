@@ -158,14 +158,12 @@ class AdminApi:
         server = f"The Cycles admin server at {self._base_url}"
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            headers = {"X-Admin-API-Key": self._admin_key}
-            status, _, answer = await self._http.request(method, target, headers, body)
+            status, _, answer = await self._http.request(method, target, {"X-Admin-API-Key": self._admin_key}, body)
         except OSError as error:
             advice = "A change may have been applied. Check CYCLES_ADMIN_URL and that the server is up, then try again."
             raise AdminError("admin_unreachable", 0, f"{server} does not answer. {advice}") from error
         if not answer or status >= 500 or 300 <= status < 400:
-            detail = f"{server} answered {status} to {method} {path}. See its log."
-            raise AdminError("admin_failed", status, detail)
+            raise AdminError("admin_failed", status, f"{server} answered {status} to {method} {path}. See its log.")
         if status == 401:
             raise AdminError("admin_key_refused", status, f"{server} refuses CYCLES_ADMIN_API_KEY.")
         code = str(answer.get("error", status)).lower()

@@ -94,10 +94,8 @@ class TenantService(Accounts, Adjustments):
         """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         await self.retire_keys()
-        if tenant_id is None:
-            tenants = await self.registry.tenants()
-        else:
-            tenants = [await find_tenant(self.registry, tenant_id, statuses=("active",))]
+        one = [await find_tenant(self.registry, tenant_id, statuses=("active",))] if tenant_id is not None else []
+        tenants = one or await self.registry.tenants()
         done: dict[str, list[str]] = {"tenants": [], "done_before": [], "skipped": []}
         failed = []
         for tenant in tenants:
@@ -116,7 +114,7 @@ class TenantService(Accounts, Adjustments):
                 done["done_before" if remaining is None else "tenants"].append(tenant.id)
         if failed:
             raise Problem("reset_incomplete", f"{len(failed)} of {len(tenants)} failed: {'; '.join(failed)}")
-        counts = [len(done[name]) for name in ("tenants", "done_before", "skipped")]
+        counts = map(len, done.values())
         return {**done, "note": "{} reset, {} reset before, {} skipped (not active)".format(*counts)}
 
     async def suspend(self, tenant_id: str) -> Answer:
