@@ -19,7 +19,6 @@ TESTS = {
     "breaker": ["test_budget_parts.py"],
     "subject": ["test_budget_parts.py", "test_guard.py"],
     "balances": ["test_budget_parts.py", "test_preflight.py", "test_guard.py"],
-    "preflight": ["test_preflight.py"],
     "metering": ["test_demo_provider.py", "test_guard.py"],
     "hold": ["test_guard.py"],
     "heartbeat": ["test_heartbeat.py"],

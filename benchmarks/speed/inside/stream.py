@@ -17,7 +17,7 @@ if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before 
     importlib.import_module("acme_chat.asgi")
 
 from acme_chat.chat.schemas import ChatRequest
-from acme_chat.chat.service import Chat, work_of
+from acme_chat.chat.service import stream, work_of
 from acme_chat.llm.provider import Delta
 
 CHUNKS = 10_000
@@ -54,7 +54,7 @@ async def ours_s(services: Any) -> float:
     body = ChatRequest(prompt="hello")
     work = work_of(services.settings, "acme", "chat", body.conversation, body)
     start = time.process_time()
-    events, _ = await Chat(services).stream(work)
+    events, _ = await stream(services, work)
     async with aclosing(events):
         async for _ in events:
             pass

@@ -12,7 +12,7 @@ HELLO = {"prompt": "Hello"}
 PAID: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("/api/chat", HELLO),
     "streamed": ("/api/chat", {**HELLO, "stream": True}),
-    "the decorator form": ("/api/summarize", {"text": "Hello"}),
+    "a summary": ("/api/summarize", {"text": "Hello"}),
 }
 SENT = ("X-Budget-Cost", "X-Budget-Remaining", "Content-Type")
 
@@ -44,9 +44,9 @@ def test_repeated_request_gets_the_same_answer_and_is_charged_once(
 def test_a_key_is_its_tenants_own_and_for_one_request(app: App, api: httpx.Client) -> None:
     one, other = app.add_tenant("1.00"), app.add_tenant("1.00")
     assert ask(api, one, "k", "/api/chat", HELLO).status_code == 200
-    for path, body in (PAID["streamed"], PAID["the decorator form"], ("/api/chat?x", HELLO)):
+    for path, body in (PAID["streamed"], PAID["a summary"], ("/api/chat?x", HELLO)):
         assert_problem(ask(api, one, "k", path, body), 422, "idempotency_mismatch")
-    assert ask(api, other, "k", *PAID["the decorator form"]).status_code == 200
+    assert ask(api, other, "k", *PAID["a summary"]).status_code == 200
     assert_problem(ask(api, {"headers": {}}, "k", "/api/chat", HELLO), 401, "unauthenticated")
 
 

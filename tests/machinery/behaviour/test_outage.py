@@ -77,7 +77,7 @@ def test_failing_open_is_bounded_charged_afterwards_and_shown_to_operators(
     ):
         assert sign_in(operator, "olga", "a long password").status_code == 303
         answers = [api.post("/api/chat", json=HELLO, headers=tenant["headers"]) for _ in range(40)]
-        # another tenant is served all the same, and the decorator's form as well
+        # another tenant is served all the same, and a summary as well
         owing = [api.post(path, json=body, headers=poor["headers"]).json() for path, body in BOTH]
         owed = sum(answer["cost"]["amount"] for answer in owing)
         paid = [answer.json()["cost"]["amount"] for answer in answers if answer.status_code == 200]

@@ -64,7 +64,6 @@ def test_overrun_is_charged_as_far_as_the_ledger_allows_and_the_rest_is_noted_on
             if not answered:
                 world.cycles.fault("drop_after", "commit")
             settled = await client.commit_reservation(hold, {"idempotency_key": "c", "actual": money(3_000)})
-            assert settled is client.settled
             assert settled.get_body_attribute("charged") == money(charged if answered else 3_000)
             await world.settled()
         told = {"event": "uncharged", "tenant": "acme", "settlement": hold, "microcents": 3_000 - charged}
@@ -75,8 +74,7 @@ def test_overrun_is_charged_as_far_as_the_ledger_allows_and_the_rest_is_noted_on
         assert (ledger.spent + ledger.debt, ledger.reserved) == (charged, 0)
         known = world.services.balances.known("acme")
         assert known is not None
-        assert known.widest
-        assert known.widest.remaining == ledger.remaining
+        assert known.ledgers[scope_of("acme")].remaining == ledger.remaining
         assert value_of(UNCHARGED) - before == 3_000 - charged
 
     tell(story)

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from runcycles import Caps, CyclesResponse
+from runcycles import CyclesResponse
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.budget import heartbeat
 from {{ cookiecutter.__package }}.budget import hold as hold_module
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work
-from {{ cookiecutter.__package }}.chat.service import Chat
+from {{ cookiecutter.__package }}.chat.service import complete
 from {{ cookiecutter.__package }}.core import tasks
 from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
 from {{ cookiecutter.__package }}.core.money import format_usd
@@ -288,7 +288,7 @@ def test_hold_that_fails_in_an_unexpected_way_fails_the_call(tell: Tell, ttl: st
         granted = f'{{"decision": "ALLOW", "reservation_id": "r", "remaining_ttl_ms": {ttl}}}'
         world.cycles.replaced["reservations"] = (200, granted)
         async with asyncio.timeout(5):
-            with pytest.raises(TypeError):
+            with pytest.raises(Problem, match=r"^internal_error$"):
                 await charge_one(world)
 
     tell(story)
@@ -367,10 +367,9 @@ def test_nothing_is_held_or_served_while_the_outbox_cannot_be_written(tell: Tell
     async def story(world: World) -> None:
         folder = world.services.settings.cycles_journal_dir
         (folder / "outbox.sqlite3").mkdir(parents=True)
-        calls = Chat(world.services).complete, Chat(world.services).summarize
-        for call in calls * 2:
+        for _ in range(4):
             with pytest.raises(Problem, match="budget_unavailable"):
-                await call(WORK)
+                await complete(world.services, WORK)
         assert world.cycles.state.store.holds("true") == []
         assert {record.outcome for record in await world.calls()} == {"budget_unavailable"}
         assert (await world.services.readiness.checks())["journal"] == "not writable"
@@ -580,9 +579,9 @@ def test_a_model_that_only_the_vendor_names_is_charged_by_its_own_price(tell: Te
 def test_caps_lower_the_tokens_of_an_answer_and_never_raise_them(tell: Tell, allowed: int | None, most: int) -> None:
     async def story(world: World) -> None:
         hold = world.services.guard.new(WORK)
-        hold.restrict(Caps(max_tokens=allowed))
-        assert hold.request == replace(REQUEST, max_tokens=most)
-        hold.restrict(None)
+        caps = {"max_tokens": allowed, "max_steps_remaining": 3}
+        answer = {"decision": "ALLOW_WITH_CAPS", "reservation_id": "r", "caps": caps}
+        assert hold.grant(CyclesResponse.success(200, answer))
         assert hold.request == replace(REQUEST, max_tokens=most)
 
     tell(story)

@@ -42,7 +42,7 @@ async def extended_hold(world: World) -> AsyncIterator[tuple[heartbeat.Heartbeat
     world.cycles.watchers.append(watch)
     beating = heartbeat.Heartbeat(client, await client.create_reservation(body))  # the same hold, as it is now
     yield beating, asked
-    beating.stop()
+    await beating.release()
 
 
 def test_running_call_extends_its_hold_in_time(tell: Tell) -> None:
@@ -114,7 +114,7 @@ def test_stopped_heartbeat_sends_nothing(tell: Tell, tries: int) -> None:
         async with extended_hold(world) as (beating, asked):
             await until(lambda: len(asked) == tries)
             await asyncio.sleep(0.01)
-            beating.stop()  # while the answer is on its way, if any
+            await beating.release()  # while the answer is on its way, if any
             await asyncio.sleep(0.1 if tries else 0.6)
         assert len(asked) == tries
 

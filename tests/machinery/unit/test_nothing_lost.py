@@ -49,7 +49,7 @@ def test_commit_beyond_the_overdraft_limit_charges_the_hold_once_though_its_answ
             world.cycles.change(replace(world.cycles.ledger(), overdraft_limit=1, allocated=HOLD))
             world.cycles.fault("delay", "commit", delay_ms=0)  # the first is refused
             world.cycles.fault("drop_after", "commit")
-        assert world.outbox[0]["amount"] == HOLD, "written down before it is sent"
+        assert world.outbox[0]["capped"], "written down before it is sent"
         await world.settled()
         assert (world.cycles.ledger().spent, world.cycles.ledger().debt) == (HOLD, 0)
 

@@ -28,7 +28,7 @@ async def asked(world: World, times: int = 1) -> tuple[int, list[Problem | None]
 
     async def check() -> Problem | None:
         try:
-            await world.services.preflight.check("acme")
+            await world.services.guard.preflight("acme")
         except Problem as problem:
             return problem
         return None

@@ -18,7 +18,7 @@ USD = "USD_MICROCENTS"
         pytest.param("/api/chat", {"prompt": "What is a budget?"}, id="prompt"),
         pytest.param("/api/chat", {"messages": [{"role": "user", "content": "Hello"}]}, id="messages"),
         pytest.param("/api/chat", {"messages": [{"role": "user", "content": at} for at in ("", "x")]}, id="one empty"),
-        pytest.param("/api/summarize", {"text": "A long text about budgets."}, id="the decorator form"),
+        pytest.param("/api/summarize", {"text": "A long text about budgets."}, id="a summary"),
     ],
 )
 def test_a_paid_call_costs_its_own_tenant_what_it_says(

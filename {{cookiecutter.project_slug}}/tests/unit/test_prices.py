@@ -81,10 +81,14 @@ def test_a_date_or_a_gateways_prefix_does_not_change_the_price(dated: str, base:
         assert TABLE.rates_of(dated, tokens) == TABLE.rates_of(base, tokens)
 
 
-def test_the_file_is_read_anew_and_what_it_does_not_list_has_the_price_for_all_others() -> None:
-    assert prices.Prices.load() == TABLE
-    other = price(input="1", cached_input="1", output="1")
-    assert TABLE.model_copy(update={"unlisted": other}).rates_of("gpt-4.1-minim") == other
+def test_what_the_file_does_not_list_has_the_price_for_all_others(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    unlisted = "[unlisted]\ninput = 5.00\ncached_input = 5.00\noutput = 25.00\n"
+    file.write_text(prices.PRICES_FILE.read_text("utf-8") + unlisted, encoding="utf-8")
+    table = prices.Prices.load(file)
+    assert table.missing(["gpt-0"]) == []
+    assert table.cost("gpt-0", Tokens(2, 3, cached_input_tokens=1)) == 2 * 500 + 3 * 2500
+    assert table.rates_of("gpt-4.1") == TABLE.rates_of("gpt-4.1")
 
 
 @pytest.mark.parametrize("model", ["", "gpt-4.1-mini-turbo", "gpt-4.1-minim", "gpt-4-0613", "gpt-4.1-"])

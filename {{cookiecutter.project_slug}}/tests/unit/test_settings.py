@@ -7,10 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 import dev_identity
-from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.cli.doctor import UNUSED
 from {{ cookiecutter.__package }}.core.config import Settings
-from {{ cookiecutter.__package }}.llm.provider import Tokens
 from {{ cookiecutter.__package }}.web.startup import faults
 
 from ..places import SETTINGS
@@ -83,9 +81,7 @@ def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("LLM_UNLISTED_PRICE", "5.00"),
-        ("LLM_UNLISTED_PRICE", "5.00,x"),
-        ("LLM_UNLISTED_PRICE", "-1,5"),
+        ("BUDGET_FAIL_OPEN_LIMIT", "-1"),
         ("LLM_MAX_TOKENS", "0"),
     ],
 )
@@ -93,16 +89,6 @@ def test_invalid_values_are_refused(environment: pytest.MonkeyPatch, name: str, 
     environment.setenv(name, value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
-
-
-def test_a_stated_price_lets_any_model_serve(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("LLM_UNLISTED_PRICE", "5.00, 25.00")
-    environment.setenv("LLM_MODEL", "gpt-0")
-    assert faults(Settings()) == []
-    assert (
-        Prices.load(Settings().llm_unlisted_price).cost("gpt-0", Tokens(2, 3, cached_input_tokens=1))
-        == 2 * 500 + 3 * 2500
-    )
 
 
 def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:

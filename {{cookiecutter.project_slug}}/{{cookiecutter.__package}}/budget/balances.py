@@ -7,8 +7,8 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cachetools import FIFOCache
@@ -56,11 +56,6 @@ class Snapshot:
     as_of: datetime
     listed_at: float = float("-inf")
     """Monotonic seconds of the last balances call, which lists all ledgers. Other answers list their scopes only."""
-
-    @property
-    def widest(self) -> Ledger | None:
-        """The ledger that bounds all the others: `tenant:acme` before `tenant:acme/app:chat`."""
-        return min(self.ledgers.values(), key=depth, default=None)
 
     def along(self, scopes: list[str]) -> list[Ledger]:
         """Return the ledgers at these scopes, in their order."""
@@ -116,12 +111,9 @@ class Balances:
         """Change the cached ledgers as the charge of a hold will, which is sent later."""
         known = self._snapshot(tenant)
         for ledger in known.along(scopes):
-            known.ledgers[ledger.scope] = replace(
-                ledger,
-                spent=ledger.spent + charged,
-                reserved=ledger.reserved - held,
-                remaining=ledger.remaining + held - charged,
-            )
+            spent, reserved = ledger.spent + charged, ledger.reserved - held
+            remaining = ledger.remaining + held - charged
+            known.ledgers[ledger.scope] = replace(ledger, spent=spent, reserved=reserved, remaining=remaining)
 
     def listed(self, tenant: str, listed_at: float) -> None:
         """Drop the ledgers of a tenant that no answer since `listed_at` (monotonic seconds) has reported."""
@@ -140,10 +132,22 @@ class Balances:
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    def take_changed(self) -> set[str]:
-        """Return the tenants whose balances changed since the last call."""
+    def columns(self, tenant: str) -> dict[str, Any] | None:
+        """Return the tenant's widest ledger as columns of the table `balances`, None if nothing is known.
+
+        It bounds all the others: `tenant:acme` before `tenant:acme/app:chat`.
+        """
+        known = self._known.get(tenant)
+        if known is None or not known.ledgers:
+            return None
+        columns = asdict(min(known.ledgers.values(), key=depth))
+        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
+        return {"tenant_id": tenant, "at": at, **columns}
+
+    def changed(self) -> list[dict[str, Any]]:
+        """Return the columns of the tenants whose balances changed since the last call."""
         tenants, self._changed = self._changed, set()
-        return tenants
+        return [columns for tenant in tenants if (columns := self.columns(tenant))]
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""
@@ -157,6 +161,19 @@ class Balances:
         if known is None or known.listed_at < 0 or time.monotonic() - oldest > max_age:
             await self._asking.run(tenant, lambda: self._ask(tenant))
         return self._known[tenant]
+
+    async def check(self, tenant: str, scopes: list[str], required: int) -> None:
+        """Raise Problem if a ledger at these scopes can't pay `required` microcents, even if all holds were released.
+
+        Read the balances again if the cached ones are short and stale. A tenant without any passes.
+        """
+        known = self._known.get(tenant)
+        ledger = known.obstacle(scopes, required, without_holds=True) if known else None
+        if ledger and time.monotonic() - ledger.asked_at > FRESH_S:
+            ledger = (await self.read(tenant)).obstacle(scopes, required, without_holds=True)
+        if ledger:
+            code = ledger.blocked or "budget_exceeded"
+            raise budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)
 
     async def refusal(self, code: str, tenant: str, scopes: list[str], required: int) -> Problem:
         """Return the problem for a call of `required` microcents that counts in `scopes`.

@@ -38,10 +38,7 @@ DONE = {"commit": (200, "COMMITTED"), "event": (201, "APPLIED")}
 
 
 class TenantClient(AsyncCyclesClient):
-    """Acts for one tenant. Made by `Clients.of`; holds no connection.
-
-    `reserved` and `settled` are Cycles' last answers to the reserve and to the commit or release: `@cycles` drops them.
-    """
+    """Acts for one tenant. Made by `Clients.of`; holds no connection."""
 
     def __init__(self, clients: "Clients", tenant: str, config: CyclesConfig) -> None:
         # not super().__init__(), which opens a connection pool (34 ms); `@cycles` reads _config
@@ -51,7 +48,6 @@ class TenantClient(AsyncCyclesClient):
         self._reservation: dict[str, Any] = {}
         self.spent: Callable[[], dict[str, Any] | None] = lambda: None
         """Returns the commit that charges what was used, None if nothing was."""
-        self.reserved = self.settled = NO_ANSWER
 
     async def create_reservation(self, request: Body) -> CyclesResponse:
         """Reserve. While Cycles is out of reach, send only the breaker's probes.
@@ -63,37 +59,26 @@ class TenantClient(AsyncCyclesClient):
             await deferred.book()
         self._reservation = plain(request)
         with self._clients.breaker.call() as admitted:
-            self.reserved = await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
-        return self.reserved
+            return await self._send(RESERVATIONS, self._reservation) if admitted else NO_ANSWER
 
     async def extend_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         return await self._send(f"{RESERVATIONS}/{reservation_id}/extend", plain(request))
 
     async def commit_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         """Commit. Always a success: the sweeper retries until Cycles decides. `charged` is what ledgers took."""
-        body, reservation = plain(request), self._reservation
-        settlement = Settlement(
-            tenant=self._tenant,
-            body={**body, "subject": reservation["subject"], "action": reservation["action"]},
-            kind="commit",
-            reservation_id=reservation_id,
-            held=reservation["estimate"]["amount"],
-        )
-        settlement.amount = settlement.actual
+        subject, action = self._reservation["subject"], self._reservation["action"]
+        body, held = {**plain(request), "subject": subject, "action": action}, self._reservation["estimate"]["amount"]
+        settlement = Settlement(tenant=self._tenant, body=body, kind="commit", reservation_id=reservation_id, held=held)
         if self._clients.outbox.add(settlement):
-            self.settled = await self.settle(settlement)
-        else:
-            scopes = scopes_of(reservation["subject"])
-            self._clients.balances.expect(self._tenant, scopes, settlement.held, settlement.amount)
-            self.settled = committed(settlement.amount)
-        return self.settled
+            return await self.settle(settlement)
+        self._clients.balances.expect(self._tenant, scopes_of(subject), held, settlement.actual)
+        return committed(settlement.actual)
 
     async def release_reservation(self, reservation_id: str, request: Body) -> CyclesResponse:
         """Release, or commit what was used: `@cycles` releases on any exception, and the guard at every end."""
         if commit := self.spent():
             return await self.commit_reservation(reservation_id, commit)
-        self.settled = await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
-        return self.settled
+        return await self._send(f"{RESERVATIONS}/{reservation_id}/release", plain(request))
 
     async def decide(self, request: Body) -> CyclesResponse:
         return await self._send("/v1/decide", plain(request))
@@ -114,46 +99,26 @@ class TenantClient(AsyncCyclesClient):
         """Do nothing: the session belongs to `Clients`."""
 
     async def settle(self, settlement: Settlement) -> CyclesResponse:
-        """Send a settlement once, as an event if its hold is gone, and store the outcome in the outbox.
+        """Send a settlement, changed until Cycles takes it, and store the outcome in the outbox.
 
         Return a commit's answer, also while the outcome is unknown: the outbox sees to it.
         """
-        outbox, answer = self._clients.outbox, NO_ANSWER
-        if settlement.kind == "commit":
-            answer = await self._commit(settlement)
-            if is_refused(answer) and error_of(answer) != "IDEMPOTENCY_MISMATCH":
-                settlement.kind = "event"
-                outbox.save(settlement)
-        if settlement.kind == "event":
-            answer = await self._try("/v1/events", settlement)
+        outbox = self._clients.outbox
+        while True:
+            answer = await self._send(*settlement.request)
+            if not settlement.adapt(error_of(answer), is_final=is_refused(answer)):
+                break
+            outbox.save(settlement)
         charged = charged_by(answer, settlement)
         if charged is None:
             outbox.postpone(settlement, (answer.retry_after_ms_header or 0) / 1000)
             log.warning("not settled yet", tenant=self._tenant, settlement=settlement.name, status=answer.status)
             return committed(settlement.actual)
         uncharged = settlement.actual - charged
-        if outbox.delete(settlement, at_once=uncharged > 0) and uncharged > 0 and not settlement.is_observed:
+        if outbox.delete(settlement) and uncharged > 0 and not settlement.is_observed:
             UNCHARGED.inc(uncharged)
             log.warning("uncharged", tenant=self._tenant, settlement=settlement.name, microcents=uncharged)
         return committed(charged)
-
-    async def _commit(self, settlement: Settlement) -> CyclesResponse:
-        """Commit; if the overdraft limit refuses, no more than was held."""
-        path = f"{RESERVATIONS}/{settlement.reservation_id}/commit"
-        answer = await self._try(path, settlement)
-        if settlement.amount > settlement.held and error_of(answer) == "OVERDRAFT_LIMIT_EXCEEDED":
-            settlement.amount = settlement.held
-            self._clients.outbox.save(settlement)
-            answer = await self._try(path, settlement)
-        return answer
-
-    async def _try(self, path: str, settlement: Settlement) -> CyclesResponse:
-        """Send a settlement. If Cycles refuses its form, send it without what is only for display."""
-        answer = await self._send(path, settlement.commit if settlement.kind == "commit" else settlement.event)
-        if error_of(answer) == "INVALID_REQUEST" and settlement.drop_details():
-            self._clients.outbox.save(settlement)
-            return await self._try(path, settlement)
-        return answer
 
     async def _send(self, path: str, body: dict[str, Any] | None = None) -> CyclesResponse:
         answer = await self._clients.send(path, self._config.api_key, body)

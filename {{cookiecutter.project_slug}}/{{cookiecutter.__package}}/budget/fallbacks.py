@@ -36,11 +36,9 @@ class Ladder:
 
         `hold` is that of the call, None if it was refused.
         """
-        error = problem.__cause__
+        error, is_unserved = problem.__cause__, problem.code in WANT_OF_MONEY
         if isinstance(error, ProviderError):
             is_unserved = error.kind in UNSERVED and hold is not None and not hold.meter.is_used
-        else:
-            is_unserved = problem.code in WANT_OF_MONEY
         if not is_unserved or not self._models:
             raise problem
         self.reason = self.reason or problem.code

@@ -21,14 +21,14 @@ EXPIRING_S = 5.0
 
 
 class Heartbeat:
-    """Extends one hold until `stop`. `granted` is the answer to the reserve.
+    """Extends one hold until `release`. `granted` is the answer to the reserve.
 
     A timer, not a task: most calls end before the first extension is due.
     """
 
     def __init__(self, client: AsyncCyclesClient, granted: CyclesResponse) -> None:
         self._client = client
-        self.reservation_id = str(granted.get_body_attribute("reservation_id"))
+        self._reservation_id = str(granted.get_body_attribute("reservation_id"))
         self._extending: asyncio.Task[None] | None = None
         self._schedule(granted)
 
@@ -37,10 +37,12 @@ class Heartbeat:
         """Whether the hold can no longer be extended, or is about to expire."""
         return time.monotonic() > self._expires_at - EXPIRING_S
 
-    def stop(self) -> None:
+    async def release(self) -> CyclesResponse:
+        """Release the hold, or charge what was used (see TenantClient)."""
         self._timer.cancel()
         if self._extending:
             self._extending.cancel()
+        return await self._client.release_reservation(self._reservation_id, {"idempotency_key": secrets.token_hex(16)})
 
     def _schedule(self, answer: CyclesResponse) -> None:
         remaining_ms = answer.get_body_attribute("remaining_ttl_ms")
@@ -55,12 +57,12 @@ class Heartbeat:
         """Extend once, with one idempotency key for all tries."""
         body = {"idempotency_key": secrets.token_hex(16), "extend_by_ms": HOLD_TTL_MS}
         while not self.has_failed:
-            answer = await self._client.extend_reservation(self.reservation_id, body)
+            answer = await self._client.extend_reservation(self._reservation_id, body)
             if answer.is_success:
                 self._schedule(answer)
                 return
             if refused := is_refused(answer):  # for good
                 self._expires_at = 0.0
-            about = {"reservation_id": self.reservation_id, "status": answer.status}
+            about = {"reservation_id": self._reservation_id, "status": answer.status}
             log.warning("hold not extended", **about, retrying=not refused)
             await asyncio.sleep(RETRY_S)

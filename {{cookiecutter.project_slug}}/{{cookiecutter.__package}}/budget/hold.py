@@ -29,7 +29,6 @@ from ..core.tasks import Tasks
 from ..llm.metering import Meter
 from ..llm.provider import Provider, Request, Stream, message_of
 from .balances import Balances
-from .client import TenantClient
 from .heartbeat import HOLD_TTL_MS, Heartbeat
 from .prices import Prices, UnknownModel
 from .subject import scopes_of
@@ -47,7 +46,7 @@ class Work:
     tenant: str
     route: str
     request: Request
-    request_id: str
+    request_id: str = ""
     end_user: str | None = None
     agent: str | None = None
     price: int | None = None
@@ -63,7 +62,7 @@ class Hold:
     """
 
     def __init__(self, work: Work, subject: dict[str, Any], prices: Prices, balances: Balances, tasks: Tasks) -> None:
-        self.subject = subject
+        self.work = work
         self.scopes = scopes_of(subject)
         self.request = work.request
         self.call = Call(
@@ -76,17 +75,15 @@ class Hold:
             request_id=work.request_id,
         )
         self.meter = Meter(work.request)
-        self.client: TenantClient | None = None
         self.heartbeat: Heartbeat | None = None
+        """None if served without a hold: `call.outcome` is then unguarded or observed."""
         self.caps: Caps | None = None
-        """Limits that Cycles sets for this call. max_tokens is applied to `request`; the others are up to the route."""
+        """Limits that Cycles sets for this call. `request` respects max_tokens and tools, a route must the others."""
         self.allowance: float | None = None
-        """ID of the allowance (see fail_open) if served without a hold, while Cycles was out of reach."""
-        self.is_observed = False
-        """Served without a hold, because the tenant is observed: the budget would have refused it."""
+        """ID of the allowance (see fail_open) if served while Cycles was out of reach."""
         self.ended: Callable[[int], None] = lambda _: None
         """Called with the microcents that the call cost, once it is settled."""
-        self._price = work.price
+        self._subject = subject
         self._started = time.monotonic()
         self._prices = prices
         self._balances = balances
@@ -100,12 +97,6 @@ class Hold:
     def remaining(self) -> int | None:
         """Microcents left in the tightest of the call's ledgers, None if unknown."""
         return None if self.allowance is not None else self._balances.least(self.call.tenant, self.scopes)
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        """The call's usage as a commit reports it."""
-        usage, model = self.meter.usage, self.meter.answered_by
-        return {"tokens_input": usage.input_tokens, "tokens_output": usage.output_tokens, "model_version": model}
 
     @property
     def ends_by(self) -> str | None:
@@ -127,18 +118,16 @@ class Hold:
 
     def charge(self) -> int:
         """Set the call's tokens and cost. Return the microcents: the whole hold if the model has no price."""
-        call, usage = self.call, self.meter.usage
-        call.outcome, call.input_tokens, call.output_tokens = "charged", usage.input_tokens, usage.output_tokens
-        if self._price is not None:
-            call.cost = self._price
+        call, usage, model = self.call, self.meter.usage, self.meter.answered_by
+        call.input_tokens, call.output_tokens = usage.input_tokens, usage.output_tokens
+        if self.work.price is not None:
+            call.cost = self.work.price
             return call.cost
         try:
-            call.cost = self._prices.cost(self.meter.answered_by, usage, self.meter.service_tier)
+            call.cost = self._prices.cost(model, usage, self.meter.service_tier)
         except UnknownModel as error:
             call.cost = max(call.hold, self._prices.cost(self.request.model, usage))
-            log.warning(
-                "no price for what answered, charging the whole hold", model=self.meter.answered_by, reason=str(error)
-            )
+            log.warning("no price for what answered, charging the whole hold", model=model, reason=str(error))
         return call.cost
 
     def grant(self, answer: CyclesResponse) -> bool:
@@ -148,17 +137,15 @@ class Hold:
         if body.get("decision") not in ("ALLOW", "ALLOW_WITH_CAPS") or not isinstance(reservation_id, str):
             return False
         try:
-            self.restrict(Caps.model_validate(caps) if caps else None)
+            self.caps = Caps.model_validate(caps) if caps else None
         except ValueError:
             return False
+        if self.caps:
+            tools = tuple(tool for tool in self.request.tools if self.caps.is_tool_allowed(tool.name))
+            most = self.request.max_tokens if self.caps.max_tokens is None else self.caps.max_tokens
+            self.request = replace(self.request, tools=tools, max_tokens=min(most, self.request.max_tokens))
         self.call.reservation_id = reservation_id
         return True
-
-    def restrict(self, caps: Caps | None) -> None:
-        """Apply the limits that Cycles sets."""
-        self.caps = caps
-        if caps and caps.max_tokens is not None:
-            self.request = replace(self.request, max_tokens=min(caps.max_tokens, self.request.max_tokens))
 
     def reservation(self) -> dict[str, Any]:
         """Return the body of POST /v1/reservations."""
@@ -168,11 +155,14 @@ class Hold:
         """Return the body that charges what was used, None if nothing was."""
         if not self.meter.is_used:
             return None
+        call, cost = self.call, self.charge()
+        call.outcome = "charged"
+        tokens = {"tokens_input": call.input_tokens, "tokens_output": call.output_tokens}
         return {
             "idempotency_key": secrets.token_hex(16),
-            "actual": {"unit": UNIT, "amount": self.charge()},
-            "metrics": {**self.metrics, "latency_ms": int(self.age_s * 1000)},
-            "metadata": {"route": self.call.route, "request_id": self.call.request_id},
+            "actual": {"unit": UNIT, "amount": cost},
+            "metrics": {**tokens, "model_version": self.meter.answered_by, "latency_ms": int(self.age_s * 1000)},
+            "metadata": {"route": call.route, "request_id": call.request_id},
         }
 
     def settled_by(self, answer: CyclesResponse) -> None:
@@ -185,7 +175,7 @@ class Hold:
         """Return who pays for what, and as `name` how much: the estimate of a reservation, the actual of an event."""
         return {
             "idempotency_key": secrets.token_hex(16),
-            "subject": self.subject,
-            "action": {"kind": "llm.completion" if self._price is None else "tool.call", "name": self.call.model},
+            "subject": self._subject,
+            "action": {"kind": "llm.completion" if self.work.price is None else "tool.call", "name": self.call.model},
             name: {"unit": UNIT, "amount": microcents},
         }

@@ -7,7 +7,7 @@ settlement keeps its idempotency key. docs/money.md has a diagram of the states.
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from pydantic import TypeAdapter
 
+from ..core.metrics import BACKLOG, OLDEST, SET_ASIDE
 from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
 
@@ -57,8 +56,8 @@ _COUNT = f"SELECT count(*) {_WAITS}, min(created_at) {_WAITS}, count(set_aside) 
 class Settlement:
     """Spend to charge. `body` is an event's: idempotency_key, actual, subject, action, optional metrics and metadata.
 
-    `kind` is `commit`, or `event` where the hold is gone or there was none. Amounts are microcents: `held`, and
-    `amount`, which is what to commit.
+    `kind` is `commit`, or `event` where the hold is gone or there was none. A `capped` one commits no more than was
+    `held`, in microcents.
     """
 
     tenant: str
@@ -66,7 +65,7 @@ class Settlement:
     kind: Literal["commit", "event"] = "event"
     reservation_id: str | None = None
     held: int = 0
-    amount: int = 0
+    capped: bool = False
     attempts: int = 0
     is_observed: bool = False
     """The ledger was short before: what it does not take is expected, and no alert."""
@@ -85,31 +84,36 @@ class Settlement:
         return min(max(0, int(self.body["actual"]["amount"])), MAX_MICROCENTS)
 
     @property
-    def commit(self) -> dict[str, Any]:
-        """Return the body of POST /v1/reservations/{id}/commit."""
-        body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
-        return {**body, "actual": {"unit": UNIT, "amount": self.amount}}
-
-    @property
-    def event(self) -> dict[str, Any]:
-        """Return the body of POST /v1/events: it has the commit's key, and a short budget does not refuse it."""
+    def request(self) -> tuple[str, dict[str, Any]]:
+        """Path and body to send. An event has the commit's key, and a short budget does not refuse it."""
+        if self.kind == "commit":
+            body = {name: value for name, value in self.body.items() if name not in ("subject", "action")}
+            body["actual"] = {"unit": UNIT, "amount": min(self.actual, self.held) if self.capped else self.actual}
+            return f"/v1/reservations/{self.reservation_id}/commit", body
         actual = {"unit": UNIT, "amount": self.actual}
         body = {**self.body, "actual": actual, "overage_policy": "ALLOW_IF_AVAILABLE"}
         if self.reservation_id:
             recovery = {"recovery_reason": "commit_after_reservation_expired"}
             body["metadata"] = {**body.get("metadata", {}), "recovered_reservation_id": self.reservation_id, **recovery}
-        return body
+        return "/v1/events", body
 
-    def drop_details(self) -> bool:
-        """Drop what is only for display, metrics and metadata. Return whether there was any."""
+    def adapt(self, error: str, *, is_final: bool) -> bool:
+        """Change what Cycles refused with this error code. Return False if there is nothing left to change.
+
+        Leave out what is only for display; commit no more than was held; send an event where the commit is refused.
+        """
         details = {"metrics", "metadata"} & self.body.keys()
-        self.body = {name: value for name, value in self.body.items() if name not in details}
-        return bool(details)
-
-    @property
-    def is_forgotten(self) -> bool:
-        """Whether Cycles may no longer know that it has charged it."""
-        return time.time() - self.created_at > REMEMBERED_S[self.kind]
+        if error == "INVALID_REQUEST" and details:
+            self.body = {name: value for name, value in self.body.items() if name not in details}
+        elif self.kind == "event" or error == "IDEMPOTENCY_MISMATCH":
+            return False
+        elif error == "OVERDRAFT_LIMIT_EXCEEDED" and self.actual > self.held and not self.capped:
+            self.capped = True
+        elif is_final:
+            self.kind = "event"
+        else:
+            return False
+        return True
 
 
 _JSON = TypeAdapter(Settlement)
@@ -152,7 +156,6 @@ class Outbox:
         self._server = server
         self._retry_delay = retry_delay
         self._unwritten: list[Settlement] = []
-        self._decided: list[int] = []
 
     def check(self) -> None:
         """Raise one of sqlite_file.ERRORS unless settlements can be written."""
@@ -186,24 +189,15 @@ class Outbox:
         text = _JSON.dump_json(settlement).decode()
         self.file.run(_SAVE, id=settlement.id, settlement=text, next_try_at=next_try_at, not_before=not_before)
 
-    def delete(self, settlement: Settlement, *, at_once: bool = False) -> bool:
-        """Delete a settlement that Cycles has decided on, with the next `flush`: at worst its row is sent twice.
-
-        With `at_once`, delete it now and return whether no other worker did before.
-        """
+    def delete(self, settlement: Settlement) -> bool:
+        """Delete a settlement that Cycles has decided on. Return whether no other worker did before."""
         if settlement in self._unwritten:
             self._unwritten.remove(settlement)
-        elif at_once:
-            return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
-        else:
-            self._decided.append(settlement.id)
-        return True
+            return True
+        return bool(self.file.run("DELETE FROM settlements WHERE id = :id RETURNING id", id=settlement.id))
 
     def flush(self) -> bool:
-        """Delete what was decided and write what could not be written before. Return whether all is written."""
-        decided, self._decided = self._decided, []
-        if decided:
-            self.file.run(f"DELETE FROM settlements WHERE id IN ({','.join(map(str, decided))})")  # noqa: S608  (numbers)
+        """Write what could not be written before. Return whether all is written."""
         self._unwritten = [each for each in self._unwritten if not self._insert(each, 0.0)]
         return not self._unwritten
 
@@ -235,7 +229,7 @@ class Outbox:
             except ValueError:
                 self.set_aside(row_id, "unreadable")
                 continue
-            if settlement.is_forgotten:
+            if time.time() - settlement.created_at > REMEMBERED_S[settlement.kind]:
                 self.set_aside(row_id, "older than Cycles' memory")
             else:
                 claimed.append(settlement)
@@ -246,11 +240,14 @@ class Outbox:
         self.file.run("UPDATE settlements SET next_try_at = 0 WHERE server = :server", server=self._server)
 
     def backlog(self) -> Backlog:
-        """Return what is waiting, for any server."""
+        """Return what is waiting, for any server. Sets the metrics of it, which all workers share."""
         waiting, since, set_aside = len(self._unwritten), time.time(), len(self.file.damaged())
         for rows, oldest, aside in self.file.run(_COUNT, before=since - WAITING_AFTER_S):
             waiting, set_aside, since = waiting + rows, set_aside + aside, oldest or since
-        return Backlog(waiting, time.time() - since, set_aside)
+        oldest_s = time.time() - since
+        for metric, value in ((BACKLOG, waiting), (OLDEST, oldest_s), (SET_ASIDE, set_aside)):
+            metric.set(value)
+        return Backlog(waiting, oldest_s, set_aside)
 
     def close(self) -> None:
         """Close the file. It is opened again when needed."""
@@ -261,16 +258,3 @@ class Outbox:
         text, created_at = _JSON.dump_json(settlement).decode(), settlement.created_at
         row = (settlement.id, self._server, settlement.tenant, text, created_at, not_before)
         return bool(self.file.run(_INSERT, *row))
-
-
-class BacklogCollector(Collector):
-    """Metrics of the outbox, read on each scrape because all workers share the file."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-
-    def collect(self) -> Iterator[Metric]:
-        backlog = self._outbox.backlog()
-        yield GaugeMetricFamily("cycles_journal_backlog", "Settlements waiting", backlog.count)
-        yield GaugeMetricFamily("cycles_journal_oldest_seconds", "Age of the oldest of them", backlog.oldest_s)
-        yield GaugeMetricFamily("cycles_journal_unreadable", "Settlements and files set aside", backlog.set_aside)

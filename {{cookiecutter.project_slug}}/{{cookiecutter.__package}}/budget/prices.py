@@ -70,17 +70,12 @@ class Prices(BaseModel):
     unlisted: Rates | None = None
 
     @classmethod
-    def load(cls, unlisted: tuple[Decimal, Decimal] | None = None, path: Path = PRICES_FILE) -> "Prices":
-        """Read a table. `unlisted` is LLM_UNLISTED_PRICE: USD per million tokens of input and output.
+    def load(cls, path: Path = PRICES_FILE) -> "Prices":
+        """Read a table.
 
         Raise OSError, or ValueError (UnicodeDecodeError, tomllib.TOMLDecodeError, pydantic.ValidationError).
         """
-        prices = cls.model_validate(tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal))
-        if unlisted is None:
-            return prices
-        every_input, output = unlisted
-        rates = Rates(input=every_input, cached_input=every_input, output=output)
-        return prices.model_copy(update={"unlisted": rates})
+        return cls.model_validate(tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal))
 
     def rates_of(self, model: str, input_tokens: int = 0, service_tier: str | None = None) -> Rates:
         """Return the rates of a call, found by the model's exact name, else without what gateways put around it.

@@ -15,7 +15,6 @@ from ..llm.provider import Request
 from .hold import Hold, Work
 
 Guarded = Callable[[Work], AbstractAsyncContextManager[Hold]]
-TOOL_ROUTE = "tool"
 
 
 class Run:
@@ -41,32 +40,23 @@ class Run:
         """Return a run of at most `limit` microcents, which are taken from what this one has left as they are used."""
         return type(self)(self._guarded, self.tenant, limit, self)
 
-    @asynccontextmanager
-    async def hold(self, work: Work) -> AsyncIterator[Hold]:
+    def hold(self, work: Work) -> AbstractAsyncContextManager[Hold]:
         """Same as `Guard.hold`, within the limit. Raise Problem run_limit_exceeded before anything is held."""
         if work.tenant != self.tenant:
             raise ValueError(f"a run of {self.tenant} can't pay for {work.tenant}")
-        async with self._guarded(replace(work, take=self.take)) as hold:
-            yield hold
+        return self._guarded(replace(work, take=self.take))
 
     @asynccontextmanager
-    async def hold_tool(
-        self, name: str, *, usd: str, request_id: str = "", end_user: str | None = None, agent: str | None = None
-    ) -> AsyncIterator[Hold]:
+    async def hold_tool(self, name: str, *, usd: str, work: Work | None = None) -> AsyncIterator[Hold]:
         """Hold the price of a tool, run the body, charge the price, also if the tool fails.
 
-        Raise Problem tool_not_allowed, and charge nothing, if Cycles' caps for the call don't allow the tool.
+        `work` is the call that asked for it: the request ID, end user and agent are taken from there. Raise Problem
+        tool_not_allowed, and charge nothing, if Cycles' caps for the call don't allow the tool.
         """
-        work = Work(
-            tenant=self.tenant,
-            route=TOOL_ROUTE,
-            request=Request(name, (), 0),
-            request_id=request_id,
-            end_user=end_user,
-            agent=agent,
-            price=parse_usd(usd),
-        )
-        async with self.hold(work) as hold:
+        tool = Work(tenant=self.tenant, route="tool", request=Request(name, (), 0), price=parse_usd(usd))
+        if work:
+            tool = replace(tool, request_id=work.request_id, end_user=work.end_user, agent=work.agent)
+        async with self.hold(tool) as hold:
             if hold.caps and not hold.caps.is_tool_allowed(name):
                 raise Problem("tool_not_allowed", f"The tool {name} is not allowed.")
             hold.meter.ask()

@@ -3,6 +3,7 @@
 import hashlib
 import string
 from functools import lru_cache
+from itertools import accumulate
 
 from ..core.config import Settings
 
@@ -25,12 +26,8 @@ def subject_of(
 
 def scopes_of(subject: dict[str, str]) -> list[str]:
     """Return the scope paths that a call counts in, from the root down. A ledger at any of them may refuse it."""
-    path, scopes = "", []
-    for level in LEVELS:
-        if level in subject:
-            path += f"{'/' * bool(path)}{level}:{subject[level].lower()}"
-            scopes.append(path)
-    return scopes
+    parts = [f"{level}:{subject[level].lower()}" for level in LEVELS if level in subject]
+    return list(accumulate(parts, "{}/{}".format))
 
 
 @lru_cache(10_000)

@@ -41,7 +41,6 @@ class Sweeper:
         self._outbox.flush()
         due = [tenant for tenant in self._outbox.due_tenants() if tenant not in self._sweeping]
         await asyncio.gather(*map(self._sweep_tenant, due))
-        self._outbox.flush()
 
     async def _sweep_tenant(self, tenant: str) -> None:
         self._sweeping.add(tenant)

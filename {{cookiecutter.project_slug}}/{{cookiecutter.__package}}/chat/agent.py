@@ -1,28 +1,19 @@
 """The example agent: calls of the model and of tools in a run, until done or until the run can't pay the next step."""
 
-import asyncio
 from dataclasses import replace
 
 from ..budget.hold import Hold, Work
 from ..budget.runs import Run
 from ..core.money import parse_usd
 from ..core.problems import Problem
-from ..llm.provider import Message, Request, ToolCall, message_of
-from ..web.schemas import Money
+from ..llm.provider import Message, ProviderError, Request, ToolCall, message_of
+from ..web.schemas import Money, budget_headers
 from ..web.services import Services
 from .schemas import AgentAnswer, AgentRequest, Stopped
 from .tools import TOOLS
 
-NAME = "agent"
 MAX_STEPS = 20
 SYSTEM = "Solve the user's task. Use the tools where they help."
-STOPPED: dict[str, Stopped] = {
-    "run_limit_exceeded": "run_limit_exceeded",
-    "provider_error": "provider_error",
-    "provider_refused": "provider_error",
-    "limit_exceeded": "provider_error",
-}
-"""By the code of the problem that stops a run. All others are the budget's."""
 
 
 class Agent:
@@ -37,67 +28,54 @@ class Agent:
         messages = (Message("system", SYSTEM), Message("user", body.task))
         request = Request(settings.llm_model, messages, settings.llm_max_tokens, tools)
         self._work = Work(
-            tenant=tenant, route=NAME, request=request, request_id=request_id, end_user=body.end_user, agent=NAME
+            tenant=tenant, route="agent", request=request, request_id=request_id, end_user=body.end_user, agent="agent"
         )
-        self._due: list[ToolCall] = []
-        self._texts: list[str] = []
+        self._due: list[ToolCall | None] = [None]
+        """The next steps: a call of a tool, or None to ask the model."""
         self._holds: list[Hold] = []
         self._steps = 0
-        self._is_done = self._has_left = False
 
-    async def answer(self) -> tuple[AgentAnswer, int | None]:
-        """Return the answer and the microcents that remain. Raise Problem if the first step fails.
+    async def answer(self) -> tuple[AgentAnswer, dict[str, str]]:
+        """Return the answer and its headers. Raise Problem if the first step fails.
 
         If the client leaves, the step in progress runs to its end and is charged, and no other begins.
         """
-        try:
-            return await self._guard.tasks.finish(self._run())
-        except asyncio.CancelledError:
-            self._has_left = True
-            raise
-
-    async def _run(self) -> tuple[AgentAnswer, int | None]:
         stopped: Stopped | None = None
         async with self._guard.run(self._work.tenant, limit=self._limit) as run:
             try:
-                while not self._is_done and not self._has_left and self._steps < MAX_STEPS:
-                    await (self._use_tool(run, self._due.pop(0)) if self._due else self._ask(run))
+                while self._due and self._steps < MAX_STEPS:
+                    call = self._due.pop(0)
+                    await self._guard.tasks.finish(self._use_tool(run, call) if call else self._ask(run))
                     self._steps += 1
             except Problem as problem:
                 if not self._steps:
                     raise
-                stopped = STOPPED.get(problem.code, "budget_exceeded")
+                stopped = "run_limit_exceeded" if problem.code == "run_limit_exceeded" else "budget_exceeded"
+                if isinstance(problem.__cause__, ProviderError):
+                    stopped = "provider_error"
+        texts = [message.content for message in self._work.request.messages if message.role == "assistant"]
         answer = AgentAnswer(
-            reply="\n\n".join(self._texts),
+            reply="\n\n".join(text for text in texts if text),
             steps=self._steps,
-            stopped=stopped if stopped or self._is_done else "max_steps",
+            stopped=stopped or ("max_steps" if self._due else None),
             cost=Money(amount=sum(hold.call.cost for hold in self._holds)),
             limit=Money(amount=self._limit),
         )
-        return answer, self._holds[-1].remaining if self._holds else None
+        return answer, budget_headers(self._holds[-1].remaining if self._holds else None, answer.cost.amount)
 
     async def _ask(self, run: Run) -> None:
         async with run.hold(self._work) as hold:
             self._holds.append(hold)
-            allowed = tuple(
-                each for each in hold.request.tools if not hold.caps or hold.caps.is_tool_allowed(each.name)
-            )
-            hold.request = replace(hold.request, tools=allowed)
             message = message_of([item async for item in hold.stream(self._provider, paced=False)])
         self._add(message)
-        self._due = list(message.tool_calls)
-        self._is_done = not self._due
-        if message.content:
-            self._texts.append(message.content)
+        if message.tool_calls:
+            self._due = [*message.tool_calls, None]
 
     async def _use_tool(self, run: Run, call: ToolCall) -> None:
         result, local = f"There is no tool {call.name}.", TOOLS.get(call.name)
         if local:
-            work = self._work
             try:
-                async with run.hold_tool(
-                    call.name, usd=local.usd, request_id=work.request_id, end_user=work.end_user, agent=work.agent
-                ) as hold:
+                async with run.hold_tool(call.name, usd=local.usd, work=self._work) as hold:
                     self._holds.append(hold)
                     result = local.call(call.parsed)
             except Problem as problem:

@@ -2,16 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..core.money import parse_usd
 from ..llm.provider import Message
 from ..web.schemas import EndUser, Money
 
 MAX_CHARACTERS = 100_000
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
-MaxTokens = Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is the default")]
 
 
 class _Input(BaseModel):
@@ -33,7 +31,7 @@ class ChatMessage(_Input):
 class PaidRequest(_Input):
     """Members of every paid request."""
 
-    max_tokens: MaxTokens | None = None
+    max_tokens: Annotated[int, Field(ge=1, description="At most LLM_MAX_TOKENS, which is the default")] | None = None
     end_user: EndUser | None = None
 
 
@@ -66,18 +64,13 @@ class SummarizeRequest(PaidRequest):
     text: Text
 
 
-def _usd(text: str) -> str:
-    parse_usd(text)
-    return text
-
-
 class AgentRequest(_Input):
     """A task, and the USD that its run may cost."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"task": "What is 2 * (3 + 4)?", "limit": "0.05"}]})
 
     task: Text
-    limit: Annotated[str, Field(max_length=32), AfterValidator(_usd)]
+    limit: Annotated[str, Field(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$")]
     end_user: EndUser | None = None
 
 

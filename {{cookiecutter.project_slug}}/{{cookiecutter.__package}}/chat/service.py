@@ -1,153 +1,97 @@
-"""The example feature. `complete` and `stream` use the guard, `summarize` the SDK's @cycles decorator."""
+"""The example feature: answers in one piece and as a stream."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from inspect import unwrap
+from dataclasses import replace
 from typing import Any
 
-from runcycles import CyclesMetrics, CyclesProtocolError, cycles, get_cycles_context
-
 from ..budget.fallbacks import Ladder
-from ..budget.heartbeat import HOLD_TTL_MS
-from ..budget.hold import OVERAGE_POLICY, Hold, Work
+from ..budget.hold import Hold, Work
 from ..core.config import Settings
 from ..core.problems import Problem
 from ..llm.provider import Message, Request, is_shown
-from ..web.schemas import Money
+from ..web.schemas import Money, budget_headers
 from ..web.services import Services
 from ..web.sse import Event, encode_all
-from .schemas import Answer, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
+from .schemas import Answer, ChatRequest, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
 
 
-class Chat:
-    """Answers paid for by the caller's tenant. Methods raise Problem if the budget or the provider refuses."""
+async def complete(services: Services, work: Work) -> tuple[Answer, dict[str, str]]:
+    """Return the answer in one piece, and its headers. Raise Problem if the budget or the provider refuses.
 
-    def __init__(self, services: Services) -> None:
-        self._guard = services.guard
-        self._provider = services.provider
-        self._fallbacks = services.settings.fallbacks
+    If the client disconnects, the call still runs to its end and is charged.
+    """
+    return await services.guard.tasks.finish(_complete(services, work))
 
-    async def complete(self, work: Work) -> tuple[Answer, str | None]:
-        """Return the answer in one piece, and X-Budget-Fallback if another model than the asked one gave it.
 
-        If the client disconnects, the call still runs to its end and is charged.
-        """
-        return await self._guard.tasks.finish(self._complete(work))
+async def stream(services: Services, work: Work) -> tuple[AsyncGenerator[bytes], dict[str, str]]:
+    """Return the server-sent events, and the headers as of now.
 
-    async def stream(self, work: Work) -> tuple[AsyncGenerator[bytes], int | None, str | None]:
-        """Return the server-sent events, the remaining microcents as of the hold, and X-Budget-Fallback as of now.
+    Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
+    is charged for what the provider has sent.
+    """
+    holds, ladder = list[Hold](), Ladder(work, services.settings.fallbacks)
+    frames = encode_all(_events(services, ladder, holds), work.request_id)
+    await anext(frames)
+    return frames, budget_headers(holds[-1].remaining, fallback=ladder.fallback)
 
-        Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
-        is charged for what the provider has sent.
-        """
-        holds, ladder = list[Hold](), Ladder(work, self._fallbacks)
-        frames = encode_all(self._events(ladder, holds), work.request_id)
-        await anext(frames)
-        return frames, holds[-1].remaining, ladder.fallback
 
-    async def summarize(self, work: Work) -> Answer:
-        """Same as `complete`, with the SDK's decorator instead of `Guard.hold`."""
-        return await self._guard.tasks.finish(self._summarize(work))
-
-    async def _complete(self, work: Work) -> tuple[Answer, str | None]:
-        ladder = Ladder(work, self._fallbacks)
-        while True:
-            hold = None
-            try:
-                async with self._guard.hold(ladder.work) as hold:
-                    text = await hold.complete(self._provider)
-            except Problem as problem:
-                ladder.descend(problem, hold)
-            else:
-                return Answer(reply=text, **ending(hold)), ladder.fallback
-
-    async def _events(self, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
-        while True:
-            hold = None
-            try:
-                async with self._guard.hold(ladder.work) as hold:
-                    holds.append(hold)
-                    if len(holds) == 1:
-                        yield None
-                    async with aclosing(hold.stream(self._provider)) as items:
-                        async for item in items:
-                            if hold.ends_by:
-                                raise Problem(hold.ends_by)
-                            if is_shown(item):
-                                yield "delta", {"text": item.text}
-            except Problem as problem:
-                ladder.descend(problem, hold)
-            else:
-                served = {"fallback": ladder.fallback} if ladder.fallback else {}
-                yield "done", StreamEnd(**ending(hold)).model_dump() | served
-                return
-
-    async def _summarize(self, work: Work) -> Answer:
-        hold = self._guard.new(work)
-        with self._guard.refusing(hold):
-            client = await self._guard.client_of(hold)
-
-        # Decorated here, not at module level: @cycles keeps its client, and this must be the caller's.
-        @cycles(
-            client=client,
-            estimate=hold.call.hold,
-            actual=lambda _: hold.charge(),
-            action_kind="llm.completion",
-            action_name=hold.request.model,
-            ttl_ms=HOLD_TTL_MS,
-            overage_policy=OVERAGE_POLICY,
-            **hold.subject,
-        )
-        async def summary() -> str:
-            context = get_cycles_context()
-            hold.restrict(context.caps if context else None)
-            with self._guard.asking(hold):
-                text = await hold.complete(self._provider)
-            if context:
-                context.metrics = CyclesMetrics(**hold.metrics)
-            return text
-
-        refused = None
+async def _complete(services: Services, work: Work) -> tuple[Answer, dict[str, str]]:
+    ladder = Ladder(work, services.settings.fallbacks)
+    while True:
+        hold = None
         try:
-            text = await summary()
-        except CyclesProtocolError:
-            refused = await self._guard.refuse(hold, client)
-            if refused:
-                raise refused from None
-            text = await unwrap(summary)()  # served without a hold
-        finally:
-            if not refused:
-                self._guard.settled(hold)
-        return Answer(reply=text, **ending(hold))
+            async with services.guard.hold(ladder.work) as hold:
+                text = await hold.complete(services.provider)
+        except Problem as problem:
+            ladder.descend(problem, hold)
+        else:
+            headers = budget_headers(hold.remaining, hold.call.cost, ladder.fallback)
+            return Answer(reply=text, **ending(hold)), headers
+
+
+async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+    while True:
+        hold = None
+        try:
+            async with services.guard.hold(ladder.work) as hold:
+                holds.append(hold)
+                if len(holds) == 1:
+                    yield None
+                async with aclosing(hold.stream(services.provider)) as items:
+                    async for item in items:
+                        if hold.ends_by:
+                            raise Problem(hold.ends_by)
+                        if is_shown(item):
+                            yield "delta", {"text": item.text}
+        except Problem as problem:
+            ladder.descend(problem, hold)
+        else:
+            served = {"fallback": ladder.fallback} if ladder.fallback else {}
+            yield "done", StreamEnd(**ending(hold)).model_dump() | served
+            return
 
 
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
     """Return the guarded call for a summary. Raises Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
-    return work_of(settings, tenant, "summarize", messages, body, request_id=request_id, agent="summarizer")
+    return replace(work_of(settings, tenant, "summarize", messages, body, request_id), agent="summarizer")
 
 
 def work_of(
-    settings: Settings,
-    tenant: str,
-    route: str,
-    messages: tuple[Message, ...],
-    body: PaidRequest,
-    *,
-    request_id: str = "",
-    model: str | None = None,
-    agent: str | None = None,
+    settings: Settings, tenant: str, route: str, messages: tuple[Message, ...], body: PaidRequest, request_id: str = ""
 ) -> Work:
     """Return a guarded call, with defaults filled in. Raises Problem unknown_model or invalid_request."""
-    model, max_tokens = model or settings.llm_model, body.max_tokens or settings.llm_max_tokens
+    model = (body.model if isinstance(body, ChatRequest) else None) or settings.llm_model
+    max_tokens = body.max_tokens or settings.llm_max_tokens
     if model not in settings.models:
         raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.")
     if max_tokens > settings.llm_max_tokens:
         raise Problem("invalid_request", f"max_tokens must be at most {settings.llm_max_tokens}.")
     request = Request(model, messages, max_tokens)
-    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user, agent=agent)
+    return Work(tenant=tenant, route=route, request=request, request_id=request_id, end_user=body.end_user)
 
 
 def ending(hold: Hold) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import ast
 import operator
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -26,12 +27,10 @@ HANDBOOK = (
 
 def calculate(expression: str) -> str:
     """Return the value of numbers with + - * / and parentheses."""
-    try:
-        if len(expression) > MAX_EXPRESSION:
-            raise ValueError
-        return str(_value(ast.parse(expression.strip(), mode="eval").body))
-    except (ValueError, SyntaxError, ArithmeticError, RecursionError, MemoryError):
-        return f"Not a calculation. Use up to {MAX_EXPRESSION} characters of numbers, + - * / and parentheses."
+    with suppress(ValueError, SyntaxError, ArithmeticError, RecursionError, MemoryError):
+        if len(expression) <= MAX_EXPRESSION:
+            return str(_value(ast.parse(expression.strip(), mode="eval").body))
+    return f"Not a calculation. Use up to {MAX_EXPRESSION} characters of numbers, + - * / and parentheses."
 
 
 def look_up(topic: str) -> str:
@@ -75,10 +74,8 @@ def _local(work: Callable[[str], str], usd: str, description: str, parameter: st
     return LocalTool(Tool(work.__name__, description, schema), usd, work)
 
 
-TOOLS = {
-    local.tool.name: local
-    for local in (
-        _local(look_up, "0.0001", "Look up a topic in the handbook.", "topic", "hold"),
-        _local(calculate, "0.00001", "Calculate with + - * / and parentheses.", "expression", "2 * (3 + 4)"),
-    )
-}
+_ALL = (
+    _local(look_up, "0.0001", "Look up a topic in the handbook.", "topic", "hold"),
+    _local(calculate, "0.00001", "Calculate with + - * / and parentheses.", "expression", "2 * (3 + 4)"),
+)
+TOOLS = {local.tool.name: local for local in _ALL}

@@ -11,7 +11,7 @@ from runcycles import CyclesConfig
 from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
 from .provider_settings import ProviderSettings
-from .setting_types import Names, Secrets, Usd, UsdPair, is_http_url, secret_faults
+from .setting_types import Names, Secrets, Usd, is_http_url, secret_faults
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
@@ -65,7 +65,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     llm_allowed_models: Names = []
     llm_fallbacks: Names = []
-    llm_unlisted_price: UsdPair | None = None
     llm_max_tokens: PositiveInt = 1024
     max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
 

@@ -29,6 +29,13 @@ UNGUARDED = Counter("budget_unguarded_calls", "Calls served while Cycles was unr
 HELD = Gauge("budget_held_microcents", "Held by calls in progress", registry=OURS, multiprocess_mode="livesum")
 SETTLE = Histogram("budget_settle_seconds", "From the end of a call until it is settled", registry=OURS)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
+BACKLOG = Gauge("cycles_journal_backlog", "Settlements waiting", registry=OURS, multiprocess_mode="mostrecent")
+OLDEST = Gauge(
+    "cycles_journal_oldest_seconds", "Age of the oldest of them", registry=OURS, multiprocess_mode="mostrecent"
+)
+SET_ASIDE = Gauge(
+    "cycles_journal_unreadable", "Settlements and files set aside", registry=OURS, multiprocess_mode="mostrecent"
+)
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
 
 
@@ -59,11 +66,10 @@ def forget_killed_workers() -> None:
             mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 
-def exposition(more: Collector) -> bytes:
-    """Return all metrics, and those of `more`, in Prometheus' text format."""
+def exposition() -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    if not FOLDER:
+        return generate_latest(OURS)
     registry = CollectorRegistry()
-    registry.register(more)
-    if FOLDER:
-        registry.register(AllWorkers())
-        return generate_latest(registry)
-    return generate_latest(registry) + generate_latest(OURS)
+    registry.register(AllWorkers())
+    return generate_latest(registry)

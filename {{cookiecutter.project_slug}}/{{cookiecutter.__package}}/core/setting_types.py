@@ -19,7 +19,6 @@ Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 """Newest first: the first one signs, all are accepted, so that a secret can be rotated."""
 
 Usd = Annotated[Decimal, Field(ge=0)]
-UsdPair = Annotated[tuple[Usd, Usd], NoDecode, BeforeValidator(_split)]
 
 
 def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:

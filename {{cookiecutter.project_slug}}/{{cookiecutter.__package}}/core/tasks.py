@@ -51,10 +51,6 @@ class Tasks:
                 raise Problem("shutting_down") from None
             raise
 
-    def is_ours(self, task: "asyncio.Task[Any] | None") -> bool:
-        """Return whether only this class can cancel `task`."""
-        return task in self._running
-
     @contextmanager
     def cuttable(self) -> Iterator[None]:
         """Let a stopping process cancel the current task in the body. Raises Problem shutting_down."""

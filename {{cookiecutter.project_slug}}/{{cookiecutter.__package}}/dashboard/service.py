@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ..budget.balance_rows import row_of
 from ..budget.balances import REMEMBERED_TENANTS
+from ..calls.models import Balance
 from ..core.cache import TTLCache
 from ..core.problems import Problem
 from ..llm.provider import Message, Request
@@ -49,7 +49,8 @@ class Dashboard:
         return rows
 
     def _is_stale(self, row: TenantBudget) -> bool:
-        known = row_of(self.services.balances, row.tenant.id)
+        columns = self.services.balances.columns(row.tenant.id)
+        known = Balance(**columns) if columns else None
         if known and (row.balance is None or known.at >= row.balance.at):
             row.balance = known
         if not row.tenant.onboarded or row.tenant.status == "closed":

@@ -22,12 +22,8 @@ class Adjustments(Operations):
         One with a reference is stored before it is sent, so that a later run repeats the same request.
         """
         self.admin.require()
-        wanted = Adjustment(
-            reference=f"{kind}:{reference}",
-            tenant_id=tenant_id,
-            amount=amount,
-            idempotency_key=str(uuid.uuid4()),
-        )
+        key = str(uuid.uuid4())
+        wanted = Adjustment(reference=f"{kind}:{reference}", tenant_id=tenant_id, amount=amount, idempotency_key=key)
         if reference is None:
             return await self._send(wanted)
         is_new = await self.registry.add(wanted)

@@ -21,6 +21,7 @@ A hold of 60 s with ten extensions lives 11 minutes, plus 60 s to commit it. In 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 17.0
 PAGE_SIZE = "100"
 
+Body = dict[str, Any]
 Microcents = Annotated[int, BeforeValidator(lambda value: value.get("amount") if isinstance(value, dict) else value)]
 
 
@@ -79,11 +80,11 @@ class AdminApi:
 
     async def check_access(self) -> None:
         """Check that the server answers and accepts the admin key."""
-        await self._send("GET", "/v1/admin/tenants/access-check", tolerated="tenant_not_found")
+        await self._send("GET", "/v1/admin/tenants/access-check", allowed="tenant_not_found")
 
     async def ensure_tenant(self, tenant: str, name: str) -> None:
         """Create the Cycles tenant unless it exists under this name. Refuses one that is not active."""
-        answer = await self._send("POST", "/v1/admin/tenants", body={"tenant_id": tenant, "name": name})
+        answer = await self._send("POST", "/v1/admin/tenants", {"tenant_id": tenant, "name": name})
         if answer.get("status", "ACTIVE") != "ACTIVE":
             detail = f"Cycles has a tenant {tenant} that is {answer['status']}. Choose another ID."
             raise AdminError("cycles_tenant_inactive", 409, detail)
@@ -92,27 +93,27 @@ class AdminApi:
         """Create a key with the server's default permissions, valid for KEY_LIFE. Not idempotent."""
         expires_at = (datetime.now(UTC) + KEY_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = {"tenant_id": tenant, "name": name, "expires_at": expires_at}
-        return CyclesKey.model_validate(await self._send("POST", "/v1/admin/api-keys", body=body))
+        return CyclesKey.model_validate(await self._send("POST", "/v1/admin/api-keys", body))
 
     async def live_keys(self, tenant: str) -> list[CyclesKey]:
         """Return the tenant's keys that are not revoked, including those created elsewhere."""
-        rows = await self._list("/v1/admin/api-keys", "keys", {"tenant_id": tenant})
+        rows = await self._list("/v1/admin/api-keys", "keys", tenant_id=tenant)
         return [key for key in map(CyclesKey.model_validate, rows) if key.status == "ACTIVE"]
 
     async def revoke_key(self, key_id: str, reason: str) -> None:
         """Revoke a key. A revoked one is left as it is."""
-        await self._send("DELETE", f"/v1/admin/api-keys/{key_id}", {"reason": reason}, tolerated="key_revoked")
+        await self._send("DELETE", f"/v1/admin/api-keys/{key_id}", allowed="key_revoked", reason=reason)
 
     async def create_ledger(self, scope: str, *, allocated: int, overdraft: int) -> None:
         """Create a ledger. An existing one is left as it is."""
         amounts = {"allocated": _amount(allocated), "overdraft_limit": _amount(overdraft)}
         body = {"tenant_id": _tenant_of(scope), "scope": scope, "unit": UNIT, **amounts}
-        await self._send("POST", "/v1/admin/budgets", body=body, tolerated="duplicate_resource")
+        await self._send("POST", "/v1/admin/budgets", body, allowed="duplicate_resource")
 
     async def ledgers(self, scope: str) -> list[AdminLedger]:
         """Return the ledgers at a scope and below it, in every unit."""
-        query = {"tenant_id": _tenant_of(scope), "scope_prefix": scope}
-        found = map(AdminLedger.model_validate, await self._list("/v1/admin/budgets", "ledgers", query))
+        rows = await self._list("/v1/admin/budgets", "ledgers", tenant_id=_tenant_of(scope), scope_prefix=scope)
+        found = map(AdminLedger.model_validate, rows)
         return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
     async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
@@ -125,39 +126,31 @@ class AdminApi:
             if (ledger.scope, ledger.unit) == (scope, UNIT) and ledger.allocated + amount > MAX_MICROCENTS:
                 most = format_usd(MAX_MICROCENTS - ledger.allocated)
                 raise AdminError("invalid_amount", 400, f"Cycles can't count that far. Credit at most ${most}.")
-        query = {"scope": scope, "unit": UNIT, "tenant_id": _tenant_of(scope)}
+        tenant = _tenant_of(scope)
         body = {"operation": operation, "amount": _amount(amount), "idempotency_key": idempotency_key}
-        answer = await self._send("POST", "/v1/admin/budgets/fund", query, body)
+        answer = await self._send("POST", "/v1/admin/budgets/fund", body, scope=scope, unit=UNIT, tenant_id=tenant)
         return int(answer["new_remaining"]["amount"])
 
     async def set_overdraft(self, scope: str, limit: int) -> None:
-        query = {"scope": scope, "unit": UNIT}
-        await self._send("PATCH", "/v1/admin/budgets", query, {"overdraft_limit": _amount(limit)})
+        body = {"overdraft_limit": _amount(limit)}
+        await self._send("PATCH", "/v1/admin/budgets", body, scope=scope, unit=UNIT)
 
     async def set_frozen(self, ledger: AdminLedger, *, frozen: bool) -> None:
         """Refuse new holds, or accept them again. Commits of live holds are always accepted."""
-        query = {"scope": ledger.scope, "unit": ledger.unit}
-        await self._send("POST", f"/v1/admin/budgets/{'freeze' if frozen else 'unfreeze'}", query, {})
+        path = f"/v1/admin/budgets/{'freeze' if frozen else 'unfreeze'}"
+        await self._send("POST", path, {}, scope=ledger.scope, unit=ledger.unit)
 
-    async def _list(self, path: str, member: str, query: dict[str, str]) -> list[Any]:
-        query = {**query, "limit": PAGE_SIZE}
+    async def _list(self, path: str, member: str, **query: str) -> list[Any]:
         rows: list[Any] = []
         while True:
-            page = await self._send("GET", path, query)
+            page = await self._send("GET", path, limit=PAGE_SIZE, **query)
             rows += page.get(member, [])
             if not page.get("next_cursor"):
                 return rows
             query["cursor"] = page["next_cursor"]
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: dict[str, str] | None = None,
-        body: dict[str, Any] | None = None,
-        tolerated: str | None = None,
-    ) -> dict[str, Any]:
-        """Send a request. `tolerated` is an error code that counts as success.
+    async def _send(self, method: str, path: str, body: Body | None = None, /, allowed: str = "", **query: str) -> Body:
+        """Send a request. `allowed` is an error code that counts as success.
 
         A POST needs a body: without a JSON content type Cycles answers 500.
         """
@@ -165,18 +158,16 @@ class AdminApi:
         server = f"The Cycles admin server at {self._base_url}"
         target = f"{path}?{urlencode(query)}" if query else path
         try:
-            headers = {"X-Admin-API-Key": self._admin_key}
-            status, _, answer = await self._http.request(method, target, headers, body)
+            status, _, answer = await self._http.request(method, target, {"X-Admin-API-Key": self._admin_key}, body)
         except OSError as error:
             advice = "A change may have been applied. Check CYCLES_ADMIN_URL and that the server is up, then try again."
             raise AdminError("admin_unreachable", 0, f"{server} does not answer. {advice}") from error
         if not answer or status >= 500 or 300 <= status < 400:
-            detail = f"{server} answered {status} to {method} {path}. See its log."
-            raise AdminError("admin_failed", status, detail)
+            raise AdminError("admin_failed", status, f"{server} answered {status} to {method} {path}. See its log.")
         if status == 401:
             raise AdminError("admin_key_refused", status, f"{server} refuses CYCLES_ADMIN_API_KEY.")
         code = str(answer.get("error", status)).lower()
-        if status >= 400 and code != tolerated:
+        if status >= 400 and code != allowed:
             raise AdminError(code, status, f"Cycles refused: {answer.get('message') or code}")
         return answer
 

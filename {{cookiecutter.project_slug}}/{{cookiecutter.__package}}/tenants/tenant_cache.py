@@ -24,9 +24,8 @@ class TenantCache:
     """
 
     def __init__(self, registry: Registry, load: Callable[[str], Coroutine[Any, Any, Tenant | None]]) -> None:
-        self._read_version = registry.version
+        self._registry = registry
         self._load = load
-        self._observed = registry.observed
         self._versions = TTLCache[str, int](1, VERSION_TTL_S)
         self._tenants = TTLCache[tuple[int, str], Tenant](MAX_TENANTS, TENANT_TTL_S)
 
@@ -37,7 +36,7 @@ class TenantCache:
         """
         if len(name) > MAX_NAME_LENGTH or not (name.isascii() and name.isprintable()):
             raise Problem("unauthenticated")
-        version = await self._versions.load("", self._read_version)
+        version = await self._versions.load("", self._registry.version)
         tenant = await self._tenants.load((version, name), lambda: self._known(name))
         if tenant.status == "closed":
             raise Problem("unauthenticated")
@@ -45,9 +44,9 @@ class TenantCache:
         if tenant.status == "suspended":
             raise Problem("tenant_suspended")
         if tenant.observed:
-            self._observed.add(tenant.id)
+            self._registry.observed.add(tenant.id)
         else:
-            self._observed.discard(tenant.id)
+            self._registry.observed.discard(tenant.id)
         return tenant.id
 
     async def _known(self, name: str) -> Tenant:

@@ -3,23 +3,18 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import Any, Self
 
 import structlog
 
-from ..budget.balance_rows import changed_rows
 from ..budget.client import Clients
-from ..budget.fail_open import FailOpen
 from ..budget.guard import Guard
-from ..budget.preflight import Preflight
 from ..budget.prices import Prices
 from ..budget.sweeper import Sweeper
 from ..calls.record import CallLog
 from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
-from ..core.money import MICROCENTS_PER_USD
 from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider, make_upstream
 from ..tenants.identity import Identity
@@ -40,19 +35,16 @@ class Services:
     """
 
     def __init__(self, settings: Settings, registry: Registry, store: CallStore) -> None:
-        limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self.settings = settings
         self.registry = registry
-        self.prices = Prices.load(settings.llm_unlisted_price)
+        self.prices = Prices.load()
         self.store = store
         self.clients = Clients(settings, registry)
         self.balances = self.clients.balances
-        self.calls = CallLog(store, partial(changed_rows, self.balances))
+        self.calls = CallLog(store, self.balances.changed)
         self.outbox = self.clients.outbox
         self.sweeper = Sweeper(self.clients)
-        self.fail_open = FailOpen(None if limit is None else int(limit * MICROCENTS_PER_USD), self.outbox.file)
-        self.guard = Guard(settings, self.prices, self.clients, self.calls, self.fail_open)
-        self.preflight = Preflight(settings, self.prices, self.clients, self.calls, self.fail_open)
+        self.guard = Guard(settings, self.prices, self.clients, self.calls)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.upstream = make_upstream(self.provider)

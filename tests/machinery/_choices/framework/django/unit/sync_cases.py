@@ -20,7 +20,7 @@ from django.db import transaction  # noqa: E402
 
 from {{ cookiecutter.__package }}.budget.hold import Hold, Work  # noqa: E402
 from {{ cookiecutter.__package }}.chat.schemas import SummarizeRequest  # noqa: E402
-from {{ cookiecutter.__package }}.chat.service import Chat, summary_of  # noqa: E402
+from {{ cookiecutter.__package }}.chat.service import complete, summary_of  # noqa: E402
 from {{ cookiecutter.__package }}.core.problems import Problem  # noqa: E402
 from {{ cookiecutter.__package }}.llm.provider import Delta, ProviderError, Usage  # noqa: E402
 from {{ cookiecutter.__package }}.settings import ENV  # noqa: E402
@@ -44,7 +44,8 @@ def use(hold: Hold) -> None:
 
 
 def summarizes(tenant: str) -> int:
-    return sync.call(lambda services: Chat(services).summarize(work_for(tenant))).cost.amount
+    answer, _ = sync.call(lambda services: complete(services, work_for(tenant)))
+    return answer.cost.amount
 
 
 def fails_midway(tenant: str) -> int:

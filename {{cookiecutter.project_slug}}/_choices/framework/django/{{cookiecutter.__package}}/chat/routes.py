@@ -4,56 +4,47 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Router
+from pydantic import BaseModel
 
 from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
 from ..web.openapi import PAID, STREAMED
-from ..web.schemas import budget_headers
 from ..web.streaming import EventStream
 from .agent import Agent
 from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
-from .service import Chat, summary_of, work_of
+from .service import complete, stream, summary_of, work_of
 
 router = Router(auth=paid, tags=["paid"])
 
 
 @router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
 async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
-    services, request_id = services_of(request), request_id_of(request)
-    work = work_of(
-        services.settings, request.auth, "chat", body.conversation, body, request_id=request_id, model=body.model
-    )
+    services = services_of(request)
+    work = work_of(services.settings, request.auth, "chat", body.conversation, body, request_id_of(request))
     if not body.stream:
-        answer, fallback = await Chat(services).complete(work)
-        return answered(answer, fallback)
-    events, remaining, fallback = await Chat(services).stream(work)
-    return EventStream(events, headers=budget_headers(remaining, fallback=fallback))
+        return answered(*await complete(services, work))
+    return EventStream(*await stream(services, work))
 
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
 async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(await Chat(services_of(request)).summarize(work))
+    return answered(*await complete(services_of(request), work))
 
 
 @router.post("/sync/summarize", response=Answer, openapi_extra={"responses": PAID})
 def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
     """Summarize in a synchronous view. It takes a thread for as long as the model answers."""
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
-    return answered(sync.call(lambda services: Chat(services).summarize(work)))
+    return answered(*sync.call(lambda services: complete(services, work)))
 
 
 @router.post("/agent", response=AgentAnswer, openapi_extra={"responses": PAID})
 async def agent(request: ApiRequest, body: AgentRequest) -> HttpResponse:
-    services = services_of(request)
-    answer, remaining = await Agent(services, request.auth, body, request_id_of(request)).answer()
-    headers = budget_headers(remaining, answer.cost.amount)
-    return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)
+    return answered(*await Agent(services_of(request), request.auth, body, request_id_of(request)).answer())
 
 
-def answered(answer: Answer, fallback: str | None = None) -> HttpResponse:
+def answered(answer: BaseModel, headers: dict[str, str]) -> HttpResponse:
     """Return the response of a paid route. The answer is valid, so ninja need not validate it again."""
-    remaining = answer.budget.remaining
-    headers = budget_headers(remaining.amount if remaining else None, answer.cost.amount, fallback)
     return HttpResponse(answer.model_dump_json(), "application/json", headers=headers)

@@ -40,7 +40,7 @@ async def paid(request: HttpRequest) -> str:
     tenant = await identified(request)
     if request.content_type != "application/json":
         raise Problem("unsupported_media_type")
-    await services_of(request).preflight.check(tenant)
+    await services_of(request).guard.preflight(tenant)
     return tenant
 
 

@@ -3,7 +3,6 @@
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
-from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
 from .dependencies import services_of
 
@@ -28,5 +27,5 @@ async def ready(request: HttpRequest) -> HttpResponse:
 async def metrics(request: HttpRequest) -> HttpResponse:
     services = services_of(request)
     check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
-    text = exposition(BacklogCollector(services.outbox))
-    return HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+    services.outbox.backlog()  # sets its metrics
+    return HttpResponse(exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")

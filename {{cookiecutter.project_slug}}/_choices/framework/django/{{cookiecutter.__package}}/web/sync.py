@@ -48,7 +48,7 @@ def hold(work: Work) -> Iterator[Hold]:
 
 
 def call(function: Callable[[Services], Awaitable[T]]) -> T:
-    """Run an async function of the services: `call(lambda services: Chat(services).summarize(work))`."""
+    """Run an async function of the services: `call(lambda services: complete(services, work))`."""
     portal = _portal()
     return _empty_context().run(portal.loop.call, function, portal.services)
 

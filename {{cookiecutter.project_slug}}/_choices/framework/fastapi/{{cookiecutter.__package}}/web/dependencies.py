@@ -32,7 +32,7 @@ class GuardedRoute(APIRoute):
             request = Request(scope)
             tenant = await tenant_of(request)
             _require_json(request)
-            await services_of(request).preflight.check(tenant)
+            await services_of(request).guard.preflight(tenant)
         await super().handle(scope, receive, send)
 
 

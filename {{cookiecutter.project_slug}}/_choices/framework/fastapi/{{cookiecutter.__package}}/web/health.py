@@ -3,7 +3,6 @@
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
 from .dependencies import services_of
 
@@ -26,5 +25,5 @@ async def ready(request: Request) -> JSONResponse:
 async def metrics(request: Request) -> Response:
     services = services_of(request)
     check_token(services.settings.metrics_token, request.headers.get("authorization", ""))
-    text = exposition(BacklogCollector(services.outbox))
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    services.outbox.backlog()  # sets its metrics
+    return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

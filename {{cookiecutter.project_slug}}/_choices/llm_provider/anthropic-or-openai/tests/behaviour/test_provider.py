@@ -41,7 +41,7 @@ HELD = (13 + 8 + 16) * INPUT + 100 * OUTPUT
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "plain": ("/api/chat", HELLO),
     "stream": ("/api/chat", {**HELLO, "stream": True}),
-    "the decorator form": ("/api/summarize", {"text": "Hello"}),
+    "a summary": ("/api/summarize", {"text": "Hello"}),
 }
 
 
@@ -310,15 +310,6 @@ def test_a_model_without_a_price_costs_all_that_was_held_and_never_nothing(
     vendor.plays(start("gpt-99"), text("Hi"), usage(4, 1), finish("stop"), END)
     cost = streamed(serving, payer)[-1][1]["cost"] if stream else post(serving, payer).json()["cost"]
     assert payer.spent() == cost["amount"] == HELD
-
-
-def test_a_stated_price_holds_for_models_that_the_table_does_not_list(
-    installed: App, vendor: Vendor, payer: Payer
-) -> None:
-    vendor.plays(start("gpt-99"), text("Hi"), usage(4, 1), finish("stop"), END)
-    stated = {"LLM_MODEL": "gpt-99", "LLM_UNLISTED_PRICE": "5.00,25.00"}
-    with installed.serving(**settings(vendor.url) | stated) as app:
-        assert post(app, payer).json()["cost"]["amount"] == payer.spent() == 4 * 500 + 2500
 
 
 def test_usage_above_the_hold_is_charged_as_far_as_it_goes_and_the_rest_is_told(

@@ -66,12 +66,10 @@ class Accounts(Operations):
         key = await self.admin.mint_key(tenant.id, tenant.cycles_key_name)
         if key.key_secret is None:
             raise AdminError("admin_failed", 200, "Cycles did not return the secret of the new key.")
+        given = {"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at}
+        sealed = CyclesKeys(self.settings).seal(key.key_secret.get_secret_value())
         stored = await self.registry.update_tenant(
-            tenant.id,
-            given={"cycles_key_id": tenant.cycles_key_id, "retire_at": tenant.retire_at},
-            sealed_key=CyclesKeys(self.settings).seal(key.key_secret.get_secret_value()),
-            cycles_key_id=key.key_id,
-            cycles_key_expires_at=key.expires_at,
+            tenant.id, given, sealed_key=sealed, cycles_key_id=key.key_id, cycles_key_expires_at=key.expires_at
         )
         if not stored:
             await self.admin.revoke_key(key.key_id, "another run was faster")

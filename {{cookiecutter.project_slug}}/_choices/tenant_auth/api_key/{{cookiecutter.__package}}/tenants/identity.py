@@ -32,16 +32,13 @@ class Identity:
         return await self._tenants.admit(digest_of(bearer_token(headers)), headers)
 
     async def _tenant_of(self, digest: str) -> Tenant | None:
-        key = await self._registry.find_api_key(digest)
-        if key is None:
-            return None
-        now = datetime.now(UTC)
-        if key.last_used_at is None or key.last_used_at < now - USED_EVERY:
+        key, now = await self._registry.find_api_key(digest), datetime.now(UTC)
+        if key and (key.last_used_at is None or key.last_used_at < now - USED_EVERY):
             try:
                 await self._registry.touch_api_key(key.id, now)
             except DATABASE_ERRORS:
                 log.warning("last use of API key not recorded", key=key.id)
-        return key.tenant
+        return key.tenant if key else None
 
 
 def first_credential(tenant: str) -> tuple[ApiKey, str]:
