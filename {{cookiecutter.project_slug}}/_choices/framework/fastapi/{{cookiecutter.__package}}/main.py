@@ -71,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,
+        swagger_ui_parameters={"url": f"{settings.root_path}/openapi.json"},
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
