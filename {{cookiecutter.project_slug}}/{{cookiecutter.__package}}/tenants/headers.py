@@ -14,11 +14,6 @@ def values_of(headers: Headers, name: bytes) -> list[bytes]:
     return [value for each, value in headers if each == name]
 
 
-def has_body(headers: Headers) -> bool:
-    """Return whether these are the headers of a request with a body."""
-    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in headers)
-
-
 def carry_credentials(headers: Headers) -> bool:
     return any(name in (b"authorization", GATEWAY_SECRET) for name, _ in headers)
 

@@ -73,11 +73,8 @@ class Edge:
     def __init__(self, app: App, settings: Settings) -> None:
         self._app = app
         self._hosts = frozenset(host.lower() for host in settings.allowed_hosts)
-        self._https_headers = {} if settings.development else HTTPS_ONLY
-        self._max_v1_body_bytes = settings.max_v1_body_bytes
+        self._settings = settings
         self._failures = Throttle(MAX_FAILURES, FAILURES_COUNT_FOR_S)
-        self._root = settings.root_path
-        self._journal_dir = settings.cycles_journal_dir
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,7 +92,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 REQUESTS.labels(message["status"]).inc()
-                others = [self._outer(*each) for each in message["headers"] if each[0].lower() not in headers]
+                others = [each for each in message["headers"] if each[0].lower() not in headers]
                 message = {**message, "headers": [*others, *headers.items()]}
             await send(message)
 
@@ -141,24 +138,20 @@ class Edge:
     def _note_proxy(self, scope: Scope) -> None:
         forwarded = _joined(scope["headers"], b"x-forwarded-for")
         if forwarded and address_of(scope) not in forwarded:  # the server would have replaced a trusted proxy's address
-            note_untrusted(address_of(scope), self._journal_dir)
+            note_untrusted(address_of(scope), self._settings.cycles_journal_dir)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
         headers = {} if path == DOCS else SECURITY_HEADERS
         if path.startswith((*API, "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
-        return headers | self._https_headers if scope["scheme"] == "https" else headers
+        is_public = scope["scheme"] == "https" and not self._settings.development
+        return headers | HTTPS_ONLY if is_public else headers
 
     def _inner(self, path: str) -> str:
         """Return the path without ROOT_PATH. No route knows it."""
-        return path.removeprefix(self._root) or "/" if f"{path}/".startswith(f"{self._root}/") else path
-
-    def _outer(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
-        """Return a response header, with ROOT_PATH before the path of a redirect."""
-        root = self._root.encode()
-        outside = name.lower() != b"location" or not value.startswith(b"/") or value.startswith(root + b"/")
-        return name, value if outside else root + value
+        root = self._settings.root_path
+        return path.removeprefix(root) or "/" if f"{path}/".startswith(f"{root}/") else path
 
     def _check(self, scope: Scope) -> None:
         """Raise Problem: shutting_down, or invalid_host unless the request names exactly one allowed host."""
@@ -176,7 +169,7 @@ class Edge:
         Raise it at once if the request tells its size.
         """
         headers, is_providers = scope["headers"], scope["path"].startswith(PROVIDERS_API)
-        limit = self._max_v1_body_bytes if is_providers else MAX_BODY_BYTES
+        limit = self._settings.max_v1_body_bytes if is_providers else MAX_BODY_BYTES
         too_large = Problem("too_large", f"The request body is larger than {limit:,} bytes.")
         length, size = _joined(headers, b"content-length"), 0
         if length and values_of(headers, b"transfer-encoding"):  # a proxy may have read it the other way

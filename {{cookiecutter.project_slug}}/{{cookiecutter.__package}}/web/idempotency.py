@@ -38,7 +38,6 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
-RETRY_AFTER_S = 2
 UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
 
@@ -125,7 +124,7 @@ class Idempotency:
                 if (kept := self._open(found)).status:
                     return kept
                 if found.lease_until and found.lease_until > now:
-                    raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
+                    raise Problem("idempotency_in_progress")
                 if found.answer:
                     raise Problem("idempotency_not_kept")
             await self._store.delete(found)
@@ -172,7 +171,7 @@ class Idempotency:
         """Store what is known of an answer. Raise Problem if another request has taken the key over."""
         answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
         if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
-            raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
+            raise Problem("idempotency_in_progress")
         row.answer = answer
 
     async def _book(self, settlements: list[Settlement]) -> None:

@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..core.problems import Problem
-from ..tenants.headers import has_body
+from ..tenants.headers import Headers
 from .edge import API
 from .middleware import problems
 
@@ -20,7 +20,7 @@ from .middleware import problems
 class Handler(ASGIHandler):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         route = _api_route(scope["path"])
-        if scope["path"].startswith(API) and has_body(scope["headers"]):  # no stranger makes us read one
+        if scope["path"].startswith(API) and _has_body(scope["headers"]):  # no stranger makes us read one
             if route is None:
                 raise Problem("not_found")
             await scope["state"]["services"].identity.identify(scope["state"]["sent_headers"])
@@ -48,6 +48,10 @@ class Handler(ASGIHandler):
             except* RequestAborted:
                 pass
             await request_finished.asend(sender=type(self))
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in headers)
 
 
 def _api_route(path: str) -> ResolverMatch | None:

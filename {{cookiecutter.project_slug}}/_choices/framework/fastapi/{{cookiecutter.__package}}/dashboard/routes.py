@@ -150,7 +150,7 @@ async def log_out(request: Request, _: CheckedForm) -> Response:
 
 
 def see_other(path: str) -> Response:
-    return RedirectResponse(path, 303)
+    return RedirectResponse(f"{pages.templates.globals['root']}{path}", 303)
 
 
 def to_login(request: Request) -> Response:
