@@ -133,9 +133,7 @@ def test_refusals_carry_cors_headers_whatever_refused(impatient: App, acme: dict
         (500, {"TENANT_KEYS_SECRET": "not the key's " * 3, "CYCLES_API_KEY": "unknown"}),
     ],
 )
-def test_failures_carry_cors_headers(
-    installed: App, acme: dict[str, str], status: int, broken: dict[str, str]
-) -> None:
+def test_failures_carry_cors_headers(installed: App, acme: dict[str, str], status: int, broken: dict[str, str]) -> None:
     with installed.serving(CORS_ALLOW_ORIGINS=SHOP["Origin"], **broken) as app:
         answer = HTTP.post(f"{app.url}{CHAT}", json={"prompt": "Hello"}, headers={**acme, **SHOP})
     assert answer.status_code == status, answer.text

@@ -38,12 +38,14 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
+NOT_KEPT = -1
+"""Status of an answer that is too large, or was not completed."""
 UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
 
 @dataclass
 class Kept:
-    """What a row holds, encrypted. `status` is 0 while the request runs, and if its answer is not kept."""
+    """What a row holds, encrypted. `status` is 0 while the request runs."""
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -121,9 +123,9 @@ class Idempotency:
             if found.expires_at > now:
                 if found.fingerprint != row.fingerprint:
                     raise Problem("idempotency_mismatch")
-                if (kept := self._open(found)).status:
+                if (kept := self._open(found)).status > 0:
                     return kept
-                if found.lease_until and found.lease_until > now:
+                if kept.status != NOT_KEPT and found.lease_until and found.lease_until > now:
                     raise Problem("idempotency_in_progress")
                 if found.answer:
                     raise Problem("idempotency_not_kept")
@@ -217,7 +219,7 @@ class _Recorder:
         """Return what to keep of the answer: nothing if it is too large, or was not completed."""
         body = b"".join(message.get("body", b"") for message in self._messages)
         if len(self._messages) < 2 or self._messages[-1].get("more_body") or len(body) > MAX_KEPT_BYTES:
-            return Kept(settlements=settlements)
+            return Kept(NOT_KEPT, settlements=settlements)
         start = self._messages[0]
         return Kept(start["status"], start["headers"], body, settlements)
 
