@@ -165,7 +165,11 @@ def seed(state: dict[str, Any]) -> dict[str, Any]:
 def small_budget(settings: Settings) -> str:
     """Return USD for one and a half of the largest default call: spent after a few calls."""
     largest = Request(settings.llm_model, (Message("user", "x" * 200),), settings.llm_max_tokens)
-    return format_usd(Prices.load().hold_for(largest) * 3 // 2)
+    try:
+        prices = Prices.load()
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    return format_usd(prices.hold_for(largest) * 3 // 2)
 
 
 def seed_tenant(name: str, budget: str, known: dict[str, Any] | None) -> dict[str, Any]:

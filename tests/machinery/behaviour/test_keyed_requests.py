@@ -27,7 +27,10 @@ def ask(app: App, tenant: dict[str, Any], key: str, body: dict[str, Any], path: 
     return HTTP.post(f"{app.url}{path}", json=body, headers=headers, timeout=60)
 
 
-def kept(app: App, column: str = "state") -> list[str]:
+STATE = "CASE WHEN answer = '' THEN 'running' WHEN lease_until IS NULL THEN 'booked' ELSE 'answered' END"
+
+
+def kept(app: App, column: str = STATE) -> list[str]:
     """Return a column of all kept answers."""
     with closing(sqlite3.connect(app.folder / "app.sqlite3", timeout=10)) as database:
         return [value for (value,) in database.execute(f"SELECT {column} FROM kept_answers")]  # noqa: S608

@@ -87,7 +87,8 @@ def test_request_of_several_calls_is_not_run_anew_once_one_is_charged(tell: Tell
             with pytest.raises(Problem, match="idempotency_in_progress"):
                 await Client(other).ask(never)
             (owner,) = keyed._owners  # noqa: SLF001  (the process dies: nobody extends its leases)
-            await store.extend([owner], datetime(2026, 1, 1, tzinfo=UTC))
+            long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+            await store.tend([owner], long_ago, long_ago)
             with pytest.raises(Problem, match="idempotency_not_kept"):
                 await Client(other).ask(never)
             go_on.set()

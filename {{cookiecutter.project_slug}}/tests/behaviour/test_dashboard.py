@@ -176,23 +176,6 @@ def test_a_budget_too_small_for_a_call_and_a_suspended_tenant_say_so(app: App, o
     assert "Blocked: suspended" in operator.get(path).text
 
 
-def test_a_call_whose_hold_is_old_is_named_until_it_is_over(installed: App) -> None:
-    caller = installed.add_tenant("1.00")
-    body = {"prompt": "Hello", "stream": True}
-    with (
-        installed.serving(DASHBOARD_OLD_HOLD="0.1", DEMO_DELAY_MS="400") as app,
-        browser(app) as operator,
-    ):
-        assert sign_in(operator, **app.operator).status_code == 303
-        assert vital(operator, "Old holds") == "None"
-        with operator.stream("POST", "/api/chat", json=body, headers=caller["headers"]) as answer:
-            words = answer.iter_bytes()
-            next(words)
-            held = wait_until(lambda: vital(operator, "Old holds").removeprefix("None"), what="the hold on the page")
-            assert re.fullmatch(rf"{caller['id']} : \$0\.0\d+ for \d+ s", held)
-        wait_until(lambda: vital(operator, "Old holds") == "None", what="the end of the call on the page")
-
-
 def test_keys_that_expire_soon_are_named(app: App, operator: httpx.Client) -> None:
     tenant, expires_at = app.add_tenant()["id"], datetime.now(UTC) + timedelta(days=6)
     path = app.environment["DATABASE_URL"].removeprefix("sqlite:///")

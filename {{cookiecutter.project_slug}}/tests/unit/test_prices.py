@@ -52,6 +52,23 @@ def test_a_table_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     assert prices.Prices.load(path=copy) == TABLE
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('as_of = 2026-01-01\n[models]\n"gpt-0" = 1 2\n', "line 3"),
+        ('as_of = 2026-01-01\n[models]\n"gpt-0" = 5', "models.gpt-0: "),
+        ("\udcff", "byte"),
+    ],
+)
+def test_a_broken_table_is_one_line_with_the_place(tmp_path: Path, text: str, place: str) -> None:
+    broken = tmp_path / "prices.toml"
+    broken.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=place) as error:
+        prices.Prices.load(path=broken)
+    assert str(error.value).startswith(str(broken))
+    assert "\n" not in str(error.value)
+
+
 def test_a_cost_is_rounded_up_once_on_the_sum() -> None:
     tiny = table_of(input="0.0025", cached_input="0.0025", output="0.0025")  # a quarter of a microcent a token
     assert tiny.cost("cheap", Tokens(1, 0)) == 1

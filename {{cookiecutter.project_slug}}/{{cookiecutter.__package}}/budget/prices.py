@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import combining, normalize
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..llm.provider import Message, Request, Tokens
 
@@ -73,9 +73,15 @@ class Prices(BaseModel):
     def load(cls, path: Path = PRICES_FILE) -> "Prices":
         """Read a table.
 
-        Raise OSError, or ValueError (UnicodeDecodeError, tomllib.TOMLDecodeError, pydantic.ValidationError).
+        Raise OSError, or ValueError with one line that names the file and the place in it.
         """
-        return cls.model_validate(tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal))
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text("utf-8-sig"), parse_float=Decimal))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from None
+        except ValueError as error:  # a syntax error tells its line
+            raise ValueError(f"{path}: {error}") from None
 
     def rates_of(self, model: str, input_tokens: int = 0, service_tier: str | None = None) -> Rates:
         """Return the rates of a call, found by the model's exact name, else without what gateways put around it.

@@ -21,7 +21,7 @@ GRACEFUL_S = 8
 
 
 class Connection(H11Protocol):
-    """Closes a connection when the headers of its next request don't arrive within REQUEST_TIMEOUT.
+    """Closes a connection when its next request does not arrive within REQUEST_TIMEOUT, headers and body.
 
     Keeps idle connections open while paid calls end, so that new requests get `shutting_down`.
     """
@@ -34,7 +34,7 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
+        if self.cycle is None or self.cycle.response_complete or self.cycle.more_body:
             self._expect_request()
         else:
             self._cancel()

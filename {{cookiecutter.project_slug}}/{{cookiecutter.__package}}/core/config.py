@@ -61,7 +61,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     cycles_retry_flush_timeout: str = ""
 
     dashboard_interval: PositiveFloat = 15.0
-    dashboard_old_hold: PositiveFloat = 60.0
 
     llm_allowed_models: Names = []
     llm_fallbacks: Names = []

@@ -59,7 +59,12 @@ _BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": 
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 
 # for the other codes with status 429 or 503: 1
-_RETRY_AFTER_S = {"too_many_attempts": 60, "budget_unavailable": 2, "identity_unavailable": 5}
+_RETRY_AFTER_S = {
+    "too_many_attempts": 60,
+    "budget_unavailable": 2,
+    "identity_unavailable": 5,
+    "idempotency_in_progress": 2,
+}
 
 WAIT_FOR_HOLDS_S = 5
 """Retry-After where only the holds of other calls stand in the way."""
@@ -86,9 +91,8 @@ class Problem(Exception):
         self.code = code
         self.status, self.title, default = OUTCOMES.get(code, UNLISTED)
         self.message = message or default
-        self.retry_after = retry_after
-        if retry_after is None and self.status in (429, 503):
-            self.retry_after = _RETRY_AFTER_S.get(code, 1)
+        default_s = _RETRY_AFTER_S.get(code, 1 if self.status in (429, 503) else None)
+        self.retry_after = default_s if retry_after is None else retry_after
         self.members = members or {}
         self.challenge = challenge
 

@@ -21,7 +21,7 @@ TENANTS_PER_PAGE = 50
 LATEST_CALLS = 50
 TOP_SPENDERS = 6
 AUDIT_PER_PAGE = 100
-SHORT_LISTS = 5
+EXPIRING_KEYS = 5
 
 
 def ledger_state(ledger: Ledger | Balance, hold: int) -> str:
@@ -89,16 +89,14 @@ async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
 
 
 async def _operations(dashboard: Dashboard) -> Context:
-    """Return what needs an operator. `is_cut_off` and `old_holds` are this process's, the rest is of all processes."""
+    """Return what needs an operator. `is_cut_off` is this process's, the rest is of all processes."""
     services, now = dashboard.services, datetime.now(UTC)
     since = now.replace(minute=0, second=0, microsecond=0) - HOUR * (REFUSAL_HOURS - 1)
-    old_holds = [hold for hold in services.guard.held if hold.age_s > services.settings.dashboard_old_hold]
     return {
         "is_cut_off": services.clients.breaker.is_open,
         "backlog": services.outbox.backlog(),
-        "old_holds": sorted(old_holds, key=lambda hold: -hold.age_s)[:SHORT_LISTS],
         "uncharged": await services.store.uncharged(now - timedelta(hours=24)),
-        "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, SHORT_LISTS),
+        "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, EXPIRING_KEYS),
         "refusals": refusal_chart(await services.store.refusals(since), since),
     }
 

@@ -7,15 +7,14 @@ between, another one adds them: a settlement that is sent twice is charged once.
 
 import asyncio
 import hashlib
-import json
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
-from typing import Any
 
 import structlog
 from cryptography.fernet import InvalidToken, MultiFernet
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
 from ..core.ciphers import fernets_of
@@ -23,7 +22,7 @@ from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
 from ..tenants.registry import DATABASE_ERRORS
-from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send, read_body
+from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send
 from .models import KeptAnswer
 from .services import Services
 from .store import AnswerStore
@@ -39,10 +38,24 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
-RETRY_AFTER_S = 2
+NOT_KEPT = -1
+"""Status of an answer that is too large, or was not completed."""
 UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
-_SETTLEMENTS = TypeAdapter(list[Settlement])
+
+@dataclass
+class Kept:
+    """What a row holds, encrypted. `status` is 0 while the request runs."""
+
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    settlements: list[Settlement] = field(default_factory=list)
+
+
+_KEPT = TypeAdapter(Kept)
 
 
 class Idempotency:
@@ -59,10 +72,9 @@ class Idempotency:
         """Answer from the database, or by `app` once per key. Raise Problem before anything is sent."""
         state = scope["state"]
         tenant = state["tenant"] = await self._services.identity.identify(state["sent_headers"])
-        key, message = _key_of(scope), await read_body(receive)
-        if message["type"] == "http.disconnect":
+        key, body = _key_of(scope), await _read_body(receive)
+        if body is None:
             return
-        body: bytes = message["body"]
         target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
         row = KeptAnswer(
             id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
@@ -85,31 +97,25 @@ class Idempotency:
 
     async def _tend(self) -> None:
         now = datetime.now(UTC)
-        await self._store.extend(list(self._owners), now + LEASE)
-        for row in await self._store.unbooked(now):
-            for settlement in _SETTLEMENTS.validate_python(self._open(row)[0]["settlements"]):
+        for row in await self._store.tend(list(self._owners), now, now + LEASE):
+            for settlement in self._open(row).settlements:
                 self._services.outbox.restore(settlement)
-            await self._store.update(row, state="booked")
-        await self._store.prune(now)
+            await self._store.update(row, lease_until=None)
 
     async def _answer(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
         try:
-            stored = await self._stored(row)
+            kept = await self._earlier(row)
         except DATABASE_ERRORS as error:
             log.exception("idempotency key not stored, call refused")
             raise Problem("budget_unavailable", UNAVAILABLE) from error
-        if stored is None:
+        if kept is None:
             await self._run(row, app, scope, body, send)
-            return
-        head, body = self._open(stored)
-        if "status" not in head:
-            raise Problem("idempotency_not_kept")
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]
-        await send({"type": "http.response.start", "status": head["status"], "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        else:
+            await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
+            await send({"type": "http.response.body", "body": kept.body})
 
-    async def _stored(self, row: KeptAnswer) -> KeptAnswer | None:
-        """Return an earlier request's row with its answer, None if `row` is stored now. Raise Problem."""
+    async def _earlier(self, row: KeptAnswer) -> Kept | None:
+        """Return an earlier request's answer, None if `row` is stored now. Raise Problem."""
         while not await self._services.registry.add(row):
             found, now = await self._store.find(row.id), datetime.now(UTC)
             if found is None:
@@ -117,48 +123,43 @@ class Idempotency:
             if found.expires_at > now:
                 if found.fingerprint != row.fingerprint:
                     raise Problem("idempotency_mismatch")
-                if found.state in ("answered", "booked"):
-                    return found
-                if found.lease_until > now:
-                    raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
-                if found.state == "charged":
+                if (kept := self._open(found)).status > 0:
+                    return kept
+                if kept.status != NOT_KEPT and found.lease_until and found.lease_until > now:
+                    raise Problem("idempotency_in_progress")
+                if found.answer:
                     raise Problem("idempotency_not_kept")
             await self._store.delete(found)
         return None
 
     async def _run(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
         async def book() -> None:
-            await self._change(row, state="charged")
-            settlements, deferred.waiting = deferred.waiting, []
-            await self._book(settlements)
+            await self._store_answer(row, Kept(settlements=deferred.waiting), LEASE)
+            waiting, deferred.waiting = deferred.waiting, []
+            await self._book(waiting)
 
         deferred = Deferred(book)
         DEFERRED.set(deferred)
         answer = _Recorder(send, deferred)
         self._owners.add(row.owner)
         try:
-            try:
-                await app(scope, _receiving(body), answer.send)
-            finally:
-                deferred.is_open = False
-                await self._keep(row, answer, deferred.waiting)
-            await answer.deliver()
-            if row.state == "answered":
-                await self._store.update(row, state="booked")
+            await app(scope, _receiving(body), answer.send)
         finally:
+            deferred.is_open = False
             self._owners.discard(row.owner)
+            await self._finish(row, answer, deferred.waiting)
+        await answer.deliver()
+        if row.answer:
+            await self._store.update(row, lease_until=None)
 
-    async def _keep(self, row: KeptAnswer, answer: "_Recorder", settlements: list[Settlement]) -> None:
+    async def _finish(self, row: KeptAnswer, answer: "_Recorder", settlements: list[Settlement]) -> None:
         """Store an answer that was charged, and book its settlements. Free the key if it was not."""
-        if not settlements and row.state == "running":
+        if not settlements and not row.answer:
             with suppress(*DATABASE_ERRORS):  # its lease ends
                 await self._store.delete(row)
             return
-        head, body = answer.whole()
-        head["settlements"] = _SETTLEMENTS.dump_python(settlements, mode="json")
-        sealed = self._fernet.encrypt(json.dumps(head).encode() + b"\n" + body).decode()
         try:
-            await self._change(row, state="answered", answer=sealed, lease_until=datetime.now(UTC) + BOOK_WITHIN)
+            await self._store_answer(row, answer.kept(settlements), BOOK_WITHIN)
         except Exception:
             # not charged: a request with the same key may run anew, and pay for it
             lost = sum(settlement.actual for settlement in settlements)
@@ -168,11 +169,12 @@ class Idempotency:
             raise Problem("budget_unavailable", UNAVAILABLE) from None
         await self._book(settlements)
 
-    async def _change(self, row: KeptAnswer, **changes: Any) -> None:
-        """Change the row. Raise Problem if another request has taken it over."""
-        if not await self._store.update(row, **changes):
-            raise Problem("idempotency_in_progress", retry_after=RETRY_AFTER_S)
-        row.state = changes["state"]
+    async def _store_answer(self, row: KeptAnswer, kept: Kept, lease: timedelta) -> None:
+        """Store what is known of an answer. Raise Problem if another request has taken the key over."""
+        answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
+        if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
+            raise Problem("idempotency_in_progress")
+        row.answer = answer
 
     async def _book(self, settlements: list[Settlement]) -> None:
         """Write settlements to the outbox, and send them once."""
@@ -182,14 +184,13 @@ class Idempotency:
             client = await self._services.clients.of(settlement.tenant)
             await client.settle(settlement)
 
-    def _open(self, row: KeptAnswer) -> tuple[dict[str, Any], bytes]:
-        """Return the head and the body of a stored answer. Without the secret, its head has no status."""
+    def _open(self, row: KeptAnswer) -> Kept:
+        """Return what is kept. Nothing before there is any, and without the secret."""
         try:
-            head, _, body = self._fernet.decrypt(row.answer).partition(b"\n")
+            return _KEPT.validate_json(self._fernet.decrypt(row.answer)) if row.answer else Kept()
         except InvalidToken:
             log.error("kept answer not decrypted", reason="no secret of SECRET_KEY fits", tenant=row.tenant)
-            return {"settlements": []}, b""
-        return json.loads(head), body
+            return Kept()
 
 
 class _Recorder:
@@ -214,14 +215,23 @@ class _Recorder:
             with suppress(OSError, RuntimeError):
                 await self._send(message)
 
-    def whole(self) -> tuple[dict[str, Any], bytes]:
-        """Return status and headers, and the body. Nothing if the answer is too large, or was not completed."""
+    def kept(self, settlements: list[Settlement]) -> Kept:
+        """Return what to keep of the answer: nothing if it is too large, or was not completed."""
         body = b"".join(message.get("body", b"") for message in self._messages)
         if len(self._messages) < 2 or self._messages[-1].get("more_body") or len(body) > MAX_KEPT_BYTES:
-            return {}, b""
+            return Kept(NOT_KEPT, settlements=settlements)
         start = self._messages[0]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-        return {"status": start["status"], "headers": headers}, body
+        return Kept(start["status"], start["headers"], body, settlements)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return the whole body, None if the client has left."""
+    body = bytearray()
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+    return None
 
 
 def _receiving(body: bytes) -> Receive:

@@ -1,5 +1,6 @@
 """All routes. No slash is ever added: `/api/chat/` is not found."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import path
 from django.views.generic import RedirectView
@@ -7,6 +8,8 @@ from django.views.generic import RedirectView
 from .dashboard import routes as dashboard
 from .router import api
 from .web.handlers import problem_view
+
+LOGIN = f"{settings.ENV.root_path}/dashboard/login"
 
 urlpatterns = [
     path("", dashboard.home),
@@ -20,7 +23,7 @@ urlpatterns = [
     path("dashboard/link/<str:token>", dashboard.link),
     path("dashboard/login", dashboard.log_in),
     path("dashboard/logout", dashboard.log_out),
-    path("admin/login/", RedirectView.as_view(url="/dashboard/login", query_string=True)),
+    path("admin/login/", RedirectView.as_view(url=LOGIN, query_string=True)),
     path("admin/", admin.site.urls),
 ]
 

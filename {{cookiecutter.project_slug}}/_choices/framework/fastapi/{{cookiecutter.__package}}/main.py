@@ -17,6 +17,7 @@ from .core.config import Settings
 from .core.database import Database
 from .core.logging import set_up_logging
 from .core.memory import limit_memory
+from .core.problems import Problem
 from .dashboard import pages
 from .dashboard import routes as dashboard_routes
 from .dashboard.service import Dashboard
@@ -32,6 +33,7 @@ from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
 from .web.store import AnswerStore
+from .web.viewer import SignInFirst
 
 
 class Api(FastAPI):
@@ -71,9 +73,12 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs" if settings.development else None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,
+        swagger_ui_parameters={"url": f"{settings.root_path}/openapi.json"},
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
+    app.exception_handler(Problem)(dashboard_routes.refused)
+    app.exception_handler(SignInFirst)(dashboard_routes.to_login)
     for router in (
         chat_routes.router,
         api_routes.paid,

@@ -6,6 +6,8 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
@@ -112,7 +114,10 @@ def test_a_failure_has_a_kind_is_not_retried_and_hides_the_key(case: str) -> Non
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 1), ("9" * 9, 999_999), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("soon", None), ("-1", None)],
+    [
+        *(("7", 7), ("0", 1), ("9" * 9, 999_999), ("Wed, 21 Oct 2015 07:28:00 GMT", 1), ("soon", None), ("-1", None)),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", None),
+    ],
 )
 def test_a_limit_says_how_long_to_wait(header: str, seconds: int | None) -> None:
     async def main() -> None:
@@ -120,6 +125,17 @@ def test_a_limit_says_how_long_to_wait(header: str, seconds: int | None) -> None
             with pytest.raises(ProviderError) as caught:
                 await ask(client)
             assert caught.value.retry_after == seconds
+
+    asyncio.run(main())
+
+
+def test_a_limit_may_name_the_time_when_it_ends() -> None:
+    async def main() -> None:
+        end = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+        async with serving(refuse(429, "", **{"Retry-After": end})) as (client, _):
+            with pytest.raises(ProviderError) as caught:
+                await ask(client)
+            assert 3_000 < (caught.value.retry_after or 0) <= 3_601
 
     asyncio.run(main())
 

@@ -136,7 +136,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
 
 
 def see_other(path: str) -> HttpResponse:
-    return HttpResponseRedirect(path, status=303)
+    return HttpResponseRedirect(f"{pages.templates.globals['root']}{path}", status=303)
 
 
 def to_login(request: HttpRequest) -> HttpResponse:

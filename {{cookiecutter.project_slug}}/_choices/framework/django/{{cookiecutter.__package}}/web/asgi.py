@@ -11,15 +11,22 @@ from django.core.signals import request_finished
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
-from ..tenants.headers import values_of
+from ..core.problems import Problem
+from ..tenants.headers import Headers
+from .edge import API
 from .middleware import problems
 
 
 class Handler(ASGIHandler):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if route := _api_route(scope["path"]):
+        route = _api_route(scope["path"])
+        if scope["path"].startswith(API) and _has_body(scope["headers"]):  # no stranger makes us read one
+            if route is None:
+                raise Problem("not_found")
+            await scope["state"]["services"].identity.identify(scope["state"]["sent_headers"])
+        if route and iscoroutinefunction(route.func):
             await self._serve_api({**scope, "route": route}, receive, send)
-        else:
+        else:  # Django runs synchronous routes in a thread per request
             await super().__call__(scope, receive, send)
 
     async def _serve_api(self, scope: Any, receive: Any, send: Any) -> None:
@@ -27,8 +34,6 @@ class Handler(ASGIHandler):
 
         Sessions, CSRF tokens and messages cost a thread hop each, two thirds of the throughput, and the API uses none.
         """
-        if values_of(scope["headers"], b"expect"):  # identify the caller before telling it to send the body
-            await scope["state"]["services"].identity.identify(scope["state"]["sent_headers"])
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -45,11 +50,14 @@ class Handler(ASGIHandler):
             await request_finished.asend(sender=type(self))
 
 
+def _has_body(headers: Headers) -> bool:
+    return any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in headers)
+
+
 def _api_route(path: str) -> ResolverMatch | None:
-    """Return the API's asynchronous route for a path. Django runs the synchronous ones in a thread per request."""
     with suppress(Resolver404):
         route = resolve(path)
-        if "ninja" in route.app_names and iscoroutinefunction(route.func):
+        if "ninja" in route.app_names:
             return route
     return None
 

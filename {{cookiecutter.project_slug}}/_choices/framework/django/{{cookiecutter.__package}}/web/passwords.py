@@ -1,5 +1,7 @@
 """Operators' passwords (argon2)."""
 
+from collections.abc import Callable
+
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 
@@ -9,6 +11,4 @@ from .viewer import HASHES
 check_password = in_database(authenticate, HASHES)
 """Return the user with these credentials. An unknown name takes as long as a wrong password."""
 
-
-def hash_password(password: str) -> str:
-    return make_password(password)
+hash_password: Callable[[str], str] = make_password

@@ -22,19 +22,12 @@ class AnswerStore:
 
     @in_database
     def delete(self, row: KeptAnswer) -> None:
-        """Delete it, unless its owner or state has changed."""
-        KeptAnswer.objects.filter(id=row.id, owner=row.owner, state=row.state).delete()
+        """Delete it, unless its owner or answer has changed."""
+        KeptAnswer.objects.filter(id=row.id, owner=row.owner, answer=row.answer).delete()
 
     @in_database
-    def extend(self, owners: Collection[str], until: datetime) -> None:
+    def tend(self, owners: Collection[str], now: datetime, until: datetime) -> list[KeptAnswer]:
+        """Extend leases and delete what has expired. Return answers that their process should have completed by now."""
         KeptAnswer.objects.filter(owner__in=owners).update(lease_until=until)
-
-    @in_database
-    def unbooked(self, now: datetime) -> list[KeptAnswer]:
-        """Return answers whose settlements their process should have written by now."""
-        return [*KeptAnswer.objects.filter(state="answered", lease_until__lt=now)[:100]]
-
-    @in_database
-    def prune(self, now: datetime) -> None:
-        """Delete what has expired."""
         KeptAnswer.objects.filter(expires_at__lt=now).delete()
+        return [*KeptAnswer.objects.exclude(answer="").filter(lease_until__lt=now)[:100]]

@@ -1,44 +1,21 @@
 """Routes of the dashboard, for operators and tenants."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
-from ..web.viewer import SignInFirst, Viewer, local_path
+from ..web.handlers import problem_response
+from ..web.viewer import Viewer, local_path
 from . import actions, figures, pages
 from .pages import LOGIN
 from .service import Dashboard
 
-
-class Page(APIRoute):
-    """A route that shows problems as pages to browsers."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-
-        async def handle(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except SignInFirst:
-                return to_login(request)
-            except Problem as problem:
-                if "text/html" not in request.headers.get("accept", ""):
-                    raise
-                if request.url.path == LOGIN:
-                    return await login_page(request, problem)
-                return html(request, "error.html", await login.viewer_of(request), problem=problem)
-
-        return handle
-
-
-router = APIRouter(route_class=Page, include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
 
 async def shared_dashboard(request: Request) -> Dashboard:
@@ -150,10 +127,21 @@ async def log_out(request: Request, _: CheckedForm) -> Response:
 
 
 def see_other(path: str) -> Response:
-    return RedirectResponse(path, 303)
+    return RedirectResponse(f"{pages.templates.globals['root']}{path}", 303)
 
 
-def to_login(request: Request) -> Response:
+async def refused(request: Request, problem: Problem) -> Response:
+    """Handle a problem of any route: browsers get a page."""
+    path = request.url.path
+    if not path.startswith("/dashboard/") or "text/html" not in request.headers.get("accept", ""):
+        return problem_response(problem, request)
+    if path == LOGIN:
+        return await login_page(request, problem)
+    return html(request, "error.html", await login.viewer_of(request), problem=problem)
+
+
+async def to_login(request: Request, _: Exception) -> Response:
+    """Handle SignInFirst."""
     if "hx-request" in request.headers:
         return Response(status_code=401, headers={"HX-Refresh": "true"})
     path = f"{request.url.path}?{request.url.query}".rstrip("?")

@@ -17,11 +17,7 @@ def problem_response(problem: Problem, request: Request, headers: dict[str, str]
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Handle our problems and the framework's 404, 405 and 422. Unexpected exceptions are left to web/edge.py."""
-
-    @app.exception_handler(Problem)
-    async def refused(request: Request, error: Problem) -> JSONResponse:
-        return problem_response(error, request)
+    """Handle the framework's 404, 405 and 422. Unexpected exceptions are left to web/edge.py."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:

@@ -11,9 +11,9 @@ from ..core.database import Base
 class KeptAnswer(MappedAsDataclass, Base, kw_only=True):
     """The answer to a request with an idempotency key.
 
-    `id` is a hash of tenant and key, `fingerprint` one of the request. `state` is running, charged (in part: it won't
-    run again), answered (its settlements may not be in the outbox) or booked. `answer` is encrypted, with the
-    settlements. Requests that run extend `lease_until`. `owner` is random, for each request that runs.
+    `id` is a hash of tenant and key, `fingerprint` one of the request. `answer` is encrypted, with the settlements, and
+    empty until a call is charged. After `lease_until` another process may complete the request; None: it is complete.
+    `owner` is random, for each request that runs.
     """
 
     __tablename__ = "kept_answers"
@@ -22,7 +22,6 @@ class KeptAnswer(MappedAsDataclass, Base, kw_only=True):
     tenant: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
     owner: Mapped[str] = mapped_column(String(32), index=True)
-    state: Mapped[str] = mapped_column(String(16), index=True, default="running")
     answer: Mapped[str] = mapped_column(Text, default="")
-    lease_until: Mapped[datetime]
+    lease_until: Mapped[datetime | None] = mapped_column(index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)

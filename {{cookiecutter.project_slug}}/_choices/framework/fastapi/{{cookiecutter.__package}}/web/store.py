@@ -28,22 +28,15 @@ class AnswerStore:
             return await session.scalar(changed) is not None
 
     async def delete(self, row: KeptAnswer) -> None:
-        """Delete it, unless its owner or state has changed."""
-        same = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner) & (KeptAnswer.state == row.state)
+        """Delete it, unless its owner or answer has changed."""
+        same = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner) & (KeptAnswer.answer == row.answer)
         async with self._database.begin() as session:
             await session.execute(delete(KeptAnswer).where(same))
 
-    async def extend(self, owners: Collection[str], until: datetime) -> None:
+    async def tend(self, owners: Collection[str], now: datetime, until: datetime) -> list[KeptAnswer]:
+        """Extend leases and delete what has expired. Return answers that their process should have completed by now."""
+        late = select(KeptAnswer).where(KeptAnswer.answer != "", KeptAnswer.lease_until < now)
         async with self._database.begin() as session:
             await session.execute(update(KeptAnswer).where(KeptAnswer.owner.in_(owners)).values(lease_until=until))
-
-    async def unbooked(self, now: datetime) -> list[KeptAnswer]:
-        """Return answers whose settlements their process should have written by now."""
-        query = select(KeptAnswer).where(KeptAnswer.state == "answered", KeptAnswer.lease_until < now)
-        async with self._database.session() as session:
-            return [*await session.scalars(query.limit(100))]
-
-    async def prune(self, now: datetime) -> None:
-        """Delete what has expired."""
-        async with self._database.begin() as session:
             await session.execute(delete(KeptAnswer).where(KeptAnswer.expires_at < now))
+            return [*await session.scalars(late.limit(100))]

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Any
 
 import aiohttp
@@ -67,8 +70,8 @@ class Vendor:
         detail = retry_after = None
         if response.status in BLAMING_CALLERS:
             detail = _message_of(await response.read()).replace(self._key, "***")[:MAX_DETAIL]
-        if kind == "limited" and (seconds := response.headers.get("Retry-After", "")).isdecimal():
-            retry_after = max(1, int(seconds[:6]))
+        if kind == "limited":
+            retry_after = _seconds_of(response.headers.get("Retry-After", ""))
         message = f"the model provider answered HTTP {response.status}"
         return ProviderError(
             kind, message, answered=True, detail=detail, retry_after=retry_after, status=response.status
@@ -96,6 +99,15 @@ class Vendor:
 async def _call_sent(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
     if context.trace_request_ctx:
         context.trace_request_ctx()
+
+
+def _seconds_of(retry_after: str) -> int | None:
+    """Return the seconds of a Retry-After, which may be a date. None for anything else."""
+    with suppress(ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
+        if retry_after.isdecimal():
+            return max(1, int(retry_after[:6]))
+        return max(1, ceil((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()))
+    return None
 
 
 def _message_of(body: bytes) -> str:

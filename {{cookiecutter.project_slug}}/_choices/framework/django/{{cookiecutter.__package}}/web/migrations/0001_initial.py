@@ -16,9 +16,8 @@ class Migration(migrations.Migration):
                 ("tenant", models.CharField(max_length=64)),
                 ("fingerprint", models.CharField(max_length=64)),
                 ("owner", models.CharField(db_index=True, max_length=32)),
-                ("state", models.CharField(db_index=True, default="running", max_length=16)),
                 ("answer", models.TextField(default="")),
-                ("lease_until", models.DateTimeField()),
+                ("lease_until", models.DateTimeField(db_index=True, null=True)),
                 ("expires_at", models.DateTimeField(db_index=True)),
             ],
             options={

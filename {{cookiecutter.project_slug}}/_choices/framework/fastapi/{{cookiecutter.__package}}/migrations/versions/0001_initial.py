@@ -66,15 +66,14 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("owner", sa.String(length=32), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_kept_answers")),
     )
     op.create_index(op.f("ix_kept_answers_expires_at"), "kept_answers", ["expires_at"])
+    op.create_index(op.f("ix_kept_answers_lease_until"), "kept_answers", ["lease_until"])
     op.create_index(op.f("ix_kept_answers_owner"), "kept_answers", ["owner"])
-    op.create_index(op.f("ix_kept_answers_state"), "kept_answers", ["state"])
     op.create_table(
         "operators",
         sa.Column("name", sa.String(length=64), nullable=False),
