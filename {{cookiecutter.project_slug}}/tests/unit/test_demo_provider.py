@@ -3,8 +3,11 @@ from collections.abc import Callable
 
 import pytest
 
-from {{ cookiecutter.__package }}.llm import demo, metering, provider
+from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
+from {{ cookiecutter.__package }}.llm import metering, provider
+from {{ cookiecutter.__package }}.llm.providers import make_provider
 
+DEMO = make_provider(ProviderSettings(llm_provider="demo", demo_delay_ms=0))
 PROMPTS = ("", "Hello", "a {curly} one", "\N{SNOWMAN} in two words", "x" * 100_000, "half \ud83d an emoji")
 
 
@@ -19,7 +22,7 @@ def answer(
     meter = metering.Meter(asked)
 
     async def main() -> str:
-        items = [item async for item in demo.DemoProvider(delay=0).stream(asked, sent, paced=paced)]
+        items = [item async for item in DEMO.stream(asked, sent, paced=paced)]
         for item in items:
             meter.add(item)
         return "".join(item.text for item in items if provider.is_shown(item))

@@ -28,7 +28,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.Vendor, list[web.Request]]]:
+async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.HttpVendor, list[web.Request]]]:
     """A client of a vendor that answers with `handler`, and the requests so far."""
     requests = list[web.Request]()
 
@@ -39,16 +39,14 @@ async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.Vendor, list[w
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
-        client = vendor.Vendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=0.3)
+        client = vendor.HttpVendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=0.3)
         yield client, requests
         await client.aclose()
 
 
-async def ask(client: vendor.Vendor, sent: Callable[[], object] | None = None) -> bytes:
-    async with client.ask("POST", "/v1/chat", b"{}", sent=sent) as response:
-        if response.status >= 300:
-            raise await client.failure(response)
-        return await response.read()
+async def ask(client: vendor.HttpVendor, sent: Callable[[], object] = bool) -> bytes:
+    async with client.ask("/v1/chat", b"{}", sent=sent) as answer:
+        return await answer.read()
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
@@ -136,14 +134,14 @@ def test_nothing_is_sent_to_a_vendor_that_does_not_accept_connections() -> None:
                 each.setblocking(False)
                 with suppress(BlockingIOError):
                     each.connect(full.getsockname())
-            client = vendor.Vendor(f"http://127.0.0.1:{full.getsockname()[1]}", KEY, {}, read_timeout=5)
+            client = vendor.HttpVendor(f"http://127.0.0.1:{full.getsockname()[1]}", KEY, {}, read_timeout=5)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await ask(client, lambda: sent.append("sent"))
             await client.aclose()
             for each in taken:
                 each.close()
-        unreachable = vendor.Vendor("http://127.0.0.1:9", KEY, {}, read_timeout=5)
+        unreachable = vendor.HttpVendor("http://127.0.0.1:9", KEY, {}, read_timeout=5)
         with pytest.raises(ProviderError) as caught:
             await ask(unreachable, lambda: sent.append("sent"))
         assert caught.value.kind == "unreachable"
@@ -197,7 +195,7 @@ def test_streams_share_a_connection_though_their_last_bytes_come_late() -> None:
             provider = providers.make_provider(ProviderSettings.model_validate(chosen))
             for _ in range(2):
                 assert [item async for item in provider.stream(REQUEST, list, paced=True)][-1] == Finish()
-            await provider.aclose()
+            await provider.vendor.aclose()
         first, second = connections
         assert first is second
 
@@ -212,7 +210,7 @@ def test_the_settings_make_the_provider() -> None:
 
         async def main() -> list[Item]:
             items = [item async for item in provider.stream(REQUEST, list, paced=True)]
-            await provider.aclose()
+            await provider.vendor.aclose()
             return items
 
         assert Delta("Hi") in asyncio.run(main())
@@ -222,7 +220,7 @@ def test_the_settings_make_the_provider() -> None:
 def test_without_a_key_the_demo_serves_and_production_has_a_fault(key: str | None) -> None:
     (name,) = (each for each in ProviderSettings.model_fields if each.endswith("_api_key"))
     settings = ProviderSettings.model_validate({name: key})
-    assert isinstance(providers.make_provider(settings), demo.DemoProvider)
+    assert isinstance(providers.make_provider(settings).vendor, demo.DemoVendor)
     assert settings.provider_faults() == [f"{name.upper()} is missing (or set LLM_PROVIDER=demo)"]
     assert not settings.model_copy(update={"llm_provider": "demo"}).provider_faults()
 
