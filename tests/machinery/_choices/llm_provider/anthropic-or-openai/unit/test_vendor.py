@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, providers, vendor
 from {{ cookiecutter.__package }}.llm.event_stream import EventParser, data_of
+from {{ cookiecutter.__package }}.llm.http_provider import HttpProvider
 from {{ cookiecutter.__package }}.llm.provider import Delta, Finish, Item, Message, ProviderError, Request
 
 from .. import wire
@@ -149,6 +150,32 @@ def test_nothing_is_sent_to_a_vendor_that_does_not_accept_connections() -> None:
 
     asyncio.run(main())
     assert sent == []
+
+
+ENDLESS = {"plain": b"x", "an event": b"data: x", "a stream": b"data: {}\n\n"}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_an_answer_without_end_fails_before_it_fills_the_memory(case: str) -> None:
+    kind = "application/json" if case == "plain" else "text/event-stream"
+    piece = ENDLESS[case] + b" " * 2**20
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": kind})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(piece + b"\n\n" * (case == "a stream"))
+        return response
+
+    async def main() -> None:
+        async with serving(stream) as (client, _):
+            provider = HttpProvider(client, "/", lambda _: {}, lambda _: iter(()))
+            with pytest.raises(ProviderError) as caught:
+                [item async for item in provider.stream(REQUEST, list, paced=False)]
+            assert (caught.value.kind, caught.value.answered) == ("failed", False)
+
+    asyncio.run(main())
 
 
 def test_requests_share_a_connection_but_no_cookies_and_ignore_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
