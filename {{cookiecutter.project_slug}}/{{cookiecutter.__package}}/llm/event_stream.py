@@ -17,6 +17,8 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that are whole now, each as it came. Raise ProviderError if one is too large."""
+        if not self.rest and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:  # as most come
+            return [chunk]
         searched = max(0, len(self.rest) - 3)  # a blank line may have come in parts
         self.rest += chunk
         events, start = [], 0
@@ -30,5 +32,7 @@ class EventParser:
 
 def data_of(event: bytes | bytearray) -> bytes:
     """Return the data of an event, empty if it is a comment."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return bytes(event[6:-2])
     fields = [line.partition(b":") for line in event.removeprefix(b"\xef\xbb\xbf").splitlines()]
     return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")
