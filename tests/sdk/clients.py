@@ -6,10 +6,12 @@ Copied into a generated project, whose environment has the clients installed the
 import asyncio
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -420,6 +422,16 @@ def test_each_client_retries_an_outage_twice(
         assert all_seen(app, rich, why) == each(ours)
         assert answers(app, ours) == 3 * len(CLIENTS)
     assert len(vendor.asked) == asked
+
+
+def test_the_lines_in_the_docs_work(installed: App, rich: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```py\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == (4 if IS_OPENAI else 2)
+    with replace(installed).serving(LLM_MODEL=MODEL, DEMO_DELAY_MS="0") as app:
+        for block in blocks:
+            exec(block.replace("http://127.0.0.1:8000", app.url).replace("KEY", rich), {})  # noqa: S102
+            assert "This is the demo provider" in capsys.readouterr().out
 
 
 @openai_only
