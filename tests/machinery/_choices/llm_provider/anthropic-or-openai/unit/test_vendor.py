@@ -271,7 +271,7 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
         read += parser.feed(stream[start:stop])
     assert b"".join(read) + parser.rest == stream
     if end == b"\r" or not stream:  # its last line end may be half of CR LF
-        read.append(parser.rest)
+        read.append(bytes(parser.rest))
     assert [data for data in map(data_of, read) if data] == [
         "\n".join(lines).encode() for lines in datas if "\n".join(lines)
     ]
