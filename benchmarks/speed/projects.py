@@ -85,7 +85,9 @@ def make(framework: str, scratch: Path, template: Path | None = None, llm_provid
     command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "-o", str(scratch / framework)]
     template = template or copy_template(scratch / f"template-{framework}")
     subprocess.run(
-        [*command, str(template), f"framework={framework}", f"llm_provider={llm_provider}"], check=True, stdout=subprocess.DEVNULL
+        [*command, str(template), f"framework={framework}", f"llm_provider={llm_provider}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     folder = scratch / framework / "acme-chat"
     python = folder / ".venv/bin/python"

@@ -103,7 +103,11 @@ def measured(servers: Servers, rounds: int, seconds: float, litellm: str | None)
         v1, chat = [each["/v1/chat/completions"] for each in plain], [each["/api/chat"] for each in plain]
         row(f"{server.name}: a request to /v1, CPU", [cpu for cpu, _ in v1], "2 ms", " ms")
         row(f"{server.name}: a request to /api/chat, CPU", [cpu for cpu, _ in chat], "2 ms", " ms")
-        row(f"{server.name}: /v1 over /api/chat", [one / two for (one, _), (two, _) in zip(v1, chat, strict=True)], "1.1")
+        row(
+            f"{server.name}: /v1 over /api/chat",
+            [one / two for (one, _), (two, _) in zip(v1, chat, strict=True)],
+            "1.1",
+        )
         row(f"{server.name}: /v1, requests a second", [rps for _, rps in v1], "")
         over = [each[server.name] - each["bare"] for each in chunks]
         row(f"{server.name}: a streamed chunk, over a bare relay", over, "10 us", " us")
