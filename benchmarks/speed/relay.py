@@ -24,7 +24,7 @@ from .servers import HERE, PROMPT, Servers, load, machine, wait_for
 MARK = "<!-- relay -->"
 MODEL = "gpt-5.4-mini"
 PLAIN = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
-SHORT, LONG = 50, 550
+SHORT, LONG = 50, 1_050
 STREAMS = 8
 KEY = "sk-" + "x" * 20
 LITELLM = f"""
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--litellm")
     given = parser.parse_args()
     command = f"uv run python -m benchmarks.speed.relay --rounds {given.rounds} --seconds {given.seconds:g}"
+    command += " --litellm PYTHON" if given.litellm else ""
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         about = f"Medians of {given.rounds} rounds, from `{command}`\non {machine()}.\n"
         servers = Servers(stack, Path(scratch))
