@@ -8,6 +8,7 @@ runs all of it for projects in which every pair of answers occurs.
 
 import re
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -107,15 +108,26 @@ CLIENTS = ("openai", "anthropic", "langchain-openai", "openai-agents", "pydantic
 QUIETLY = ("-W", "default", "-p", "no:unraisableexception")  # some clients leave connections open
 
 
+@pytest.fixture(scope="module")
+def node_client(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A script with npm's openai beside it, None where npm is not installed."""
+    if not (npm := shutil.which("npm")):
+        return None
+    folder = tmp_path_factory.mktemp("node")
+    subprocess.run([npm, "install", "--silent", "--prefix", folder, "openai@>=7"], check=True)
+    return Path(shutil.copy(ROOT / "tests/sdk/client.mjs", folder))
+
+
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_clients_of_the_provider_work_with_base_url_and_key_alone(
-    set_up: Bake, answers: Answers, provider: str
+    set_up: Bake, answers: Answers, provider: str, node_client: Path | None
 ) -> None:
     project = set_up(**(answers | {"llm_provider": provider}))
     shutil.copy(ROOT / "tests/sdk/clients.py", project.path / "tests/behaviour/test_clients.py")
     project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", *CLIENTS)
-    project.run(".venv/bin/python", "-m", "pytest", *QUIETLY, "tests/behaviour/test_clients.py")
+    node = ["env", f"NODE_CLIENT={node_client}"] if node_client else []
+    project.run(*node, ".venv/bin/python", "-m", "pytest", *QUIETLY, "tests/behaviour/test_clients.py")
 
 
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))

@@ -79,13 +79,15 @@ def copy(database: sqlite3.Connection, table: str, which: str, changes: Iterable
     database.executemany(f"INSERT INTO {table} ({columns}) VALUES ({values})", (model | each for each in changes))  # noqa: S608
 
 
-def make(framework: str, scratch: Path, template: Path | None = None) -> Project:
-    """Bake a project of the framework with the demo provider, install it, onboard `acme` and `broke`."""
+def make(framework: str, scratch: Path, template: Path | None = None, llm_provider: str = "demo") -> Project:
+    """Bake a project of the framework, install it, onboard `acme` and `broke`."""
     scratch.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "-o", str(scratch / framework)]
     template = template or copy_template(scratch / f"template-{framework}")
     subprocess.run(
-        [*command, str(template), f"framework={framework}", "llm_provider=demo"], check=True, stdout=subprocess.DEVNULL
+        [*command, str(template), f"framework={framework}", f"llm_provider={llm_provider}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     folder = scratch / framework / "acme-chat"
     python = folder / ".venv/bin/python"

@@ -158,12 +158,18 @@ def wait_for(url: str, pause_s: float = 0.1, **request: object) -> None:
 
 
 def load(
-    servers: Servers, name: str, url: str, senders: Sequence[dict[str, str]], connections: int, seconds: float
+    servers: Servers,
+    name: str,
+    url: str,
+    senders: Sequence[dict[str, str]],
+    connections: int,
+    seconds: float,
+    body: object = PROMPT,
 ) -> Sample:
     """Load the server `name` at `url` for so many seconds and connections, as each of the `senders` in turn."""
     script = servers.scratch / "wrk.lua"
     turns = ",".join(lua_table({"Content-Type": "application/json", **headers}) for headers in senders)
-    script.write_text(LUA % (json.dumps(PROMPT), turns), encoding="utf-8")
+    script.write_text(LUA % (json.dumps(body), turns), encoding="utf-8")
     asked, spent = servers.calls(), servers.cpu_s(name)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(script), url]
     done = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -55,7 +55,7 @@ class World:
             yield replace(self, services=services)
         finally:
             await services.clients.aclose()
-            await services.provider.aclose()
+            await services.provider.vendor.aclose()
 
     async def sweep(self) -> None:
         """Try everything in the outbox once, whenever it is due. Only Retry-After is respected."""
@@ -108,7 +108,7 @@ async def opened_world(opened: Opened, folder: Path, more: dict[str, str]) -> As
             await service.add("acme", "Acme", "1.00")
         yield World(services, cycles, environment)
         await services.clients.aclose()
-        await services.provider.aclose()
+        await services.provider.vendor.aclose()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..llm.provider import Item
+from .fields import RULES
 
 
 @dataclass(frozen=True)
@@ -12,15 +13,18 @@ class Endpoint:
     """A POST route. Its table in fields.toml is named after its path.
 
     `items_of` reads an event's JSON or a whole answer, `usage_in` finds the usage object there, empty if it has none.
-    `limits` are the members that limit the output; the first one is set where a caller sets none. `example` is a body
-    for OpenAPI.
+    `example` is a body for OpenAPI.
     """
 
     path: str
     items_of: Callable[[Any], Iterator[Item]]
     usage_in: Callable[[dict[str, Any]], dict[str, Any]]
     example: dict[str, Any]
-    limits: tuple[str, ...] = ()
     is_free: bool = False
     asks_for_usage: bool = False
     """A stream reports usage only if `stream_options.include_usage` is set."""
+
+    @property
+    def limits(self) -> list[str]:
+        """The members that limit the output."""
+        return [name for name, rule in RULES[self.path].items() if rule == "limit"]

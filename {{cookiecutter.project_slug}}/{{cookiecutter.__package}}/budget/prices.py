@@ -19,8 +19,8 @@ PRICES_FILE = Path(__file__).with_name("prices.toml")
 # Providers add tokens around the contents: OpenAI and Anthropic 3 to 5 per message and up to 10 per call.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_CALL = 16
-# Anthropic puts up to 530 before the first tool, OpenAI fewer.
-_TOKENS_FOR_TOOLS = 600
+# Anthropic puts up to 530 before the first tool, and as many for a format; OpenAI fewer.
+_TOKENS_FOR_TOOLS = 1_000
 
 # What gateways put around a model's name
 _PREFIX = re.compile(r"^(openai|anthropic)/")
@@ -125,7 +125,7 @@ class Prices(BaseModel):
         """
         body = request.body
         images = body.images * self.images.get(self._listed(request.model), self.images["any"]) if body.images else 0
-        tools = _TOKENS_FOR_TOOLS if request.tools else 0
+        tools = _TOKENS_FOR_TOOLS if request.tools or body.has_tools else 0
         tokens = most_tokens(request.billed) + body.most_tokens + images + tools
         rates = self.rates_of(request.model, tokens)
         writes = [rates.cache_write, *([rates.cache_write_5m, rates.cache_write_1h] if body.caches else [])]

@@ -22,16 +22,44 @@ class Answer(NamedTuple):
     body: dict[str, Any]
 
 
-class JsonClient:
-    """Talks to one server from one event loop. Opens its session on first use.
+class Connections:
+    """At most `limit` connections of one event loop, made on first use and kept alive: no proxy, no cookies.
+
+    `options` are those of aiohttp's session.
+    """
+
+    def __init__(self, limit: int | None = None, **options: Any) -> None:
+        self._limit = limit
+        self._options = options
+        self._session: aiohttp.ClientSession | None = None
+
+    def open(self) -> aiohttp.ClientSession:
+        """Return the session."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._limit or 0, keepalive_timeout=IDLE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                **self._options,
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        """Close the connections. They are opened again when needed."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class JsonClient(Connections):
+    """Talks to one server.
 
     `connect_timeout` and `read_timeout` are seconds; the second bounds the whole call.
     """
 
     def __init__(self, base_url: str, connect_timeout: float, read_timeout: float) -> None:
+        timeout = aiohttp.ClientTimeout(total=read_timeout, sock_connect=connect_timeout)
+        unsent = ("User-Agent", "Accept-Encoding", "Accept")
+        super().__init__(MAX_CONNECTIONS, timeout=timeout, skip_auto_headers=unsent)
         self._base_url = base_url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(total=read_timeout, sock_connect=connect_timeout)
-        self._session: aiohttp.ClientSession | None = None
 
     async def request(
         self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None
@@ -46,7 +74,7 @@ class JsonClient:
             headers["traceparent"] = traceparent
         url = URL(self._base_url + path, encoded=True)
         try:
-            response = await self._open().request(method, url, data=content, headers=headers, allow_redirects=False)
+            response = await self.open().request(method, url, data=content, headers=headers, allow_redirects=False)
             answer = await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise ConnectionRefusedError(str(error)) from error
@@ -56,18 +84,3 @@ class JsonClient:
             return Answer(response.status, response.headers, JSON.validate_json(answer))
         except ValueError:
             return Answer(response.status, response.headers, {})
-
-    async def aclose(self) -> None:
-        """Close the connections. They are opened again when needed."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
-                skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
-            )
-        return self._session

@@ -36,7 +36,7 @@ OUTCOMES: dict[str, tuple[int, str, str]] = {
     "unknown_model": (422, "Unknown model", "This model is not available."),
     "unsupported_parameter": (422, "Unsupported parameter", "A parameter is not supported here."),
     "provider_refused": (422, "Provider refused", "The model provider refused this request."),
-    "limit_exceeded": (429, "Too many requests", "Try again later."),
+    "limit_exceeded": (429, "Too many requests", "Too many requests. Try again later."),
     "too_many_attempts": (429, "Too many attempts", "Try again later."),
     "provider_error": (502, "Model provider failed", "The model provider did not answer correctly. Try again later."),
     "budget_unavailable": (503, "Budget unavailable", "The budget cannot be checked right now. Try again later."),

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from pydantic_core import from_json
+
 from .provider import ProviderError
 
 
@@ -33,6 +35,10 @@ def first_int(values: dict[str, Any], *names: str) -> int | None:
 
 def parsed(data: bytes) -> Any:
     """Return JSON, which may hold half an emoji. Raise ProviderError."""
+    try:
+        return from_json(data)
+    except ValueError:  # slower, and takes half an emoji
+        pass
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -2,6 +2,8 @@
 
 import re
 
+from .provider import check_size
+
 DONE = b"[DONE]"
 # The end of a line, twice. Atomic, so that CR LF is not two of them.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -11,21 +13,26 @@ class EventParser:
     """Splits chunks of bytes into events. `rest` is what came after the last whole one."""
 
     def __init__(self) -> None:
-        self.rest = b""
+        self.rest = bytearray()
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the events that are whole now, each as it came."""
+        """Return the events that are whole now, each as it came. Raise ProviderError if one is too large."""
+        if not self.rest and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:  # as most come
+            return [chunk]
         searched = max(0, len(self.rest) - 3)  # a blank line may have come in parts
         self.rest += chunk
         events, start = [], 0
         while end := _BLANK_LINE.search(self.rest, max(start, searched)):
-            events.append(self.rest[start : end.end()])
+            events.append(bytes(self.rest[start : end.end()]))
             start = end.end()
-        self.rest = self.rest[start:]
+        del self.rest[:start]
+        check_size(len(self.rest))
         return events
 
 
-def data_of(event: bytes) -> bytes:
+def data_of(event: bytes | bytearray) -> bytes:
     """Return the data of an event, empty if it is a comment."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event:
+        return bytes(event[6:-2])
     fields = [line.partition(b":") for line in event.removeprefix(b"\xef\xbb\xbf").splitlines()]
     return b"\n".join(value.removeprefix(b" ") for name, _, value in fields if name == b"data")

@@ -55,14 +55,15 @@ class Message:
 class Body:
     """The size of a body for the provider's own API, beside the messages of a request.
 
-    It has at most `most_tokens` input tokens and as many `images`; by our own count it has `tokens`. `caches`: it asks
-    to write to the provider's cache.
+    It has at most `most_tokens` input tokens and so many `images`; by our own count it has `tokens`. `has_tools`: or a
+    format. `caches`: it asks to write to the provider's cache.
     """
 
     most_tokens: int = 0
     tokens: int = 0
     images: int = 0
     choices: int = 1
+    has_tools: bool = False
     caches: bool = False
 
 
@@ -119,7 +120,7 @@ class Tokens:
     cache_write_1h_input_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make
 class AnsweredBy:
     """The start of an answer: its input is used. The names are the vendor's, None where it gives none."""
 
@@ -127,7 +128,7 @@ class AnsweredBy:
     service_tier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes three times as long to make
 class Delta:
     """The next text of an answer. The model's thinking is `hidden`: billed, but not shown."""
 
@@ -193,8 +194,56 @@ class ProviderError(Exception):
         self.status = status
 
 
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Of an answer or an event of a stream. What is larger has failed: it would fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A vendor's answer. Its chunks can be read once."""
+
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is JSON, not a stream."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().endswith("json")
+
+    async def read(self) -> bytes:
+        """Return the whole answer. Raise ProviderError, also if it is too large."""
+        whole = bytearray()
+        async for chunk in self.chunks:
+            whole += chunk
+            check_size(len(whole))
+        return bytes(whole)
+
+
+def check_size(size: int) -> None:
+    """Raise ProviderError if a vendor's answer is too large."""
+    if size > MAX_ANSWER_BYTES:
+        raise ProviderError("failed", f"the model provider's answer is larger than {MAX_ANSWER_BYTES:,} bytes")
+
+
+class Vendor(Protocol):
+    """The vendor's own API. `llm/vendor.py` documents `ask`."""
+
+    def ask(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None, sent: Callable[[], object] = bool
+    ) -> AbstractAsyncContextManager[Answer]: ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...
+
+
 class Provider(Protocol):
     """A model provider. Each call is one HTTP request without retries: the hold covers one."""
+
+    @property
+    def vendor(self) -> Vendor:
+        """Whom the routes under /v1 ask."""
+        ...
 
     def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:
         """Stream the answer. Raise ProviderError.
@@ -203,42 +252,3 @@ class Provider(Protocol):
         `paced`: someone reads along.
         """
         ...
-
-    async def aclose(self) -> None:
-        """Close the connections."""
-        ...
-
-
-class Chunks(Protocol):
-    def iter_any(self) -> AsyncIterator[bytes]:
-        """Yield bytes as they come."""
-        ...
-
-
-class RawAnswer(Protocol):
-    """The vendor's answer to a request of its own API, as aiohttp has it."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def content_type(self) -> str: ...
-    @property
-    def content(self) -> Chunks: ...
-    async def read(self) -> bytes: ...
-
-
-class Upstream(Protocol):
-    """The vendor's own API. `llm/vendor.py` documents both methods."""
-
-    def ask(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        sent: Callable[[], object] | None = None,
-    ) -> AbstractAsyncContextManager[RawAnswer]: ...
-
-    async def failure(self, response: RawAnswer) -> ProviderError: ...

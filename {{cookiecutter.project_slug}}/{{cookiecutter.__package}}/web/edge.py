@@ -14,7 +14,7 @@ from ..core.metrics import REQUESTS
 from ..core.problems import Problem
 from ..tenants.headers import Headers, values_of, with_bearer, without_secret
 from .errors import PROVIDERS_API, body_of
-from .providers_api import KEY_HEADER
+from .providers_api import KEY_PATHS
 from .proxies import note_untrusted
 from .throttle import Throttle
 
@@ -117,7 +117,7 @@ class Edge:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         headers = scope["headers"]
-        sent = with_bearer(headers, KEY_HEADER) if scope["path"].startswith(PROVIDERS_API) else headers
+        sent = with_bearer(headers, b"x-api-key") if scope["path"].startswith(KEY_PATHS) else headers
         scope.setdefault("state", {}).update(request_id=request_id, sent_headers=sent)
         scope["headers"] = without_secret(headers)
         return scope

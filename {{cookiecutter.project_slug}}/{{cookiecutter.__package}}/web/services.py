@@ -16,7 +16,7 @@ from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
 from ..core.tasks import on_stop_signal
-from ..llm.providers import make_provider, make_upstream
+from ..llm.providers import make_provider
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
 from ..tenants.service import tenant_service
@@ -47,7 +47,6 @@ class Services:
         self.guard = Guard(settings, self.prices, self.clients, self.calls)
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
-        self.upstream = make_upstream(self.provider)
         self.readiness = Readiness(registry, self.clients)
 
     async def __aenter__(self) -> Self:
@@ -60,7 +59,7 @@ class Services:
     async def __aexit__(self, *_: object) -> None:
         async with AsyncExitStack() as closing:  # from last to first, whatever fails
             closing.push_async_callback(self.clients.aclose)
-            closing.push_async_callback(self.provider.aclose)
+            closing.push_async_callback(self.provider.vendor.aclose)
             closing.push_async_callback(self.calls.flush)
             closing.push_async_callback(self._flush_outbox)
             await self.guard.tasks.stop()

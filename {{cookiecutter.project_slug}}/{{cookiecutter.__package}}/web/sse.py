@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import Any
 
@@ -95,7 +95,7 @@ async def _fill(queue: "asyncio.Queue[bytes | Exception]", frames: AsyncGenerato
 async def _next(queue: "asyncio.Queue[bytes | Exception]", patience: float | None) -> bytes:
     """Return the next of the queue, or a ping after `patience` seconds. Raise what failed."""
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(patience) if patience else nullcontext():
             item = await queue.get()
     except TimeoutError:
         return PING

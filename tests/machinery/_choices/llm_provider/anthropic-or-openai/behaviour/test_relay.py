@@ -114,6 +114,23 @@ def test_a_client_that_leaves_hangs_up_on_the_vendor_and_pays_what_came(
     assert 9 * OUTPUT <= emulator.ledger(payer["id"])["spent"] - before < 50 * OUTPUT
 
 
+def test_an_answer_that_would_fill_the_memory_is_502_and_its_input_is_charged(
+    serving: App, payer: dict[str, Any], vendor: Vendor, emulator: Emulator
+) -> None:
+    before = emulator.ledger(payer["id"])["spent"]
+    vendor.plays(body=whole("x" * 70 * 2**20))
+    assert_problem(call(serving, payer), 502, "provider_error")
+    assert INPUT <= emulator.ledger(payer["id"])["spent"] - before < 50 * OUTPUT
+
+
+def test_x_api_key_is_a_key_on_anthropics_routes_only(serving: App, payer: dict[str, Any]) -> None:
+    _, _, key = payer["headers"].get("Authorization", "").partition(" ")
+    for url in ("/v1/models", "/api/budget/me"):
+        answer = HTTP.get(f"{serving.url}{url}", headers={"x-api-key": key})
+        is_served = key and API == "/messages" and url.startswith("/v1/")
+        assert answer.status_code == (200 if is_served else 401), answer.text
+
+
 def test_the_vendors_headers_about_our_organisation_stay_here(
     serving: App, payer: dict[str, Any], vendor: Vendor
 ) -> None:

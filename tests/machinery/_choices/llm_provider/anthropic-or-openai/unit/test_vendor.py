@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, providers, vendor
 from {{ cookiecutter.__package }}.llm.event_stream import EventParser, data_of
+from {{ cookiecutter.__package }}.llm.http_provider import HttpProvider
 from {{ cookiecutter.__package }}.llm.provider import Delta, Finish, Item, Message, ProviderError, Request
 
 from .. import wire
@@ -30,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.Vendor, list[web.Request]]]:
+async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.HttpVendor, list[web.Request]]]:
     """A client of a vendor that answers with `handler`, and the requests so far."""
     requests = list[web.Request]()
 
@@ -41,16 +42,14 @@ async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.Vendor, list[w
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
-        client = vendor.Vendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=0.3)
+        client = vendor.HttpVendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=0.3)
         yield client, requests
         await client.aclose()
 
 
-async def ask(client: vendor.Vendor, sent: Callable[[], object] | None = None) -> bytes:
-    async with client.ask("POST", "/v1/chat", b"{}", sent=sent) as response:
-        if response.status >= 300:
-            raise await client.failure(response)
-        return await response.read()
+async def ask(client: vendor.HttpVendor, sent: Callable[[], object] = bool) -> bytes:
+    async with client.ask("/v1/chat", b"{}", sent=sent) as answer:
+        return await answer.read()
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
@@ -152,14 +151,14 @@ def test_nothing_is_sent_to_a_vendor_that_does_not_accept_connections() -> None:
                 each.setblocking(False)
                 with suppress(BlockingIOError):
                     each.connect(full.getsockname())
-            client = vendor.Vendor(f"http://127.0.0.1:{full.getsockname()[1]}", KEY, {}, read_timeout=5)
+            client = vendor.HttpVendor(f"http://127.0.0.1:{full.getsockname()[1]}", KEY, {}, read_timeout=5)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await ask(client, lambda: sent.append("sent"))
             await client.aclose()
             for each in taken:
                 each.close()
-        unreachable = vendor.Vendor("http://127.0.0.1:9", KEY, {}, read_timeout=5)
+        unreachable = vendor.HttpVendor("http://127.0.0.1:9", KEY, {}, read_timeout=5)
         with pytest.raises(ProviderError) as caught:
             await ask(unreachable, lambda: sent.append("sent"))
         assert caught.value.kind == "unreachable"
@@ -167,6 +166,32 @@ def test_nothing_is_sent_to_a_vendor_that_does_not_accept_connections() -> None:
 
     asyncio.run(main())
     assert sent == []
+
+
+ENDLESS = {"plain": b"x", "an event": b"data: x", "a stream": b"data: {}\n\n"}
+
+
+@pytest.mark.parametrize("case", ENDLESS)
+def test_an_answer_without_end_fails_before_it_fills_the_memory(case: str) -> None:
+    kind = "application/json" if case == "plain" else "text/event-stream"
+    piece = ENDLESS[case] + b" " * 2**20
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": kind})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(piece + b"\n\n" * (case == "a stream"))
+        return response
+
+    async def main() -> None:
+        async with serving(stream) as (client, _):
+            provider = HttpProvider(client, "/", lambda _: {}, lambda _: iter(()))
+            with pytest.raises(ProviderError) as caught:
+                [item async for item in provider.stream(REQUEST, list, paced=False)]
+            assert (caught.value.kind, caught.value.answered) == ("failed", False)
+
+    asyncio.run(main())
 
 
 def test_requests_share_a_connection_but_no_cookies_and_ignore_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +238,7 @@ def test_streams_share_a_connection_though_their_last_bytes_come_late() -> None:
             provider = providers.make_provider(ProviderSettings.model_validate(chosen))
             for _ in range(2):
                 assert [item async for item in provider.stream(REQUEST, list, paced=True)][-1] == Finish()
-            await provider.aclose()
+            await provider.vendor.aclose()
         first, second = connections
         assert first is second
 
@@ -228,7 +253,7 @@ def test_the_settings_make_the_provider() -> None:
 
         async def main() -> list[Item]:
             items = [item async for item in provider.stream(REQUEST, list, paced=True)]
-            await provider.aclose()
+            await provider.vendor.aclose()
             return items
 
         assert Delta("Hi") in asyncio.run(main())
@@ -238,7 +263,7 @@ def test_the_settings_make_the_provider() -> None:
 def test_without_a_key_the_demo_serves_and_production_has_a_fault(key: str | None) -> None:
     (name,) = (each for each in ProviderSettings.model_fields if each.endswith("_api_key"))
     settings = ProviderSettings.model_validate({name: key})
-    assert isinstance(providers.make_provider(settings), demo.DemoProvider)
+    assert isinstance(providers.make_provider(settings).vendor, demo.DemoVendor)
     assert settings.provider_faults() == [f"{name.upper()} is missing (or set LLM_PROVIDER=demo)"]
     assert not settings.model_copy(update={"llm_provider": "demo"}).provider_faults()
 
@@ -262,7 +287,7 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
         read += parser.feed(stream[start:stop])
     assert b"".join(read) + parser.rest == stream
     if end == b"\r" or not stream:  # its last line end may be half of CR LF
-        read.append(parser.rest)
+        read.append(bytes(parser.rest))
     assert [data for data in map(data_of, read) if data] == [
         "\n".join(lines).encode() for lines in datas if "\n".join(lines)
     ]

@@ -27,7 +27,7 @@ def serve(endpoint: Endpoint) -> Callable[[ApiRequest], Awaitable[HttpResponseBa
         services, query = services_of(request), request.META["QUERY_STRING"]
         about = (headers_of(request), query, request_id_of(request))
         asked = read(endpoint, services.settings, request.auth, request.body, *about)
-        reply = await Relay(services).answer(endpoint, asked)
+        reply = await Relay(services).answer(asked)
         if isinstance(reply.body, bytes):
             return HttpResponse(reply.body, headers=reply.headers)
         return EventStream(reply.body, headers=reply.headers)

@@ -8,7 +8,7 @@ from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, 
 from .provider import AnsweredBy, Delta, Finish, Item, Message, Request, ToolCall, Usage
 
 DEFAULT_URL = "https://api.anthropic.com"
-PATH = "/v1/messages"
+PATH = "/messages"
 HEADERS = {"anthropic-version": "2023-06-01"}
 
 

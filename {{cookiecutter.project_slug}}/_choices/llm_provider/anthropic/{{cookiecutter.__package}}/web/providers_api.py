@@ -4,7 +4,10 @@ from typing import Any
 
 from ..core.problems import Problem
 
-KEY_HEADER = b"x-api-key"
+ERROR_EVENT = b"event: error\n"
+"""What stands before the data of an error in a stream."""
+KEY_PATHS: tuple[str, ...] = ("/v1/messages", "/v1/models")
+"""Where they put it into x-api-key."""
 
 _TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error"}
 _TYPES |= {413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error"}

@@ -110,10 +110,14 @@ def usage_of(usage: dict[str, Any]) -> Usage:
 
 def _texts(message: dict[str, Any]) -> Iterator[Item]:
     content, calls = message.get("content"), as_list(message.get("tool_calls"))
+    if isinstance(content, str) and message.keys() <= {"role", "content"}:  # as most come
+        yield Delta(content)
+        return
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
     called = [_tool_call(place, as_dict(call)) for place, call in enumerate(calls)]
-    yield Delta(thinking + "".join(call.name + call.arguments for call in called), hidden=True)
+    if hidden := thinking + "".join(call.name + call.arguments for call in called):
+        yield Delta(hidden, hidden=True)
     yield from called
     yield Delta(as_text(content) + as_text(message.get("refusal")))
 

@@ -4,7 +4,10 @@ from typing import Any
 
 from ..core.problems import Problem
 
-KEY_HEADER = b"authorization"
+ERROR_EVENT = b""
+"""What stands before the data of an error in a stream."""
+KEY_PATHS: tuple[str, ...] = ()
+"""Where they put it into x-api-key."""
 
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 404: "not_found_error"}
 _TYPES[429] = "rate_limit_error"
