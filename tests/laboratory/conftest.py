@@ -13,31 +13,36 @@ from tests.conftest import CHOICES, UV, Bake
 from .callers import Caller, calling
 from .processes import Emulator, Installed, Project, Serving, Tenant, running_emulator
 from .provider import Provider
+from .routes import ROUTES
 
 T = TypeVar("T")
 
 IN_SHORT = {
-    "test_faults": "fastapi",
-    "test_killed": "django",
-    "test_outage": "django",
-    "test_race": "fastapi",
-    "test_slow": "fastapi",
-    "test_workers": "django",
-    "test_every_page_says_the_same_without_javascript": "fastapi",
-    "test_tenants_are_searched_and_sorted": "django",
+    "test_faults": {"project": "fastapi", "route": "completions"},
+    "test_killed": {"project": "django", "route": "chat"},
+    "test_outage": {"project": "django", "route": "completions"},
+    "test_race": {"project": "fastapi", "route": "completions"},
+    "test_slow": {"project": "fastapi", "route": "completions"},
+    "test_workers": {"project": "django"},
+    "test_every_page_says_the_same_without_javascript": {"project": "fastapi"},
+    "test_tenants_are_searched_and_sorted": {"project": "django"},
 }
 """What these try is the same code on both frameworks: `make test` takes one for each, `make test-long` both."""
-SERVED_IN_SHORT = {"fastapi": "uvicorn", "django": "granian"}
-"""Where a test asks for a server `make test` takes each framework and each server once, `make test-long` all."""
+EACH_IN_SHORT = {
+    "fastapi": {"served": "uvicorn", "server": "uvicorn", "route": "chat"},
+    "django": {"served": "granian", "server": "granian", "route": "completions"},
+}
+"""Where a test asks for a server or a route `make test` takes one of them with each framework, `make test-long` all."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "project" in item.fixturenames:
-            asked, only = item.callspec.params, IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname)
-            framework, server = str(asked["project"]), asked.get("served") or asked.get("server")
-            if only not in (None, framework) or server not in (None, SERVED_IN_SHORT.get(framework)):
+            asked = item.callspec.params
+            only = IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname, {})
+            wanted = EACH_IN_SHORT.get(str(asked["project"]), {}) | only
+            if any(asked[name] != wanted[name] for name in asked.keys() & wanted.keys()):
                 item.add_marker(pytest.mark.long)
 
 
@@ -118,6 +123,12 @@ def laboratory(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="session", params=["uvicorn", "granian"])
 def served(laboratory: Laboratory, request: pytest.FixtureRequest) -> Served:
     return laboratory.run(laboratory.served_by(request.param))
+
+
+@pytest.fixture(params=ROUTES)
+def route(request: pytest.FixtureRequest) -> str:
+    """The name of a paid route, for a test that tries each."""
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from .routes import MODEL, ROUTES, Route, tokens
+
 WORD = "word "
 INPUT, OUTPUT = 75, 450
 """Microcents a token of gpt-5.4-mini, by the provider's own list: 0.75 and 4.50 USD per million."""
@@ -17,6 +19,8 @@ class Script:
     """What the provider is to do with one call; its JSON is the prompt."""
 
     name: str
+    route: str = "chat"
+    """The caller's, one of ROUTES."""
     chunks: int = 20
     """Pieces of WORD that the answer has."""
     pause_ms: float = 0
@@ -32,25 +36,31 @@ class Script:
     def prompt(self) -> str:
         return json.dumps(asdict(self))
 
-    def cost(self, chunks: int) -> int:
+    @property
+    def to(self) -> Route:
+        return ROUTES[self.route]
+
+    def body(self, *, stream: bool = False, max_tokens: int | None = None) -> dict[str, Any]:
+        """What the caller sends."""
+        body = self.to.body(self.prompt, self.name) | (self.to.streamed if stream else {})
+        return body if max_tokens is None else body | {self.to.max_tokens: max_tokens}
+
+    def cost(self, chunks: int, *, stream: bool = False) -> int:
         """Microcents that so many delivered chunks cost: as billed, else a token for every four bytes begun."""
         if self.told is not None:
             return self.told[0] * INPUT + chunks * self.told[1] * OUTPUT
-        return tokens(len(self.prompt)) * INPUT + tokens(chunks * (len(WORD) + self.bulk)) * OUTPUT
+        counted = self.to.counted(self.prompt, self.body(stream=stream))
+        return counted * INPUT + tokens(chunks * (len(WORD) + self.bulk)) * OUTPUT
 
     def costs(self, read: int, sent: int) -> list[int]:
-        """What is right to charge when `read` chunks were read of `sent`: for each of those that may have come last.
+        """What is right to charge when `read` chunks of a stream were read of `sent`: for each that may have come last.
 
         Its figures follow a chunk: a call cut between the two is charged for that chunk by the count of its bytes.
         """
-        whole = [self.cost(chunk) for chunk in range(read, sent + 1)]
+        whole = [self.cost(chunk, stream=True) for chunk in range(read, sent + 1)]
         if self.told is None:
             return whole
         return whole + [cost - self.told[1] * OUTPUT + tokens(len(WORD) + self.bulk) * OUTPUT for cost in whole]
-
-
-def tokens(size: int) -> int:
-    return -(-size // 4)
 
 
 class Provider:
@@ -110,7 +120,7 @@ class Provider:
 
 
 def _document(kind: str, choices: list[dict[str, Any]], script: Script, chunks: int) -> dict[str, Any]:
-    document = {"id": script.name, "object": kind, "created": 0, "model": "gpt-5.4-mini", "choices": choices}
+    document = {"id": script.name, "object": kind, "created": 0, "model": MODEL, "choices": choices}
     if script.told is None:
         return document
     billed = {"prompt_tokens": script.told[0], "completion_tokens": chunks * script.told[1]}

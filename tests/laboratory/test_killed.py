@@ -21,14 +21,14 @@ CALLERS = 12
 
 @pytest.mark.parametrize("times", [2, pytest.param(50, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_after_a_kill_everything_in_the_outbox_is_settled_once_without_traffic(
-    laboratory: Laboratory, figure: Callable[[str], None], times: int
+    laboratory: Laboratory, figure: Callable[[str], None], route: str, times: int
 ) -> None:
-    figure(laboratory.run(kill_under_load(laboratory, times)))
+    figure(laboratory.run(kill_under_load(laboratory, route, times)))
 
 
-async def kill_under_load(laboratory: Laboratory, times: int) -> str:
+async def kill_under_load(laboratory: Laboratory, route: str, times: int) -> str:
     chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
-    app = laboratory.installed(f"killed-{times}")
+    app = laboratory.installed(f"killed-{route}-{times}")
     tenant = app.add_tenant()
     answered: dict[str, int] = {}
     written: dict[str, int] = {}
@@ -37,7 +37,7 @@ async def kill_under_load(laboratory: Laboratory, times: int) -> str:
     async with proxy_to(laboratory.emulator.url) as proxy:
         for number in range(times):
             proxy.choose = lambda each: faulty_commit(each, chance)
-            answered |= await load_until_killed(app, proxy, tenant, f"kill-{times}-{number}", chance)
+            answered |= await load_until_killed(app, proxy, tenant, route, f"kill-{route}-{times}-{number}", chance)
             left = app.backlog()
             written |= left
             uncharged += len(left.keys() & {hold["id"] for hold in laboratory.emulator.live_holds(tenant.id)})
@@ -57,9 +57,9 @@ async def kill_under_load(laboratory: Laboratory, times: int) -> str:
     laboratory.emulator.advance(EXPIRY_S)
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     return (
-        f"{times} kills: {len(written)} commits were in the outbox, {uncharged} of them not charged yet: all charged "
-        f"once, the outbox empty {slowest:.1f} s after the start at the latest; {len(answered)} answered calls are "
-        f"charged; {len(cut)} holds of calls cut short expired"
+        f"{times} kills under calls of {route}: {len(written)} commits were in the outbox, {uncharged} of them not "
+        f"charged yet: all charged once, the outbox empty {slowest:.1f} s after the start at the latest; {len(answered)} "
+        f"answered calls are charged; {len(cut)} holds of calls cut short expired"
     )
 
 
@@ -69,14 +69,16 @@ def faulty_commit(each: Try, chance: random.Random) -> str:
 
 
 async def load_until_killed(
-    app: Installed, proxy: Proxy, tenant: Tenant, name: str, chance: random.Random
+    app: Installed, proxy: Proxy, tenant: Tenant, route: str, name: str, chance: random.Random
 ) -> dict[str, int]:
     """Serve callers until a random moment, then SIGKILL. The costs that callers were told, by the end user."""
     told: dict[str, int] = {}
 
     async def call_on(caller: Caller, who: int) -> None:
         for number in range(1_000_000):
-            script = Script(name=f"{name}-{who}-{number}", chunks=5, pause_ms=chance.uniform(1, 20))
+            script = Script(
+                name=f"{name}-{who}-{number}", route=route, chunks=5, pause_ms=chance.uniform(1, 20), told=(9, 7)
+            )
             cost = await pay(caller, script, streamed=chance.random() < 0.5)
             if cost is not None:
                 told[script.name] = cost

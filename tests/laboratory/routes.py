@@ -1,0 +1,76 @@
+"""The paid routes under test: how each takes a prompt, and how its answers are read."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MODEL = "gpt-5.4-mini"
+MICROCENTS_PER_USD = 10**8
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route.
+
+    `body` takes a prompt and an end user. `counted` returns the input tokens that the app counts for a prompt and its
+    body. `cost_of` reads the microcents of a plain answer. `read` gives the events of a stream's line, as `events` in
+    callers.py describes them, and collects in its last argument what `done` tells.
+    """
+
+    path: str
+    body: Callable[[str, str], dict[str, Any]]
+    streamed: dict[str, Any]
+    """What asks for a stream."""
+    max_tokens: str
+    counted: Callable[[str, dict[str, Any]], int]
+    cost_of: Callable[[dict[str, Any]], int]
+    read: Callable[[str, bytes, dict[str, Any]], Iterator[tuple[str, Any]]]
+
+
+def tokens(size: int) -> int:
+    return -(-size // 4)
+
+
+def _read_chat(name: str, data: bytes, _: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield name, json.loads(data)
+
+
+def _read_completions(_: str, data: bytes, end: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    if data == b"[DONE]":
+        yield "done", end
+        return
+    chunk = json.loads(data)
+    if "error" in chunk:
+        yield "error", chunk["error"]
+    if usage := chunk.get("usage"):
+        end["cost"] = {"amount": _microcents(usage)}
+    if any(choice["delta"].get("content") for choice in chunk.get("choices", ())):
+        yield "delta", chunk
+
+
+def _microcents(usage: dict[str, Any]) -> int:
+    return round(float(usage["cost"]) * MICROCENTS_PER_USD)
+
+
+ROUTES = {
+    "chat": Route(
+        path="/api/chat",
+        body=lambda prompt, user: {"prompt": prompt, "end_user": user},
+        streamed={"stream": True},
+        max_tokens="max_tokens",
+        counted=lambda prompt, _: tokens(len(prompt)),
+        cost_of=lambda answer: int(answer["cost"]["amount"]),
+        read=_read_chat,
+    ),
+    "completions": Route(
+        path="/v1/chat/completions",
+        body=lambda prompt, user: {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "user": user},
+        streamed={"stream": True, "stream_options": {"include_usage": True}},
+        max_tokens="max_completion_tokens",
+        counted=lambda _, body: len(json.dumps(body)) // 4,
+        cost_of=lambda answer: _microcents(answer["usage"]),
+        read=_read_completions,
+    ),
+}
+BY_PATH = {route.path: route for route in ROUTES.values()}
