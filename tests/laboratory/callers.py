@@ -39,9 +39,9 @@ class Caller:
         async with self.request(script, **more) as answer:
             return Answer(answer.status, await answer.json(content_type=None), dict(answer.headers))
 
-    def request(self, script: Script, **more: Any) -> Any:
+    def request(self, script: Script, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
         """The request as an async context manager: leaving it early hangs up."""
-        return self._http.post(script.to.path, json=script.body(**more))
+        return self._http.post(script.to.path, json=script.body(**more), headers=headers)
 
 
 @asynccontextmanager

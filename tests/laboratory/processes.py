@@ -116,15 +116,28 @@ class Emulator:
 
     def reservations(self, tenant: str) -> dict[str, dict[str, Any]]:
         """Every hold that the tenant ever had, by the end user it was for. Fails if one had two."""
-        query, found = {"tenant": tenant, "limit": "200"}, {}
+        holds = self.holds(tenant)
+        assert all(len(each) == 1 for each in holds.values()), "one call, two holds"
+        return {name: each[0] for name, each in holds.items()}
+
+    def holds(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
+        """All holds that the tenant ever had, by the end user they were for."""
+        query = {"tenant": tenant, "limit": "200"}
+        found: dict[str, list[dict[str, Any]]] = {}
         while True:
             page = self._admin("GET", "/v1/reservations", params=query)
             for row in page["reservations"]:
-                assert row["subject"]["workflow"] not in found, "one call, two holds"
-                found[row["subject"]["workflow"]] = row
+                found.setdefault(row["subject"]["workflow"], []).append(row)
             if not page.get("has_more"):
                 return found
             query["cursor"] = page["next_cursor"]
+
+    def charged(self, tenant: str) -> dict[str, int]:
+        """Return the microcents that were committed, by the end user."""
+        return {
+            name: sum(row["committed"]["amount"] for row in rows if "committed" in row)
+            for name, rows in self.holds(tenant).items()
+        }
 
     def allocate(self, tenant: str, amount: int) -> None:
         """Give the tenant a budget of `amount` microcents with nothing spent."""

@@ -7,11 +7,16 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from .routes import MODEL, ROUTES, Route, tokens
+from .routes import ALL, MODEL, PRICES, Route, tokens
 
 WORD = "word "
-INPUT, OUTPUT = 75, 450
-"""Microcents a token of gpt-5.4-mini, by the provider's own list: 0.75 and 4.50 USD per million."""
+INPUT, OUTPUT = PRICES[MODEL]
+TOOL = 1_000
+"""Microcents of the agent's `calculate`."""
+FAILED = {"error": 500, "limited": 429, "refused": 400}
+TOOL_CALLS = [{"index": 0, "id": "a", "function": {"name": "calculate", "arguments": '{"expression": "2 * 7"}'}}]
+FAULTS = (*FAILED, "closed", "cut", "garbage")
+"""Before an answer: of the vendor, of the caller, or none. Within it: the connection is closed, or it is no JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,15 @@ class Script:
 
     name: str
     route: str = "chat"
-    """The caller's, one of ROUTES."""
+    """The caller's: one of ALL."""
+    model: str = MODEL
+    """That the caller asks for."""
+    down: tuple[str, ...] = ()
+    """Models that answer 503."""
+    rounds: int = 0
+    """Times that the agent is told to call a tool first."""
+    fault: str = ""
+    """One of FAULTS: after half of the chunks, if it comes within the answer."""
     chunks: int = 20
     """Pieces of WORD that the answer has."""
     pause_ms: float = 0
@@ -38,19 +51,25 @@ class Script:
 
     @property
     def to(self) -> Route:
-        return ROUTES[self.route]
+        return ALL[self.route]
 
     def body(self, *, stream: bool = False, max_tokens: int | None = None) -> dict[str, Any]:
         """What the caller sends."""
-        body = self.to.body(self.prompt, self.name) | (self.to.streamed if stream else {})
+        body = self.to.body(self.prompt, self.name, self.model) | (self.to.streamed if stream else {})
         return body if max_tokens is None else body | {self.to.max_tokens: max_tokens}
 
-    def cost(self, chunks: int, *, stream: bool = False) -> int:
+    def cost(self, chunks: int, *, stream: bool = False, model: str = MODEL) -> int:
         """Microcents that so many delivered chunks cost: as billed, else a token for every four bytes begun."""
-        if self.told is not None:
-            return self.told[0] * INPUT + chunks * self.told[1] * OUTPUT
+        each_input, each_output = PRICES[model]
+        if self.told is not None and chunks:
+            return self.told[0] * each_input + chunks * self.told[1] * each_output
         counted = self.to.counted(self.prompt, self.body(stream=stream))
-        return counted * INPUT + tokens(chunks * (len(WORD) + self.bulk)) * OUTPUT
+        return counted * each_input + tokens(chunks * (len(WORD) + self.bulk)) * each_output
+
+    @property
+    def whole(self) -> int:
+        """Microcents of the whole answer, with the rounds of an agent."""
+        return self.cost(self.chunks) + self.rounds * (self.cost(1) + TOOL)
 
     def costs(self, read: int, sent: int) -> list[int]:
         """What is right to charge when `read` chunks of a stream were read of `sent`: for each that may have come last.
@@ -71,6 +90,8 @@ class Provider:
         """By the script's name: how often it was asked."""
         self.sent: dict[str, int] = {}
         """By the script's name: chunks written so far."""
+        self.billed: dict[str, int] = {}
+        """By the script's name: microcents of the answers that it has given in full."""
         self.left: set[str] = set()
         """Names of the scripts whose client hung up."""
         self.url = ""
@@ -90,42 +111,82 @@ class Provider:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        script = Script(**json.loads(body["messages"][-1]["content"]))
+        script = Script(**json.loads(next(each["content"] for each in body["messages"] if each["role"] == "user")))
         self.calls[script.name] = self.calls.get(script.name, 0) + 1
+        if status := 503 if body["model"] in script.down else FAILED.get(script.fault):
+            return web.json_response({"error": {"message": "no"}}, status=status)
+        if script.fault == "closed":
+            return _cut(request)
+        call = _Call(script, body["model"])
         if body.get("stream"):
             try:
-                return await self._stream(request, script)
+                return await self._stream(request, call, sum(each["role"] == "assistant" for each in body["messages"]))
             except (asyncio.CancelledError, ConnectionError):
                 self.left.add(script.name)
                 raise
         await asyncio.sleep(script.pause_ms / 1000)
         message = {"role": "assistant", "content": (WORD + "x" * script.bulk) * script.chunks}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return web.json_response(_document("chat.completion", [choice], script, script.chunks))
+        text = json.dumps(call.document("chat.completion", [choice], script.chunks))
+        if script.fault:
+            return web.Response(text=text[: len(text) // 2], content_type="application/json")
+        self._bill(call, script.chunks)
+        return web.Response(text=text, content_type="application/json")
 
-    async def _stream(self, request: web.Request, script: Script) -> web.StreamResponse:
+    def _bill(self, call: "_Call", chunks: int) -> None:
+        name = call.script.name
+        self.billed[name] = self.billed.get(name, 0) + call.script.cost(chunks, model=call.model)
+
+    async def _stream(self, request: web.Request, call: "_Call", rounds: int) -> web.StreamResponse:
+        script = call.script
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
         self.sent[script.name] = 0
+        if rounds < script.rounds:
+            await asyncio.sleep(script.pause_ms / 1000)
+            await answer.write(
+                call.event([{"index": 0, "delta": {"tool_calls": TOOL_CALLS}, "finish_reason": None}], 1)
+            )
+            return await self._end(answer, call, 1, "tool_calls")
         for number in range(1, script.chunks + 1):
+            if script.fault and number > script.chunks // 2:
+                if script.fault == "garbage":
+                    await answer.write(b"data: {not json\n\n")
+                return _cut(request, answer)
             pause = script.pause_ms if number > 1 or script.first_ms is None else script.first_ms
             await asyncio.sleep(pause / 1000)
             self.sent[script.name] = number  # before it is written: from here on it may be delivered
             choice = {"index": 0, "delta": {"content": WORD + "x" * script.bulk}, "finish_reason": None}
-            await answer.write(_event(_document("chat.completion.chunk", [choice], script, number)))
-        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        await answer.write(_event(_document("chat.completion.chunk", [last], script, script.chunks)))
+            await answer.write(call.event([choice], number))
+        return await self._end(answer, call, script.chunks, "stop")
+
+    async def _end(self, answer: web.StreamResponse, call: "_Call", chunks: int, reason: str) -> web.StreamResponse:
+        self._bill(call, chunks)
+        await answer.write(call.event([{"index": 0, "delta": {}, "finish_reason": reason}], chunks))
         await answer.write(b"data: [DONE]\n\n")
         return answer
 
 
-def _document(kind: str, choices: list[dict[str, Any]], script: Script, chunks: int) -> dict[str, Any]:
-    document = {"id": script.name, "object": kind, "created": 0, "model": MODEL, "choices": choices}
-    if script.told is None:
-        return document
-    billed = {"prompt_tokens": script.told[0], "completion_tokens": chunks * script.told[1]}
-    return document | {"usage": billed | {"total_tokens": sum(billed.values())}}
+@dataclass(frozen=True)
+class _Call:
+    """A script that a model plays."""
+
+    script: Script
+    model: str
+
+    def document(self, kind: str, choices: list[dict[str, Any]], chunks: int) -> dict[str, Any]:
+        document = {"id": self.script.name, "object": kind, "created": 0, "model": self.model, "choices": choices}
+        if self.script.told is None:
+            return document
+        billed = {"prompt_tokens": self.script.told[0], "completion_tokens": chunks * self.script.told[1]}
+        return document | {"usage": billed | {"total_tokens": sum(billed.values())}}
+
+    def event(self, choices: list[dict[str, Any]], chunks: int) -> bytes:
+        return f"data: {json.dumps(self.document('chat.completion.chunk', choices, chunks))}\n\n".encode()
 
 
-def _event(document: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(document)}\n\n".encode()
+def _cut(request: web.Request, answer: web.StreamResponse | None = None) -> web.StreamResponse:
+    """Close the connection."""
+    if request.transport is not None:
+        request.transport.close()  # what was written is sent
+    return answer or web.Response()

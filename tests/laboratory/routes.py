@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-MODEL = "gpt-5.4-mini"
+MODEL, DEARER, CHEAPER = "gpt-5.4-mini", "gpt-4.1", "gpt-4o-mini"
+PRICES = {MODEL: (75, 450), DEARER: (200, 800), CHEAPER: (15, 60)}
+"""Microcents a token of input and of output, by the provider's own list: USD per million tokens times 100."""
+LIMIT = "5.00"
+"""USD of an agent's run."""
 MICROCENTS_PER_USD = 10**8
 
 
@@ -13,13 +17,13 @@ MICROCENTS_PER_USD = 10**8
 class Route:
     """A route.
 
-    `body` takes a prompt and an end user. `counted` returns the input tokens that the app counts for a prompt and its
-    body. `cost_of` reads the microcents of a plain answer. `read` gives the events of a stream's line, as `events` in
-    callers.py describes them, and collects in its last argument what `done` tells.
+    `body` takes a prompt, an end user and a model. `counted` returns the input tokens that the app counts for a prompt
+    and its body. `cost_of` reads the microcents of a plain answer. `read` gives the events of a stream's line, as
+    `events` in callers.py describes them, and collects in its last argument what `done` tells.
     """
 
     path: str
-    body: Callable[[str, str], dict[str, Any]]
+    body: Callable[[str, str, str], dict[str, Any]]
     streamed: dict[str, Any]
     """What asks for a stream."""
     max_tokens: str
@@ -56,7 +60,7 @@ def _microcents(usage: dict[str, Any]) -> int:
 ROUTES = {
     "chat": Route(
         path="/api/chat",
-        body=lambda prompt, user: {"prompt": prompt, "end_user": user},
+        body=lambda prompt, user, model: {"prompt": prompt, "end_user": user, "model": model},
         streamed={"stream": True},
         max_tokens="max_tokens",
         counted=lambda prompt, _: tokens(len(prompt)),
@@ -65,7 +69,11 @@ ROUTES = {
     ),
     "completions": Route(
         path="/v1/chat/completions",
-        body=lambda prompt, user: {"model": MODEL, "messages": [{"role": "user", "content": prompt}], "user": user},
+        body=lambda prompt, user, model: {
+            "model": model,
+            "messages": [{"role": "user", "content": prompt}],
+            "user": user,
+        },
         streamed={"stream": True, "stream_options": {"include_usage": True}},
         max_tokens="max_completion_tokens",
         counted=lambda _, body: len(json.dumps(body)) // 4,
@@ -73,4 +81,15 @@ ROUTES = {
         read=_read_completions,
     ),
 }
-BY_PATH = {route.path: route for route in ROUTES.values()}
+"""Those that a test is parametrized by."""
+AGENT = Route(
+    path="/api/agent",
+    body=lambda prompt, user, _: {"task": prompt, "end_user": user, "limit": LIMIT},
+    streamed={},
+    max_tokens="",
+    counted=lambda prompt, _: tokens(len(prompt)),
+    cost_of=lambda answer: int(answer["cost"]["amount"]),
+    read=_read_chat,
+)
+ALL = ROUTES | {"agent": AGENT}
+BY_PATH = {route.path: route for route in ALL.values()}

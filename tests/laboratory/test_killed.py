@@ -58,8 +58,8 @@ async def kill_under_load(laboratory: Laboratory, route: str, times: int) -> str
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     return (
         f"{times} kills under calls of {route}: {len(written)} commits were in the outbox, {uncharged} of them not "
-        f"charged yet: all charged once, the outbox empty {slowest:.1f} s after the start at the latest; {len(answered)} "
-        f"answered calls are charged; {len(cut)} holds of calls cut short expired"
+        f"charged yet: all charged once, the outbox empty {slowest:.1f} s after the start at the latest; "
+        f"{len(answered)} answered calls are charged; {len(cut)} holds of calls cut short expired"
     )
 
 
