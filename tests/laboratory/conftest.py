@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 IN_SHORT = {
     "test_faults": {"project": "fastapi", "route": "completions"},
-    "test_killed": {"project": "django", "route": "chat"},
+    "test_killed": {"project": "django", "load": "completions"},
     "test_outage": {"project": "django", "route": "completions"},
-    "test_race": {"project": "fastapi", "route": "completions"},
+    "test_race": {"project": "fastapi", "route": "chat"},
     "test_slow": {"project": "fastapi", "route": "completions"},
     "test_workers": {"project": "django"},
     "test_every_page_says_the_same_without_javascript": {"project": "fastapi"},

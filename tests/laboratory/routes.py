@@ -8,6 +8,11 @@ from typing import Any
 MODEL, DEARER, CHEAPER = "gpt-5.4-mini", "gpt-4.1", "gpt-4o-mini"
 PRICES = {MODEL: (75, 450), DEARER: (200, 800), CHEAPER: (15, 60)}
 """Microcents a token of input and of output, by the provider's own list: USD per million tokens times 100."""
+CHAINED = {
+    "LLM_ALLOWED_MODELS": f"{DEARER},{MODEL},{CHEAPER}",
+    "LLM_FALLBACKS": f"{DEARER} > {MODEL} > {CHEAPER}",
+}
+"""Settings with fallbacks."""
 LIMIT = "5.00"
 """USD of an agent's run."""
 MICROCENTS_PER_USD = 10**8

@@ -76,5 +76,5 @@ async def pay(caller: Caller, script: Script, *, streamed: bool) -> int | None:
         else:
             cost = script.to.cost_of(await answer.json())
             assert answer.headers["X-Budget-Cost"] == str(cost)
-    assert cost == script.cost(script.chunks)
+    assert cost == script.whole
     return int(cost)
