@@ -1,6 +1,7 @@
 """Both frameworks baked once, each with one environment, one emulator and one provider for all of its tests."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,12 +17,17 @@ from .provider import Provider
 from .routes import ROUTES
 
 T = TypeVar("T")
+ROUTE = Path(__file__).parent / "route"
+"""A route that is added to the projects under test."""
 
 IN_SHORT = {
     "test_faults": {"project": "fastapi", "route": "completions"},
+    "test_fallbacks": {"project": "fastapi", "route": "completions"},
     "test_killed": {"project": "django", "load": "completions"},
     "test_outage": {"project": "django", "route": "completions"},
     "test_race": {"project": "fastapi", "route": "chat"},
+    "test_keys": {"project": "fastapi", "load": "completions"},
+    "test_runs": {"project": "django", "end": "is killed"},
     "test_slow": {"project": "fastapi", "route": "completions"},
     "test_workers": {"project": "django"},
     "test_every_page_says_the_same_without_javascript": {"project": "fastapi"},
@@ -106,6 +112,9 @@ def project(request: pytest.FixtureRequest, bake_once: Bake, tmp_path_factory: p
     baked = bake_once(framework=request.param).copied_to(folder).with_environment(environment)
     baked.run(UV, "sync", "--quiet")
     baked.run(UV, "pip", "install", "--quiet", "--python", str(environment), "granian>=2.8")
+    shutil.copy(ROUTE / "fan_out.txt", baked.package / "chat" / "fan_out.py")
+    with (baked.package / "chat" / "routes.py").open("a") as routes:
+        routes.write((ROUTE / f"{request.param}.txt").read_text())
     return Project(baked.path, environment / "bin" / "python", request.param)
 
 
