@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -20,7 +21,7 @@ from .callers import Caller, calling
 from .conftest import Laboratory
 from .processes import Installed, Tenant, until
 from .provider import Script
-from .proxy import PASS, Try, proxy_to
+from .proxy import PASS, Proxy, Try, proxy_to
 from .routes import CHAINED
 from .test_faults import EXPIRY_S
 from .test_killed import HOLDS, LOADS, faulty_commit
@@ -33,7 +34,7 @@ RETRY_S = 0.1
 
 @dataclass(frozen=True)
 class Kept:
-    """What a request with a key came to. `code` is the problem's, empty for an answer."""
+    """What a request with a key came to: its answer, or the code of its problem."""
 
     status: int
     content: bytes
@@ -49,9 +50,9 @@ class Shop:
         self.callers: list[Caller] = []
 
     @asynccontextmanager
-    async def open(self, servers: int = 1, **settings: str) -> AsyncIterator[list[Any]]:
+    async def open(self, settings: dict[str, str] | None = None, *, servers: int = 1) -> AsyncIterator[list[Any]]:
         async with AsyncExitStack() as stack:
-            all_serving = [await stack.enter_async_context(self.app.serving(**settings)) for _ in range(servers)]
+            all_serving = [await stack.enter_async_context(self.app.serving(**settings or {})) for _ in range(servers)]
             self.callers = [await stack.enter_async_context(calling(each, self.tenant)) for each in all_serving]
             yield all_serving
 
@@ -66,7 +67,7 @@ class Shop:
         if answer.status == 200:
             return Kept(200, content)
         body = json.loads(content)
-        return Kept(answer.status, content, body.get("error", body)["code"])
+        return Kept(answer.status, b"", body.get("error", body)["code"])
 
     async def insist(self, script: Script, key: str, who: int = 0, *, stream: bool = False) -> Kept:
         """Send a request until it is answered or refused for good, as a careful client does."""
@@ -119,19 +120,21 @@ async def kill_keyed(laboratory: Laboratory, load: str, times: int) -> str:
 
     async with proxy_to(laboratory.emulator.url) as proxy:
         proxy.choose = lambda each: faulty_commit(each, chance)
-        callers = []
+        callers: list[asyncio.Task[None]] = []
         for number in range(times):
-            async with shop.open(CYCLES_BASE_URL=proxy.url, **CHAINED) as (serving,):
+            async with shop.open({"CYCLES_BASE_URL": proxy.url} | CHAINED) as (serving,):
                 callers = callers or [asyncio.create_task(call_on(who)) for who in range(CALLERS)]
-                seen, enough = len(proxy.tries), chance.randint(5 * CALLERS, 10 * CALLERS)
-                await until(lambda: len(proxy.tries) >= seen + enough, 60, f"enough before kill {number}")
+                enough = len(proxy.tries) + chance.randint(5 * CALLERS, 10 * CALLERS)
+                await until(
+                    partial(has_tried, proxy, enough), 60, f"Cycles was asked often enough before kill {number}"
+                )
                 await asyncio.sleep(chance.uniform(0, 0.1))
                 serving.signal(signal.SIGKILL)
                 await serving.gone()
             app.end_leases()
         over = True
         proxy.choose = lambda _: PASS
-        async with shop.open(CYCLES_BASE_URL=proxy.url, **CHAINED):
+        async with shop.open({"CYCLES_BASE_URL": proxy.url} | CHAINED):
             await asyncio.wait_for(asyncio.gather(*callers), 60)
             for script, stream, kept in answers.values():
                 again = await shop.once(script, script.name, stream=stream)
@@ -146,6 +149,10 @@ async def kill_keyed(laboratory: Laboratory, load: str, times: int) -> str:
 
             await until(settled, 15, "each answer is charged as it tells")
     return check_keys(laboratory, shop.tenant, load, answers)
+
+
+def has_tried(proxy: Proxy, enough: int) -> bool:
+    return len(proxy.tries) >= enough
 
 
 def check_keys(laboratory: Laboratory, tenant: Tenant, load: str, answers: dict[str, tuple[Script, bool, Kept]]) -> str:
@@ -179,7 +186,10 @@ async def storm(laboratory: Laboratory, load: str, stream: bool, step: str) -> s
     app = laboratory.installed(f"storm-{load}-{stream}-{step}")
     shop = Shop(app, app.add_tenant())
     script = Script(name=secrets.token_hex(6), route=load, chunks=5, pause_ms=100, told=(9, 7))
-    async with proxy_to(laboratory.emulator.url) as proxy, shop.open(2, WORKERS="2", CYCLES_BASE_URL=proxy.url) as both:
+    async with (
+        proxy_to(laboratory.emulator.url) as proxy,
+        shop.open({"WORKERS": "2", "CYCLES_BASE_URL": proxy.url}, servers=2) as both,
+    ):
         if step == "commit":
             proxy.choose = lambda each: "hang" if each.operation == "commit" else PASS
         first = asyncio.create_task(shop.once(script, "key", 0, stream=stream))
@@ -225,7 +235,7 @@ async def kill_an_agent(laboratory: Laboratory, step: str) -> None:
             return [each for each in proxy.tries if each.operation == "commit"]
 
         proxy.choose = lambda each: "hang" if each.operation == "commit" and len(commits()) >= last - 1 else PASS
-        async with shop.open(CYCLES_BASE_URL=proxy.url) as (serving,):
+        async with shop.open({"CYCLES_BASE_URL": proxy.url}) as (serving,):
             first = asyncio.create_task(shop.once(script, "key"))
             await until(lambda: len(commits()) >= last, 20, step)
             storm = await asyncio.gather(*(shop.once(script, "key") for _ in range(STORM)))
@@ -236,10 +246,9 @@ async def kill_an_agent(laboratory: Laboratory, step: str) -> None:
             await first
         proxy.choose = lambda _: PASS
         app.end_leases()
-        async with shop.open(CYCLES_BASE_URL=proxy.url):
-            answers = {await shop.insist(script, "key") for _ in range(3)}
+        async with shop.open({"CYCLES_BASE_URL": proxy.url}):
+            (answer,) = {await shop.insist(script, "key") for _ in range(3)}
             await until(lambda: not app.backlog(), 15, "the outbox is empty")
-            (answer,) = answers
             due = script.cost(1) if step == "first commit" else script.whole
             await until(lambda: laboratory.emulator.ledger(shop.tenant.id)["spent"] >= due, 15, "it is charged")
         assert answer.code == ("idempotency_not_kept" if step == "first commit" else "")
@@ -247,6 +256,77 @@ async def kill_an_agent(laboratory: Laboratory, step: str) -> None:
         laboratory.emulator.advance(EXPIRY_S)
         assert laboratory.emulator.ledger(shop.tenant.id)["reserved"] == 0
         assert laboratory.provider.calls[script.name] == (1 if step == "first commit" else script.rounds + 1)
+
+
+def test_a_client_that_leaves_gets_the_whole_answer_by_its_key_and_pays_once(laboratory: Laboratory) -> None:
+    laboratory.run(leave_keyed(laboratory))
+
+
+async def leave_keyed(laboratory: Laboratory) -> None:
+    app = laboratory.installed("keys-left")
+    shop = Shop(app, app.add_tenant())
+    async with shop.open(CHAINED):
+        for load, stream in [*((load, False) for load in LOADS), ("chat", True), ("completions", True)]:
+            script = Script(name=f"left-{load}-{'stream' if stream else 'plain'}", chunks=3, pause_ms=100, told=(9, 7), **LOADS[load])
+            call = asyncio.create_task(shop.once(script, script.name, stream=stream))
+            await until(partial(is_asked, laboratory, script), 10, "the provider is asked")
+            call.cancel()
+            answer = await asyncio.wait_for(shop.insist(script, script.name, stream=stream), 20)
+            assert answer == await shop.once(script, script.name, stream=stream)
+            assert cost_of(script, answer.content) == script.whole
+            charged = partial(laboratory.emulator.charged, shop.tenant.id)
+            await until(partial(is_due, charged, script), 10, "it is charged")
+    assert laboratory.emulator.ledger(shop.tenant.id)["reserved"] == 0
+    assert laboratory.emulator.ledger(shop.tenant.id)["spent"] == sum(charged().values())
+
+
+def is_asked(laboratory: Laboratory, script: Script) -> bool:
+    return script.name in laboratory.provider.calls
+
+
+def is_due(charged: Callable[[], dict[str, int]], script: Script) -> bool:
+    return charged()[script.name] == script.whole
+
+
+@pytest.mark.parametrize("load", ["chat", "completions"])
+def test_a_request_with_a_key_that_a_stopping_server_cuts_is_charged_once_and_its_key_is_used(
+    laboratory: Laboratory, load: str
+) -> None:
+    laboratory.run(stop_keyed(laboratory, load))
+
+
+async def stop_keyed(laboratory: Laboratory, load: str) -> None:
+    app = laboratory.installed(f"keys-stopped-{load}")
+    shop = Shop(app, app.add_tenant())
+    plain, stream = (
+        Script(
+            name=f"stopped-{load}-{name}",
+            route=load,
+            chunks=3,
+            first_ms=0 if name == "stream" else None,
+            pause_ms=60_000,
+        )
+        for name in ("plain", "stream")
+    )
+    async with shop.open() as (serving,):
+        calls = [
+            asyncio.create_task(shop.once(plain, "plain")),
+            asyncio.create_task(shop.once(stream, "stream", stream=True)),
+        ]
+        await until(lambda: is_asked(laboratory, plain) and laboratory.provider.sent.get(stream.name) == 1, 10, "asked")
+        serving.signal(signal.SIGTERM)
+        await serving.gone()
+        first, cut = await asyncio.gather(*calls)
+    assert first == Kept(503, b"", "shutting_down")
+    assert cut is not None
+    assert b"shutting_down" in cut.content
+    due = {plain.name: plain.cost(0), stream.name: stream.cost(1, stream=True)}
+    assert laboratory.emulator.charged(shop.tenant.id) == due
+    async with shop.open():
+        assert await shop.once(plain, "plain") == Kept(409, b"", "idempotency_not_kept")
+        assert await shop.once(stream, "stream", stream=True) == cut
+    assert laboratory.emulator.charged(shop.tenant.id) == due
+    assert laboratory.emulator.ledger(shop.tenant.id)["reserved"] == 0
 
 
 @pytest.mark.long
