@@ -267,7 +267,13 @@ async def leave_keyed(laboratory: Laboratory) -> None:
     shop = Shop(app, app.add_tenant())
     async with shop.open(CHAINED):
         for load, stream in [*((load, False) for load in LOADS), ("chat", True), ("completions", True)]:
-            script = Script(name=f"left-{load}-{'stream' if stream else 'plain'}", chunks=3, pause_ms=100, told=(9, 7), **LOADS[load])
+            script = Script(
+                name=f"left-{load}-{'stream' if stream else 'plain'}",
+                chunks=3,
+                pause_ms=100,
+                told=(9, 7),
+                **LOADS[load],
+            )
             call = asyncio.create_task(shop.once(script, script.name, stream=stream))
             await until(partial(is_asked, laboratory, script), 10, "the provider is asked")
             call.cancel()

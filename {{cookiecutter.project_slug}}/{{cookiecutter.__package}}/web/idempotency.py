@@ -215,11 +215,16 @@ class _Recorder:
                 await self._send(message)
 
     def whole(self) -> tuple[dict[str, Any], bytes]:
-        """Return status and headers, and the body. Nothing if the answer is too large, or was not completed."""
+        """Return status and headers, and the body. Nothing if the answer is too large, not complete, or a 503.
+
+        A kept 503 would be repeated for as long as it is kept, though it asks to try again.
+        """
         body = b"".join(message.get("body", b"") for message in self._messages)
         if len(self._messages) < 2 or self._messages[-1].get("more_body") or len(body) > MAX_KEPT_BYTES:
             return {}, b""
         start = self._messages[0]
+        if start["status"] == 503:
+            return {}, b""
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         return {"status": start["status"], "headers": headers}, body
 
