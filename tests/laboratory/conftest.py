@@ -24,6 +24,7 @@ IN_SHORT = {
     "test_faults": {"project": "fastapi", "route": "completions"},
     "test_fallbacks": {"project": "fastapi", "route": "completions"},
     "test_killed": {"project": "django", "load": "completions"},
+    "test_after_a_kill_what_an_observed_tenant_was_served_beyond_its_budget_is_booked_once": {"project": "fastapi"},
     "test_outage": {"project": "django", "route": "completions"},
     "test_race": {"project": "fastapi", "route": "chat"},
     "test_keys": {"project": "fastapi", "load": "completions"},
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "project" in item.fixturenames:
             asked = item.callspec.params
-            only = IN_SHORT.get(item.path.stem) or IN_SHORT.get(item.originalname, {})
+            only = IN_SHORT.get(item.originalname) or IN_SHORT.get(item.path.stem, {})
             wanted = EACH_IN_SHORT.get(str(asked["project"]), {}) | only
             if any(asked[name] != wanted[name] for name in asked.keys() & wanted.keys()):
                 item.add_marker(pytest.mark.long)

@@ -227,14 +227,15 @@ class Installed:
             database.execute("UPDATE kept_answers SET lease_until = '2026-01-01 00:00:00.000000'")
 
     def backlog(self) -> dict[str, int]:
-        """Return the settlements in the outbox: microcents by reservation."""
+        """Return the settlements in the outbox: microcents by reservation, or by the key of an event without one."""
         outbox = self.journal / "outbox.sqlite3"
         if not outbox.exists():
             return {}
         # read only: the last writer to close would move the write-ahead log, which the next start should find
         with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=10)) as database:
             rows = [json.loads(text) for (text,) in database.execute("SELECT settlement FROM settlements")]
-        return {row["reservation_id"]: row["body"]["actual"]["amount"] for row in rows}
+        bodies = {row["reservation_id"] or row["body"]["idempotency_key"]: row["body"] for row in rows}
+        return {name: body["actual"]["amount"] for name, body in bodies.items()}
 
     def add_tenant(self, budget: str = "1000.00") -> "Tenant":
         name = f"t-{secrets.token_hex(4)}"

@@ -77,9 +77,50 @@ async def kill_under_load(laboratory: Laboratory, load: str, times: int) -> str:
     )
 
 
+@pytest.mark.parametrize("times", [2, pytest.param(30, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
+def test_after_a_kill_what_an_observed_tenant_was_served_beyond_its_budget_is_booked_once(
+    laboratory: Laboratory, figure: Callable[[str], None], times: int
+) -> None:
+    figure(laboratory.run(kill_observed(laboratory, times)))
+
+
+async def kill_observed(laboratory: Laboratory, times: int) -> str:
+    chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
+    app, emulator = laboratory.installed(f"observed-{times}"), laboratory.emulator
+    tenant = app.add_tenant()
+    # every hold is refused, every event is taken
+    emulator.control("ledger", {"scope": f"tenant:{tenant.id}", "is_over_limit": True})
+    app.done("tenants", "observe", tenant.id)
+    answered: dict[str, int] = {}
+    waiting = 0
+    async with proxy_to(emulator.url) as proxy:
+        for number in range(times):
+            proxy.choose = lambda each: faulty_commit(each, chance)
+            answered |= await load_until_killed(app, proxy, tenant, "chat", f"observed-{times}-{number}", chance)
+            waiting += len(app.backlog())
+            proxy.choose = lambda _: PASS
+            async with app.serving(CYCLES_BASE_URL=proxy.url):
+                await until(lambda: not app.backlog(), 10, "all events are booked without traffic")
+    assert emulator.holds(tenant.id) == {}
+    keys = proxy.keys("event")
+    booked = {name for _, name in keys}
+    assert all(len(each) == 1 for each in keys.values()), "one event, two keys"
+    assert answered.keys() <= booked
+    (cost,) = set(answered.values())
+    assert emulator.ledger(tenant.id)["spent"] == len(booked) * cost
+    return (
+        f"{times} kills under calls of an observed tenant: {len(answered)} answered, {waiting} rows in the outbox, "
+        f"{len(booked)} booked once"
+    )
+
+
 def faulty_commit(each: Try, chance: random.Random) -> str:
     """Commits take long, and some fail, so that a kill meets them in every state."""
-    return chance.choice(["delay", "delay", "drop", "lost", "duplicate"]) if each.operation == "commit" else PASS
+    return (
+        chance.choice(["delay", "delay", "drop", "lost", "duplicate"])
+        if each.operation in ("commit", "event")
+        else PASS
+    )
 
 
 async def load_until_killed(
