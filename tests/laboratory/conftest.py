@@ -20,14 +20,19 @@ T = TypeVar("T")
 ROUTE = Path(__file__).parent / "route"
 """A route that is added to the projects under test."""
 
-IN_SHORT = {
+IN_SHORT: dict[str, dict[str, object]] = {
     "test_faults": {"project": "fastapi", "route": "completions"},
     "test_fallbacks": {"project": "fastapi", "route": "completions"},
     "test_killed": {"project": "django", "load": "completions"},
     "test_after_a_kill_what_an_observed_tenant_was_served_beyond_its_budget_is_booked_once": {"project": "fastapi"},
     "test_outage": {"project": "django", "route": "completions"},
     "test_race": {"project": "fastapi", "route": "chat"},
-    "test_keys": {"project": "fastapi", "load": "completions"},
+    "test_keys": {"project": "fastapi", "load": "completions", "step": "commit", "stream": True},
+    "test_an_agent_with_a_key_is_charged_once_when_it_is_killed": {"project": "django", "step": "last commit"},
+    "test_a_request_with_a_key_that_a_stopping_server_cuts_is_charged_once_and_its_key_is_used": {
+        "project": "django",
+        "load": "chat",
+    },
     "test_runs": {"project": "django", "end": "is killed"},
     "test_slow": {"project": "fastapi", "route": "completions"},
     "test_workers": {"project": "django"},
@@ -35,7 +40,7 @@ IN_SHORT = {
     "test_tenants_are_searched_and_sorted": {"project": "django"},
 }
 """What these try is the same code on both frameworks: `make test` takes one for each, `make test-long` both."""
-EACH_IN_SHORT = {
+EACH_IN_SHORT: dict[str, dict[str, object]] = {
     "fastapi": {"served": "uvicorn", "server": "uvicorn", "route": "chat"},
     "django": {"served": "granian", "server": "granian", "route": "completions"},
 }

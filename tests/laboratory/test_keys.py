@@ -90,7 +90,7 @@ def cost_of(script: Script, content: bytes) -> int:
 
 
 @pytest.mark.parametrize("load", LOADS)
-@pytest.mark.parametrize("times", [2, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_whatever_is_killed_each_key_has_one_answer_and_one_charge(
     laboratory: Laboratory, figure: Callable[[str], None], load: str, times: int
 ) -> None:
@@ -258,6 +258,7 @@ async def kill_an_agent(laboratory: Laboratory, step: str) -> None:
         assert laboratory.provider.calls[script.name] == (1 if step == "first commit" else script.rounds + 1)
 
 
+@pytest.mark.long
 def test_a_client_that_leaves_gets_the_whole_answer_by_its_key_and_pays_once(laboratory: Laboratory) -> None:
     laboratory.run(leave_keyed(laboratory))
 
