@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -70,15 +71,31 @@ class Served(NamedTuple):
 class Laboratory:
     """What the tests of one framework share. All of it lives in one event loop, in which `run` runs a test."""
 
-    def __init__(self, project: Project, folder: Path, runner: asyncio.Runner) -> None:
-        self.project = project
+    def __init__(self, projects: dict[str, Project], folder: Path, runner: asyncio.Runner) -> None:
+        self._projects = projects
+        self._vendor = "openai"
         self._folder = folder
         self._runner = runner
         self._stack = AsyncExitStack()
-        self._served: dict[str, Served] = {}
+        self._apps: dict[str, Installed] = {}
+        self._served: dict[tuple[str, str], Served] = {}
         self.emulator: Emulator
         self.provider: Provider
-        self.app: Installed
+
+    @property
+    def project(self) -> Project:
+        return self._projects[self._vendor]
+
+    @property
+    def app(self) -> Installed:
+        """The installation for all tests that leave it as it is."""
+        if self._vendor not in self._apps:
+            self._apps[self._vendor] = self.installed(f"app-{self._vendor}")
+        return self._apps[self._vendor]
+
+    def use(self, route: str) -> None:
+        """Let the following test work with a project that has this route."""
+        self._vendor = "anthropic" if route == "messages" else "openai"
 
     def run(self, test: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(test)
@@ -86,7 +103,6 @@ class Laboratory:
     async def open(self) -> None:
         self.emulator = await self._stack.enter_async_context(running_emulator(self.project, self._folder))
         self.provider = await self._stack.enter_async_context(Provider())
-        self.app = self.installed("app")
 
     def installed(self, name: str) -> Installed:
         """Return another installation, with a database and an outbox of its own."""
@@ -96,12 +112,13 @@ class Laboratory:
 
     async def served_by(self, server: str) -> Served:
         """The app on this server, for all tests that leave it as it is."""
-        if server not in self._served:
+        key = self._vendor, server
+        if key not in self._served:
             tenant = self.app.add_tenant()
             serving = await self._stack.enter_async_context(self.app.serving(server))
             caller = await self._stack.enter_async_context(calling(serving, tenant))
-            self._served[server] = Served(server, serving, tenant, caller)
-        return self._served[server]
+            self._served[key] = Served(server, serving, tenant, caller)
+        return self._served[key]
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -118,6 +135,7 @@ def project(request: pytest.FixtureRequest, bake_once: Bake, tmp_path_factory: p
     baked = bake_once(framework=request.param).copied_to(folder).with_environment(environment)
     baked.run(UV, "sync", "--quiet")
     baked.run(UV, "pip", "install", "--quiet", "--python", str(environment), "granian>=2.8")
+    bake_once(framework=request.param, llm_provider="anthropic").copied_to(folder / "anthropic")
     shutil.copy(ROUTE / "fan_out.txt", baked.package / "chat" / "fan_out.py")
     with (baked.package / "chat" / "routes.py").open("a") as routes:
         routes.write((ROUTE / f"{request.param}.txt").read_text())
@@ -126,8 +144,13 @@ def project(request: pytest.FixtureRequest, bake_once: Bake, tmp_path_factory: p
 
 @pytest.fixture(scope="session")
 def laboratory(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+    anthropic = replace(project, path=project.path.parent / "anthropic" / project.path.name, vendor="anthropic")
     with asyncio.Runner() as runner:
-        laboratory = Laboratory(project, tmp_path_factory.mktemp(f"laboratory-{project.framework}"), runner)
+        laboratory = Laboratory(
+            {"openai": project, "anthropic": anthropic},
+            tmp_path_factory.mktemp(f"laboratory-{project.framework}"),
+            runner,
+        )
         try:
             laboratory.run(laboratory.open())
             yield laboratory
@@ -135,19 +158,21 @@ def laboratory(project: Project, tmp_path_factory: pytest.TempPathFactory) -> It
             laboratory.run(laboratory.close())
 
 
-@pytest.fixture(scope="session", params=["uvicorn", "granian"])
-def served(laboratory: Laboratory, request: pytest.FixtureRequest) -> Served:
+@pytest.fixture(params=["uvicorn", "granian"])
+def served(laboratory: Laboratory, route: str, request: pytest.FixtureRequest) -> Served:  # noqa: ARG001  (used before)
     return laboratory.run(laboratory.served_by(request.param))
 
 
 @pytest.fixture(params=ROUTES)
-def route(request: pytest.FixtureRequest) -> str:
-    """The name of a paid route, for a test that tries each."""
-    return str(request.param)
+def route(laboratory: Laboratory, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a paid route, for a test that tries each. The laboratory has a project with it."""
+    laboratory.use(request.param)
+    yield request.param
+    laboratory.use("chat")
 
 
-@pytest.fixture(scope="session")
-def on_uvicorn(laboratory: Laboratory) -> Served:
+@pytest.fixture
+def on_uvicorn(laboratory: Laboratory, route: str) -> Served:  # noqa: ARG001  (used before)
     return laboratory.run(laboratory.served_by("uvicorn"))
 
 

@@ -32,6 +32,7 @@ class Project:
     path: Path
     python: Path
     framework: str
+    vendor: str = "openai"
 
     @property
     def package(self) -> str:
@@ -207,9 +208,9 @@ class Installed:
         self._database = folder / "app.sqlite3"
         self._environment = _environment() | {
             "APP_ENV": "production",
-            "LLM_PROVIDER": "openai",
-            "OPENAI_API_KEY": secrets.token_urlsafe(32),
-            "OPENAI_BASE_URL": provider_url,
+            "LLM_PROVIDER": project.vendor,
+            f"{project.vendor.upper()}_API_KEY": secrets.token_urlsafe(32),
+            f"{project.vendor.upper()}_BASE_URL": provider_url,
             "SECRET_KEY": secrets.token_urlsafe(32),
             "TENANT_KEYS_SECRET": secrets.token_urlsafe(32),
             "CYCLES_BASE_URL": emulator.url,

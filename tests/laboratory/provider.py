@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from .routes import ALL, MODEL, PRICES, Route, tokens
+from .routes import ALL, CLAUDE, MODEL, PRICES, Route, tokens
 
 WORD = "word "
 INPUT, OUTPUT = PRICES[MODEL]
@@ -58,9 +58,9 @@ class Script:
         body = self.to.body(self.prompt, self.name, self.model) | (self.to.streamed if stream else {})
         return body if max_tokens is None else body | {self.to.max_tokens: max_tokens}
 
-    def cost(self, chunks: int, *, stream: bool = False, model: str = MODEL) -> int:
+    def cost(self, chunks: int, *, stream: bool = False, model: str | None = None) -> int:
         """Microcents that so many delivered chunks cost: as billed, else a token for every four bytes begun."""
-        each_input, each_output = PRICES[model]
+        each_input, each_output = PRICES[model or self.to.model]
         if self.told is not None and chunks:
             return self.told[0] * each_input + chunks * self.told[1] * each_output
         counted = self.to.counted(self.prompt, self.body(stream=stream))
@@ -79,7 +79,8 @@ class Script:
         whole = [self.cost(chunk, stream=True) for chunk in range(read, sent + 1)]
         if self.told is None:
             return whole
-        return whole + [cost - self.told[1] * OUTPUT + tokens(len(WORD) + self.bulk) * OUTPUT for cost in whole]
+        _, each = PRICES[self.to.model]
+        return whole + [cost - self.told[1] * each + tokens(len(WORD) + self.bulk) * each for cost in whole]
 
 
 class Provider:
@@ -99,6 +100,7 @@ class Provider:
     async def __aenter__(self) -> Self:
         app = web.Application()
         app.router.add_post("/chat/completions", self._answer)
+        app.router.add_post("/v1/messages", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=1_000).start()
@@ -125,9 +127,7 @@ class Provider:
                 self.left.add(script.name)
                 raise
         await asyncio.sleep(script.pause_ms / 1000)
-        message = {"role": "assistant", "content": (WORD + "x" * script.bulk) * script.chunks}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        text = json.dumps(call.document("chat.completion", [choice], script.chunks))
+        text = json.dumps(call.whole())
         if script.fault:
             return web.Response(text=text[: len(text) // 2], content_type="application/json")
         self._bill(call, script.chunks)
@@ -144,9 +144,7 @@ class Provider:
         self.sent[script.name] = 0
         if rounds < script.rounds:
             await asyncio.sleep(script.pause_ms / 1000)
-            await answer.write(
-                call.event([{"index": 0, "delta": {"tool_calls": TOOL_CALLS}, "finish_reason": None}], 1)
-            )
+            await answer.write(call.chunk(1, {"tool_calls": TOOL_CALLS}))
             return await self._end(answer, call, 1, "tool_calls")
         for number in range(1, script.chunks + 1):
             if script.fault and number > script.chunks // 2:
@@ -156,14 +154,12 @@ class Provider:
             pause = script.pause_ms if number > 1 or script.first_ms is None else script.first_ms
             await asyncio.sleep(pause / 1000)
             self.sent[script.name] = number  # before it is written: from here on it may be delivered
-            choice = {"index": 0, "delta": {"content": WORD + "x" * script.bulk}, "finish_reason": None}
-            await answer.write(call.event([choice], number))
+            await answer.write(call.chunk(number, {"content": call.text}))
         return await self._end(answer, call, script.chunks, "stop")
 
     async def _end(self, answer: web.StreamResponse, call: "_Call", chunks: int, reason: str) -> web.StreamResponse:
         self._bill(call, chunks)
-        await answer.write(call.event([{"index": 0, "delta": {}, "finish_reason": reason}], chunks))
-        await answer.write(b"data: [DONE]\n\n")
+        await answer.write(call.end(chunks, reason))
         return answer
 
 
@@ -174,15 +170,58 @@ class _Call:
     script: Script
     model: str
 
-    def document(self, kind: str, choices: list[dict[str, Any]], chunks: int) -> dict[str, Any]:
-        document = {"id": self.script.name, "object": kind, "created": 0, "model": self.model, "choices": choices}
-        if self.script.told is None:
-            return document
-        billed = {"prompt_tokens": self.script.told[0], "completion_tokens": chunks * self.script.told[1]}
-        return document | {"usage": billed | {"total_tokens": sum(billed.values())}}
+    @property
+    def text(self) -> str:
+        return WORD + "x" * self.script.bulk
 
-    def event(self, choices: list[dict[str, Any]], chunks: int) -> bytes:
-        return f"data: {json.dumps(self.document('chat.completion.chunk', choices, chunks))}\n\n".encode()
+    def whole(self) -> dict[str, Any]:
+        text = self.text * self.script.chunks
+        if self.model == CLAUDE:
+            answer = {"type": "message", "model": CLAUDE, "content": [{"type": "text", "text": text}]}
+            return answer | {"stop_reason": "end_turn"} | self._usage(self.script.chunks)
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return self._document("chat.completion", choice, self.script.chunks)
+
+    def chunk(self, number: int, delta: dict[str, Any]) -> bytes:
+        """The events of a piece of the answer, its usage so far with it or after it."""
+        if self.model != CLAUDE:
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            return _event(self._document("chat.completion.chunk", choice, number))
+        start = {"type": "message_start", "message": {"model": CLAUDE, "content": [], "usage": {}}}
+        text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": delta["content"]}}
+        told = self._usage(number)
+        usage = _named({"type": "message_delta", "delta": {}} | told) if told else b""
+        return (_named(start) if number == 1 else b"") + _named(text) + usage
+
+    def end(self, chunks: int, reason: str) -> bytes:
+        if self.model != CLAUDE:
+            choice = {"index": 0, "delta": {}, "finish_reason": reason}
+            return _event(self._document("chat.completion.chunk", choice, chunks)) + b"data: [DONE]\n\n"
+        last = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}} | self._usage(chunks)
+        return _named(last) + _named({"type": "message_stop"})
+
+    def _document(self, kind: str, choice: dict[str, Any], chunks: int) -> dict[str, Any]:
+        document = {"id": self.script.name, "object": kind, "created": 0, "model": self.model, "choices": [choice]}
+        return document | self._usage(chunks)
+
+    def _usage(self, chunks: int) -> dict[str, Any]:
+        """The member `usage`, or nothing."""
+        if self.script.told is None:
+            return {}
+        read, written = self.script.told[0], chunks * self.script.told[1]
+        if self.model == CLAUDE:
+            return {"usage": {"input_tokens": read, "output_tokens": written}}
+        billed = {"prompt_tokens": read, "completion_tokens": written}
+        return {"usage": billed | {"total_tokens": sum(billed.values())}}
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(document)}\n\n".encode()
+
+
+def _named(event: dict[str, Any]) -> bytes:
+    return f"event: {event['type']}\n".encode() + _event(event)
 
 
 def _cut(request: web.Request, answer: web.StreamResponse | None = None) -> web.StreamResponse:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 MODEL, DEARER, CHEAPER = "gpt-5.4-mini", "gpt-4.1", "gpt-4o-mini"
-PRICES = {MODEL: (75, 450), DEARER: (200, 800), CHEAPER: (15, 60)}
-"""Microcents a token of input and of output, by the provider's own list: USD per million tokens times 100."""
+CLAUDE = "claude-haiku-4-5"
+PRICES = {MODEL: (75, 450), DEARER: (200, 800), CHEAPER: (15, 60), CLAUDE: (100, 500)}
+"""Microcents a token of input and of output, by the providers' own lists: USD per million tokens times 100."""
 CHAINED = {
     "LLM_ALLOWED_MODELS": f"{DEARER},{MODEL},{CHEAPER}",
     "LLM_FALLBACKS": f"{DEARER} > {MODEL} > {CHEAPER}",
@@ -35,6 +36,8 @@ class Route:
     counted: Callable[[str, dict[str, Any]], int]
     cost_of: Callable[[dict[str, Any]], int]
     read: Callable[[str, bytes, dict[str, Any]], Iterator[tuple[str, Any]]]
+    model: str = MODEL
+    """That serves unless the caller asks for another."""
 
 
 def tokens(size: int) -> int:
@@ -56,6 +59,16 @@ def _read_completions(_: str, data: bytes, end: dict[str, Any]) -> Iterator[tupl
         end["cost"] = {"amount": _microcents(usage)}
     if any(choice["delta"].get("content") for choice in chunk.get("choices", ())):
         yield "delta", chunk
+
+
+def _read_messages(name: str, data: bytes, end: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    event = json.loads(data)
+    if name == "error":
+        yield "error", event["error"]
+    if name == "message_delta" and "usage" in event:
+        end["cost"] = {"amount": _microcents(event["usage"])}
+    if name in ("content_block_delta", "message_stop"):
+        yield {"content_block_delta": "delta", "message_stop": "done"}[name], end
 
 
 def _microcents(usage: dict[str, Any]) -> int:
@@ -85,8 +98,23 @@ ROUTES = {
         cost_of=lambda answer: _microcents(answer["usage"]),
         read=_read_completions,
     ),
+    "messages": Route(
+        path="/v1/messages",
+        body=lambda prompt, user, _: {
+            "model": CLAUDE,
+            "max_tokens": 500,
+            "messages": [{"role": "user", "content": prompt}],
+            "metadata": {"user_id": user},
+        },
+        streamed={"stream": True},
+        max_tokens="max_tokens",
+        counted=lambda _, body: len(json.dumps(body)) // 4,
+        cost_of=lambda answer: _microcents(answer["usage"]),
+        read=_read_messages,
+        model=CLAUDE,
+    ),
 }
-"""Those that a test is parametrized by."""
+"""Those that a test is parametrized by. Projects of Anthropic have the last one, projects of OpenAI the others."""
 AGENT = Route(
     path="/api/agent",
     body=lambda prompt, user, _: {"task": prompt, "end_user": user, "limit": LIMIT},

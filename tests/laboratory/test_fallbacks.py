@@ -26,6 +26,7 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("route", ["chat", "completions"])
 def test_a_fallback_is_charged_to_the_microcent_and_what_failed_costs_nothing(
     laboratory: Laboratory, route: str
 ) -> None:
@@ -56,6 +57,7 @@ async def fall_back_for(laboratory: Laboratory, serving: Serving, route: str, ca
             laboratory.emulator.allocate(tenant.id, round(float(budget) * MICROCENTS_PER_USD))
 
 
+@pytest.mark.parametrize("route", ["chat", "completions"])
 @pytest.mark.parametrize("times", [200, pytest.param(4_000, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_many_callers_that_share_a_budget_fall_back_until_it_ends(
     laboratory: Laboratory, figure: Callable[[str], None], route: str, times: int
