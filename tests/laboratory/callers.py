@@ -1,7 +1,6 @@
 """The app's clients, also those that leave."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import aiohttp
 
 from .processes import Serving, Tenant
 from .provider import Script
+from .routes import BY_PATH
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,12 @@ class Answer:
     status: int
     body: dict[str, Any]
     headers: dict[str, str]
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """The members of a problem, in whatever shape."""
+        problem: dict[str, Any] = self.body.get("error", self.body)
+        return problem
 
 
 class Caller:
@@ -33,9 +39,9 @@ class Caller:
         async with self.request(script, **more) as answer:
             return Answer(answer.status, await answer.json(content_type=None), dict(answer.headers))
 
-    def request(self, script: Script, **more: Any) -> Any:
+    def request(self, script: Script, *, headers: dict[str, str] | None = None, **more: Any) -> Any:
         """The request as an async context manager: leaving it early hangs up."""
-        return self._http.post("/api/chat", json={"prompt": script.prompt, "end_user": script.name} | more)
+        return self._http.post(script.to.path, json=script.body(**more), headers=headers)
 
 
 @asynccontextmanager
@@ -50,13 +56,15 @@ async def calling(serving: Serving, tenant: Tenant, *, keep: bool = True) -> Asy
 
 
 async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
-    """The events of a stream as (name, data)."""
-    name = ""
+    """The events of a stream as (name, data), by the names of /api/chat: `delta`, `done` with its cost, `error`."""
+    route, name = BY_PATH[answer.url.path], ""
+    end: dict[str, Any] = {}
     async for line in answer.content:
         if line.startswith(b"event: "):
             name = line.removeprefix(b"event: ").strip().decode()
         elif line.startswith(b"data: "):
-            yield name, json.loads(line.removeprefix(b"data: "))
+            for event in route.read(name, line.removeprefix(b"data: ").strip(), end):
+                yield event
 
 
 async def in_turns(works: Any, at_once: int) -> list[Any]:

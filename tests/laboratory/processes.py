@@ -32,6 +32,7 @@ class Project:
     path: Path
     python: Path
     framework: str
+    vendor: str = "openai"
 
     @property
     def package(self) -> str:
@@ -116,15 +117,28 @@ class Emulator:
 
     def reservations(self, tenant: str) -> dict[str, dict[str, Any]]:
         """Every hold that the tenant ever had, by the end user it was for. Fails if one had two."""
-        query, found = {"tenant": tenant, "limit": "200"}, {}
+        holds = self.holds(tenant)
+        assert all(len(each) == 1 for each in holds.values()), "one call, two holds"
+        return {name: each[0] for name, each in holds.items()}
+
+    def holds(self, tenant: str) -> dict[str, list[dict[str, Any]]]:
+        """All holds that the tenant ever had, by the end user they were for."""
+        query = {"tenant": tenant, "limit": "200"}
+        found: dict[str, list[dict[str, Any]]] = {}
         while True:
             page = self._admin("GET", "/v1/reservations", params=query)
             for row in page["reservations"]:
-                assert row["subject"]["workflow"] not in found, "one call, two holds"
-                found[row["subject"]["workflow"]] = row
+                found.setdefault(row["subject"]["workflow"], []).append(row)
             if not page.get("has_more"):
                 return found
             query["cursor"] = page["next_cursor"]
+
+    def charged(self, tenant: str) -> dict[str, int]:
+        """Return the microcents that were committed, by the end user."""
+        return {
+            name: sum(row["committed"]["amount"] for row in rows if "committed" in row)
+            for name, rows in self.holds(tenant).items()
+        }
 
     def allocate(self, tenant: str, amount: int) -> None:
         """Give the tenant a budget of `amount` microcents with nothing spent."""
@@ -191,36 +205,47 @@ class Installed:
     def __init__(self, project: Project, folder: Path, emulator: Emulator, provider_url: str) -> None:
         self._project = project
         self.journal = folder / "journal"
+        self._database = folder / "app.sqlite3"
         self._environment = _environment() | {
             "APP_ENV": "production",
-            "LLM_PROVIDER": "openai",
-            "OPENAI_API_KEY": secrets.token_urlsafe(32),
-            "OPENAI_BASE_URL": provider_url,
+            "LLM_PROVIDER": project.vendor,
+            f"{project.vendor.upper()}_API_KEY": secrets.token_urlsafe(32),
+            f"{project.vendor.upper()}_BASE_URL": provider_url,
             "SECRET_KEY": secrets.token_urlsafe(32),
             "TENANT_KEYS_SECRET": secrets.token_urlsafe(32),
             "CYCLES_BASE_URL": emulator.url,
             "CYCLES_ADMIN_URL": emulator.url,
             "CYCLES_ADMIN_API_KEY": ADMIN_KEY,
             "CYCLES_JOURNAL_DIR": str(self.journal),
-            "DATABASE_URL": f"sqlite:///{folder / 'app.sqlite3'}",
+            "DATABASE_URL": f"sqlite:///{self._database}",
             "METRICS_TOKEN": METRICS_TOKEN,
         }
         self._cli("migrate")
 
+    def end_leases(self) -> None:
+        """Let requests with a key whose process has died count as ended now, not in 20 s."""
+        with closing(sqlite3.connect(self._database, timeout=10)) as database, database:
+            database.execute("UPDATE kept_answers SET lease_until = '2026-01-01 00:00:00.000000'")
+
     def backlog(self) -> dict[str, int]:
-        """Return the settlements in the outbox: microcents by reservation."""
+        """Return the settlements in the outbox: microcents by reservation, or by the key of an event without one."""
         outbox = self.journal / "outbox.sqlite3"
         if not outbox.exists():
             return {}
         # read only: the last writer to close would move the write-ahead log, which the next start should find
         with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True, timeout=10)) as database:
             rows = [json.loads(text) for (text,) in database.execute("SELECT settlement FROM settlements")]
-        return {row["reservation_id"]: row["body"]["actual"]["amount"] for row in rows}
+        bodies = {row["reservation_id"] or row["body"]["idempotency_key"]: row["body"] for row in rows}
+        return {name: body["actual"]["amount"] for name, body in bodies.items()}
 
     def add_tenant(self, budget: str = "1000.00") -> "Tenant":
         name = f"t-{secrets.token_hex(4)}"
         added = self.done("tenants", "add", name, "--name", name, "--budget", budget)
         return Tenant(name, {"Authorization": f"Bearer {added['api_key']}"})
+
+    def recorded(self, tenant: "Tenant") -> int:
+        """Return the microcents that the tenant's calls cost, by the record of calls."""
+        return round(float(self.done("tenants", "report", tenant.id)["actual"]) * 10**8)
 
     def done(self, *arguments: str, stdin: str = "") -> Any:
         """What a command prints with --json; the test fails if the command does."""

@@ -20,16 +20,19 @@ EXPIRY_S = 66
 
 @pytest.mark.parametrize("times", [100, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(1_800)])])
 def test_a_faulty_network_neither_doubles_nor_loses_a_charge(
-    laboratory: Laboratory, figure: Callable[[str], None], times: int
+    laboratory: Laboratory, figure: Callable[[str], None], route: str, times: int
 ) -> None:
-    figure(laboratory.run(call_over_a_faulty_network(laboratory, times)))
+    figure(laboratory.run(call_over_a_faulty_network(laboratory, route, times)))
 
 
-async def call_over_a_faulty_network(laboratory: Laboratory, times: int) -> str:
+async def call_over_a_faulty_network(laboratory: Laboratory, route: str, times: int) -> str:
     chance = random.Random(times)  # noqa: S311 - to be repeatable, not to be secret
-    app = laboratory.installed(f"faults-{times}")
+    app = laboratory.installed(f"faults-{route}-{times}")
     tenant = app.add_tenant()
-    scripts = [Script(name=f"fault-{times}-{number}", chunks=chance.randint(1, 9)) for number in range(times)]
+    scripts = [
+        Script(name=f"fault-{route}-{times}-{number}", route=route, chunks=chance.randint(1, 9), told=(9, 7))
+        for number in range(times)
+    ]
     async with (
         proxy_to(laboratory.emulator.url) as proxy,
         app.serving(CYCLES_BASE_URL=proxy.url) as serving,
@@ -55,9 +58,9 @@ async def call_over_a_faulty_network(laboratory: Laboratory, times: int) -> str:
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     faults = Counter(each.fault for each in proxy.tries if each.fault != PASS)
     return (
-        f"{times} calls over {sum(faults.values())} faults in {len(proxy.tries)} tries ({dict(faults)}): {len(paid)} "
-        f"served and charged once, {times - len(paid)} refused and not charged, {orphans} holds left to expire; "
-        "one key an operation"
+        f"{times} calls of {route} over {sum(faults.values())} faults in {len(proxy.tries)} tries ({dict(faults)}): "
+        f"{len(paid)} served and charged once, {times - len(paid)} refused and not charged, {orphans} holds left to "
+        "expire; one key an operation"
     )
 
 
@@ -68,6 +71,10 @@ async def pay(caller: Caller, script: Script, *, streamed: bool) -> int | None:
             assert "Retry-After" in answer.headers
             return None
         assert answer.status == 200, await answer.text()
-        end = [data async for _, data in events(answer)][-1] if streamed else await answer.json()
-    assert end["cost"]["amount"] == script.cost(script.chunks)
-    return int(end["cost"]["amount"])
+        if streamed:
+            cost = [data async for _, data in events(answer)][-1]["cost"]["amount"]
+        else:
+            cost = script.to.cost_of(await answer.json())
+            assert answer.headers["X-Budget-Cost"] == str(cost)
+    assert cost == script.whole
+    return int(cost)

@@ -22,14 +22,15 @@ TTL_S = 60
     "seconds", [pytest.param(0, id="short"), pytest.param(TTL_S + 15, id="past-the-hold", marks=pytest.mark.long)]
 )
 def test_readers_that_stall_keep_their_hold_and_little_memory(
-    laboratory: Laboratory, served: Served, figure: Callable[[str], None], seconds: int
+    laboratory: Laboratory, served: Served, figure: Callable[[str], None], route: str, seconds: int
 ) -> None:
-    figure(laboratory.run(stall(laboratory, served, seconds)))
+    figure(laboratory.run(stall(laboratory, served, route, seconds)))
 
 
-async def stall(laboratory: Laboratory, served: Served, seconds: int) -> str:
+async def stall(laboratory: Laboratory, served: Served, route: str, seconds: int) -> str:
     scripts = [
-        Script(name=f"stall-{served.server}-{seconds}-{number}", chunks=ENDLESS, bulk=BULK) for number in range(STALLED)
+        Script(name=f"stall-{served.server}-{route}-{seconds}-{number}", route=route, chunks=ENDLESS, bulk=BULK)
+        for number in range(STALLED)
     ]
     before = served.serving.memory()
     leaving = asyncio.Event()
@@ -46,8 +47,9 @@ async def stall(laboratory: Laboratory, served: Served, seconds: int) -> str:
     assert {booked[script.name]["status"] for script in scripts} == {"COMMITTED"}
     assert growth <= MOST_GROWTH
     return (
-        f"{STALLED} stalled readers on {served.server} for {seconds} s: all held, then charged; resident memory "
-        f"{before / 2**20:.0f} MiB, +{growth / 2**20:.0f} MiB while {sent / 2**20:.0f} MiB were on their way"
+        f"{STALLED} stalled readers of {route} on {served.server} for {seconds} s: all held, then charged; "
+        f"resident memory {before / 2**20:.0f} MiB, +{growth / 2**20:.0f} MiB while "
+        f"{sent / 2**20:.0f} MiB were on their way"
     )
 
 
@@ -75,13 +77,13 @@ async def until_nothing_moves(laboratory: Laboratory, scripts: list[Script]) -> 
 
 
 def test_a_slow_reader_gets_the_whole_stream_and_pays_for_it(
-    laboratory: Laboratory, served: Served, figure: Callable[[str], None]
+    laboratory: Laboratory, served: Served, figure: Callable[[str], None], route: str
 ) -> None:
-    figure(laboratory.run(read_slowly(served)))
+    figure(laboratory.run(read_slowly(served, route)))
 
 
-async def read_slowly(served: Served, chunks: int = 300) -> str:
-    script = Script(name=f"slow-{served.server}", chunks=chunks, bulk=BULK, told=(9, 1))
+async def read_slowly(served: Served, route: str, chunks: int = 300) -> str:
+    script = Script(name=f"slow-{served.server}-{route}", route=route, chunks=chunks, bulk=BULK, told=(9, 1))
     async with served.caller.request(script, stream=True) as answer:
         read = []
         async for event in events(answer):
@@ -89,19 +91,19 @@ async def read_slowly(served: Served, chunks: int = 300) -> str:
             await asyncio.sleep(0.005)
     assert [name for name, _ in read] == ["delta"] * chunks + ["done"]
     assert read[-1][1]["cost"]["amount"] == script.cost(chunks)
-    return f"a reader that takes 5 ms for each of {chunks} chunks on {served.server}: whole, and charged"
+    return f"a reader that takes 5 ms for each of {chunks} chunks of {route} on {served.server}: whole, and charged"
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_stream_whose_hold_can_no_longer_be_extended_ends_with_an_error_and_is_charged(
-    laboratory: Laboratory, on_uvicorn: Served, figure: Callable[[str], None]
+    laboratory: Laboratory, on_uvicorn: Served, figure: Callable[[str], None], route: str
 ) -> None:
-    figure(laboratory.run(outlive_the_hold(laboratory, on_uvicorn)))
+    figure(laboratory.run(outlive_the_hold(laboratory, on_uvicorn, route)))
 
 
-async def outlive_the_hold(laboratory: Laboratory, served: Served) -> str:
-    script = Script(name="outlives", chunks=ENDLESS, pause_ms=500, told=(9, 1))
+async def outlive_the_hold(laboratory: Laboratory, served: Served, route: str) -> str:
+    script = Script(name=f"outlives-{route}", route=route, chunks=ENDLESS, pause_ms=500, told=(9, 1))
     before: int = laboratory.emulator.ledger(served.tenant.id)["spent"]
     began = time.monotonic()
     async with served.caller.request(script, stream=True) as answer:
@@ -119,4 +121,4 @@ async def outlive_the_hold(laboratory: Laboratory, served: Served) -> str:
     await until(lambda: charged() > 0, 10, "what was delivered is charged")
     assert charged() in script.costs(len(names), laboratory.provider.sent[script.name])
     assert took < TTL_S
-    return f"a stream that has lost its hold ended with `error` after {took:.0f} s, and was charged"
+    return f"a stream of {route} that has lost its hold ended with `error` after {took:.0f} s, and was charged"

@@ -216,12 +216,13 @@ class _Recorder:
                 await self._send(message)
 
     def kept(self, settlements: list[Settlement]) -> Kept:
-        """Return what to keep of the answer: nothing if it is too large, or was not completed."""
+        """Return what to keep of the answer: nothing if it is too large, was not completed, or asks to try again."""
         body = b"".join(message.get("body", b"") for message in self._messages)
-        if len(self._messages) < 2 or self._messages[-1].get("more_body") or len(body) > MAX_KEPT_BYTES:
+        status = self._messages[0]["status"] if self._messages else 503
+        incomplete = len(self._messages) < 2 or self._messages[-1].get("more_body")
+        if incomplete or status == 503 or len(body) > MAX_KEPT_BYTES:
             return Kept(NOT_KEPT, settlements=settlements)
-        start = self._messages[0]
-        return Kept(start["status"], start["headers"], body, settlements)
+        return Kept(status, self._messages[0]["headers"], body, settlements)
 
 
 async def _read_body(receive: Receive) -> bytes | None:
