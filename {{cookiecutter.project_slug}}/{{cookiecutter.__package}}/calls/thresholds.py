@@ -1,10 +1,13 @@
 """Stores balances and reports the budget thresholds they cross, once over all workers."""
 
+import secrets
 from collections.abc import Sequence
 
 import structlog
 
+from ..alerts.models import Alert
 from ..core.metrics import CROSSINGS
+from ..core.money import format_usd
 from .models import Balance
 from .store import CallStore
 
@@ -27,15 +30,30 @@ async def save_balances(store: CallStore, balances: Sequence[Balance]) -> None:
 
 
 async def _report(store: CallStore, now: Balance, before: Balance | None) -> None:
-    """Log and count each threshold crossed since `before`. After a reset or a raise they count anew."""
+    """Store an alert for each threshold crossed since `before`, log and count it. After a reset or a raise they count
+    anew.
+    """
     reported = before.reported if before else 0
     used = now.spent + now.debt
     crossed = [per_cent for per_cent in THRESHOLDS if used * 100 >= per_cent * now.allocated > 0]
-    highest = max(crossed, default=0)
-    if highest == reported or not await store.move_reported(now.tenant_id, reported, highest):
+    highest, new = max(crossed, default=0), [per_cent for per_cent in crossed if per_cent > reported]
+    amounts = f"${format_usd(used)} of ${format_usd(now.allocated)}"
+    alerts = [
+        Alert(
+            id=f"threshold:{now.tenant_id}:{per_cent}:{secrets.token_hex(8)}",
+            tenant_id=now.tenant_id,
+            text=f"{now.tenant_id} has used {per_cent}% of its budget: {amounts}.",
+        )
+        for per_cent in new
+    ]
+    if highest == reported or not await store.move_reported(now.tenant_id, reported, highest, alerts):
         return
-    for per_cent in crossed:
-        if per_cent > reported:
-            amounts = {"allocated": now.allocated, "spent": now.spent}
-            log.warning("budget threshold crossed", tenant=now.tenant_id, per_cent=per_cent, **amounts)
-            CROSSINGS.labels(per_cent).inc()
+    for per_cent in new:
+        log.warning(
+            "budget threshold crossed",
+            tenant=now.tenant_id,
+            per_cent=per_cent,
+            allocated=now.allocated,
+            spent=now.spent,
+        )
+        CROSSINGS.labels(per_cent).inc()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 
+from ..alerts.delivery import Addresses, mask, send
 from ..budget.client import Clients
 from ..core.config import Settings
 from ..core.money import UNIT
@@ -28,12 +29,14 @@ CONCURRENCY = 16
 """Tenants examined at a time: 1,000 of them within 10 s, and the admin server still serves others."""
 
 
-async def report(service: TenantService) -> Answer:
+async def report(service: TenantService, *, send_test_alert: bool = False) -> Answer:
     """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
     admin, checks = await _admin(service.admin), await _readiness(service)
     findings = [*_settings(service.settings), *checks, admin]
     if Finding("ok", "database", "ok") in checks:
         findings += await _tenants(service, at_cycles=admin.level == "ok")
+    if send_test_alert:
+        findings += await _alerts(Addresses(service.settings).common)
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
@@ -69,6 +72,18 @@ async def _readiness(service: TenantService) -> list[Finding]:
     if backlog and backlog.count:
         message = f"{backlog.count} settlements have not reached Cycles yet, the oldest for {backlog.oldest_s:.0f} s"
         findings.append(Finding("warning", "journal", message, "the app sends them; if they stay, read its log"))
+    return findings
+
+
+async def _alerts(urls: list[str]) -> list[Finding]:
+    """Send an alert to each address."""
+    findings = [] if urls else [Finding("warning", "alerts", "ALERT_URLS is empty: nobody gets alerts", "set it")]
+    for url in urls:
+        if await send(url, "This is a test alert of doctor."):
+            findings.append(Finding("ok", "alerts", f"{mask(url)} accepted the test alert"))
+        else:
+            remedy = "check the URL in ALERT_URLS, and that its receiver is up"
+            findings.append(Finding("fault", "alerts", f"{mask(url)} did not accept the test alert", remedy))
     return findings
 
 

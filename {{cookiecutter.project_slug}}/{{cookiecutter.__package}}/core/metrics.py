@@ -31,6 +31,13 @@ SETTLE = Histogram("budget_settle_seconds", "From the end of a call until it is 
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
 
+HOUSEKEEPING = Gauge(
+    "housekeeping_last_success_timestamp_seconds",
+    "When housekeeping last succeeded, 0 if never",
+    registry=OURS,
+    multiprocess_mode="max",
+)
+
 
 class AllWorkers(Collector):
     """Sums the files of all workers. The library's own collector fails on a file that a worker has just created."""

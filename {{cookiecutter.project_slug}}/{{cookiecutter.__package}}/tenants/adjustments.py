@@ -13,6 +13,11 @@ REPEATABLE_FOR = timedelta(hours=24) - CLOCK_TOLERANCE
 """Cycles keeps idempotency keys for 24 hours: after that, nobody knows whether an interrupted request was applied."""
 
 
+def is_repeatable(adjustment: Adjustment, now: datetime) -> bool:
+    """Return whether Cycles still recognizes the adjustment if it was sent before."""
+    return -CLOCK_TOLERANCE <= now - adjustment.created_at <= REPEATABLE_FOR
+
+
 class Adjustments(Operations):
     """Changes ledgers by the Cycles Admin API. Amounts are microcents. Raises Problem."""
 
@@ -51,8 +56,7 @@ class Adjustments(Operations):
         if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
             detail = f"{reference} was used before, with another tenant or amount. Use another one."
             raise Problem("reference_reused", detail)
-        age = datetime.now(UTC) - stored.created_at
-        if stored.done_at is None and not -CLOCK_TOLERANCE <= age <= REPEATABLE_FOR:
+        if stored.done_at is None and not is_repeatable(stored, datetime.now(UTC)):
             begun = f"{reference} was interrupted on {stored.created_at:%Y-%m-%d %H:%M} UTC: it may have been applied."
             advice = "Check the ledger. If it was not, run the command without a reference or period."
             raise Problem("outcome_unknown", f"{begun} {advice}")
@@ -60,5 +64,9 @@ class Adjustments(Operations):
 
     async def _send(self, adjustment: Adjustment) -> int:
         operation = "CREDIT" if adjustment.reference.startswith("fund:") else "RESET_SPENT"
-        scope = self.settings.scope_of(adjustment.tenant_id)
-        return await self.admin.fund(scope, operation, adjustment.amount, adjustment.idempotency_key)
+        tenant, amount = adjustment.tenant_id, adjustment.amount
+        scope = self.settings.scope_of(tenant)
+        answer = await self.admin.fund(scope, operation, amount, adjustment.idempotency_key)
+        if operation == "RESET_SPENT":
+            await self.registry.update_tenant(tenant, period_budget=amount)
+        return answer.new_remaining

@@ -12,6 +12,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
+from ..alerts.store import AlertStore
 from ..calls.models import Call
 from ..core.database import in_database
 from .models import Adjustment, ApiKey, SignIn, Tenant
@@ -30,7 +31,7 @@ def _newest_migrations() -> set[tuple[str, str]]:
     return set(MigrationLoader(None).graph.leaf_nodes())
 
 
-class Registry:
+class Registry(AlertStore):
     """Raises DATABASE_ERRORS if the database fails."""
 
     def __init__(self) -> None:
@@ -76,6 +77,12 @@ class Registry:
     def tenants_to_retire(self, now: datetime) -> list[Tenant]:
         """Return the tenants with rotated keys whose grace period has ended."""
         return [*Tenant.objects.filter(retire_at__lte=now)]
+
+    @in_database
+    def tenants_to_renew(self, now: datetime) -> list[Tenant]:
+        """Return the active tenants whose next period has begun."""
+        active = Tenant.objects.filter(status="active", onboarded=True)
+        return [*active.filter(renews_at__lte=now).order_by("renews_at")]
 
     @in_database
     def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:

@@ -6,6 +6,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection
 
+from {{ cookiecutter.__package }}.alerts.models import Alert
 from {{ cookiecutter.__package }}.calls.models import Balance
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.core.database import Base, Database, UtcDateTime
@@ -18,7 +19,7 @@ LOCK = {
     "postgresql": ("SELECT pg_advisory_xact_lock(7878)",),
 }
 """Makes concurrent migrations wait for each other."""
-TABLES = (AuditEntry, Balance, KeptAnswer, Tenant)
+TABLES = (Alert, AuditEntry, Balance, KeptAnswer, Tenant)
 """Imported so that Base knows all tables."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from ..alerts.store import AlertStore
 from ..calls.models import Call
 from ..core.database import Base, Database
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
@@ -24,7 +25,7 @@ async def open_registry(database_url: str) -> AsyncIterator["Registry"]:
         yield Registry(database)
 
 
-class Registry:
+class Registry(AlertStore):
     """Raises DATABASE_ERRORS if the database fails."""
 
     def __init__(self, database: Database) -> None:
@@ -62,6 +63,11 @@ class Registry:
     async def tenants_to_retire(self, now: datetime) -> list[Tenant]:
         """Return the tenants with rotated keys whose grace period has ended."""
         return await self._all(select(Tenant).where(Tenant.retire_at <= now).order_by(Tenant.id))
+
+    async def tenants_to_renew(self, now: datetime) -> list[Tenant]:
+        """Return the active tenants whose next period has begun."""
+        is_active = (Tenant.status == "active") & Tenant.onboarded
+        return await self._all(select(Tenant).where(Tenant.renews_at <= now, is_active).order_by(Tenant.renews_at))
 
     async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Return open tenants whose Cycles key expires before a time, earliest first."""

@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse, Response
 from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
 from .dependencies import services_of
+from .schemas import rfc_3339
 
 router = APIRouter(tags=["operation"])
 
@@ -18,8 +19,10 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "Not ready"}})
 async def ready(request: Request) -> JSONResponse:
-    checks = await services_of(request).readiness.checks()
-    return JSONResponse({"checks": checks}, 200 if set(checks.values()) == {"ok"} else 503)
+    services = services_of(request)
+    checks, last = await services.readiness.checks(), services.housekeeping.last_success
+    body = {"checks": checks, "housekeeping": rfc_3339(last) if last else None}
+    return JSONResponse(body, 200 if set(checks.values()) == {"ok"} else 503)
 
 
 @router.get("/metrics", include_in_schema=False)

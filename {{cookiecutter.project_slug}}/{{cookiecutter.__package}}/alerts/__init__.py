@@ -1,0 +1,1 @@
+"""Alerts: rows that are delivered to the addresses of operators and tenants."""
