@@ -103,6 +103,14 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_a_year_of_a_thousand_recurring_budgets_resets_each_once_a_period(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    lay_over(project.path, answers)
+    project.run("env", "TENANTS_OF_THE_YEAR=1000", ".venv/bin/python", "-m", "pytest", "tests/unit/test_year.py")
+
+
 CLIENTS = ("openai", "anthropic", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai,anthropic]")
 QUIETLY = ("-W", "default", "-p", "no:unraisableexception")  # some clients leave connections open
 
