@@ -103,6 +103,31 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_recipes_for_plans_and_top_ups_work_as_the_docs_say(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    page = project.read("docs/tenants.md")
+    (block,) = re.findall(r"^```python\n(.*?@router\.post.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (project.package / "chat/topups.py").write_text(block, encoding="utf-8")
+    serve_top_ups(project, answers["framework"])
+    shutil.copy(ROOT / "tests/recipes/recipes.py", project.path / "tests/behaviour/test_recipes.py")
+    project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", "stripe>=16")
+    project.run(".venv/bin/python", "-m", "pytest", "-W", "default", "tests/behaviour/test_recipes.py")
+
+
+def serve_top_ups(project: BakedProject, framework: str) -> None:
+    """Change what serves routes, as docs/tenants.md says."""
+    name, before, line = {
+        "fastapi": ("main.py", "        budget_routes.router,\n", "        topups.router,\n"),
+        "django": ("router.py", 'api.add_router("", health.router)\n', 'api.add_router("", topups.router)\n'),
+    }[framework]
+    assert line.strip(" ,\n") in project.read("docs/tenants.md")
+    routes = project.package / name
+    text = routes.read_text(encoding="utf-8").replace(before, before + line)
+    text = text.replace("from .chat import routes as chat_routes\n", "from .chat import routes as chat_routes, topups\n")
+    routes.write_text(text, encoding="utf-8")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
 def test_a_year_of_a_thousand_recurring_budgets_resets_each_once_a_period(set_up: Bake, answers: Answers) -> None:
