@@ -30,13 +30,7 @@ HELD = Gauge("budget_held_microcents", "Held by calls in progress", registry=OUR
 SETTLE = Histogram("budget_settle_seconds", "From the end of a call until it is settled", registry=OURS)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
-
-HOUSEKEEPING = Gauge(
-    "housekeeping_last_success_timestamp_seconds",
-    "When housekeeping last succeeded, 0 if never",
-    registry=OURS,
-    multiprocess_mode="max",
-)
+HOUSEKEEPING = Gauge("housekeeping_success_timestamp_seconds", "Last success", registry=OURS, multiprocess_mode="max")
 
 
 class AllWorkers(Collector):

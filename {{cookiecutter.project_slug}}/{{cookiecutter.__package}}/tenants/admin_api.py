@@ -124,7 +124,7 @@ class AdminApi:
         return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
     async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> Funded:
-        """CREDIT, DEBIT, RESET or RESET_SPENT a ledger. A frozen ledger refuses.
+        """CREDIT, RESET or RESET_SPENT a ledger. A frozen ledger refuses.
 
         The server keeps idempotency keys for 24 hours, in one namespace for all tenants.
         """

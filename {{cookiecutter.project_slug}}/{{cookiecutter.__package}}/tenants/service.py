@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from ..alerts.delivery import Addresses
+from ..alerts.delivery import Addresses, mask
 from ..calls.models import SERVED
 from ..core.config import Settings
 from ..core.money import MAX_MICROCENTS, UNIT, format_usd
@@ -83,16 +83,17 @@ class TenantService(Accounts, Renewals):
             await self.retire_keys()
         except AdminError as error:
             note = f"rotated keys are not revoked yet: {error.message}"
+        addresses = Addresses(self.settings)
         rows = [
             {
                 "tenant": tenant.id,
                 "name": tenant.name,
                 "status": tenant.status,
                 "budget": format_usd(tenant.budget),
-                "every": tenant.every or None,
-                "timezone": tenant.time_zone if tenant.every else None,
+                "every": tenant.every,
+                "timezone": tenant.time_zone,
                 "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
-                "alert_urls": Addresses(self.settings).masked(tenant.alert_urls),
+                "alert_urls": " ".join(map(mask, addresses.open(tenant.alert_urls))) or None,
                 "onboarded": tenant.onboarded,
                 "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
             }

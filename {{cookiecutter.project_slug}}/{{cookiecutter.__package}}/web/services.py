@@ -53,7 +53,7 @@ class Services:
         self.provider = make_provider(settings)
         self.upstream = make_upstream(self.provider)
         self.readiness = Readiness(registry, self.clients)
-        see = partial(watch, clients=self.clients, store=store, readiness=self.readiness)
+        see = partial(watch, outbox=self.outbox, store=store, readiness=self.readiness)
         self.housekeeping = Housekeeping(settings, registry, see)
 
     async def __aenter__(self) -> Self:

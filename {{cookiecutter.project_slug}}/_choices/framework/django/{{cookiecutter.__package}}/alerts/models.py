@@ -15,7 +15,6 @@ class Alert(models.Model):
     text = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
     next_try_at = models.DateTimeField(db_index=True, default=timezone.now)
-    attempts = models.IntegerField(default=0)
     delivered_to = models.TextField(default="")
     delivered_at = models.DateTimeField(null=True, db_index=True)
 
@@ -26,14 +25,14 @@ class Alert(models.Model):
         return self.id
 
 
-class Housekeeping(models.Model):
+class Success(models.Model):
     """When all steps of housekeeping last succeeded: one row."""
 
     id = models.IntegerField(primary_key=True)
-    succeeded_at = models.DateTimeField()
+    at = models.DateTimeField()
 
     class Meta:
         db_table = "housekeeping"
 
     def __str__(self) -> str:
-        return str(self.succeeded_at)
+        return str(self.at)

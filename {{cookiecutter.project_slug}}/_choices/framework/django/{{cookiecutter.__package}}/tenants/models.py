@@ -7,7 +7,7 @@ from django.utils import timezone
 class Tenant(models.Model):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-    With `every` (month, week or day), the budget begins anew at `renews_at`, midnight in `time_zone`. `period_budget`
+    With `every` (month, week or day; none), the budget begins anew at `renews_at`, midnight in `time_zone`. `period_budget`
     is the part of the current allocation that is no credit of `fund`. `alert_urls` are encrypted.
 
     `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
@@ -22,7 +22,7 @@ class Tenant(models.Model):
     budget = models.BigIntegerField()
     overdraft = models.BigIntegerField(default=0)
     period_budget = models.BigIntegerField(default=0)
-    every = models.CharField(max_length=8, default="")
+    every = models.CharField(max_length=8, default="none")
     time_zone = models.CharField(max_length=64, default="UTC")
     renews_at = models.DateTimeField(null=True, db_index=True)
     alert_urls = models.TextField(default="")
@@ -67,14 +67,14 @@ class ApiKey(models.Model):
 class Adjustment(models.Model):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with fund or reset. `credit` is the part of `amount` that a renewal carried over.
+    `reference` begins with fund or reset. A renewal keeps unspent credit `keeps_above` the period's budget.
     `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
     reference = models.CharField(max_length=256, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT)
     amount = models.BigIntegerField()
-    credit = models.BigIntegerField(default=0)
+    keeps_above = models.BigIntegerField(null=True)
     idempotency_key = models.CharField(max_length=256)
     created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True)

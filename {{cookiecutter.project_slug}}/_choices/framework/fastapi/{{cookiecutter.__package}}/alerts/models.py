@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from functools import partial
 
-from sqlalchemy import Text
+from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, MappedAsDataclass, mapped_column
 
 from ..core.database import Base
@@ -18,19 +18,18 @@ class Alert(MappedAsDataclass, Base, kw_only=True):
     __tablename__ = "alerts"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    tenant_id: Mapped[str | None] = mapped_column(default=None)
+    tenant_id: Mapped[str | None] = mapped_column(String(64), default=None)
     text: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default_factory=partial(datetime.now, UTC))
     next_try_at: Mapped[datetime] = mapped_column(index=True, default_factory=partial(datetime.now, UTC))
-    attempts: Mapped[int] = mapped_column(default=0)
     delivered_to: Mapped[str] = mapped_column(Text, default="")
     delivered_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
 
 
-class Housekeeping(MappedAsDataclass, Base):
+class Success(MappedAsDataclass, Base):
     """When all steps of housekeeping last succeeded: one row."""
 
     __tablename__ = "housekeeping"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    succeeded_at: Mapped[datetime]
+    at: Mapped[datetime]

@@ -1,12 +1,15 @@
 """Alerts and the last success of housekeeping in the database."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
 from ..core.database import Database, execute_many
-from .models import Alert, Housekeeping
+from .models import Alert, Success
+
+KEPT_FOR = timedelta(days=90)
+BATCH = 50
 
 
 class AlertStore:
@@ -20,34 +23,16 @@ class AlertStore:
             async with self._database.begin() as session:
                 await execute_many(session, self._database.insert(Alert).on_conflict_do_nothing(), alerts)
 
-    async def due_alerts(self, now: datetime, limit: int) -> list[Alert]:
-        """Return the alerts to deliver, oldest first."""
-        query = select(Alert).where(Alert.delivered_at.is_(None), Alert.next_try_at <= now)
-        async with self._database.session() as session:
-            return [*await session.scalars(query.order_by(Alert.created_at).limit(limit))]
-
-    async def claim_alert(self, alert: Alert, until: datetime) -> bool:
-        """Keep others from sending an alert until a time. Return False if another worker was faster."""
-        mine = (Alert.id == alert.id) & (Alert.next_try_at == alert.next_try_at) & Alert.delivered_at.is_(None)
-        query = update(Alert).where(mine).values(next_try_at=until).returning(Alert.id)
+    async def claim_alerts(self, now: datetime, until: datetime) -> list[Alert]:
+        """Return alerts to deliver, and keep others from them until a time. Delete those delivered long ago."""
+        due = Alert.delivered_at.is_(None) & (Alert.next_try_at <= now)
+        first = select(Alert.id).where(due).order_by(Alert.created_at).limit(BATCH)
+        claim = update(Alert).where(due, Alert.id.in_(first)).values(next_try_at=until).returning(Alert)
         async with self._database.begin() as session:
-            return await session.scalar(query) is not None
-
-    async def save_alert(self, alert: Alert) -> None:
-        async with self._database.begin() as session:
-            await session.merge(alert)
-
-    async def drop_alerts(self, before: datetime) -> None:
-        """Delete the alerts that were delivered before a time."""
-        async with self._database.begin() as session:
-            await session.execute(delete(Alert).where(Alert.delivered_at < before))
+            await session.execute(delete(Alert).where(Alert.delivered_at < now - KEPT_FOR))
+            return [*await session.scalars(claim)]
 
     async def last_success(self) -> datetime | None:
         """Return when all steps of housekeeping last succeeded."""
         async with self._database.session() as session:
-            return await session.scalar(select(Housekeeping.succeeded_at))
-
-    async def succeeded(self, at: datetime) -> None:
-        """Record that all steps of housekeeping have succeeded."""
-        async with self._database.begin() as session:
-            await session.merge(Housekeeping(1, at))
+            return await session.scalar(select(Success.at))

@@ -15,7 +15,7 @@ def now() -> datetime:
 class Tenant(MappedAsDataclass, Base, kw_only=True):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-    With `every` (month, week or day), the budget begins anew at `renews_at`, midnight in `time_zone`. `period_budget`
+    With `every` (month, week or day; none), the budget begins anew at `renews_at`, midnight in `time_zone`. `period_budget`
     is the part of the current allocation that is no credit of `fund`. `alert_urls` are encrypted.
 
     `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
@@ -32,7 +32,7 @@ class Tenant(MappedAsDataclass, Base, kw_only=True):
     budget: Mapped[int] = mapped_column(BigInteger)
     overdraft: Mapped[int] = mapped_column(BigInteger, default=0)
     period_budget: Mapped[int] = mapped_column(BigInteger, default=0)
-    every: Mapped[str] = mapped_column(String(8), default="")
+    every: Mapped[str] = mapped_column(String(8), default="none")
     time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
     renews_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
     alert_urls: Mapped[str] = mapped_column(Text, default="")
@@ -65,7 +65,7 @@ class ApiKey(MappedAsDataclass, Base, kw_only=True):
 class Adjustment(MappedAsDataclass, Base, kw_only=True):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with fund or reset. `credit` is the part of `amount` that a renewal carried over.
+    `reference` begins with fund or reset. A renewal keeps unspent credit `keeps_above` the period's budget.
     `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
@@ -74,7 +74,7 @@ class Adjustment(MappedAsDataclass, Base, kw_only=True):
     reference: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     amount: Mapped[int] = mapped_column(BigInteger)
-    credit: Mapped[int] = mapped_column(BigInteger, default=0)
+    keeps_above: Mapped[int | None] = mapped_column(BigInteger, default=None)
     idempotency_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     done_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -18,7 +18,6 @@ class Migration(migrations.Migration):
                 ("text", models.TextField()),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("next_try_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
-                ("attempts", models.IntegerField(default=0)),
                 ("delivered_to", models.TextField(default="")),
                 ("delivered_at", models.DateTimeField(db_index=True, null=True)),
             ],
@@ -27,10 +26,10 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Housekeeping",
+            name="Success",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
-                ("succeeded_at", models.DateTimeField()),
+                ("at", models.DateTimeField()),
             ],
             options={
                 "db_table": "housekeeping",

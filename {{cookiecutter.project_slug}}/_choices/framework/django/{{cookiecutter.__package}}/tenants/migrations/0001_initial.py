@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ("budget", models.BigIntegerField()),
                 ("overdraft", models.BigIntegerField(default=0)),
                 ("period_budget", models.BigIntegerField(default=0)),
-                ("every", models.CharField(default="", max_length=8)),
+                ("every", models.CharField(default="none", max_length=8)),
                 ("time_zone", models.CharField(default="UTC", max_length=64)),
                 ("renews_at", models.DateTimeField(db_index=True, null=True)),
                 ("alert_urls", models.TextField(default="")),
@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("reference", models.CharField(max_length=256, primary_key=True, serialize=False)),
                 ("amount", models.BigIntegerField()),
-                ("credit", models.BigIntegerField(default=0)),
+                ("keeps_above", models.BigIntegerField(null=True)),
                 ("idempotency_key", models.CharField(max_length=256)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("done_at", models.DateTimeField(null=True)),

@@ -13,11 +13,10 @@ def upgrade() -> None:
     op.create_table(
         "alerts",
         sa.Column("id", sa.String(length=256), nullable=False),
-        sa.Column("tenant_id", sa.String(length=256), nullable=True),
+        sa.Column("tenant_id", sa.String(length=64), nullable=True),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("delivered_to", sa.Text(), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
@@ -77,7 +76,7 @@ def upgrade() -> None:
     op.create_table(
         "housekeeping",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("succeeded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_housekeeping")),
     )
     op.create_table(
@@ -132,7 +131,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(length=256), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("credit", sa.BigInteger(), nullable=False),
+        sa.Column("keeps_above", sa.BigInteger(), nullable=True),
         sa.Column("idempotency_key", sa.String(length=256), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
