@@ -285,7 +285,7 @@ FOREIGN = {
 
 OF_STRIPE = {
     *("stripe", "Webhook", "construct_event", "SignatureVerificationError", "type", "data", "object"),
-    *("payment_status", "currency", "amount_total", "client_reference_id", "payment_intent"),
+    *("async_payment_succeeded", "payment_status", "currency", "amount_total", "client_reference_id", "payment_intent"),
 }
 """Names in the recipe of a webhook for Stripe."""
 

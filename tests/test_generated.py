@@ -124,7 +124,8 @@ def serve_top_ups(project: BakedProject, framework: str) -> None:
     assert line.strip(" ,\n") in project.read("docs/tenants.md")
     routes = project.package / name
     text = routes.read_text(encoding="utf-8").replace(before, before + line)
-    text = text.replace("from .chat import routes as chat_routes\n", "from .chat import routes as chat_routes, topups\n")
+    imported = "from .chat import routes as chat_routes"
+    text = text.replace(imported, f"{imported}, topups")
     routes.write_text(text, encoding="utf-8")
 
 

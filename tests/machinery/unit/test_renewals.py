@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -232,12 +232,12 @@ def test_what_was_sent_but_not_confirmed_for_23_hours_is_never_sent_again(tell: 
     async def story(world: World) -> None:
         renews_at = await recurring(world)
         world.cycles.replaced["fund"] = (500, "")
-        assert await renew(world, renews_at) == ["renew_budgets"]
+        assert await renew(world, renews_at) == ["manage_tenants"]
         sent = len(world.cycles.requests)
         assert await renew(world, renews_at + timedelta(hours=23, minutes=1)) == []
         assert not [body for _, body in world.cycles.requests[sent:] if "operation" in body]
         (alert,) = alerts(world)
-        assert alert.startswith("renewal-unknown:reset:acme:")
+        assert alert.startswith("renewal:acme:")
         following = (await tenant_of(world)).renews_at or renews_at
         spend(world, USD)
         assert await renew(world, following) == []
@@ -251,7 +251,7 @@ def test_a_lost_answer_is_asked_for_again(tell: Tell) -> None:
         renews_at = await recurring(world)
         spend(world, USD)
         world.cycles.replaced["fund"] = (500, "")
-        assert await renew(world, renews_at) == ["renew_budgets"]
+        assert await renew(world, renews_at) == ["manage_tenants"]
         spend(world, 3 * USD)
         assert await renew(world, renews_at + timedelta(hours=22)) == []
         assert world.cycles.ledger().spent == 3 * USD, "spent after the reset that was applied"
@@ -266,7 +266,7 @@ def test_a_refused_renewal_is_an_alert_and_delays_nobody(tell: Tell) -> None:
         async with tenant_service(world.services.settings, world.services.registry) as service:
             await service.add("globex", "Globex", "1.00", None, "month", "Europe/Berlin")
         assert await renew(world, renews_at) == []
-        assert [alert.split(":")[:2] for alert in alerts(world)] == [["renewal-refused", "acme"]]
+        assert [alert.split(":")[:2] for alert in alerts(world)] == [["renewal", "acme"]]
         globex = await world.services.registry.tenant("globex")
         assert globex is not None
         assert globex.renews_at is not None

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from ..alerts.models import Alert
 from ..core.metrics import CROSSINGS
 from ..core.money import format_usd
-from .models import Balance
+from .models import Alert, Balance
 from .store import CallStore
 
 log = structlog.get_logger(__name__)

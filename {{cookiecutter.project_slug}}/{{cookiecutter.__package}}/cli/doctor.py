@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from dataclasses import asdict
 
-from ..alerts.delivery import Addresses, mask, send
 from ..budget.client import Clients
 from ..core.config import Settings
 from ..core.money import UNIT
 from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
+from ..tenants.alerts import mask, send
 from ..tenants.findings import Finding
 from ..tenants.models import Tenant
 from ..tenants.service import Answer, TenantService
@@ -36,7 +36,7 @@ async def report(service: TenantService, *, send_test_alert: bool = False) -> An
     if Finding("ok", "database", "ok") in checks:
         findings += await _tenants(service, at_cycles=admin.level == "ok")
     if send_test_alert:
-        findings += await _alerts(Addresses(service.settings).common)
+        findings += [await _try_address(url.get_secret_value()) for url in service.settings.alert_urls]
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
@@ -75,16 +75,11 @@ async def _readiness(service: TenantService) -> list[Finding]:
     return findings
 
 
-async def _alerts(urls: list[str]) -> list[Finding]:
-    """Send an alert to each address."""
-    findings = [] if urls else [Finding("warning", "alerts", "ALERT_URLS is empty: nobody gets alerts", "set it")]
-    for url in urls:
-        if await send(url, "This is a test alert of doctor."):
-            findings.append(Finding("ok", "alerts", f"{mask(url)} accepted the test alert"))
-        else:
-            remedy = "check the URL in ALERT_URLS, and that its receiver is up"
-            findings.append(Finding("fault", "alerts", f"{mask(url)} did not accept the test alert", remedy))
-    return findings
+async def _try_address(url: str) -> Finding:
+    if await send(url, "This is a test alert of doctor."):
+        return Finding("ok", "alerts", f"{mask(url)} accepted the test alert")
+    remedy = "check the URL in ALERT_URLS, and that its receiver is up"
+    return Finding("fault", "alerts", f"{mask(url)} did not accept the test alert", remedy)
 
 
 async def _admin(admin: AdminApi) -> Finding:

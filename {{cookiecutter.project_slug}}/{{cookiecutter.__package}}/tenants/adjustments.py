@@ -1,7 +1,8 @@
 """Funding and resetting of budgets, with a reference or period once forever."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from ..core.problems import Problem
 from .admin_api import AdminError, Funded
@@ -16,34 +17,24 @@ REPEATABLE_FOR = timedelta(hours=24) - CLOCK_TOLERANCE
 class Adjustments(Operations):
     """Changes ledgers by the Cycles Admin API. Amounts are microcents. Raises Problem."""
 
-    async def adjust(
-        self,
-        tenant_id: str,
-        kind: str,
-        amount: int,
-        reference: str | None,
-        now: datetime | None = None,
-        keeps_above: int | None = None,
-    ) -> int | None:
+    async def adjust(self, tenant_id: str, kind: str, amount: int, reference: str | None, **columns: Any) -> int | None:
         """Fund or reset a tenant's ledger and return what remains, or None if this reference was applied before.
 
-        One with a reference is stored before it is sent, so that a later run repeats the same request. A reset keeps
-        the unspent part of what was allocated above `keeps_above`, if given.
+        One with a reference is stored before it is sent, so that a later run repeats the same request. `columns` are
+        others of the adjustment.
         """
-        now = now or datetime.now(UTC)
         self.admin.require()
         wanted = Adjustment(
             reference=f"{kind}:{reference}",
             tenant_id=tenant_id,
             amount=amount,
-            keeps_above=keeps_above,
             idempotency_key=str(uuid.uuid4()),
-            created_at=now,
+            **columns,
         )
         if reference is None:
             return await self._finish(wanted, await self._send(wanted))
         is_new = await self.registry.add(wanted)
-        stored = wanted if is_new else await self._earlier(wanted, now)
+        stored = wanted if is_new else await self._earlier(wanted)
         if stored.done_at is not None:
             return None
         try:
@@ -53,18 +44,18 @@ class Adjustments(Operations):
                 await self.registry.drop_adjustment(stored.reference)
             raise
         remaining = await self._finish(stored, answer)
-        stored.done_at = now
+        stored.done_at = wanted.created_at
         await self.registry.save(stored)
         return remaining
 
-    async def _earlier(self, wanted: Adjustment, now: datetime) -> Adjustment:
+    async def _earlier(self, wanted: Adjustment) -> Adjustment:
         """Return the adjustment of an earlier run, done or safe to repeat."""
         reference = wanted.reference
         stored = await self.registry.adjustment(reference)
         if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
             detail = f"{reference} was used before, with another tenant or amount. Use another one."
             raise Problem("reference_reused", detail)
-        age = now - stored.created_at
+        age = wanted.created_at - stored.created_at
         if stored.done_at is None and not -CLOCK_TOLERANCE <= age <= REPEATABLE_FOR:
             begun = f"{reference} was interrupted on {stored.created_at:%Y-%m-%d %H:%M} UTC: it may have been applied."
             advice = "Check the ledger. If it was not, run the command without a reference or period."

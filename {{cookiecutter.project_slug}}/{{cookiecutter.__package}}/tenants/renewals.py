@@ -6,11 +6,11 @@ from zoneinfo import available_timezones
 
 import structlog
 
-from ..alerts.delivery import Addresses
-from ..alerts.models import Alert
+from ..calls.models import Alert
 from ..core.problems import Problem
 from .adjustments import Adjustments
 from .admin_api import AdminError
+from .alerts import seal
 from .checks import find_tenant, microcents
 from .models import Tenant
 from .periods import NAMES, period_at
@@ -49,7 +49,7 @@ class Renewals(Adjustments):
             if changes.get("every", tenant.every) == "none":
                 raise Problem("usage", "This budget does not recur. Add --every, or use `tenants reset`.")
         if alert_url is not None:
-            changes["alert_urls"] = Addresses(self.settings).seal(alert_url)
+            changes["alert_urls"] = seal(self.settings, alert_url)
         if not changes:
             raise Problem("usage", "Give --budget, --every, --timezone or --alert-url.")
         await self.registry.update_tenant(tenant_id, **changes)
@@ -82,7 +82,8 @@ class Renewals(Adjustments):
         reference = f"{tenant.id}:{period_at(tenant.every, tenant.time_zone, now).name}"
         begun = await self.registry.adjustment(f"reset:{reference}")
         amount = begun.amount if begun else tenant.budget
-        await self.adjust(tenant.id, "reset", amount, reference, now, keeps_above=tenant.period_budget)
+        more = {"created_at": now, "keeps_above": tenant.period_budget}
+        await self.adjust(tenant.id, "reset", amount, reference, **more)
         await self._wait_for_next(tenant, now)
 
     async def _wait_for_next(self, tenant: Tenant, now: datetime, **changes: Any) -> None:

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any
 
-from ..alerts.delivery import Addresses, mask
 from ..calls.models import SERVED
 from ..core.config import Settings
 from ..core.money import MAX_MICROCENTS, UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
 from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
+from .alerts import mask, unseal
 from .checks import ANY, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
 from .links import make_link
@@ -48,18 +48,8 @@ class TenantService(Accounts, Renewals):
         amount = microcents("budget", budget)
         limit = None if overdraft is None else microcents("overdraft", overdraft)
         key_name = f"{self.settings.cycles_app} {token_hex(4)}"
-        recurrence = schedule(every, timezone)
-        await self.registry.add(
-            Tenant(
-                id=tenant_id,
-                name=name,
-                budget=amount,
-                period_budget=amount,
-                overdraft=limit or 0,
-                cycles_key_name=key_name,
-                **recurrence,
-            )
-        )
+        columns = {**schedule(every, timezone), "budget": amount, "period_budget": amount, "overdraft": limit or 0}
+        await self.registry.add(Tenant(id=tenant_id, name=name, cycles_key_name=key_name, **columns))
         tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
         if tenant is None or tenant.status == "closed":
             raise Problem("tenant_closed", f"Tenant {tenant_id} is closed. Choose another ID.")
@@ -83,7 +73,6 @@ class TenantService(Accounts, Renewals):
             await self.retire_keys()
         except AdminError as error:
             note = f"rotated keys are not revoked yet: {error.message}"
-        addresses = Addresses(self.settings)
         rows = [
             {
                 "tenant": tenant.id,
@@ -93,7 +82,7 @@ class TenantService(Accounts, Renewals):
                 "every": tenant.every,
                 "timezone": tenant.time_zone,
                 "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
-                "alert_urls": " ".join(map(mask, addresses.open(tenant.alert_urls))) or None,
+                "alert_urls": " ".join(map(mask, unseal(self.settings, tenant.alert_urls))) or None,
                 "onboarded": tenant.onboarded,
                 "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
             }

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from ..alerts.delivery import Addresses, deliver
-from ..alerts.models import Alert, Success
+from ..calls.models import Alert, Success
 from ..core.config import Settings
 from ..core.metrics import HOUSEKEEPING
+from ..tenants.alerts import deliver, unseal
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.registry import DATABASE_ERRORS, Registry
 from ..tenants.service import tenant_service
@@ -79,7 +79,8 @@ class Housekeeping:
         await asyncio.gather(*(self._deliver(alert, now) for alert in alerts))
 
     async def _deliver(self, alert: Alert, now: datetime) -> None:
-        addresses = Addresses(self._settings)
-        tenant = await self._registry.tenant(alert.tenant_id) if alert.tenant_id else None
-        await deliver(alert, addresses.common + addresses.open(tenant.alert_urls if tenant else ""), now)
+        urls = [url.get_secret_value() for url in self._settings.alert_urls]
+        if alert.tenant_id and (tenant := await self._registry.tenant(alert.tenant_id)):
+            urls += unseal(self._settings, tenant.alert_urls)
+        await deliver(alert, urls, now)
         await self._registry.save(alert)

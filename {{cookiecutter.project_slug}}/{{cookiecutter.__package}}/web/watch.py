@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from ..alerts.models import Alert
 from ..budget.outbox import Outbox
+from ..calls.models import Alert
 from ..calls.store import CallStore
 from ..core.money import format_usd
 from .readiness import Readiness

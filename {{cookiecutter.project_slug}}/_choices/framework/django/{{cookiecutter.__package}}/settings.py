@@ -21,7 +21,6 @@ ALLOWED_HOSTS = ENV.allowed_hosts
 INSTALLED_APPS = [
     f"{__package__}.tenants",
     f"{__package__}.calls",
-    f"{__package__}.alerts",
     f"{__package__}.web",
     f"{__package__}.dashboard",
     f"{__package__}.cli",

@@ -8,9 +8,8 @@ from django.db import transaction
 from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
-from ..alerts.models import Alert
 from ..core.database import in_database
-from .models import SERVED, Balance, Call
+from .models import SERVED, Alert, Balance, Call
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),

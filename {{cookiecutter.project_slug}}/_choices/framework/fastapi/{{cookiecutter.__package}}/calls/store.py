@@ -6,9 +6,8 @@ from typing import Any, TypeVarTuple
 
 from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
-from ..alerts.models import Alert
 from ..core.database import Database, execute_many
-from .models import SERVED, Balance, Call
+from .models import SERVED, Alert, Balance, Call
 
 Ts = TypeVarTuple("Ts")
 

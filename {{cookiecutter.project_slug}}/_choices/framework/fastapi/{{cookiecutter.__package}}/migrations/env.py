@@ -6,7 +6,6 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection
 
-from {{ cookiecutter.__package }}.alerts.models import Alert
 from {{ cookiecutter.__package }}.calls.models import Balance
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.core.database import Base, Database, UtcDateTime
@@ -19,7 +18,7 @@ LOCK = {
     "postgresql": ("SELECT pg_advisory_xact_lock(7878)",),
 }
 """Makes concurrent migrations wait for each other."""
-TABLES = (Alert, AuditEntry, Balance, KeptAnswer, Tenant)
+TABLES = (AuditEntry, Balance, KeptAnswer, Tenant)
 """Imported so that Base knows all tables."""
 
 

@@ -9,42 +9,41 @@ from typing import Any
 import structlog
 from cryptography.fernet import InvalidToken, MultiFernet
 
+from ..calls.models import Alert
 from ..core.about import TITLE
 from ..core.ciphers import fernets_of
 from ..core.config import Settings
 from ..core.problems import Problem
-from .models import Alert
 
 log = structlog.get_logger(__name__)
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 
 
-class Addresses:
-    """The apprise URLs of operators (ALERT_URLS) and, encrypted with SECRET_KEY, of tenants."""
+def seal(settings: Settings, urls: str) -> str:
+    """Encrypt a tenant's apprise URLs, separated by commas, with SECRET_KEY. `none` is no URL.
 
-    def __init__(self, settings: Settings) -> None:
-        self.common = [url.get_secret_value() for url in settings.alert_urls]
-        self._fernets = fernets_of(settings.secret_key, "alert addresses")
+    Raises Problem for what apprise does not accept.
+    """
+    for url in () if urls == "none" else urls.split(","):
+        if _receiver(url) is None:
+            raise Problem("invalid_alert_url", f"{mask(url)} is not a URL that apprise can send to.")
+    return "" if urls == "none" else _cipher(settings).encrypt(urls.encode()).decode()
 
-    def seal(self, urls: str) -> str:
-        """Encrypt URLs, separated by commas. `none` is no URL. Raises Problem for what apprise does not accept."""
-        if urls == "none":
-            return ""
-        for url in urls.split(","):
-            if _receiver(url) is None:
-                raise Problem("invalid_alert_url", f"{mask(url)} is not a URL that apprise can send to.")
-        if not self._fernets:
-            raise Problem("not_configured", "SECRET_KEY is missing. It encrypts the addresses.")
-        return MultiFernet(self._fernets).encrypt(urls.encode()).decode()
 
-    def open(self, sealed: str) -> list[str]:
-        """Return decrypted URLs, none if no secret of SECRET_KEY fits."""
-        try:
-            return MultiFernet(self._fernets).decrypt(sealed).decode().split(",") if sealed else []
-        except (InvalidToken, ValueError):  # ValueError: no secret
-            log.error("alert addresses not decrypted", reason="no secret of SECRET_KEY fits")
-            return []
+def unseal(settings: Settings, sealed: str) -> list[str]:
+    """Return decrypted URLs, none if no secret of SECRET_KEY fits."""
+    try:
+        return _cipher(settings).decrypt(sealed).decode().split(",") if sealed else []
+    except InvalidToken:
+        log.error("alert addresses not decrypted", reason="no secret of SECRET_KEY fits")
+        return []
+
+
+def _cipher(settings: Settings) -> MultiFernet:
+    if not settings.secret_key:
+        raise Problem("not_configured", "SECRET_KEY is missing. It encrypts the addresses of alerts.")
+    return MultiFernet(fernets_of(settings.secret_key, "alert addresses"))
 
 
 def mask(url: str) -> str:

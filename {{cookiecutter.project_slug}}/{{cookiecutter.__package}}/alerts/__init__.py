@@ -1,1 +1,0 @@
-"""Alerts: rows that are delivered to the addresses of operators and tenants."""
