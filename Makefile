@@ -18,7 +18,7 @@ demo: | $(UV) ## Generate and run a project with default answers in var/demo/ (F
 test: lint ## Lint, types and all tests that must pass
 	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
 
-test-matrix: | $(UV) ## Check projects with every pair of answers, on Python 3.11, 3.12 and 3.13
+test-matrix: | $(UV) ## Check projects with every pair of answers, on Python 3.11 to 3.14
 	$(UV) run pytest -v -n 4 --dist loadgroup -m matrix
 
 test-long: lint ## Everything, with every combination of answers (hours)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 CONTEXT = json.loads({{cookiecutter.items() | list | tojson | tojson}})  # as pairs, because tojson sorts dicts
 ANSWERS = {question: answer for question, answer in CONTEXT if question.isidentifier()}  # not `../mine`
-OFFERED = json.loads({{_cookiecutter | default({}) | tojson | tojson}})  # the offered answers; empty with cruft
 CHOICES = Path("_choices")  # ours: the pre hook refuses a folder that has one
 FAULT = "ERROR: bug in the template:"
+MODE = CHOICES / "mode"  # "overwrite", or the pre hook's "skip" if cookiecutter has --skip-if-file-exists
 NEW = Path("UNFINISHED.txt")  # written by the pre hook into an empty folder; stays there after a failure
 FOREIGN = {"django": "alembic|fastapi|sqlalchemy", "fastapi": "django|ninja"}
 PACKAGE, FOLDER = "{{'{{'}} cookiecutter.__package }}", "{{'{{'}}cookiecutter.__package}}"
@@ -23,11 +23,12 @@ def lay_alternatives() -> None:
     for path in filter(Path.is_file, [Path("dev.py"), *Path("tests").rglob("*.py"), *CHOICES.rglob("*")]):
         if PACKAGE.encode() in (source := path.read_bytes()):
             path.write_bytes(source.replace(PACKAGE.encode(), NAME.encode()))
+    if SKIP:  # cookiecutter has overwritten what it copies without rendering
+        shutil.copytree(CHOICES / "existing", ".", symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(CHOICES / "existing", ignore_errors=True)
     for question, answer in ANSWERS.items():
         for tree in sorted((CHOICES / question).glob("*")):
-            if not {*(answers := tree.name.split("-or-"))} <= {*OFFERED.get(question, answers)}:
-                sys.exit(f"{FAULT} {tree.as_posix()} is not an answer to {question}")
-            if answer in answers:
+            if answer in tree.name.split("-or-"):
                 for source in sorted(filter(Path.is_file, tree.rglob("*"))):
                     move(source, Path(source.relative_to(tree).as_posix().replace(FOLDER, NAME)))
         shutil.rmtree(CHOICES / question, ignore_errors=True)
@@ -41,7 +42,8 @@ def move(source: Path, target: Path) -> None:
     if not target.resolve().is_relative_to(Path.cwd().resolve()):
         sys.exit(f"ERROR: {target.as_posix()} is a link out of the project: remove it, then try again")
     target.parent.mkdir(parents=True, exist_ok=True)
-    source.replace(target)
+    if not (SKIP and target.exists()):
+        source.replace(target)
 
 
 def check(path: Path) -> None:
@@ -62,6 +64,8 @@ def check(path: Path) -> None:
 
 
 try:
+    SKIP = MODE.read_text(encoding="ascii") == "skip"
+    MODE.unlink()
     lay_alternatives()
     if NEW.exists():  # otherwise there may be files that are not ours
         shutil.rmtree(CHOICES, ignore_errors=True)

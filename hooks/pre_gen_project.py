@@ -4,27 +4,30 @@ import json
 import keyword
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
-COMMON = f""".editorconfig .env.example .gitattributes .gitignore Makefile README.md SECURITY.md dev.py docs emulator
-    pyproject.toml tests {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
+COMMON = f""".devcontainer .editorconfig .env.example .gitattributes .gitignore .pre-commit-config.yaml .vscode
+    AGENTS.md Makefile README.md SECURITY.md dev.py docs emulator pyproject.toml tests
+    {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
 # Names of modules, dependencies and project files, and names reserved by Windows: a package can't have them.
 TAKEN = """
-    aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio argon2
-    argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs build cachetools certifi cffi
-    charset_normalizer click corsheaders cryptography dev dev_identity dev_tenancy dist distro dj_database_url django
-    django_cors_headers django_ninja django_stubs django_stubs_ext docs docstring_parser dotenv emulator execnet fastapi
-    frozenlist google googleapis_common_protos granian greenlet grimp h11 hatchling httpcore httpcore2 httptools httpx
-    httpx2 hypothesis idna import_linter importlinter iniconfig itsdangerous jinja2 jiter jwt kubernetes librt
-    make_secrets mako markdown_it markdown_it_py markupsafe mdurl multidict multipart mypy mypy_django_plugin
-    mypy_extensions mypyc ninja openai opentelemetry packaging pathspec pip pluggy prometheus_client propcache protobuf
-    psycopg psycopg_binary psycopg_pool pwdlib py pycparser pydantic pydantic_core pydantic_settings pygments pyjwt
-    pytest pytest_timeout pytest_xdist python_dotenv python_multipart pyyaml requests rich ruff runcycles setuptools
-    shellingham sitecustomize sniffio sortedcontainers sqlalchemy sqlparse starlette structlog test tests tqdm
-    truststore typer types_cachetools types_pyyaml typing_extensions typing_inspection urllib3 usercustomize uv uvicorn
-    uvloop var watchfiles websockets wheel whitenoise wrapt xdist yaml yarl aux con nul prn
+    aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio apprise
+    argon2 argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs aux build cachetools certifi
+    cffi cfgv charset_normalizer click con cryptography dev dev_identity dev_tenancy dist distlib dj_database_url
+    django django_ninja django_stubs django_stubs_ext docs dotenv emulator execnet fastapi filelock frozenlist
+    google googleapis_common_protos granian greenlet grimp h11 hatchling httpcore httptools httpx hypothesis
+    identify idna import_linter importlinter iniconfig itsdangerous jinja2 jwt kubernetes librt make_secrets mako
+    markdown markdown_it markdown_it_py markupsafe mdurl multidict multipart mypy mypy_django_plugin mypy_extensions
+    mypyc ninja nodeenv nul oauthlib openai opentelemetry packaging pathspec pip platformdirs pluggy pre_commit prn
+    prometheus_client propcache protobuf psycopg psycopg_binary psycopg_pool pwdlib py pycparser pydantic
+    pydantic_core pydantic_settings pygments pyjwt pytest pytest_timeout pytest_xdist python_discovery python_dotenv
+    python_multipart pyyaml requests requests_oauthlib rich ruff runcycles setuptools sitecustomize sortedcontainers
+    sqlalchemy sqlparse starlette structlog test tests types_cachetools types_pyyaml typing_extensions
+    typing_inspection tzdata urllib3 usercustomize uv uvicorn uvloop var virtualenv watchfiles websockets wheel
+    whitenoise wrapt xdist yaml yarl
 """.split()
 TAKEN = {*TAKEN, *keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}
 TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
@@ -59,15 +62,19 @@ for question, rule in [*TEXTS, ("project_slug", slug_shape), ("project_slug", fr
     try:
         rule(ANSWERS[question])
     except ValueError as hint:
-        folder, here = Path(ANSWERS["project_slug"]).as_posix(), Path.cwd().as_posix()
-        if "/" in folder and here.endswith(f"/{folder}") and not any(Path().iterdir()):
-            os.chdir(here.removesuffix(folder))
-            os.removedirs(folder)  # both of `a/b`: cookiecutter would only remove `b`
         sys.exit(f"ERROR: {question} {ANSWERS[question][:60]!a} is not valid. Use {hint}")
+if ANSWERS["__package"] != ANSWERS["project_slug"].replace("-", "_"):
+    sys.exit("ERROR: __package follows from project_slug. Leave it out")
 if taken := [name for name in ("_choices", "UNFINISHED.txt") if os.path.lexists(name)]:
     sys.exit(f"ERROR: {taken[0]} already exists. Rename it, or delete it if an interrupted run left it")
 for path in (path for name in COMMON for path in (Path(name), *Path(name).rglob("*"))):
     if not path.resolve().is_relative_to(Path.cwd().resolve()):
         sys.exit(f"ERROR: {path.as_posix()} is a link out of the project: remove it, then try again")
-if not any(Path().iterdir()):
+if any(Path().iterdir()):  # keep what is there for --skip-if-file-exists: the post hook puts it back
+    Path("_choices/existing").mkdir(parents=True)
+    Path("_choices/mode").write_text("skip", encoding="ascii")
+    for path in (Path(name) for name in COMMON if Path(name).exists()):
+        kept = Path("_choices/existing", path)
+        shutil.copytree(path, kept, symlinks=True) if path.is_dir() else shutil.copy2(path, kept)
+else:
     Path("UNFINISHED.txt").write_text("Generation was interrupted. Delete this folder and retry.\n", encoding="ascii")

@@ -282,12 +282,15 @@ def refuse(cookies: Cookies, template: Path, tmp_path: Path, capfd: pytest.Captu
 def bake_over(template: Path, _cookiecutter_config_file: Path) -> Callable[..., None]:
     """`bake_over(folder, question=answer, ...)` bakes into the parent of an existing folder, as `-f` does."""
 
-    def bake_project(folder: Path, *, template: Path = template, **answers: str) -> None:
+    def bake_project(
+        folder: Path, *, template: Path = template, skip_if_file_exists: bool = False, **answers: str
+    ) -> None:
         cookiecutter(
             str(template),
             no_input=True,
             extra_context={"project_slug": folder.name} | answers,
             overwrite_if_exists=True,
+            skip_if_file_exists=skip_if_file_exists,
             output_dir=str(folder.parent),
             config_file=str(_cookiecutter_config_file),
         )

@@ -98,7 +98,7 @@ def test_ruff_finds_nothing_and_has_nothing_to_format(project: BakedProject) -> 
 # Found by its place by a framework, a tool or the server ("main:app").
 FOUND_BY_PLACE = re.compile(
     r"(?:\.|tests/|docs/|deploy/).*|.*/(?:management/commands|migrations)/.*|.*/(?:apps|admin|main|models)\.py"
-    r"|.*__(?:init|main)__\.py|.*/py\.typed|(?:\w+/)?[^/]*\.(?:md|toml|ya?ml)|LICENSE|Makefile|Dockerfile|dev\.py|manage\.py"
+    r"|.*__(?:init|main)__\.py|.*/py\.typed|(?:\w+/)?[^/]*\.(?:md|toml|ya?ml)|LICENSE|Makefile|Dockerfile|renovate\.json|dev\.py|manage\.py"
 )
 
 
