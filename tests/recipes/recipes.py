@@ -20,7 +20,7 @@ USD = 100_000_000
 
 def recipe(language: str, contents: str) -> str:
     """Return the block of the page that contains a text."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "docs/tenants.md").read_text(), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(rf"(?ms)^```{language}\n(.*?)^```$", (ROOT / "docs/tenants.md").read_text())
     (found,) = [block for block in blocks if contents in block]
     return str(found)
 

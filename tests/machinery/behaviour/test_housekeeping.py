@@ -51,10 +51,9 @@ def test_wrong_usage_of_update_exits_with_2(app: App, arguments: tuple[str, ...]
 
 def test_housekeeping_runs_once_for_cron_and_readiness_tells_when(app: App, api: httpx.Client) -> None:
     before = datetime.now(UTC)
-    assert app.done("housekeeping", "--once") == {"failed": []}
+    assert app.done("housekeeping", "--once") == {}
     # the app has admin access, so its own passes succeed too
     last = wait_until(lambda: api.get("/readyz").json()["housekeeping"])
-    assert last.endswith("Z")
     assert (before - datetime.fromisoformat(last)).total_seconds() < 60
     assert app.metric("housekeeping_success_timestamp_seconds") > before.timestamp() - 60
 

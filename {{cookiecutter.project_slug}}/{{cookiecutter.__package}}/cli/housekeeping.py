@@ -4,6 +4,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
+from ..core.problems import Problem
 from ..tenants.service import Answer, TenantService
 from ..web.housekeeping import Housekeeping
 
@@ -15,7 +16,6 @@ async def housekeeping(service: TenantService, *, once: bool = False) -> Answer:
     if not once:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no default
         await work.run()
-    answer: Answer = {"failed": await work.once(datetime.now(UTC))}
-    if answer["failed"]:
-        answer["error"] = {"code": "failed", "message": "Some steps failed. The log says why; run it again."}
-    return answer
+    if failed := await work.once(datetime.now(UTC)):
+        raise Problem("housekeeping_failed", f"Failed: {', '.join(failed)}. The log says why. Run it again.")
+    return {"note": "done"}

@@ -72,8 +72,7 @@ class Renewals(Adjustments):
                 text = f"The budget of {tenant.id} did not begin anew: {problem.message}"
                 await self.registry.add_alerts([Alert(id=f"renewal:{tenant.id}:{now:%Y-%m-%d}", text=text)])
                 if problem.code == "outcome_unknown":  # never sent again; the smaller budget keeps more of the credit
-                    least = min(tenant.budget, tenant.period_budget)
-                    await self._wait_for_next(tenant, now, period_budget=least)
+                    await self._wait_for_next(tenant, now, period_budget=min(tenant.budget, tenant.period_budget))
         if failed:
             raise failed
 
@@ -82,8 +81,7 @@ class Renewals(Adjustments):
         reference = f"{tenant.id}:{period_at(tenant.every, tenant.time_zone, now).name}"
         begun = await self.registry.adjustment(f"reset:{reference}")
         amount = begun.amount if begun else tenant.budget
-        more = {"created_at": now, "keeps_above": tenant.period_budget}
-        await self.adjust(tenant.id, "reset", amount, reference, **more)
+        await self.adjust(tenant.id, "reset", amount, reference, created_at=now, keeps_above=tenant.period_budget)
         await self._wait_for_next(tenant, now)
 
     async def _wait_for_next(self, tenant: Tenant, now: datetime, **changes: Any) -> None:

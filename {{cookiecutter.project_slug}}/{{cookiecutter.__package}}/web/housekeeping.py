@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -20,22 +21,20 @@ log = structlog.get_logger(__name__)
 EVERY_S = 30.0
 LEASE = timedelta(minutes=5)
 """How long alerts belong to the worker that is sending them: longer than a batch takes."""
-MOST_KEYS = 1_000
-Watch = Callable[[datetime], Awaitable[list[Alert]]]
-"""Returns alerts of what this process sees."""
 
 
+@dataclass
 class Housekeeping:
     """The steps. Without admin access, other processes do what needs it.
 
-    `last_success` is when all steps last succeeded in a process with admin access. It is known after the first pass.
+    `watch` returns alerts of what this process sees. `last_success` is when all steps last succeeded in a process with
+    admin access; it is known after the first pass.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, watch: Watch | None = None) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._watch = watch
-        self.last_success: datetime | None = None
+    settings: Settings
+    registry: Registry
+    watch: Callable[[datetime], Awaitable[list[Alert]]] | None = None
+    last_success: datetime | None = None
 
     async def run(self) -> None:
         """Run all steps again and again, until cancelled."""
@@ -53,34 +52,34 @@ class Housekeeping:
                 log.exception("housekeeping step failed, trying again", step=step.__name__)
                 failed.append(step.__name__)
         with suppress(*DATABASE_ERRORS):  # of which the steps have told
-            if self._settings.cycles_admin_api_key and not failed:
-                await self._registry.save(Success(id=1, at=now))
-            self.last_success = await self._registry.last_success()
+            if self.settings.cycles_admin_api_key and not failed:
+                await self.registry.save(Success(id=1, at=now))
+            self.last_success = await self.registry.last_success()
             HOUSEKEEPING.set(self.last_success.timestamp() if self.last_success else 0)
         return failed
 
     async def manage_tenants(self, now: datetime) -> None:
         """Begin the budgets anew whose next period has begun, and revoke rotated keys. Needs admin access."""
-        async with tenant_service(self._settings, self._registry) as service:
+        async with tenant_service(self.settings, self.registry) as service:
             await service.renew_all(now)
             await service.retire_keys()
 
     async def find_alerts(self, now: datetime) -> None:
         """Store alerts for keys that expire, and for what this process sees."""
-        alerts = await self._watch(now) if self._watch else []
-        for tenant in await self._registry.keys_that_expire(now + EXPIRES_SOON, MOST_KEYS):
+        alerts = await self.watch(now) if self.watch else []
+        for tenant in await self.registry.keys_that_expire(now + EXPIRES_SOON, 1_000):
             text = f"The Cycles key of {tenant.id} expires at {tenant.cycles_key_expires_at:%Y-%m-%d %H:%M} UTC."
             alerts.append(Alert(id=f"key-expires:{tenant.id}:{tenant.cycles_key_id}", text=text))
-        await self._registry.add_alerts(alerts)
+        await self.registry.add_alerts(alerts)
 
     async def deliver_alerts(self, now: datetime) -> None:
         """Send the alerts that are due, each in one worker."""
-        alerts = await self._registry.claim_alerts(now, now + LEASE)
+        alerts = await self.registry.claim_alerts(now, now + LEASE)
         await asyncio.gather(*(self._deliver(alert, now) for alert in alerts))
 
     async def _deliver(self, alert: Alert, now: datetime) -> None:
-        urls = [url.get_secret_value() for url in self._settings.alert_urls]
-        if alert.tenant_id and (tenant := await self._registry.tenant(alert.tenant_id)):
-            urls += unseal(self._settings, tenant.alert_urls)
+        urls = [url.get_secret_value() for url in self.settings.alert_urls]
+        if alert.tenant_id and (tenant := await self.registry.tenant(alert.tenant_id)):
+            urls += unseal(self.settings, tenant.alert_urls)
         await deliver(alert, urls, now)
-        await self._registry.save(alert)
+        await self.registry.save(alert)

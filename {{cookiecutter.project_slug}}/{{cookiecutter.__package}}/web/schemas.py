@@ -45,8 +45,8 @@ class BudgetAnswer(BaseModel):
     """All ledgers of a tenant, sorted by scope. Times are RFC 3339 in UTC; `renews_at` is null unless it recurs."""
 
     tenant: str
-    as_of: str
-    renews_at: str | None
+    as_of: datetime
+    renews_at: datetime | None
     balances: list[BalanceRow]
 
     @classmethod
@@ -61,13 +61,7 @@ class BudgetAnswer(BaseModel):
             )
             for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
         ]
-        begins = rfc_3339(renews_at) if renews_at else None
-        return cls(tenant=tenant, as_of=rfc_3339(known.as_of), renews_at=begins, balances=rows)
-
-
-def rfc_3339(at: datetime) -> str:
-    """Format a time in UTC."""
-    return at.isoformat().replace("+00:00", "Z")
+        return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
 
 
 class ProblemBody(BaseModel):

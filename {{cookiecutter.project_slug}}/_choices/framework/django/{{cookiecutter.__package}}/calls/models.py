@@ -102,8 +102,5 @@ class Success(models.Model):
     id = models.IntegerField(primary_key=True)
     at = models.DateTimeField()
 
-    class Meta:
-        db_table = "housekeeping"
-
     def __str__(self) -> str:
         return str(self.at)

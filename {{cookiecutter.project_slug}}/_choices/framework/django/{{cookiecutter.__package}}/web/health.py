@@ -1,14 +1,11 @@
 """Routes for load balancers and Prometheus."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import Router
 
 from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
 from .dependencies import services_of
-from .schemas import rfc_3339
 
 router = Router(tags=["operation"])
 
@@ -21,11 +18,11 @@ async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
     return {"status": "ok"}
 
 
-@router.get("/readyz", response=dict[str, Any], openapi_extra=NOT_READY)
+@router.get("/readyz", response=dict[str, object], openapi_extra=NOT_READY)
 async def ready(request: HttpRequest) -> HttpResponse:
     services = services_of(request)
     checks, last = await services.readiness.checks(), services.housekeeping.last_success
-    body = {"checks": checks, "housekeeping": rfc_3339(last) if last else None}
+    body = {"checks": checks, "housekeeping": last.isoformat() if last else None}
     return JsonResponse(body, status=200 if set(checks.values()) == {"ok"} else 503)
 
 

@@ -6,7 +6,6 @@ from starlette.responses import JSONResponse, Response
 from ..budget.outbox import BacklogCollector
 from ..core.metrics import check_token, exposition
 from .dependencies import services_of
-from .schemas import rfc_3339
 
 router = APIRouter(tags=["operation"])
 
@@ -21,7 +20,7 @@ async def alive() -> dict[str, str]:
 async def ready(request: Request) -> JSONResponse:
     services = services_of(request)
     checks, last = await services.readiness.checks(), services.housekeeping.last_success
-    body = {"checks": checks, "housekeeping": rfc_3339(last) if last else None}
+    body = {"checks": checks, "housekeeping": last.isoformat() if last else None}
     return JSONResponse(body, 200 if set(checks.values()) == {"ok"} else 503)
 
 

@@ -164,17 +164,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_ins")),
     )
     op.create_index(op.f("ix_sign_ins_expires_at"), "sign_ins", ["expires_at"])
-
-
-def downgrade() -> None:
-    op.drop_table("sign_ins")
-    op.drop_table("api_keys")
-    op.drop_table("adjustments")
-    op.drop_table("tenants")
-    op.drop_table("operators")
-    op.drop_table("kept_answers")
-    op.drop_table("housekeeping")
-    op.drop_table("calls")
-    op.drop_table("balances")
-    op.drop_table("audit")
-    op.drop_table("alerts")
