@@ -74,10 +74,10 @@ def test_every_service_is_bounded_and_waits_for_what_it_needs_to_be_well(compose
             done = "service_completed_successfully" if needed in once else "service_healthy"
             assert wait["condition"] == done, (name, needed)
         assert (name in once) != (service.get("restart") == "unless-stopped"), name
-        if name not in {*once, "app"}:  # whose image brings its own
+        if name not in {*once, "app", "housekeeping"}:  # the app's image brings its own; /readyz tells of housekeeping
             assert service["healthcheck"]["test"], name
     assert services["app"]["depends_on"].keys() == {"migrate", "cycles-server"}
-    assert all(services[name]["read_only"] for name in ("app", "cli", "migrate", "bootstrap"))
+    assert all(services[name]["read_only"] for name in ("app", "cli", "housekeeping", "migrate", "bootstrap"))
     assert not any("ports" in service for name, service in services.items() if name != "app")
 
 

@@ -104,6 +104,40 @@ def test_a_project_answers_as_its_openapi_says(set_up: Bake, answers: Answers) -
     project.run(".venv/bin/python", "-m", "pytest", "tests/behaviour/test_schema.py")
 
 
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_recipes_for_plans_and_top_ups_work_as_the_docs_say(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    page = project.read("docs/tenants.md")
+    (block,) = re.findall(r"^```python\n(.*?@router\.post.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (project.package / "chat/topups.py").write_text(block, encoding="utf-8")
+    serve_top_ups(project, answers["framework"])
+    shutil.copy(ROOT / "tests/recipes/recipes.py", project.path / "tests/behaviour/test_recipes.py")
+    project.run(UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", "stripe>=16")
+    project.run(".venv/bin/python", "-m", "pytest", "-W", "default", "tests/behaviour/test_recipes.py")
+
+
+def serve_top_ups(project: BakedProject, framework: str) -> None:
+    """Change what serves routes, as docs/tenants.md says."""
+    name, before, line = {
+        "fastapi": ("main.py", "        budget_routes.router,\n", "        topups.router,\n"),
+        "django": ("router.py", 'api.add_router("", health.router)\n', 'api.add_router("", topups.router)\n'),
+    }[framework]
+    assert line.strip(" ,\n") in project.read("docs/tenants.md")
+    routes = project.package / name
+    text = routes.read_text(encoding="utf-8").replace(before, before + line)
+    imported = "from .chat import routes as chat_routes"
+    text = text.replace(imported, f"{imported}, topups")
+    routes.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("answers", shown(EACH_FRAMEWORK))
+def test_a_year_of_a_thousand_recurring_budgets_resets_each_once_a_period(set_up: Bake, answers: Answers) -> None:
+    project = set_up(**answers)
+    lay_over(project.path, answers)
+    project.run("env", "TENANTS_OF_THE_YEAR=1000", ".venv/bin/python", "-m", "pytest", "tests/unit/test_year.py")
+
+
 CLIENTS = ("openai", "anthropic", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai,anthropic]")
 QUIETLY = ("-W", "default", "-p", "no:unraisableexception")  # some clients leave connections open
 
@@ -238,10 +272,10 @@ def test_a_project_that_was_updated_with_its_owners_edits_in_it_passes_its_own_c
     in_environment(project, environments).run("make", "check", f"UV={UV}")
 
 
-# Used, but not by an import: forms of FastAPI, drivers that DATABASE_URL names, a Django app.
+# Used, but not by an import: forms of FastAPI, drivers that DATABASE_URL names, a Django app, time zones.
 # Imported, but brought by what is declared: halves of FastAPI, Django, pydantic. dev.py and the emulator never serve.
 DECLARED_OTHERWISE = (
-    "DEP002=python-multipart|aiosqlite|asyncpg|psycopg|whitenoise|opentelemetry-distro,"
+    "DEP002=python-multipart|aiosqlite|asyncpg|psycopg|whitenoise|tzdata|opentelemetry-distro,"
     "DEP003=anyio|starlette|markupsafe|asgiref|pydantic_core,DEP004=dotenv"
 )
 

@@ -25,7 +25,7 @@ def test_every_write_has_a_json_body() -> None:
             writes[request] = (self.headers["Content-Type"], json.loads(body or "null"))
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b'{"key_id": "key_1", "new_remaining": {"amount": 1}}')
+            self.wfile.write(b'{"key_id": "key_1", "previous_allocated": 0, "previous_spent": 0, "new_remaining": 1}')
 
         def do_GET(self) -> None:
             self.send_response(200)

@@ -16,8 +16,8 @@ def test_a_tenant_reads_its_own_budget(app: App, api: httpx.Client, emulator: Em
     paid = api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
     for path in ("/api/budget/me", f"/api/budget/{tenant['id']}"):
         budget = api.get(path, headers=tenant["headers"]).json()
-        assert set(budget) == {"tenant", "as_of", "balances"}
-        assert budget["tenant"] == tenant["id"]
+        assert set(budget) == {"tenant", "as_of", "renews_at", "balances"}
+        assert (budget["tenant"], budget["renews_at"]) == (tenant["id"], None)
         assert budget["as_of"].endswith("Z")
         assert datetime.fromisoformat(budget["as_of"]).tzinfo is not None
         (row,) = budget["balances"]

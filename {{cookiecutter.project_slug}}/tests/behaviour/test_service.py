@@ -20,7 +20,7 @@ def test_app_is_alive_and_ready(api: httpx.Client) -> None:
     assert api.get("/healthz").status_code == 200
     ready = api.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json() == {"checks": {"database": "ok", "cycles": "ok", "journal": "ok"}}
+    assert ready.json()["checks"] == {"database": "ok", "cycles": "ok", "journal": "ok"}
 
 
 def test_metrics_need_the_token(app: App, api: httpx.Client, acme: dict[str, str]) -> None:

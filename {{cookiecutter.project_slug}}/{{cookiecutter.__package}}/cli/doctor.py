@@ -9,6 +9,7 @@ from ..budget.client import Clients
 from ..core.config import Settings
 from ..core.money import UNIT
 from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
+from ..tenants.alerts import mask, send
 from ..tenants.findings import Finding
 from ..tenants.models import Tenant
 from ..tenants.service import Answer, TenantService
@@ -28,12 +29,14 @@ CONCURRENCY = 16
 """Tenants examined at a time: 1,000 of them within 10 s, and the admin server still serves others."""
 
 
-async def report(service: TenantService) -> Answer:
+async def report(service: TenantService, *, send_test_alert: bool = False) -> Answer:
     """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
     admin, checks = await _admin(service.admin), await _readiness(service)
     findings = [*_settings(service.settings), *checks, admin]
     if Finding("ok", "database", "ok") in checks:
         findings += await _tenants(service, at_cycles=admin.level == "ok")
+    if send_test_alert:
+        findings += [await _try_address(url.get_secret_value()) for url in service.settings.alert_urls]
     answer: Answer = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
@@ -70,6 +73,13 @@ async def _readiness(service: TenantService) -> list[Finding]:
         message = f"{backlog.count} settlements have not reached Cycles yet, the oldest for {backlog.oldest_s:.0f} s"
         findings.append(Finding("warning", "journal", message, "the app sends them; if they stay, read its log"))
     return findings
+
+
+async def _try_address(url: str) -> Finding:
+    if await send(url, "This is a test alert of doctor."):
+        return Finding("ok", "alerts", f"{mask(url)} accepted the test alert")
+    remedy = "check the URL in ALERT_URLS, and that its receiver is up"
+    return Finding("fault", "alerts", f"{mask(url)} did not accept the test alert", remedy)
 
 
 async def _admin(admin: AdminApi) -> Finding:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..core.problems import Problem
 from ..tenants.checks import check_period
 from ..tenants.service import Answer, TenantService
-from . import budgets, doctor, keys, operators
+from . import budgets, doctor, housekeeping, keys, operators
 from .console import Verb
 
 
@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
         "Manage tenants and their budgets.",
         {
             "add": TenantService.add,
+            "update": TenantService.update,
             "list": TenantService.list_all,
             "fund": TenantService.fund,
             "reset": reset,
@@ -47,9 +48,10 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
     ),
     **keys.COMMANDS,
     "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
+    "housekeeping": ("Renew budgets, revoke rotated keys, deliver alerts.", {"": housekeeping.housekeeping}),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
 }
-"""The help and the verbs of each command. `doctor` has one without a name."""
+"""The help and the verbs of each command. Some have one without a name."""
 
 ARGUMENTS = {"tenant_id": "ID", "key_id": "KEY_ID", "operator": "NAME"}
 """Parameters that are given by position, with their names in the help."""
@@ -58,6 +60,11 @@ OPTIONS = {
     "budget": "USD, for example 5.00",
     "end_user": "The `end_user` of requests.",
     "agent": "The agent that a route names, like summarizer.",
+    "every": "Begin the budget anew every month, week or day; none: never.",
+    "timezone": "Where the period begins at midnight, for example Europe/Berlin.",
+    "alert_url": "Also send this tenant's alerts to these apprise URLs, separated by commas; none: to no others.",
+    "once": "Run every step once, for cron.",
+    "send_test_alert": "Send an alert to each address of ALERT_URLS.",
     "overdraft": "Maximum debt in USD.",
     "credit": "USD, for example 5.00",
     "reference": "Credit once per reference, however often this runs.",

@@ -41,6 +41,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     workers: PositiveInt = 1
     metrics_token: Secrets = []
+    alert_urls: Secrets = []
 
     database_url: str = "sqlite:///var/app.sqlite3"
 

@@ -37,6 +37,7 @@ SET_ASIDE = Gauge(
     "cycles_journal_unreadable", "Settlements and files set aside", registry=OURS, multiprocess_mode="mostrecent"
 )
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
+HOUSEKEEPING = Gauge("housekeeping_success_timestamp_seconds", "Last success", registry=OURS, multiprocess_mode="max")
 
 
 class AllWorkers(Collector):

@@ -57,6 +57,14 @@ class AdminLedger(BaseModel):
     is_over_limit: bool = False
 
 
+class Funded(BaseModel):
+    """A ledger before and after it was funded. Cycles repeats this for 24 hours if the request is repeated."""
+
+    previous_allocated: Microcents
+    previous_spent: Microcents
+    new_remaining: Microcents
+
+
 class AdminApi:
     """Talks to the server over one HTTP session. Every method raises AdminError. No key is logged."""
 
@@ -116,8 +124,8 @@ class AdminApi:
         found = map(AdminLedger.model_validate, rows)
         return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
-    async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> int:
-        """CREDIT, RESET or RESET_SPENT a ledger and return what remains. A frozen ledger refuses.
+    async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> Funded:
+        """CREDIT, RESET or RESET_SPENT a ledger. A frozen ledger refuses.
 
         The server keeps idempotency keys for 24 hours, in one namespace for all tenants.
         """
@@ -129,7 +137,7 @@ class AdminApi:
         tenant = _tenant_of(scope)
         body = {"operation": operation, "amount": _amount(amount), "idempotency_key": idempotency_key}
         answer = await self._send("POST", "/v1/admin/budgets/fund", body, scope=scope, unit=UNIT, tenant_id=tenant)
-        return int(answer["new_remaining"]["amount"])
+        return Funded.model_validate(answer)
 
     async def set_overdraft(self, scope: str, limit: int) -> None:
         body = {"overdraft_limit": _amount(limit)}

@@ -14,22 +14,31 @@ from ..core.config import Settings
 from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
-from .adjustments import Adjustments
 from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
+from .alerts import mask, unseal
 from .checks import ANY, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
 from .links import make_link
 from .models import Tenant
 from .registry import Registry
+from .renewals import Renewals, schedule
 
 Answer = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
 
-class TenantService(Accounts, Adjustments):
+class TenantService(Accounts, Renewals):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
 
-    async def add(self, tenant_id: str, name: str, budget: str, overdraft: str | None = None) -> Answer:
+    async def add(
+        self,
+        tenant_id: str,
+        name: str,
+        budget: str,
+        overdraft: str | None = None,
+        every: str = "none",
+        timezone: str = "UTC",
+    ) -> Answer:
         """Onboard a tenant. Safe to run again."""
         self.admin.require()
         check_id(tenant_id)
@@ -37,9 +46,8 @@ class TenantService(Accounts, Adjustments):
         amount = microcents("budget", budget)
         limit = None if overdraft is None else microcents("overdraft", overdraft)
         key_name = f"{self.settings.cycles_app} {token_hex(4)}"
-        await self.registry.add(
-            Tenant(id=tenant_id, name=name, budget=amount, overdraft=limit or 0, cycles_key_name=key_name)
-        )
+        columns = {**schedule(every, timezone), "budget": amount, "period_budget": amount, "overdraft": limit or 0}
+        await self.registry.add(Tenant(id=tenant_id, name=name, cycles_key_name=key_name, **columns))
         tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
         if tenant is None or tenant.status == "closed":
             raise Problem("tenant_closed", f"Tenant {tenant_id} is closed. Choose another ID.")
@@ -69,6 +77,10 @@ class TenantService(Accounts, Adjustments):
                 "name": tenant.name,
                 "status": tenant.status,
                 "budget": format_usd(tenant.budget),
+                "every": tenant.every,
+                "timezone": tenant.time_zone,
+                "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
+                "alert_urls": " ".join(map(mask, unseal(self.settings, tenant.alert_urls))) or None,
                 "onboarded": tenant.onboarded,
                 "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
             }

@@ -4,6 +4,7 @@ Both frameworks build their OpenAPI from these.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -41,14 +42,15 @@ class BalanceRow(BaseModel):
 
 
 class BudgetAnswer(BaseModel):
-    """All ledgers of a tenant, sorted by scope. `as_of` is RFC 3339 in UTC."""
+    """All ledgers of a tenant, sorted by scope. Times are RFC 3339 in UTC; `renews_at` is null unless it recurs."""
 
     tenant: str
-    as_of: str
+    as_of: datetime
+    renews_at: datetime | None
     balances: list[BalanceRow]
 
     @classmethod
-    def of(cls, tenant: str, known: Snapshot) -> "BudgetAnswer":
+    def of(cls, tenant: str, known: Snapshot, renews_at: datetime | None) -> "BudgetAnswer":
         """Return the answer for the balances of a tenant."""
         amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
         rows = [
@@ -59,7 +61,7 @@ class BudgetAnswer(BaseModel):
             )
             for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
         ]
-        return cls(tenant=tenant, as_of=known.as_of.isoformat().replace("+00:00", "Z"), balances=rows)
+        return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
 
 
 class ProblemBody(BaseModel):

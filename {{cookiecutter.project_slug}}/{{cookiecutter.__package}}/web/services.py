@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Self
-
-import structlog
 
 from ..budget.client import Clients
 from ..budget.guard import Guard
@@ -19,13 +18,11 @@ from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
-from ..tenants.service import tenant_service
+from .housekeeping import Housekeeping
 from .readiness import Readiness
-
-log = structlog.get_logger(__name__)
+from .watch import watch
 
 FLUSH_S = 2.0
-RETIRE_KEYS_S = 60.0
 
 
 class Services:
@@ -48,11 +45,13 @@ class Services:
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.readiness = Readiness(registry, self.clients)
+        see = partial(watch, outbox=self.outbox, store=store, readiness=self.readiness)
+        self.housekeeping = Housekeeping(settings, registry, see)
 
     async def __aenter__(self) -> Self:
         forget_killed_workers()
         on_stop_signal(self.guard.tasks.stop)
-        background = (self.sweeper.run(), self.calls.run(), self._retire_keys())
+        background = (self.sweeper.run(), self.calls.run(), self.housekeeping.run())
         self._background = [asyncio.create_task(each) for each in background]
         return self
 
@@ -70,16 +69,6 @@ class Services:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background, until the end."""
         self._background.append(asyncio.create_task(work))
-
-    async def _retire_keys(self) -> None:
-        """Revoke rotated Cycles keys whose grace period has ended, until cancelled. Needs admin access."""
-        while True:
-            try:
-                async with tenant_service(self.settings, self.registry) as service:
-                    await service.retire_keys()
-            except Exception:
-                log.exception("rotated keys not revoked, trying again")
-            await asyncio.sleep(RETIRE_KEYS_S)
 
     async def _flush_outbox(self) -> None:
         """Send what waits once more. The rest is sent at the next start."""

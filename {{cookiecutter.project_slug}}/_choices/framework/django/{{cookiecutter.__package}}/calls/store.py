@@ -9,7 +9,7 @@ from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
-from .models import SERVED, Balance, Call
+from .models import SERVED, Alert, Balance, Call
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -84,6 +84,9 @@ class CallStore:
             Balance.objects.bulk_create(latest, update_conflicts=True, unique_fields=["tenant"], update_fields=AMOUNTS)
 
     @in_database
-    def move_reported(self, tenant: str, was: int, to: int) -> bool:
-        """Set the threshold that was reported. Return False if it is not `was` any more."""
-        return Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1
+    def move_reported(self, tenant: str, was: int, to: int, alerts: Sequence[Alert] = ()) -> bool:
+        """Set the threshold that was reported, and store its alerts. Return False if it is not `was` any more."""
+        with transaction.atomic():
+            is_ours = Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1
+            Alert.objects.bulk_create(alerts if is_ours else ())
+        return is_ours

@@ -7,6 +7,9 @@ from django.utils import timezone
 class Tenant(models.Model):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
+    Unless `every` (month, week, day) is none, the budget begins anew at `renews_at`, midnight in `time_zone`.
+    `period_budget` is the part of the current allocation that is no credit of `fund`. `alert_urls` are encrypted.
+
     `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
     is the Cycles key, encrypted. `cycles_key_name` is the name of all its keys at Cycles, random so that keys of
     interrupted runs are found, and none of another registry. All of them but the current one can be revoked at
@@ -18,6 +21,11 @@ class Tenant(models.Model):
     status = models.CharField(max_length=16, default="active")
     budget = models.BigIntegerField()
     overdraft = models.BigIntegerField(default=0)
+    period_budget = models.BigIntegerField(default=0)
+    every = models.CharField(max_length=8, default="none")
+    time_zone = models.CharField(max_length=64, default="UTC")
+    renews_at = models.DateTimeField(null=True, db_index=True)
+    alert_urls = models.TextField(default="")
     sealed_key = models.TextField(default="")
     cycles_key_id = models.CharField(max_length=256, default="")
     cycles_key_name = models.CharField(max_length=256)
@@ -59,12 +67,14 @@ class ApiKey(models.Model):
 class Adjustment(models.Model):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    `reference` begins with fund or reset. A renewal keeps unspent credit `keeps_above` the period's budget.
+    `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
     reference = models.CharField(max_length=256, primary_key=True)
     tenant = models.ForeignKey(Tenant, models.PROTECT)
     amount = models.BigIntegerField()
+    keeps_above = models.BigIntegerField(null=True)
     idempotency_key = models.CharField(max_length=256)
     created_at = models.DateTimeField(default=timezone.now)
     done_at = models.DateTimeField(null=True)

@@ -1,8 +1,8 @@
 """The registry: tenants, API keys, adjustments and operators in the database."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -12,11 +12,13 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from ..calls.models import Call
+from ..calls.models import Alert, Call, Success
 from ..core.database import in_database
 from .models import Adjustment, ApiKey, SignIn, Tenant
 
 DATABASE_ERRORS = (Error, OSError)
+ALERTS_KEPT_FOR = timedelta(days=90)
+ALERTS_AT_ONCE = 50
 
 
 @asynccontextmanager
@@ -78,6 +80,12 @@ class Registry:
         return [*Tenant.objects.filter(retire_at__lte=now)]
 
     @in_database
+    def tenants_to_renew(self, now: datetime) -> list[Tenant]:
+        """Return the active tenants whose next period has begun."""
+        active = Tenant.objects.filter(status="active", onboarded=True)
+        return [*active.filter(renews_at__lte=now).order_by("renews_at")]
+
+    @in_database
     def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Return open tenants whose Cycles key expires before a time, earliest first."""
         expiring = Tenant.objects.filter(cycles_key_expires_at__lt=before).exclude(status="closed")
@@ -132,6 +140,26 @@ class Registry:
     def drop_adjustment(self, reference: str) -> None:
         """Delete an adjustment that is not done."""
         Adjustment.objects.filter(reference=reference, done_at=None).delete()
+
+    @in_database
+    def add_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts. Those whose ID exists stay as they are."""
+        Alert.objects.bulk_create(alerts, ignore_conflicts=True)
+
+    @in_database
+    def claim_alerts(self, now: datetime, until: datetime) -> list[Alert]:
+        """Return alerts to deliver, and keep others from them until a time. Delete those delivered long ago."""
+        Alert.objects.filter(delivered_at__lt=now - ALERTS_KEPT_FOR).delete()
+        due = Alert.objects.filter(delivered_at=None, next_try_at__lte=now).order_by("created_at")
+        with transaction.atomic():
+            alerts = [*due.select_for_update()[:ALERTS_AT_ONCE]]
+            Alert.objects.filter(pk__in=[alert.pk for alert in alerts]).update(next_try_at=until)
+        return alerts
+
+    @in_database
+    def last_success(self) -> datetime | None:
+        """Return when all steps of housekeeping last succeeded."""
+        return Success.objects.values_list("at", flat=True).first()
 
     @in_database
     def add_sign_in(self, record: SignIn) -> None:

@@ -9,13 +9,14 @@ from .dependencies import ApiRequest, headers_of, identified, services_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
+from .services import Services
 
 router = Router(tags=["budget"])
 
 
 @router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def my_budget(request: ApiRequest) -> BudgetAnswer:
-    return BudgetAnswer.of(request.auth, await services_of(request).balances.read(request.auth))
+    return await answer(services_of(request), request.auth)
 
 
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
@@ -27,4 +28,9 @@ async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
             raise Problem("not_found")
     elif await identified(request) != tenant:
         raise Problem("not_found")  # whether it exists or not
-    return BudgetAnswer.of(tenant, await services.balances.read(tenant))
+    return await answer(services, tenant)
+
+
+async def answer(services: Services, tenant: str) -> BudgetAnswer:
+    row = await services.registry.tenant(tenant)
+    return BudgetAnswer.of(tenant, await services.balances.read(tenant), row.renews_at if row else None)

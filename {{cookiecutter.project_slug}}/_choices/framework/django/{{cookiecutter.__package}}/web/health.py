@@ -17,10 +17,12 @@ async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
     return {"status": "ok"}
 
 
-@router.get("/readyz", response=dict[str, dict[str, str]], openapi_extra=NOT_READY)
+@router.get("/readyz", response=dict[str, object], openapi_extra=NOT_READY)
 async def ready(request: HttpRequest) -> HttpResponse:
-    checks = await services_of(request).readiness.checks()
-    return JsonResponse({"checks": checks}, status=200 if set(checks.values()) == {"ok"} else 503)
+    services = services_of(request)
+    checks, last = await services.readiness.checks(), services.housekeeping.last_success
+    body = {"checks": checks, "housekeeping": last.isoformat() if last else None}
+    return JsonResponse(body, status=200 if set(checks.values()) == {"ok"} else 503)
 
 
 @router.get("/metrics", include_in_schema=False)

@@ -7,7 +7,7 @@ from typing import Any, TypeVarTuple
 from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
-from .models import SERVED, Balance, Call
+from .models import SERVED, Alert, Balance, Call
 
 Ts = TypeVarTuple("Ts")
 
@@ -83,12 +83,14 @@ class CallStore:
         async with self._database.begin() as session:
             await execute_many(session, put, balances)
 
-    async def move_reported(self, tenant: str, was: int, to: int) -> bool:
-        """Set the threshold that was reported. Return False if it is not `was` any more."""
+    async def move_reported(self, tenant: str, was: int, to: int, alerts: Sequence[Alert] = ()) -> bool:
+        """Set the threshold that was reported, and store its alerts. Return False if it is not `was` any more."""
         mine = (Balance.tenant_id == tenant) & (Balance.reported == was)
         query = update(Balance).where(mine).values(reported=to).returning(Balance.tenant_id)
         async with self._database.begin() as session:
-            return await session.scalar(query) is not None
+            is_ours = await session.scalar(query) is not None
+            session.add_all(alerts if is_ours else ())
+        return is_ours
 
     async def _read(self, query: Select[*Ts]) -> Sequence[Row[*Ts]]:
         async with self._database.session() as session:

@@ -15,6 +15,9 @@ def now() -> datetime:
 class Tenant(MappedAsDataclass, Base, kw_only=True):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
+    Unless `every` (month, week, day) is none, the budget begins anew at `renews_at`, midnight in `time_zone`.
+    `period_budget` is the part of the current allocation that is no credit of `fund`. `alert_urls` are encrypted.
+
     `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
     is the Cycles key, encrypted. `cycles_key_name` is the name of all its keys at Cycles, random so that keys of
     interrupted runs are found, and none of another registry. All of them but the current one can be revoked at
@@ -28,6 +31,11 @@ class Tenant(MappedAsDataclass, Base, kw_only=True):
     status: Mapped[str] = mapped_column(String(16), default="active")
     budget: Mapped[int] = mapped_column(BigInteger)
     overdraft: Mapped[int] = mapped_column(BigInteger, default=0)
+    period_budget: Mapped[int] = mapped_column(BigInteger, default=0)
+    every: Mapped[str] = mapped_column(String(8), default="none")
+    time_zone: Mapped[str] = mapped_column(String(64), default="UTC")
+    renews_at: Mapped[datetime | None] = mapped_column(index=True, default=None)
+    alert_urls: Mapped[str] = mapped_column(Text, default="")
     sealed_key: Mapped[str] = mapped_column(Text, default="")
     cycles_key_id: Mapped[str] = mapped_column(default="")
     cycles_key_name: Mapped[str]
@@ -57,7 +65,8 @@ class ApiKey(MappedAsDataclass, Base, kw_only=True):
 class Adjustment(MappedAsDataclass, Base, kw_only=True):
     """A `fund` with a reference or a `reset` with a period, applied once forever.
 
-    `reference` begins with fund or reset. `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
+    `reference` begins with fund or reset. A renewal keeps unspent credit `keeps_above` the period's budget.
+    `idempotency_key` is sent to Cycles, which keeps it for 24 hours.
     """
 
     __tablename__ = "adjustments"
@@ -65,6 +74,7 @@ class Adjustment(MappedAsDataclass, Base, kw_only=True):
     reference: Mapped[str] = mapped_column(primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
     amount: Mapped[int] = mapped_column(BigInteger)
+    keeps_above: Mapped[int | None] = mapped_column(BigInteger, default=None)
     idempotency_key: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default_factory=now)
     done_at: Mapped[datetime | None] = mapped_column(default=None)

@@ -1,18 +1,20 @@
 """The registry: tenants, API keys, adjustments and operators in the database."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from ..calls.models import Call
-from ..core.database import Base, Database
+from ..calls.models import Alert, Call, Success
+from ..core.database import Base, Database, execute_many
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
+ALERTS_KEPT_FOR = timedelta(days=90)
+ALERTS_AT_ONCE = 50
 
 Record = TypeVar("Record", bound=Base)
 
@@ -62,6 +64,11 @@ class Registry:
     async def tenants_to_retire(self, now: datetime) -> list[Tenant]:
         """Return the tenants with rotated keys whose grace period has ended."""
         return await self._all(select(Tenant).where(Tenant.retire_at <= now).order_by(Tenant.id))
+
+    async def tenants_to_renew(self, now: datetime) -> list[Tenant]:
+        """Return the active tenants whose next period has begun."""
+        is_active = (Tenant.status == "active") & Tenant.onboarded
+        return await self._all(select(Tenant).where(Tenant.renews_at <= now, is_active).order_by(Tenant.renews_at))
 
     async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Return open tenants whose Cycles key expires before a time, earliest first."""
@@ -117,6 +124,26 @@ class Registry:
         not_done = (Adjustment.reference == reference) & Adjustment.done_at.is_(None)
         async with self._database.begin() as session:
             await session.execute(delete(Adjustment).where(not_done))
+
+    async def add_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Store alerts. Those whose ID exists stay as they are."""
+        if alerts:
+            async with self._database.begin() as session:
+                await execute_many(session, self._database.insert(Alert).on_conflict_do_nothing(), alerts)
+
+    async def claim_alerts(self, now: datetime, until: datetime) -> list[Alert]:
+        """Return alerts to deliver, and keep others from them until a time. Delete those delivered long ago."""
+        due = Alert.delivered_at.is_(None) & (Alert.next_try_at <= now)
+        first = select(Alert.id).where(due).order_by(Alert.created_at).limit(ALERTS_AT_ONCE)
+        claim = update(Alert).where(due, Alert.id.in_(first)).values(next_try_at=until).returning(Alert)
+        async with self._database.begin() as session:
+            await session.execute(delete(Alert).where(Alert.delivered_at < now - ALERTS_KEPT_FOR))
+            return [*await session.scalars(claim)]
+
+    async def last_success(self) -> datetime | None:
+        """Return when all steps of housekeeping last succeeded."""
+        async with self._database.session() as session:
+            return await session.scalar(select(Success.at))
 
     async def add_sign_in(self, record: SignIn) -> None:
         """Store a session or link. Deletes expired ones."""

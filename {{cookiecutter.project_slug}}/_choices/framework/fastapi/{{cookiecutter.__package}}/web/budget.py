@@ -8,6 +8,7 @@ from .dependencies import services_of, tenant_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
+from .services import Services
 
 router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 @router.get("/me")
 async def my_budget(request: Request) -> BudgetAnswer:
     tenant = await tenant_of(request)
-    return BudgetAnswer.of(tenant, await services_of(request).balances.read(tenant))
+    return await answer(services_of(request), tenant)
 
 
 @router.get("/{tenant}")
@@ -27,4 +28,9 @@ async def budget(tenant: str, request: Request) -> BudgetAnswer:
             raise Problem("not_found")
     elif await tenant_of(request) != tenant:
         raise Problem("not_found")  # not 403, which would reveal that it exists
-    return BudgetAnswer.of(tenant, await services.balances.read(tenant))
+    return await answer(services, tenant)
+
+
+async def answer(services: Services, tenant: str) -> BudgetAnswer:
+    row = await services.registry.tenant(tenant)
+    return BudgetAnswer.of(tenant, await services.balances.read(tenant), row.renews_at if row else None)

@@ -17,8 +17,10 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "Not ready"}})
 async def ready(request: Request) -> JSONResponse:
-    checks = await services_of(request).readiness.checks()
-    return JSONResponse({"checks": checks}, 200 if set(checks.values()) == {"ok"} else 503)
+    services = services_of(request)
+    checks, last = await services.readiness.checks(), services.housekeeping.last_success
+    body = {"checks": checks, "housekeeping": last.isoformat() if last else None}
+    return JSONResponse(body, 200 if set(checks.values()) == {"ok"} else 503)
 
 
 @router.get("/metrics", include_in_schema=False)

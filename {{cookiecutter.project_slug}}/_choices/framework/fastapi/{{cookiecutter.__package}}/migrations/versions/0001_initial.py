@@ -11,6 +11,19 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "alerts",
+        sa.Column("id", sa.String(length=256), nullable=False),
+        sa.Column("tenant_id", sa.String(length=64), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("delivered_to", sa.Text(), nullable=False),
+        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_alerts")),
+    )
+    op.create_index(op.f("ix_alerts_delivered_at"), "alerts", ["delivered_at"])
+    op.create_index(op.f("ix_alerts_next_try_at"), "alerts", ["next_try_at"])
+    op.create_table(
         "audit",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
@@ -61,6 +74,12 @@ def upgrade() -> None:
     op.create_index(op.f("ix_calls_at"), "calls", ["at"])
     op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
     op.create_table(
+        "housekeeping",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_housekeeping")),
+    )
+    op.create_table(
         "kept_answers",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("tenant", sa.String(length=64), nullable=False),
@@ -87,6 +106,11 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("budget", sa.BigInteger(), nullable=False),
         sa.Column("overdraft", sa.BigInteger(), nullable=False),
+        sa.Column("period_budget", sa.BigInteger(), nullable=False),
+        sa.Column("every", sa.String(length=8), nullable=False),
+        sa.Column("time_zone", sa.String(length=64), nullable=False),
+        sa.Column("renews_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("alert_urls", sa.Text(), nullable=False),
         sa.Column("sealed_key", sa.Text(), nullable=False),
         sa.Column("cycles_key_id", sa.String(length=256), nullable=False),
         sa.Column("cycles_key_name", sa.String(length=256), nullable=False),
@@ -98,6 +122,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
     )
+    op.create_index(op.f("ix_tenants_renews_at"), "tenants", ["renews_at"])
     op.create_index(op.f("ix_tenants_retire_at"), "tenants", ["retire_at"])
     op.create_index(op.f("ix_tenants_version"), "tenants", ["version"])
     op.create_table(
@@ -105,6 +130,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(length=256), nullable=False),
         sa.Column("tenant_id", sa.String(length=64), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("keeps_above", sa.BigInteger(), nullable=True),
         sa.Column("idempotency_key", sa.String(length=256), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
