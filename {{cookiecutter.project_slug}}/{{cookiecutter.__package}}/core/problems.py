@@ -58,13 +58,8 @@ _BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": 
 
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 
-# for the other codes with status 429 or 503: 1
-_RETRY_AFTER_S = {
-    "too_many_attempts": 60,
-    "budget_unavailable": 2,
-    "identity_unavailable": 5,
-    "idempotency_in_progress": 2,
-}
+# Retry-After; for the other codes with status 429 or 503: 1
+_WAIT_S = {"budget_unavailable": 2, "idempotency_in_progress": 2, "identity_unavailable": 5, "too_many_attempts": 60}
 
 WAIT_FOR_HOLDS_S = 5
 """Retry-After where only the holds of other calls stand in the way."""
@@ -91,7 +86,7 @@ class Problem(Exception):
         self.code = code
         self.status, self.title, default = OUTCOMES.get(code, UNLISTED)
         self.message = message or default
-        default_s = _RETRY_AFTER_S.get(code, 1 if self.status in (429, 503) else None)
+        default_s = _WAIT_S.get(code, 1 if self.status in (429, 503) else None)
         self.retry_after = default_s if retry_after is None else retry_after
         self.members = members or {}
         self.challenge = challenge
