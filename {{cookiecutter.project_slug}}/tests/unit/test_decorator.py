@@ -7,7 +7,9 @@ from {{ cookiecutter.__package }}.budget.subject import subject_of
 
 from .embedded import USD
 from .stories import Tell, World
-from .test_guard import COST, HOLD
+
+HOLD, COST = 5_000_000, 1_200_000
+"""Microcents."""
 
 
 async def call(world: World, *, fails: bool = False) -> str:
