@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -57,3 +58,22 @@ def test_max_tokens_cuts_a_reply_exactly(prompt: str, max_tokens: int) -> None:
 @pytest.mark.parametrize("max_tokens", [1, 40, 200])
 def test_a_stream_says_and_uses_what_the_plain_answer_does(prompt: str, max_tokens: int) -> None:
     assert answer(request(prompt, max_tokens), paced=True) == answer(request(prompt, max_tokens))
+
+
+@pytest.mark.parametrize("paced", [False, True])
+def test_a_tool_is_called_once_with_the_examples_of_its_parameters(*, paced: bool) -> None:
+    tool = provider.Tool("add", "Add", {"type": "object", "properties": {"a": {"type": "integer", "examples": [2]}}})
+    asked = provider.Request("any-model", (provider.Message("user", "Hello"),), 100, (tool,))
+
+    async def ask(messages: tuple[provider.Message, ...]) -> provider.Message:
+        request = replace(asked, messages=messages)
+        return provider.message_of([item async for item in DEMO.stream(request, int, paced=paced)])
+
+    async def main() -> tuple[provider.Message, provider.Message]:
+        calling = await ask(asked.messages)
+        result = provider.Message("tool", "3", call_id=calling.tool_calls[0].id)
+        return calling, await ask((*asked.messages, calling, result))
+
+    calling, last = asyncio.run(main())
+    assert [(call.name, call.parsed) for call in calling.tool_calls] == [("add", {"a": 2})]
+    assert (bool(last.content), last.tool_calls) == (True, ())

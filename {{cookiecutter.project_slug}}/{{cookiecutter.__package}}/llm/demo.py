@@ -117,7 +117,7 @@ def _call_of(asked: dict[str, Any]) -> dict[str, Any] | None:
         function = tool.get("function", tool)
         parameters = (function.get("parameters") or function["input_schema"])["properties"]
         arguments = {name: schema["examples"][0] for name, schema in parameters.items()}
-        call = {"$id": f"call-{made}", "$name": function["name"], "$input": arguments}
+        call = {"$id": f"call-{made}", "$name": str(function["name"]), "$input": arguments}
     except (AttributeError, LookupError, TypeError):
         return None
     return call | {"$arguments": json.dumps(arguments)}

@@ -1,12 +1,10 @@
 """Anthropic's API: its routes, its models, its errors in a stream."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from ..core.config import Settings
 from ..llm.answers import as_dict
 from ..llm.anthropic import items_of
-from ..llm.provider import Item
 from .endpoint import Endpoint
 
 
@@ -14,14 +12,10 @@ def _usage_in(event: dict[str, Any]) -> dict[str, Any]:
     return as_dict(event.get("usage"))
 
 
-def _no_items(_: Any) -> Iterator[Item]:
-    return iter(())
-
-
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 ENDPOINTS = (
     Endpoint("/messages", items_of, _usage_in, {**HELLO, "max_tokens": 64}),
-    Endpoint("/messages/count_tokens", _no_items, _usage_in, HELLO, is_free=True),
+    Endpoint("/messages/count_tokens", items_of, _usage_in, HELLO, is_free=True),
 )
 
 
