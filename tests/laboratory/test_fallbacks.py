@@ -1,5 +1,6 @@
 """Fallbacks over a shared budget: whatever model serves, ledger, record of calls and vendor agree to the microcent."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from .callers import Caller, calling, events, in_turns
 from .conftest import Laboratory
 from .processes import Serving, until
 from .provider import Script
-from .routes import CHAINED, CHEAPER, DEARER, MICROCENTS_PER_USD, MODEL
+from .routes import CHAINED, CHEAPER, DEARER, MICROCENTS_PER_USD, MODEL, PRICES
 
 AT_ONCE = 40
 ALLOW = {"X-Budget-Fallback": "allow"}
@@ -107,6 +108,68 @@ async def share(laboratory: Laboratory, route: str, times: int) -> str:
     statuses = Counter(status for status, _, _ in answers)
     assert len(served) == 3, served
     return f"{times} calls of {route}: {dict(statuses)}, served by {dict(served)}; all agree on {paid} microcents"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("route", ["chat", "completions"])
+def test_who_leaves_a_fallback_pays_for_what_it_delivered_and_not_for_the_asked_model(
+    laboratory: Laboratory, route: str
+) -> None:
+    laboratory.run(leave_fallbacks(laboratory, route))
+
+
+async def leave_fallbacks(laboratory: Laboratory, route: str) -> None:
+    chance = random.Random(1)  # noqa: S311 - to be repeatable, not to be secret
+    tenant = laboratory.app.add_tenant()
+    scripts = [
+        Script(
+            name=f"left-fallback-{route}-{number}",
+            route=route,
+            model=DEARER,
+            down=(DEARER,) if number % 2 else (DEARER, MODEL),
+            chunks=10,
+            pause_ms=15,
+            first_ms=10_000 if number % 3 == 0 else None,
+            told=chance.choice([None, (9, 7)]),
+        )
+        for number in range(60)
+    ]
+    async with chained(laboratory) as serving, calling(serving, tenant) as caller:
+        read = await in_turns((leave(laboratory, caller, each, chance) for each in scripts), 5)
+        await until(lambda: not laboratory.emulator.live_holds(tenant.id), 10, "no hold is left")
+    charged = laboratory.emulator.charged(tenant.id)
+    assert laboratory.emulator.ledger(tenant.id)["spent"] == sum(charged.values())
+    for script, chunks in zip(scripts, read, strict=True):
+        model = MODEL if len(script.down) == 1 else CHEAPER
+        sent = laboratory.provider.sent[script.name]
+        right = [script.cost(chunk, stream=True, model=model) for chunk in range(chunks, sent + 1)]
+        if script.told:  # its figures follow a chunk
+            right += [cost - 7 * PRICES[model][1] + 2 * PRICES[model][1] for cost in right]
+        assert charged[script.name] in right, script
+
+
+async def leave(laboratory: Laboratory, caller: Caller, script: Script, chance: random.Random) -> int:
+    """Leave a stream after some of its chunks, or before the first one: how many were read."""
+    reading = asyncio.create_task(read_some(caller, script, chance.randint(1, 9)))
+    if not script.first_ms:
+        return await reading
+    await until(lambda: script.name in laboratory.provider.sent, 20, "the fallback is asked")
+    reading.cancel()
+    await asyncio.wait([reading])
+    return 0
+
+
+async def read_some(caller: Caller, script: Script, enough: int) -> int:
+    read = 0
+    headers = ALLOW if script.route != "chat" else {}
+    async with caller.request(script, headers=headers, stream=True) as answer:
+        async for name, _ in events(answer):
+            assert name == "delta"
+            read += 1
+            if read == enough:
+                answer.close()
+                break
+    return read
 
 
 def chained(laboratory: Laboratory) -> AbstractAsyncContextManager[Serving]:

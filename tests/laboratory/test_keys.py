@@ -164,8 +164,11 @@ def check_keys(laboratory: Laboratory, tenant: Tenant, load: str, answers: dict[
             assert (load, kept.status, kept.code) == ("agent", 409, "idempotency_not_kept"), (name, kept)
             assert 0 < charged[name] <= script.whole
         else:
-            assert charged[name] == script.whole == cost_of(script, kept.content), name
-            assert len(committed) == (HOLDS[load] if load == "agent" else 1)
+            # an agent whose commits fail too often is stopped: Cycles seems to be out of reach
+            is_whole = load != "agent" or json.loads(kept.content)["stopped"] is None
+            assert charged[name] == cost_of(script, kept.content), name
+            assert charged[name] == script.whole or not is_whole, name
+            assert len(committed) == (HOLDS[load] if load == "agent" else 1) or not is_whole
     laboratory.emulator.advance(EXPIRY_S)
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     codes = Counter(kept.code or "answered" for _, _, kept in answers.values())
