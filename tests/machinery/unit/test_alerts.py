@@ -14,14 +14,18 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from {{ cookiecutter.__package }}.budget.outbox import Settlement
+from {{ cookiecutter.__package }}.calls import thresholds
 from {{ cookiecutter.__package }}.calls.models import Alert, Call
 from {{ cookiecutter.__package }}.calls.thresholds import save_balances
 from {{ cookiecutter.__package }}.cli.doctor import report
 from {{ cookiecutter.__package }}.core.problems import Problem
+from {{ cookiecutter.__package }}.tenants import alerts
 from {{ cookiecutter.__package }}.tenants.service import tenant_service
+from {{ cookiecutter.__package }}.web import housekeeping
 from {{ cookiecutter.__package }}.web.housekeeping import Housekeeping
 
 from .stories import Tell, World
+from .test_renewals import Killed, dying
 from .test_thresholds import balance
 from .workers import booking
 
@@ -97,7 +101,8 @@ def test_a_receiver_that_fails_half_the_time_gets_every_crossing_of_all_workers(
                 now += timedelta(minutes=10)
         assert {*receiver.ids} == {*stored(world)}
         assert len(receiver.ids) == len({*receiver.ids}) == 15, "each is sent by one worker until it is accepted"
-        assert receiver.texts[0].startswith("acme has used 80% of its budget: $0.0000081 of $0.00001.")
+        first = "acme has used 80% of its budget: $0.0000081 of $0.00001."
+        assert sum(text.startswith(first) for text in receiver.texts) == 5
 
     tell(story)
 
@@ -131,6 +136,31 @@ def test_a_worker_that_is_killed_while_sending_leaves_the_alert_to_another(tell:
             assert receiver.ids == []
             await worker(world, receiver.url).deliver_alerts(now + timedelta(minutes=6))
             assert receiver.ids == ["one"]
+
+    tell(story)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what the killed one had begun
+def test_killed_at_any_line_workers_deliver_every_crossing_and_report_it_once(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        modules, now, line, survived = (thresholds.__file__, alerts.__file__, housekeeping.__file__), soon(), 0, False
+        async with receiving() as receiver:
+            while not survived:
+                line += 1
+                await save_balances(world.services.store, [balance(0)])
+                with dying(line, modules):
+                    try:
+                        await save_balances(world.services.store, [balance(850)])
+                        await worker(world, receiver.url).deliver_alerts(now)
+                        survived = True
+                    except Killed:
+                        pass
+                await save_balances(world.services.store, [balance(860)])
+                now += timedelta(minutes=6)  # the lease of the killed one has ended
+                await worker(world, receiver.url).deliver_alerts(now)
+                assert len(stored(world)) == line, "one crossing each time"
+                assert {*receiver.ids} == {*stored(world)}, line
+        assert line > 20
 
     tell(story)
 
