@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -30,13 +30,13 @@ class Killed(BaseException):
 
 
 @contextmanager
-def dying(line: int) -> Iterator[None]:
-    """Raise Killed instead of the n-th line that the modules OURS run."""
+def dying(line: int, modules: Sequence[str | None] = OURS) -> Iterator[None]:
+    """Raise Killed instead of the n-th line that these modules run."""
     left = line
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal left
-        if frame.f_code.co_filename not in OURS:
+        if frame.f_code.co_filename not in modules:
             return None
         if event == "line":
             left -= 1
