@@ -29,8 +29,8 @@ def test_files_are_created_for_their_owner_alone_and_looser_ones_are_tightened(i
             assert answer.status_code == 200
             files = [database, *(Path(f"{outbox}{suffix}") for suffix in ("", "-wal", "-shm"))]
             assert all(file.exists() for file in files)
-            private = {name: 0o700 if (tmp_path / name).is_dir() else 0o600 for name in modes(tmp_path)}
-            assert modes(tmp_path) == private
+            found = modes(tmp_path)
+            assert found == {name: 0o700 if (tmp_path / name).is_dir() else 0o600 for name in found}
         for path in tmp_path.rglob("*"):
             if path.is_file() and path.suffix != ".migrate":  # empty; only `migrate` opens it
                 path.chmod(0o644)
