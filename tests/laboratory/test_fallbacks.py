@@ -14,7 +14,7 @@ from .processes import Serving, until
 from .provider import Script
 from .routes import CHAINED, CHEAPER, DEARER, MICROCENTS_PER_USD, MODEL, PRICES
 
-AT_ONCE = 40
+AT_ONCE = 20
 ALLOW = {"X-Budget-Fallback": "allow"}
 MAX_TOKENS = 500
 BUDGET = "0.0031"

@@ -144,7 +144,8 @@ class Idempotency:
                 await self._keep(row, answer, deferred.waiting)
             await answer.deliver()
             if row.state == "answered":
-                await self._store.update(row, state="booked")
+                with suppress(*DATABASE_ERRORS):  # `run` does it then
+                    await self._store.update(row, state="booked")
         finally:
             self._owners.discard(row.owner)
 
