@@ -27,6 +27,7 @@ CASES = {
 }
 
 
+@pytest.mark.long  # tests/machinery has the same cases, one call each
 @pytest.mark.parametrize("route", ["chat", "completions"])
 def test_a_fallback_is_charged_to_the_microcent_and_what_failed_costs_nothing(
     laboratory: Laboratory, route: str
