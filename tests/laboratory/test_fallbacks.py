@@ -14,7 +14,7 @@ from .processes import Serving, until
 from .provider import Script
 from .routes import CHAINED, CHEAPER, DEARER, MICROCENTS_PER_USD, MODEL, PRICES
 
-AT_ONCE = 40
+AT_ONCE = 20
 ALLOW = {"X-Budget-Fallback": "allow"}
 MAX_TOKENS = 500
 BUDGET = "0.0031"
@@ -27,6 +27,7 @@ CASES = {
 }
 
 
+@pytest.mark.long  # tests/machinery has the same cases, one call each
 @pytest.mark.parametrize("route", ["chat", "completions"])
 def test_a_fallback_is_charged_to_the_microcent_and_what_failed_costs_nothing(
     laboratory: Laboratory, route: str

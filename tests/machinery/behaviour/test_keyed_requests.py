@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,31 @@ def test_answer_that_can_not_be_stored_is_neither_sent_nor_charged(alone: tuple[
         make_old(installed, "kept_answers", "lease_until")
         answer = ask(app, tenant, "key", HELLO)
     expire(emulator)
+    assert emulator.ledger(tenant["id"])["spent"] == cost_of(answer)
+
+
+def test_answer_that_was_sent_is_no_failure_if_the_database_then_fails(
+    alone: tuple[App, Emulator], tmp_path: Path
+) -> None:
+    installed, emulator = alone
+    installed = replace(installed, log=tmp_path / "log")
+    tenant = installed.add_tenant("1.00")
+    trigger = (
+        "CREATE TRIGGER broken BEFORE UPDATE OF state ON kept_answers WHEN NEW.state = 'booked' "
+        "BEGIN SELECT RAISE(ABORT, 'broken'); END"
+    )
+    database = installed.folder / "app.sqlite3"
+    with installed.serving() as app:
+        with closing(sqlite3.connect(database)) as harmed:
+            harmed.execute(trigger)
+        answer = ask(app, tenant, "key", HELLO)
+        assert answer.status_code == 200
+    assert "request failed" not in (tmp_path / "log").read_text()
+    assert kept(installed) == ["answered"]
+    with closing(sqlite3.connect(database)) as harmed:
+        harmed.execute("DROP TRIGGER broken")
+    with installed.serving():
+        wait_until(lambda: kept(installed) == ["booked"], 20)
     assert emulator.ledger(tenant["id"])["spent"] == cost_of(answer)
 
 

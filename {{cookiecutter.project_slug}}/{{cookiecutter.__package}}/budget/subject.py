@@ -4,6 +4,7 @@ import hashlib
 import string
 from functools import lru_cache
 from itertools import accumulate
+from typing import Any
 
 from ..core.config import Settings
 
@@ -15,9 +16,10 @@ LEVELS = ("tenant", "workspace", "app", "workflow", "agent", "toolset")
 
 def subject_of(
     settings: Settings, tenant: str, end_user: str | None = None, agent: str | None = None
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Return the Cycles subject of a call: tenant, app, and if given the end user and the agent.
 
+    Its values are str: Any lets `@cycles` take them as keywords.
     A level without a ledger is not enforced, so an end user or agent is limited as soon as it gets a ledger of its own.
     """
     levels = {"app": settings.cycles_app, "workflow": end_user, "agent": agent}

@@ -150,7 +150,8 @@ class Idempotency:
             await self._finish(row, answer, deferred.waiting)
         await answer.deliver()
         if row.answer:
-            await self._store.update(row, lease_until=None)
+            with suppress(*DATABASE_ERRORS):  # `run` does it then
+                await self._store.update(row, lease_until=None)
 
     async def _finish(self, row: KeptAnswer, answer: "_Recorder", settlements: list[Settlement]) -> None:
         """Store an answer that was charged, and book its settlements. Free the key if it was not."""
