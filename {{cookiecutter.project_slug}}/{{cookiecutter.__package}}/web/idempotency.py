@@ -128,7 +128,7 @@ class Idempotency:
 
     async def _run(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
         async def book() -> None:
-            await self._change(row, state="charged")
+            await self._change(row, state="charged", answer=self._sealed({}, b"", deferred.waiting))
             settlements, deferred.waiting = deferred.waiting, []
             await self._book(settlements)
 
@@ -156,8 +156,7 @@ class Idempotency:
                 await self._store.delete(row)
             return
         head, body = answer.whole()
-        head["settlements"] = _SETTLEMENTS.dump_python(settlements, mode="json")
-        sealed = self._fernet.encrypt(json.dumps(head).encode() + b"\n" + body).decode()
+        sealed = self._sealed(head, body, settlements)
         try:
             await self._change(row, state="answered", answer=sealed, lease_until=datetime.now(UTC) + BOOK_WITHIN)
         except Exception:
@@ -168,6 +167,10 @@ class Idempotency:
                 raise ConnectionError("answer cut off") from None
             raise Problem("budget_unavailable", UNAVAILABLE) from None
         await self._book(settlements)
+
+    def _sealed(self, head: dict[str, Any], body: bytes, settlements: list[Settlement]) -> str:
+        head["settlements"] = _SETTLEMENTS.dump_python(settlements, mode="json")
+        return self._fernet.encrypt(json.dumps(head).encode() + b"\n" + body).decode()
 
     async def _change(self, row: KeptAnswer, **changes: Any) -> None:
         """Change the row. Raise Problem if another request has taken it over."""

@@ -32,7 +32,7 @@ class AnswerStore:
     @in_database
     def unbooked(self, now: datetime) -> list[KeptAnswer]:
         """Return answers whose settlements their process should have written by now."""
-        return [*KeptAnswer.objects.filter(state="answered", lease_until__lt=now)[:100]]
+        return [*KeptAnswer.objects.filter(state__in=("charged", "answered"), lease_until__lt=now)[:100]]
 
     @in_database
     def prune(self, now: datetime) -> None:

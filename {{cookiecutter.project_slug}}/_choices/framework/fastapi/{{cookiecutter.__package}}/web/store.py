@@ -39,7 +39,8 @@ class AnswerStore:
 
     async def unbooked(self, now: datetime) -> list[KeptAnswer]:
         """Return answers whose settlements their process should have written by now."""
-        query = select(KeptAnswer).where(KeptAnswer.state == "answered", KeptAnswer.lease_until < now)
+        unbooked = KeptAnswer.state.in_(("charged", "answered"))
+        query = select(KeptAnswer).where(unbooked, KeptAnswer.lease_until < now)
         async with self._database.session() as session:
             return [*await session.scalars(query.limit(100))]
 
