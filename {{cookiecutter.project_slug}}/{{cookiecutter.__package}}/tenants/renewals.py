@@ -59,7 +59,7 @@ class Renewals(Adjustments):
     async def renew_all(self, now: datetime) -> None:
         """Renew the budgets whose next period has begun. Raises AdminError at last if Cycles failed for any."""
         failed: Problem | None = None
-        for tenant in await self.registry.tenants_to_renew(now) if self.admin.is_configured else ():
+        for tenant in await self.registry.tenants_to_renew(now):
             try:
                 await self.renew(tenant, now)
             except Problem as problem:

@@ -59,10 +59,11 @@ class Housekeeping:
         return failed
 
     async def manage_tenants(self, now: datetime) -> None:
-        """Begin the budgets anew whose next period has begun, and revoke rotated keys. Needs admin access."""
+        """Begin the budgets anew whose next period has begun, and revoke rotated keys, given admin access."""
         async with tenant_service(self.settings, self.registry) as service:
-            await service.renew_all(now)
-            await service.retire_keys()
+            if service.admin.is_configured:
+                await service.renew_all(now)
+                await service.retire_keys()
 
     async def find_alerts(self, now: datetime) -> None:
         """Store alerts for keys that expire, and for what this process sees."""

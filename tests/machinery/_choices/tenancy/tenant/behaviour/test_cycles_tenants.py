@@ -81,10 +81,10 @@ def test_keys_of_a_closed_tenant_are_revoked_after_the_grace_period(alone: tuple
     app, emulator = alone
     app.add_tenant("1.00", "acme")
     app.done("tenants", "close", "acme")
-    app.done("tenants", "list")
+    app.done("housekeeping", "--once")
     assert len(live_keys(emulator, "acme")) == 1
     make_old(app, "tenants", "retire_at")
-    app.done("tenants", "list")
+    app.done("housekeeping", "--once")
     assert live_keys(emulator, "acme") == []
 
 

@@ -32,13 +32,10 @@ class Accounts(Operations):
             await self.registry.update_tenant(tenant.id, retire_at=datetime.now(UTC))
             await self._retire(tenant.id)
             return "the new key is in use, the old one is revoked"
-        who = "the app if it has admin access, otherwise by the next `tenants list` or `tenants reset`"
-        return f"the new key is in use; the old one is revoked after {tenant.retire_at:%H:%M} UTC by {who}"
+        return f"the new key is in use; housekeeping revokes the old one after {tenant.retire_at:%H:%M} UTC"
 
     async def retire_keys(self) -> None:
         """Revoke the keys of rotated and closed tenants whose grace period has ended. Needs admin access."""
-        if not self.admin.is_configured:
-            return
         for tenant in await self.registry.tenants_to_retire(datetime.now(UTC)):
             await self._retire(tenant.id)
 
@@ -56,7 +53,7 @@ class Accounts(Operations):
             advice = "add the secret that it was encrypted with to TENANT_KEYS_SECRET"
             findings.append(Finding("fault", check, "its Cycles key cannot be decrypted", advice))
         if tenant.retire_at and tenant.retire_at < datetime.now(UTC) - RETIRE_AFTER:
-            findings.append(Finding("warning", check, "a rotated Cycles key is not revoked yet", "tenants list"))
+            findings.append(Finding("warning", check, "a rotated Cycles key is not revoked yet", "housekeeping --once"))
         if at_cycles and tenant.cycles_key_id not in {key.key_id for key in await self.admin.live_keys(tenant.id)}:
             findings.append(Finding("fault", check, "its Cycles key was revoked", remedy))
         return findings
