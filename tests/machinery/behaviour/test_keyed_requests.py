@@ -263,7 +263,7 @@ def test_answer_that_was_sent_is_no_failure_if_the_database_then_fails(
     installed = replace(installed, log=tmp_path / "log")
     tenant = installed.add_tenant("1.00")
     trigger = (
-        "CREATE TRIGGER broken BEFORE UPDATE OF state ON kept_answers WHEN NEW.state = 'booked' "
+        "CREATE TRIGGER broken BEFORE UPDATE OF lease_until ON kept_answers WHEN NEW.lease_until IS NULL "
         "BEGIN SELECT RAISE(ABORT, 'broken'); END"
     )
     database = installed.folder / "app.sqlite3"
