@@ -141,7 +141,7 @@ def bake_with(cookies: Cookies, template: Path, answers: dict[str, str]) -> Bake
 
 @pytest.fixture(scope="session", autouse=True)
 def _templates_are_compiled_once() -> Iterator[None]:
-    """Half of what a bake costs: it compiles each file anew, and hundreds of bakes have the same ones."""
+    """Half of what a bake costs: it compiles each file again, and hundreds of bakes have the same ones."""
     compile_template: Callable[..., object] = Environment.compile
     compiled: dict[object, object] = {}
 
@@ -256,7 +256,7 @@ def in_environment(project: BakedProject, environments: Path, python: str = "") 
         "PYTHONDONTWRITEBYTECODE": "",  # else every start compiles all that it imports
     }
     project = replace(project, environment=settings)
-    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry anew
+    locked = environment.with_name(f"{environment.name}.lock")  # else each project would ask the registry again
     if locked.exists():
         shutil.copy(locked, project.path / "uv.lock")
     project.run("make", "setup", f"UV={UV}")

@@ -1,4 +1,4 @@
-"""Tests that share an environment run in one worker: else each worker would make it anew, without a word."""
+"""Tests that share an environment run in one worker: else each worker would make its own, without a warning."""
 
 import os
 import subprocess

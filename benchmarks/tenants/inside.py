@@ -232,7 +232,7 @@ async def plain(seeded: Seeded, url: str, folder: Path) -> dict[str, str]:
 
 
 IDENTITIES = 256
-"""How many tenants' journal identities the SDK remembers; it makes others anew for each call."""
+"""How many tenants' journal identities the SDK remembers; it makes others again for each call."""
 
 
 def command_s(app: App, *command: str) -> str:

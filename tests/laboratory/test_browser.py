@@ -104,7 +104,7 @@ def test_a_number_changes_before_the_operators_eyes_after_a_paid_call(laboratory
             await call(served, tenant)
             await expect(spent(page)).not_to_have_text(before)
             await expect(page.get_by_role("cell", name="chat").first).to_be_visible()
-            assert await page.evaluate("window.sameDocument"), "the page was loaded anew"
+            assert await page.evaluate("window.sameDocument"), "the page was reloaded"
 
     laboratory.run(watch())
 

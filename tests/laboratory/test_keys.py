@@ -173,7 +173,7 @@ def check_keys(laboratory: Laboratory, tenant: Tenant, load: str, answers: dict[
     assert laboratory.emulator.ledger(tenant.id)["reserved"] == 0
     codes = Counter(kept.code or "answered" for _, _, kept in answers.values())
     again = sum(laboratory.provider.calls[name] > HOLDS[load] // 2 + 1 for name in answers)
-    return f"{len(answers)} keys of {load}: {dict(codes)}, {again} asked anew; each charged once, replays the same"
+    return f"{len(answers)} keys of {load}: {dict(codes)}, {again} asked again; each charged once, replays the same"
 
 
 @pytest.mark.parametrize("load", ["chat", "completions"])
@@ -360,7 +360,7 @@ async def die(laboratory: Laboratory, load: str) -> str:
         await first
     async with shop.open():
         answer = asyncio.create_task(shop.insist(script, "key", stream=True))
-        await until(lambda: laboratory.provider.calls[script.name] == 2, NOTICED_S, "it runs anew")
+        await until(lambda: laboratory.provider.calls[script.name] == 2, NOTICED_S, "it runs again")
         took = time.monotonic() - died
         assert took <= NOTICED_S
         assert cost_of(script, (await answer).content) == script.whole

@@ -88,7 +88,7 @@ async def stop_under_streams(laboratory: Laboratory, route: str, server: str, wo
     return (
         f"{STREAMS} streams of {route} on {server}, {workers} workers, {signals} SIGTERM: gone after {took:.1f} s "
         f"with {code}, {dict(ends)}, all charged for what was delivered; a plain call: {await plain}, its input "
-        f"charged; asked anew on {IDLE} open connections: {dict(newcomers)}"
+        f"charged; asked again on {IDLE} open connections: {dict(newcomers)}"
     )
 
 

@@ -118,5 +118,5 @@ def fund(ledger: Ledger, operation: str, amount: int, spent: int) -> Ledger:
 
 
 def set_limit(ledger: Ledger, overdraft_limit: int) -> Ledger:
-    """Every admin write of the limit or the funds sets is_over_limit anew."""
+    """Every admin write of the limit or the funds updates is_over_limit."""
     return replace(ledger, overdraft_limit=overdraft_limit, is_over_limit=ledger.debt > overdraft_limit)

@@ -167,7 +167,7 @@ def test_stored_answer_is_charged_without_a_second_request(alone: tuple[App, Emu
 
 
 @pytest.mark.parametrize("step", ["answering", "answered"])
-def test_call_that_was_not_stored_before_a_kill_runs_anew_and_is_charged_once(
+def test_call_that_was_not_stored_before_a_kill_runs_again_and_is_charged_once(
     alone: tuple[App, Emulator], step: str
 ) -> None:
     installed, emulator = alone

@@ -56,10 +56,10 @@ class Client:
 
 
 async def never(_: Scope, __: Receive, ___: Send) -> None:
-    raise AssertionError("a repeated request ran anew")
+    raise AssertionError("a repeated request ran again")
 
 
-def test_request_of_several_calls_is_not_run_anew_once_one_is_charged(tell: Tell) -> None:
+def test_request_of_several_calls_is_not_run_again_once_one_is_charged(tell: Tell) -> None:
     async def story(world: World) -> None:
         services = world.services
         named(services)

@@ -95,7 +95,7 @@ def alerts(world: World) -> list[str]:
         return [name for (name,) in database.execute("SELECT id FROM alerts")]
 
 
-def test_budget_begins_anew_and_a_top_up_of_the_30th_is_there_on_the_1st(tell: Tell) -> None:
+def test_budget_renews_and_a_top_up_of_the_30th_is_there_on_the_1st(tell: Tell) -> None:
     async def story(world: World) -> None:
         renews_at = await recurring(world)
         async with tenant_service(world.services.settings, world.services.registry) as service:

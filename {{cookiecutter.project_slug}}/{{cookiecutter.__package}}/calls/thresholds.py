@@ -29,7 +29,7 @@ async def save_balances(store: CallStore, balances: Sequence[Balance]) -> None:
 
 
 async def _report(store: CallStore, now: Balance, before: Balance | None) -> None:
-    """Log, count and store as alert each threshold crossed since `before`. After a reset or a raise they count anew."""
+    """Log, count and store as alert each threshold crossed since `before`. A reset or a raise starts over."""
     reported = before.reported if before else 0
     used = now.spent + now.debt
     crossed = [per_cent for per_cent in THRESHOLDS if used * 100 >= per_cent * now.allocated > 0]

@@ -60,7 +60,7 @@ OPTIONS = {
     "budget": "USD, for example 5.00",
     "end_user": "The `end_user` of requests.",
     "agent": "The agent that a route names, like summarizer.",
-    "every": "Begin the budget anew every month, week or day; none: never.",
+    "every": "Renew the budget every month, week or day; none: never.",
     "timezone": "Where the period begins at midnight, for example Europe/Berlin.",
     "alert_url": "Also send this tenant's alerts to these apprise URLs, separated by commas; none: to no others.",
     "once": "Run every step once, for cron.",

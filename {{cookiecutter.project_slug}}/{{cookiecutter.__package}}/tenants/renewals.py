@@ -1,4 +1,4 @@
-"""Recurring budgets: each begins anew at its period's start, once per tenant and period."""
+"""Recurring budgets: each renews at its period's start, once per tenant and period."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def schedule(every: str, timezone: str) -> dict[str, Any]:
-    """Return the columns of a tenant whose budget begins anew every `month`, `week` or `day`, or never (`none`)."""
+    """Return the columns of a tenant whose budget renews every `month`, `week` or `day`, or never (`none`)."""
     if every not in (*NAMES, "none"):
         raise Problem("usage", f"{every!r} is not a period. Use month, week, day or none.")
     if timezone not in available_timezones():
@@ -69,7 +69,7 @@ class Renewals(Adjustments):
                     if problem.answered < 500:  # without an answer, or with 401, the next would fail too
                         break
                     continue
-                text = f"The budget of {tenant.id} did not begin anew: {problem.message}"
+                text = f"The budget of {tenant.id} was not renewed: {problem.message}"
                 await self.registry.add_alerts([Alert(id=f"renewal:{tenant.id}:{now:%Y-%m-%d}", text=text)])
                 if problem.code == "outcome_unknown":  # never sent again; the smaller budget keeps more of the credit
                     await self._wait_for_next(tenant, now, period_budget=min(tenant.budget, tenant.period_budget))

@@ -59,7 +59,7 @@ class Housekeeping:
         return failed
 
     async def manage_tenants(self, now: datetime) -> None:
-        """Begin the budgets anew whose next period has begun, and revoke rotated keys, given admin access."""
+        """Renew the budgets whose next period has begun, and revoke rotated keys, given admin access."""
         async with tenant_service(self.settings, self.registry) as service:
             if service.admin.is_configured:
                 await service.renew_all(now)

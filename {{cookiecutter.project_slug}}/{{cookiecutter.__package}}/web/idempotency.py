@@ -162,7 +162,7 @@ class Idempotency:
         try:
             await self._store_answer(row, answer.kept(settlements), BOOK_WITHIN)
         except Exception:
-            # not charged: a request with the same key may run anew, and pay for it
+            # not charged: a request with the same key may run again, and pay for it
             lost = sum(settlement.actual for settlement in settlements)
             log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
             if answer.sent:

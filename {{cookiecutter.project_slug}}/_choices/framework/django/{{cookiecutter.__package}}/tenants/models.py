@@ -7,7 +7,7 @@ from django.utils import timezone
 class Tenant(models.Model):
     """A customer. `budget` and `overdraft` are those of `tenants add`.
 
-    Unless `every` (month, week, day) is none, the budget begins anew at `renews_at`, midnight in `time_zone`.
+    Unless `every` (month, week, day) is none, the budget renews at `renews_at`, midnight in `time_zone`.
     `period_budget` is the part of the current allocation that is no credit of `fund`. `alert_urls` are encrypted.
 
     `status` is active, suspended or closed. Calls of an `observed` one are served beyond its budget. `sealed_key`
