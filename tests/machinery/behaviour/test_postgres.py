@@ -1,17 +1,23 @@
 """The same app on PostgreSQL: a private server made of the machine's own binaries, gone after the tests."""
 
+import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
 
 from ..browsing import browser, do, follow_link, sign_in
+from ..listening import Quiet, listening
 from ..running import HTTP, App, Emulator, installed_app, unsettled, wait_until
 from .test_commands import migrate_at_once
 from .test_onboarding import HELLO, USD, refusal
@@ -113,6 +119,37 @@ def test_tenants_are_stored_and_served_from_postgresql(migrated: App, emulator: 
             cookie = {"Cookie": 'sessionid="\\000abcdefgh"'}
             assert stranger.get("/dashboard/", headers=cookie).status_code == 303
             assert stranger.get("/api/budget/acme", headers=cookie).status_code == 401
+
+
+class Webhook(Quiet, BaseHTTPRequestHandler):
+    received: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.received.append(body["message"].rpartition("Alert ")[2])
+        self.send_response(204)
+        self.end_headers()
+
+
+def test_several_housekeepings_renew_a_budget_and_send_an_alert_once_on_postgresql(
+    migrated: App, emulator: Emulator
+) -> None:
+    tenant = migrated.add_tenant("1.00", f"t-{secrets.token_hex(4)}", "--every", "day")
+    with migrated.serving() as app:
+        assert HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=tenant["headers"]).status_code == 200
+    assert emulator.ledger(tenant["id"])["spent"] > 0
+    due = f"UPDATE tenants SET renews_at = now() - interval '1 minute' WHERE id = '{tenant['id']}'"  # noqa: S608
+    crossed = "INSERT INTO alerts (id, tenant_id, text, delivered_to, created_at, next_try_at) VALUES ('crossed', "
+    crossed += f"'{tenant['id']}', 'Spent.', '', now(), now())"
+    postgres("psql", "--quiet", "--command", due, "--command", crossed, migrated.environment["DATABASE_URL"])
+    with listening(Webhook) as url, ThreadPoolExecutor(4) as processes:
+        alerting = replace(migrated, environment=migrated.environment | {"ALERT_URLS": url.replace("http", "json")})
+        for done in [processes.submit(alerting.done, "housekeeping", "--once") for _ in range(4)]:
+            done.result()
+        alerting.done("housekeeping", "--once")
+    ledger = emulator.ledger(tenant["id"])
+    assert (ledger["spent"], ledger["allocated"]) == (0, USD)
+    assert Webhook.received.count("crossed") == 1
 
 
 def test_migrations_are_safe_to_run_concurrently_on_postgresql(migrated: App) -> None:
