@@ -34,10 +34,11 @@ class Accounts(Operations):
             return "the new key is in use, the old one is revoked"
         return f"the new key is in use; housekeeping revokes the old one after {tenant.retire_at:%H:%M} UTC"
 
-    async def retire_keys(self) -> None:
+    async def tend_keys(self) -> list[Finding]:
         """Revoke the keys of rotated and closed tenants whose grace period has ended. Needs admin access."""
         for tenant in await self.registry.tenants_to_retire(datetime.now(UTC)):
             await self._retire(tenant.id)
+        return []
 
     async def examine(self) -> list[Finding]:
         """Return doctor's findings that concern all tenants: none, they share nothing."""

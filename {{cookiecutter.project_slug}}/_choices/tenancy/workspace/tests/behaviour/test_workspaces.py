@@ -1,6 +1,8 @@
 """All tenants are workspaces in one Cycles tenant, with one key: what none of them may notice of the others."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -113,14 +115,20 @@ def test_the_doctor_finds_a_key_that_cycles_does_not_know(alone: tuple[App, Emul
     assert "CYCLES_API_KEY is no live key" in app.cli("doctor").stdout
 
 
-def test_the_doctor_finds_that_the_key_expires(alone: tuple[App, Emulator]) -> None:
+def test_doctor_and_an_alert_tell_that_the_key_expires(alone: tuple[App, Emulator]) -> None:
     app, emulator = alone
     soon = datetime.now(UTC) + timedelta(days=10)
     asked = {"tenant_id": CYCLES_TENANT, "name": "soon", "expires_at": soon.isoformat()}
     secret = at_cycles(emulator, "POST", "api-keys", asked)["key_secret"]
-    report = App(app.folder, app.environment | {"CYCLES_API_KEY": secret}).cli("doctor")
+    expiring = App(app.folder, app.environment | {"CYCLES_API_KEY": secret})
+    report = expiring.cli("doctor")
     assert report.returncode == 0
     assert f"CYCLES_API_KEY expires at {soon:%Y-%m-%d %H:%M} UTC" in report.stdout
+    for _ in range(2):
+        expiring.done("housekeeping", "--once")
+    with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
+        alerts = database.execute("SELECT text FROM alerts").fetchall()
+    assert alerts == [(f"CYCLES_API_KEY expires at {soon:%Y-%m-%d %H:%M} UTC.",)]
 
 
 def test_a_forced_close_loses_no_settlement(house: tuple[App, Emulator, httpx.Client]) -> None:

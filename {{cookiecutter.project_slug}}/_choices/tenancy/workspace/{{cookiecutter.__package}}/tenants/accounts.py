@@ -25,12 +25,18 @@ class Accounts(Operations):
         """Refuse: no tenant has a key of its own."""
         raise Problem("not_offered", f"All tenants share the key in CYCLES_API_KEY. To rotate it, {NEW_KEY}.")
 
-    async def retire_keys(self) -> None:
-        """Do nothing: no key is rotated here."""
+    async def tend_keys(self) -> list[Finding]:
+        """Return what is wrong with the shared key, or will be soon."""
+        return await self._examine_key()
 
     async def examine(self) -> list[Finding]:
         """Return doctor's findings that concern all tenants: on the key, and on ledgers above them."""
-        return [*await self._examine_key(), *await self._examine_above()]
+        try:
+            of_key = await self._examine_key()
+        except AdminError as error:
+            message = f"CYCLES_API_KEY cannot be checked: {error.message}"
+            of_key = [Finding("fault", "tenancy", message, "see CYCLES_TENANT")]
+        return [*of_key, *await self._examine_above()]
 
     async def examine_tenant(self, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
         """Return doctor's findings on a tenant's account: none, it has only ledgers."""
@@ -39,12 +45,7 @@ class Accounts(Operations):
     async def _examine_key(self) -> list[Finding]:
         tenant, key = self.settings.cycles_tenant, self.settings.cycles_api_key
         secret = key.get_secret_value() if key else ""
-        try:
-            keys = await self.admin.live_keys(tenant)
-        except AdminError as error:
-            message = f"CYCLES_API_KEY cannot be checked: {error.message}"
-            return [Finding("fault", "tenancy", message, "see CYCLES_TENANT")]
-        for found in keys:
+        for found in await self.admin.live_keys(tenant):
             if found.key_prefix and secret.startswith(found.key_prefix):
                 return expiry_findings("tenancy", "CYCLES_API_KEY", found.expires_at, NEW_KEY)
         return [Finding("fault", "tenancy", f"CYCLES_API_KEY is no live key of {tenant}", NEW_KEY)]
