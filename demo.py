@@ -5,10 +5,9 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
-
-from cookiecutter.main import cookiecutter
 
 TEMPLATE = Path(__file__).parent
 FRAMEWORKS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["framework"]
@@ -31,14 +30,11 @@ def main() -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(digest(), encoding="ascii")
-    cookiecutter(
-        ".",
-        no_input=True,
-        default_config=True,
-        output_dir=str(folder),
-        extra_context={"framework": framework},
-        overwrite_if_exists=True,  # the folder is empty if generation was interrupted before it wrote a file
-    )
+    print(f"Generating {project} ...", file=sys.stderr, flush=True)
+    # -f: the folder is empty if generation was interrupted before it wrote a file. `make dev` follows, so no last words
+    command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config", "-f", "-o", str(folder)]
+    done = subprocess.run([*command, ".", f"framework={framework}"], stdout=subprocess.DEVNULL, check=False)  # noqa: S603
+    sys.exit(done.returncode)
 
 
 def check_ports() -> None:

@@ -219,7 +219,9 @@ def workspace_demo(clone: Path, bake: Bake) -> Iterator[Demo]:
     running.kill()
 
 
-def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(workspace_demo: Demo) -> None:
+def test_a_second_start_or_a_reset_leaves_the_first_alone_and_a_later_start_may_be_elsewhere(
+    workspace_demo: Demo,
+) -> None:
     demo = workspace_demo
     state = demo.wait_until_ready()
     project = demo.state_file.parent.parent
@@ -240,7 +242,10 @@ def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(
         assert f"port {demo.port} is in use. Is a demo already running?" in done.stderr
     assert not (demo.clone / "var/demo/django").exists()
     _, said = dev(demo.port, demo.cycles_port).communicate(timeout=60)
-    assert f"port {demo.port} is in use or invalid" in said
+    assert "it runs in this folder already" in said
+    reset = subprocess.run([python, "dev.py", "--reset"], cwd=project, env=user_environment(), check=False)
+    assert reset.returncode == 1
+    assert (project / "var/dev/app.sqlite3").exists()
     assert json.loads(demo.state_file.read_text()) == state
 
     demo.process.terminate()
@@ -257,3 +262,5 @@ def test_a_second_start_leaves_the_first_alone_and_a_later_one_may_be_elsewhere(
         finally:
             elsewhere.terminate()
     wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)
+    subprocess.run([python, "dev.py", "--reset"], cwd=project, env=user_environment(), check=True)
+    assert not (project / "var/dev").exists()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from filelock import FileLock, Timeout
 
 import dev_identity
 import dev_tenancy
@@ -27,6 +28,7 @@ from {{ cookiecutter.__package }}.llm.provider import Message, Request
 
 DATA = Path("var/dev")
 STATE_FILE = Path("var/dev.json")
+LOCK = Path("var/dev.lock")
 CLI = [sys.executable, "-m", "{{ cookiecutter.__package }}"]
 PORTS = {"PORT": os.environ.get("PORT", "8000"), "CYCLES_PORT": os.environ.get("CYCLES_PORT", "7878")}
 APP_URL, CYCLES_URL = (f"http://127.0.0.1:{port}" for port in PORTS.values())
@@ -47,10 +49,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reset", action="store_true", help="delete all data of `make dev`, then exit")
     os.chdir(Path(__file__).parent)
-    if parser.parse_args().reset:
-        shutil.rmtree(DATA, ignore_errors=True)
-        STATE_FILE.unlink(missing_ok=True)
-        return 0
+    is_reset = parser.parse_args().reset
+    DATA.parent.mkdir(0o700, exist_ok=True)
+    try:
+        with FileLock(LOCK, timeout=0):
+            return reset() if is_reset else supervise()
+    except Timeout:
+        print("make dev: it runs in this folder already. Stop it first", file=sys.stderr)
+        return 1
+
+
+def reset() -> int:
+    shutil.rmtree(DATA, ignore_errors=True)
+    STATE_FILE.unlink(missing_ok=True)
+    return 0
+
+
+def supervise() -> int:
+    """Run until a process stops or somebody stops this one, then stop all processes. Return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     running: list[subprocess.Popen[bytes]] = []
     try:
@@ -79,11 +95,14 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     os.environ.update(PLACES | ADDRESSES)
     state = read_state()
     STATE_FILE.unlink(missing_ok=True)
+    tell("Starting the emulator and applying migrations")
     running.append(start([sys.executable, "-m", "emulator"]))
     command("migrate")
     wait_for(f"{CYCLES_URL}/actuator/health/readiness", running)
     os.environ.update(keep(ADDRESSES | dev_tenancy.account(environment())))
+    tell("Adding the demo tenants and the operator")
     state = seed(state)
+    tell("Starting the app")
     running.append(start([*CLI, "serve", "--reload"]))
     wait_for(f"{APP_URL}/readyz", running)
     write_private(STATE_FILE, json.dumps(state, indent=2) + "\n")
@@ -91,6 +110,10 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     while all(process.poll() is None for process in running):
         time.sleep(0.5)
     raise Failure("a process stopped; see its output above")
+
+
+def tell(step: str) -> None:
+    print(f"{step} ...", file=sys.stderr)
 
 
 def check_ports() -> None:
