@@ -27,6 +27,18 @@ def migrate_at_once(app: App, database_url: str) -> None:
     assert migrated.done("tenants", "list") == {"tenants": []}
 
 
+def test_the_installed_command_has_the_projects_name(installed: App) -> None:
+    name = "{{ cookiecutter.__package }}".replace("_", "-")
+    script, settings = str(Path(sys.executable).with_name(name)), {**os.environ, **installed.environment}
+    listed = subprocess.run([script, "tenants", "list", "--json"], env=settings, capture_output=True, check=True)
+    assert "tenants" in json.loads(listed.stdout)
+    for arguments in ([], ["--all"]):
+        command = [script, "tenants", "suspend", *arguments]
+        refused = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"usage: {name} tenants suspend")
+
+
 @pytest.mark.parametrize("attempt", range(3))  # a race: one may go well by chance
 def test_migrations_are_safe_to_run_concurrently(installed: App, tmp_path: Path, attempt: int) -> None:
     migrate_at_once(installed, f"sqlite:///{tmp_path / f'{attempt}.sqlite3'}")

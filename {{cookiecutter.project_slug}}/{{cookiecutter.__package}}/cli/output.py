@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic import ValidationError
@@ -25,6 +26,12 @@ def command_line() -> Iterator[None]:
         if as_json and end.code == 2:  # the parser has written to stderr what is wrong
             show({"error": {"code": "usage", "message": "See `--help`."}}, as_json)
         raise
+
+
+def program() -> str:
+    """Return how this command line was called, for its usage."""
+    called = Path(sys.argv[0])
+    return f"python -m {called.parent.name}" if called.name == "__main__.py" else called.name
 
 
 def show(answer: dict[str, Any], as_json: bool) -> None:

@@ -1,11 +1,11 @@
-"""Django's command line with our commands: `python -m` and the package's name, or manage.py."""
+"""Django's command line with our commands: the installed command, `python -m` and the package's name, or manage.py."""
 
 import os
 import sys
 
 from django.core.management import BaseCommand, ManagementUtility
 
-from .cli.output import command_line
+from .cli.output import command_line, program
 
 
 class Commands(ManagementUtility):
@@ -21,7 +21,7 @@ class Commands(ManagementUtility):
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.settings")
     with command_line():
-        Commands([f"python -m {__package__}", *sys.argv[1:]]).execute()
+        Commands([program(), *sys.argv[1:]]).execute()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,13 @@
-"""The command line: `python -m` and the package's name."""
+"""The command line: the installed command, or `python -m` and the package's name."""
 
-from .cli.app import main
+from .cli import app
 from .cli.output import command_line
 
-with command_line():
+
+def main() -> None:
+    with command_line():
+        app.main()
+
+
+if __name__ == "__main__":
     main()

@@ -5,11 +5,12 @@ from argparse import ArgumentParser
 from ..core.about import TITLE
 from ..core.config import Settings
 from . import console, migrate, server, verbs
+from .output import program
 
 
 def main() -> None:
     """Run the command of `sys.argv`."""
-    parser = ArgumentParser(prog=f"python -m {(__package__ or '').partition('.')[0]}", description=TITLE)
+    parser = ArgumentParser(prog=program(), description=TITLE)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (words, its_verbs) in verbs.COMMANDS.items():
         verbs.add_verbs(commands.add_parser(name, help=words, description=words), its_verbs)
