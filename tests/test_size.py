@@ -10,8 +10,8 @@ from .conftest import ROOT, Bake, BakedProject
 from .size import by_folder
 
 # Most lines of code. A bound may only fall, or rise by what an issue allows. The issues on vendors' answers, the
-# provider's API, limits and housekeeping allow 1,500 lines above 5,080 and 5,390; the rest must go.
-LONGEST = {"fastapi": 6_605, "django": 6_940}
+# provider's API, limits and housekeeping allow 1,500 lines above 5,080 and 5,390, and the one on first steps 300 more.
+LONGEST = {"fastapi": 6_615, "django": 6_945}
 PROVIDERS_API = 350
 EMULATOR = 1_050
 LONGEST_FUNCTION = 40
