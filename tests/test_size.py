@@ -11,7 +11,7 @@ from .size import by_folder
 
 # Most lines of code. A bound may only fall, or rise by what an issue allows. The issues on vendors' answers, the
 # provider's API, limits and housekeeping allow 1,500 lines above 5,080 and 5,390, and the one on first steps 300 more.
-LONGEST = {"fastapi": 6_615, "django": 6_945}
+LONGEST = {"fastapi": 6_670, "django": 7_000}
 PROVIDERS_API = 350
 EMULATOR = 1_050
 LONGEST_FUNCTION = 40
