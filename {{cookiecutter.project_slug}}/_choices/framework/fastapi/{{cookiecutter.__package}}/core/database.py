@@ -1,5 +1,6 @@
 """The database: SQLite in a file, or PostgreSQL, chosen by DATABASE_URL."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from sqlalchemy.orm import DeclarativeBase
 from .sqlite_file import make_private
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it tells the database's kind at each use
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
