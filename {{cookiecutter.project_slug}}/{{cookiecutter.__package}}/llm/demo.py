@@ -91,7 +91,8 @@ def _values(asked: dict[str, Any], answer: dict[str, Any]) -> tuple[dict[str, An
     shown = text[: 4 * next((asked[name] for name in LIMITS if asked.get(name)), len(text))]  # ASCII: 4 bytes a token
     read, written = sum(map(count_tokens, texts)), count_tokens(shown)
     values = {"$model": asked["model"], "$text": shown, "$read": read, "$written": written, "$total": read + written}
-    values["$embeddings"] = [_embedding(*each, asked.get("encoding_format")) for each in enumerate(texts)]
+    if "$embeddings" in answer["whole"].values():
+        values["$embeddings"] = [_embedding(*each, asked.get("encoding_format")) for each in enumerate(texts)]
     if call:
         values |= call | {"$arguments": shown[len(call["$name"]) :]}
     values |= answer.get("ends", {}).get("call" if call else "stop" if shown == text else "length", {})
