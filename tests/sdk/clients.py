@@ -20,7 +20,7 @@ import pytest
 from pydantic import BaseModel
 
 from ..running import App, free_port
-from ..vendor import Vendor, run_vendor
+from ..vendor import Vendor
 from ..wire import API, LIMIT, MODEL, settings
 
 IS_OPENAI = API == "/chat/completions"
@@ -34,12 +34,6 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 class City(BaseModel):
     city: str
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Vendor]:
-    with run_vendor() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ..running import HTTP, App, Emulator, unsettled, wait_until
-from ..vendor import Scene, Vendor, run_vendor
+from ..vendor import Scene, Vendor
 from ..wire import API, DEARER, END, INPUT, LIMIT, MODEL, OUTPUT, finish, settings, start, text, tool_call, usage, whole
 from .faults import Send, relayed
 from .test_chat import server_sent
@@ -21,12 +21,6 @@ SERVED = Scene((start(), text("Good day"), finish("stop"), usage(10, 3), END))
 COST = 10 * INPUT + 3 * OUTPUT
 HELD = 37 * INPUT + 100 * OUTPUT
 DOWN = {429: "limit_exceeded", 500: "provider_error", 503: "provider_error"}
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Vendor]:
-    with run_vendor() as running:
-        yield running
 
 
 def chained(url: str) -> dict[str, str]:

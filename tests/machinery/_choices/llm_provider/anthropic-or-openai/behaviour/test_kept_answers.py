@@ -7,17 +7,11 @@ import httpx
 import pytest
 
 from ..running import HTTP, App, Emulator
-from ..vendor import Vendor, run_vendor
+from ..vendor import Vendor
 from ..wire import END, ERROR, finish, settings, start, text, usage
 from .test_refusals import assert_problem
 
 HELLO = {"prompt": "Hello"}
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Vendor]:
-    with run_vendor() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

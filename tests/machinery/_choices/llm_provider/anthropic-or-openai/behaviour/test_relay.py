@@ -8,17 +8,11 @@ import httpx
 import pytest
 
 from ..running import HTTP, App, Emulator, wait_until
-from ..vendor import Vendor, framed, run_vendor
+from ..vendor import Vendor, framed
 from ..wire import API, INPUT, KEY, LIMIT, MODEL, OUTPUT, START, finish, settings, text, usage, whole
 from .test_refusals import assert_problem
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], LIMIT: 50}
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Vendor]:
-    with run_vendor() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from ..browsing import browser, sign_in
 from ..running import HTTP, App, Emulator, free_port, scope_of, wait_until
-from ..vendor import Vendor, run_vendor
+from ..vendor import Vendor
 from ..wire import (
     END,
     ERROR,
@@ -43,12 +43,6 @@ CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "stream": ("/api/chat", {**HELLO, "stream": True}),
     "a summary": ("/api/summarize", {"text": "Hello"}),
 }
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Vendor]:
-    with run_vendor() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
