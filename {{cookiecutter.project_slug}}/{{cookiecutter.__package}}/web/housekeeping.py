@@ -63,10 +63,8 @@ class Housekeeping:
         async with tenant_service(self.settings, self.registry) as service:
             if service.admin.is_configured:
                 await service.renew_all(now)
-                shared = await service.tend_keys()
-                await self.registry.add_alerts(
-                    [Alert(id=f"shared-key:{now:%Y-%m-%d}", text=f"{found.message}.") for found in shared]
-                )
+                texts = [f"{found.message}." for found in await service.tend_keys()]
+                await self.registry.add_alerts([Alert(id=f"shared-key:{now:%Y-%m-%d}", text=text) for text in texts])
 
     async def find_alerts(self, now: datetime) -> None:
         """Store alerts for keys that expire, and for what this process sees."""
