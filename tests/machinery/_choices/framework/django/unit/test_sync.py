@@ -97,8 +97,15 @@ def test_call_whose_hold_is_gone_is_charged_as_an_event(installed: App, emulator
 def test_forked_workers_use_an_event_loop_of_their_own(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     costs = outcome(installed, "forks", tenant)
-    assert len(costs) == 4
+    assert len(costs) == 3
     assert sum(costs) == settled(emulator, tenant)
+
+
+def test_worker_that_was_forked_after_the_first_call_is_refused(installed: App, emulator: Emulator) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    cost, error = outcome(installed, "forks_late", tenant)
+    assert cost == settled(emulator, tenant) > 0
+    assert error == "RuntimeError"
 
 
 def test_keys_never_go_to_a_proxy(installed: App, emulator: Emulator) -> None:

@@ -1,7 +1,8 @@
 """The guard for synchronous code: views, management commands, task workers.
 
 It runs in an event loop of another thread: the server's under ASGI, otherwise one that each process starts with its
-first call. Works in threads and inside `atomic()`. Raises RuntimeError in the thread of that event loop.
+first call. Works in threads and inside `atomic()`. Raises RuntimeError in the thread of that event loop, and in a
+process that was forked after its parent's first call.
 """
 
 import atexit
@@ -33,7 +34,7 @@ class Portal(NamedTuple):
     closing: ExitStack
 
 
-# By process ID: a forked process can't use its parent's, and must not even close its files.
+# By process ID: a forked process can't use its parent's.
 _portals: dict[int, Portal] = {}
 _locks: dict[int, threading.Lock] = {}
 
@@ -80,6 +81,8 @@ def _empty_context() -> Context:
 
 def _portal() -> Portal:
     process = os.getpid()
+    if _portals.keys() - {process}:  # SQLite may be locked here for ever, by a thread of the parent's
+        raise RuntimeError("Fork before the first call: a process with threads can't be forked safely.")
     with _locks.setdefault(process, threading.Lock()):
         if process not in _portals:
             closing = ExitStack()
