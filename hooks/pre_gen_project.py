@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
 COMMON = f""".devcontainer .editorconfig .env.example .gitattributes .gitignore .pre-commit-config.yaml .vscode
-    AGENTS.md Makefile README.md SECURITY.md dev.py docs emulator pyproject.toml tests
+    AGENTS.md Makefile README.md SECURITY.md dev.py docs emulator pyproject.toml tests update.py
     {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
 # Names of modules, dependencies and project files, and names reserved by Windows: a package can't have them.
 TAKEN = """

@@ -52,8 +52,8 @@ def plant(template: Path, name: str, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def test_both_hooks_together_have_at_most_160_lines() -> None:
-    assert sum(len(hook.read_text().splitlines()) for hook in HOOKS) <= 160
+def test_both_hooks_together_have_at_most_180_lines() -> None:
+    assert sum(len(hook.read_text().splitlines()) for hook in HOOKS) <= 180
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: hook.stem)
