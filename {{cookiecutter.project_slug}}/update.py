@@ -20,6 +20,7 @@ CONFLICTS = {
     "AA": "you and the template added it",
     "DU": "you deleted it, the template changed it",
     "UD": "you changed it, the template deleted it",
+    **dict.fromkeys(("AU", "UA", "DD"), "you and the template moved it"),
 }
 
 
@@ -80,7 +81,7 @@ def update(record: dict[str, Any], to: str, prefix: Path, scratch: Path) -> int:
     if merged.returncode and not conflicts:
         git("switch", "--quiet", "-")
         git("branch", "--quiet", "--delete", "--force", branch)
-        raise Refusal(f"git can't merge: {merged.stderr.strip()}")
+        raise Refusal(f"git can't merge: {' '.join(merged.stderr.split())}")
     print(f"Merged versions {old[:7]} to {new[:7]} of the template, on the branch {branch}.\n")
     print("\n".join(news(template, old, new)))
     if conflicts:
