@@ -103,7 +103,8 @@ def generate(template: Path, version: str, record: dict[str, Any], prefix: Path,
     command += [str(template), *(f"{name}={value}" for name, value in answers.items() if not name.startswith("_"))]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise Refusal(f"version {version[:7]} of the template refuses this project: {done.stderr.partition(chr(10))[0]}")
+        reason = done.stderr.partition("\n")[0]
+        raise Refusal(f"version {version[:7]} of the template refuses this project: {reason}")
     (root / prefix).parent.mkdir(parents=True, exist_ok=True)
     (output / answers["project_slug"]).rename(root / prefix)
     record_of_version = json.dumps(record | {"commit": version}, indent=2) + "\n"
