@@ -140,9 +140,9 @@ def in_monorepo(template_repository: Path, tmp_path: Path) -> BakedProject:
     """A project made by `cookiecutter URL`, in a folder of its owner's repository."""
     home, folder = tmp_path / "home", tmp_path / "our repository"
     folder.mkdir()
-    command = [sys.executable, "-m", "cookiecutter", "--no-input", "-o", folder / "apps", template_repository.as_uri()]
+    command = [sys.executable, "-m", "cookiecutter", "--no-input", "-o", str(folder / "apps")]
     environment = os.environ | {"HOME": str(home), "USERPROFILE": str(home)}
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    subprocess.run([*command, template_repository.as_uri()], env=environment, check=True, capture_output=True)
     git("init", "--quiet", "--initial-branch=main", folder=folder)
     return BakedProject(folder / "apps/acme-chat", {})
 

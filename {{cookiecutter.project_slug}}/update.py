@@ -115,9 +115,9 @@ def generate(template: Path, version: str, record: dict[str, Any], prefix: Path,
 
 def commit(folder: Path, message: str, *options: str) -> str:
     """Commit a folder outside of any branch. Return the commit."""
-    index = {"GIT_INDEX_FILE": f"{folder}.index", "GIT_WORK_TREE": str(folder)}
-    git("add", "--all", folder=folder, GIT_DIR=git("rev-parse", "--absolute-git-dir"), **index)
-    tree = git("write-tree", **index)
+    index = {"GIT_DIR": git("rev-parse", "--absolute-git-dir"), "GIT_INDEX_FILE": f"{folder}.index"}
+    git("add", "--all", folder=folder, environment=index | {"GIT_WORK_TREE": str(folder)})
+    tree = git("write-tree", environment=index)
     return git("commit-tree", tree, "-m", message, *options)
 
 
@@ -133,11 +133,10 @@ def news(template: Path, old: str, new: str) -> Iterator[str]:
     yield ""
 
 
-def git(*arguments: str, folder: Path | None = None, **environment: str) -> str:
+def git(*arguments: str, folder: Path | None = None, environment: dict[str, str] | None = None) -> str:
     """Return what git prints. Raise Refusal if it fails."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+    variables = os.environ | (environment or {})
+    done = subprocess.run(["git", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refusal(f"`git {' '.join(arguments[:2])}` failed: {done.stderr.strip()}")
     return done.stdout.strip("\n")
