@@ -10,7 +10,7 @@ CONTEXT = json.loads({{cookiecutter.items() | list | tojson | tojson}})  # as pa
 ANSWERS = {question: answer for question, answer in CONTEXT if question.isidentifier()}  # not `../mine`
 CHOICES = Path("_choices")  # ours: the pre hook refuses a folder that has one
 FAULT = "ERROR: bug in the template:"
-MODE = CHOICES / "mode"  # "overwrite", or the pre hook's "skip" if cookiecutter has --skip-if-file-exists
+MODE = CHOICES / "HOOKS-DID-NOT-RUN.txt"  # the pre hook's "skip" if cookiecutter has --skip-if-file-exists
 CRUFT = Path(".cruft.json")
 NEW = Path("UNFINISHED.txt")  # written by the pre hook into an empty folder; stays there after a failure
 FOREIGN = {"django": "alembic|fastapi|sqlalchemy", "fastapi": "django|ninja"}
@@ -50,16 +50,18 @@ def move(source: Path, target: Path) -> None:
 def record() -> None:
     """Write `.cruft.json` as cruft does: which version of the template it was, and the answers."""
     clone = Path(ANSWERS.get("_repo_dir", "none"), ".git")
-    if not re.match(r"[\w+]{2,}[:@]", ANSWERS.get("_template", "")) or not clone.is_dir():
-        return  # made from a folder or an archive, which may be of no version
-    head = (clone / "HEAD").read_text(encoding="utf-8").strip()
-    commit = (clone / head.removeprefix("ref: ")).read_text("utf-8").strip() if head.startswith("ref: ") else head
-    url = re.search(r"^\s*url = (.+)$", (clone / "config").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    if not re.match(r"[\w+]{2,}[:@]", ANSWERS.get("_template", "")) or (SKIP and CRUFT.exists()):
+        return  # made from a folder, which may be of no version
+    try:
+        head = (clone / "HEAD").read_text("utf-8").strip()
+        commit = (clone / head[5:]).read_text("utf-8").strip() if head.startswith("ref: ") else head
+        url = re.search(r"^\s*url = (?:(https?://)[^/@\n]*@)?(.+)$", (clone / "config").read_text("utf-8"), re.MULTILINE)
+    except OSError:
+        return  # made from an archive
     answers = {question: answer for question, answer in ANSWERS.items() if not question.startswith("_")}
-    found = {"template": re.sub("(https?://)[^/@]*@", r"\1", url), "commit": commit, "checkout": ANSWERS["_checkout"]}
+    found = {"template": "".join(filter(None, url.groups())), "commit": commit, "checkout": ANSWERS["_checkout"]}
     found |= {"context": {"cookiecutter": answers}, "directory": None}
-    if not (SKIP and CRUFT.exists()):
-        CRUFT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    CRUFT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 def check(path: Path) -> None:

@@ -130,6 +130,14 @@ def test_a_later_question_may_be_answered_inside_an_alternative(bake: Bake, chan
     assert bake(template=changed_template, ci="gitlab").read("ci/fastapi.txt") == "both"
 
 
+def test_without_hooks_a_file_says_that_the_project_is_incomplete(
+    template: Path, tmp_path: Path, _cookiecutter_config_file: Path
+) -> None:
+    options = {"no_input": True, "accept_hooks": False, "config_file": str(_cookiecutter_config_file)}
+    project = Path(cookiecutter(str(template), output_dir=str(tmp_path / "out"), **options))
+    assert (project / "_choices/HOOKS-DID-NOT-RUN.txt").read_text().startswith("This project is incomplete")
+
+
 def test_the_last_words_are_the_next_two_commands(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
     bake(project_name="Caf\u00e9", description="\U0001f916")
     assert [line for line in capfd.readouterr().out.splitlines() if line] == [

@@ -5,6 +5,7 @@
 """Merge a newer version of the template into this project, on a branch of its own."""
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -68,7 +69,7 @@ def update(record: dict[str, Any], to: str, prefix: Path, scratch: Path) -> int:
     """Merge the template at `to` in. Return the exit code: 1 with conflicts."""
     template, old = scratch / "template", record["commit"]
     git("clone", "--quiet", record["template"], str(template))
-    new = git("rev-parse", "--verify", f"{to}^0", folder=template)
+    new = find(template, to)
     if new == old:
         print(f"Nothing new: this project has version {old[:7]} of the template.")
         return 0
@@ -91,6 +92,14 @@ def update(record: dict[str, Any], to: str, prefix: Path, scratch: Path) -> int:
         print(f"`git cherry-pick --abort`, `git switch -` and `git branch -D {branch}`.")
     print("Then run `make check` and `make migrate`, and merge the branch.")
     return 1 if conflicts else 0
+
+
+def find(template: Path, to: str) -> str:
+    """Return the commit of a tag, branch or commit. Raise Refusal if there is none."""
+    for name in (to, f"origin/{to}"):
+        with contextlib.suppress(Refusal):
+            return git("rev-parse", "--verify", f"{name}^0", folder=template)
+    raise Refusal(f"the template has no {to}")
 
 
 def generate(template: Path, version: str, record: dict[str, Any], prefix: Path, scratch: Path) -> Path:
@@ -138,7 +147,7 @@ def git(*arguments: str, folder: Path | None = None, environment: dict[str, str]
     variables = os.environ | (environment or {})
     done = subprocess.run(["git", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Refusal(f"`git {' '.join(arguments[:2])}` failed: {done.stderr.strip()}")
+        raise Refusal(f"`git {' '.join(arguments[:2])}` failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip("\n")
 
 
