@@ -55,7 +55,7 @@ def record() -> None:
     try:
         head = (clone / "HEAD").read_text("utf-8").strip()
         commit = (clone / head[5:]).read_text("utf-8").strip() if head.startswith("ref: ") else head
-        url = re.search(r"^\s*url = (?:(https?://)[^/@\n]*@)?(.+)$", (clone / "config").read_text("utf-8"), re.MULTILINE)
+        url = re.search(r"^\s*url = (?:(https?://)[^/@\n]*@)?(.+)", (clone / "config").read_text("utf-8"), re.MULTILINE)
     except OSError:
         return  # made from an archive
     answers = {question: answer for question, answer in ANSWERS.items() if not question.startswith("_")}

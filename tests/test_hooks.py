@@ -130,11 +130,11 @@ def test_a_later_question_may_be_answered_inside_an_alternative(bake: Bake, chan
     assert bake(template=changed_template, ci="gitlab").read("ci/fastapi.txt") == "both"
 
 
-def test_without_hooks_a_file_says_that_the_project_is_incomplete(
-    template: Path, tmp_path: Path, _cookiecutter_config_file: Path
-) -> None:
-    options = {"no_input": True, "accept_hooks": False, "config_file": str(_cookiecutter_config_file)}
-    project = Path(cookiecutter(str(template), output_dir=str(tmp_path / "out"), **options))
+def test_without_hooks_a_file_says_that_the_project_is_incomplete(template: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"replay_dir: {json.dumps(str(tmp_path / 'replay'))}\n", encoding="utf-8")
+    generate = partial(cookiecutter, str(template), no_input=True, accept_hooks=False, config_file=str(config))
+    project = Path(generate(output_dir=str(tmp_path / "out")))
     assert (project / "_choices/HOOKS-DID-NOT-RUN.txt").read_text().startswith("This project is incomplete")
 
 

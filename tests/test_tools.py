@@ -76,6 +76,7 @@ def test_commit_hooks_pass_on_a_new_project_and_mend_what_they_can(set_up: Bake,
     project.run(*hooks)
 
 
+@pytest.mark.long  # installs everything once more
 @pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
 def test_in_a_uv_workspace_make_uses_the_workspaces_environment_and_lock_file(bake: Bake, tmp_path: Path) -> None:
     monorepo = tmp_path / "our monorepo"
