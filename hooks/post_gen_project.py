@@ -50,8 +50,8 @@ def move(source: Path, target: Path) -> None:
 def record() -> None:
     """Write `.cruft.json` as cruft does: which version of the template it was, and the answers."""
     clone = Path(ANSWERS.get("_repo_dir", "none"), ".git")
-    if not re.match(r"[\w+]{2,}[:@]", ANSWERS.get("_template", "")) or (SKIP and CRUFT.exists()):
-        return  # made from a folder, which may be of no version
+    if CRUFT.is_symlink() or (SKIP and CRUFT.exists()) or not re.match(r"[\w+]{2,}[:@]", ANSWERS.get("_template", "")):
+        return  # theirs, or made from a folder, which may be of no version
     try:
         head = (clone / "HEAD").read_text("utf-8").strip()
         commit = (clone / head[5:]).read_text("utf-8").strip() if head.startswith("ref: ") else head
