@@ -10,7 +10,8 @@ CONTEXT = json.loads({{cookiecutter.items() | list | tojson | tojson}})  # as pa
 ANSWERS = {question: answer for question, answer in CONTEXT if question.isidentifier()}  # not `../mine`
 CHOICES = Path("_choices")  # ours: the pre hook refuses a folder that has one
 FAULT = "ERROR: bug in the template:"
-MODE = CHOICES / "mode"  # "overwrite", or the pre hook's "skip" if cookiecutter has --skip-if-file-exists
+MODE = CHOICES / "HOOKS-DID-NOT-RUN.txt"  # the pre hook's "skip" if cookiecutter has --skip-if-file-exists
+CRUFT = Path(".cruft.json")
 NEW = Path("UNFINISHED.txt")  # written by the pre hook into an empty folder; stays there after a failure
 FOREIGN = {"django": "alembic|fastapi|sqlalchemy", "fastapi": "django|ninja"}
 PACKAGE, FOLDER = "{{'{{'}} cookiecutter.__package }}", "{{'{{'}}cookiecutter.__package}}"
@@ -46,6 +47,23 @@ def move(source: Path, target: Path) -> None:
         source.replace(target)
 
 
+def record() -> None:
+    """Write `.cruft.json` as cruft does: which version of the template it was, and the answers."""
+    clone = Path(ANSWERS.get("_repo_dir", "none"), ".git")
+    if CRUFT.is_symlink() or (SKIP and CRUFT.exists()) or not re.match(r"[\w+]{2,}[:@]", ANSWERS.get("_template", "")):
+        return  # theirs, or made from a folder, which may be of no version
+    try:
+        head = (clone / "HEAD").read_text("utf-8").strip()
+        commit = (clone / head[5:]).read_text("utf-8").strip() if head.startswith("ref: ") else head
+        url = re.search(r"^\s*url = (?:(https?://)[^/@\n]*@)?(.+)", (clone / "config").read_text("utf-8"), re.MULTILINE)
+    except OSError:
+        return  # made from an archive
+    answers = {question: answer for question, answer in ANSWERS.items() if not question.startswith("_")}
+    found = {"template": "".join(filter(None, url.groups())), "commit": commit, "checkout": ANSWERS["_checkout"]}
+    found |= {"context": {"cookiecutter": answers}, "directory": None}
+    CRUFT.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
 def check(path: Path) -> None:
     """Exit if this file or folder is wrong: empty, half rendered, of the other framework or invalid Python."""
     if path.is_dir() and not any(path.iterdir()):
@@ -67,6 +85,7 @@ try:
     SKIP = MODE.read_text(encoding="ascii") == "skip"
     MODE.unlink()
     lay_alternatives()
+    record()
     if NEW.exists():  # otherwise there may be files that are not ours
         shutil.rmtree(CHOICES, ignore_errors=True)
         for path in sorted(Path().rglob("*")):

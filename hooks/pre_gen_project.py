@@ -10,7 +10,7 @@ from pathlib import Path
 
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})
 COMMON = f""".devcontainer .editorconfig .env.example .gitattributes .gitignore .pre-commit-config.yaml .vscode
-    AGENTS.md Makefile README.md SECURITY.md dev.py docs emulator pyproject.toml tests
+    AGENTS.md Makefile README.md SECURITY.md dev.py docs emulator pyproject.toml tests update.py
     {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
 # Names of modules, dependencies and project files, and names reserved by Windows: a package can't have them.
 TAKEN = """
@@ -71,7 +71,7 @@ for path in (path for name in COMMON for path in (Path(name), *Path(name).rglob(
         sys.exit(f"ERROR: {path.as_posix()} is a link out of the project: remove it, then try again")
 if any(Path().iterdir()):  # keep what is there for --skip-if-file-exists: the post hook puts it back
     Path("_choices/existing").mkdir(parents=True)
-    Path("_choices/mode").write_text("skip", encoding="ascii")
+    Path("_choices/HOOKS-DID-NOT-RUN.txt").write_text("skip", encoding="ascii")
     for path in (Path(name) for name in COMMON if Path(name).exists()):
         kept = Path("_choices/existing", path)
         shutil.copytree(path, kept, symlinks=True) if path.is_dir() else shutil.copy2(path, kept)

@@ -46,7 +46,7 @@ def insert(file: Path, hunk: str) -> None:
 
 
 def test_what_is_described_has_steps_of_each_kind() -> None:
-    assert [kind for kind, _, _ in STEPS] == ["file", "insert into", "insert into", "insert into", "run", "run"]
+    assert [kind for kind, _, _ in STEPS] == ["file", "insert into", "insert into", "insert into", "run"]
 
 
 def test_an_answer_that_is_added_as_described_is_baked_and_passes_the_tests(clone: Path) -> None:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from cookiecutter.cli import main as cookiecutter
 
 from .conftest import CHOICES, PROJECT, QUESTIONS, ROOT
 
@@ -52,3 +53,9 @@ def test_every_recipe_has_a_plain_line_for_systems_without_make() -> None:
     lines = [line.replace("run --quiet ", "run ") for line in lines]
     assert "run python demo.py fastapi" in lines
     assert [line for line in lines if f"`uv {line}`" not in README] == []
+
+
+def test_contributing_says_what_holds_of_each_option_of_cookiecutter() -> None:
+    options = {option for parameter in cookiecutter.params for option in parameter.opts if option.startswith("--")}
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert {option for option in options if f"`{option}" not in contributing} <= {"--version", "--help"}

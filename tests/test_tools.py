@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from .combinations import Answers
-from .conftest import CHOICES, UV, Bake, git
+from .conftest import CHOICES, UV, Bake, BakedProject, git
 from .test_generated import EACH_FRAMEWORK, shown
 
 DEPENDABOT = {"none": set(), "kubernetes": {"docker"}, "compose": {"docker", "docker-compose"}}
@@ -73,3 +74,16 @@ def test_commit_hooks_pass_on_a_new_project_and_mend_what_they_can(set_up: Bake,
         project.run(*hooks)
     assert module.read_text(encoding="utf-8") == f"{tidy}\n\nUNTIDY = 1\n"
     project.run(*hooks)
+
+
+@pytest.mark.long  # installs everything once more
+@pytest.mark.skipif(sys.platform == "win32", reason="the project's Makefile is for POSIX")
+def test_in_a_uv_workspace_make_uses_the_workspaces_environment_and_lock_file(bake: Bake, tmp_path: Path) -> None:
+    monorepo = tmp_path / "our monorepo"
+    monorepo.mkdir()
+    (monorepo / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["apps/*"]\n', encoding="utf-8")
+    project = BakedProject(Path(shutil.copytree(bake().path, monorepo / "apps/acme-chat")), {})
+    project.run("make", "migrate", f"UV={UV}")
+    assert (project.path / "var/app.sqlite3").exists()
+    assert {path.name for path in monorepo.iterdir()} == {"apps", "pyproject.toml", "uv.lock", ".venv"}
+    assert not (project.path / ".venv").exists()

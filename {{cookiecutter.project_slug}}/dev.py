@@ -34,6 +34,7 @@ PORTS = {"PORT": os.environ.get("PORT", "8000"), "CYCLES_PORT": os.environ.get("
 APP_URL, CYCLES_URL = (f"http://127.0.0.1:{port}" for port in PORTS.values())
 START_S = 60
 STOP_S = 15
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 SECRETS = ("SECRET_KEY", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
 PLACES = {"DATABASE_URL": "sqlite:///var/dev/app.sqlite3", "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal"}
@@ -67,7 +68,8 @@ def reset() -> int:
 
 def supervise() -> int:
     """Run until a process stops or somebody stops this one, then stop all processes. Return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for sign in STOPS:
+        signal.signal(sign, interrupt)
     running: list[subprocess.Popen[bytes]] = []
     try:
         run(running)
@@ -77,11 +79,21 @@ def supervise() -> int:
     except KeyboardInterrupt:
         print("\nStopping ...", file=sys.stderr)
     finally:
-        for sign in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(sign, signal.SIG_IGN)
+        ignore_stops()
         for process in reversed(running):  # the app first: it settles with the emulator
             stop(process)
     return 0
+
+
+def interrupt(*_: object) -> None:
+    """Raise KeyboardInterrupt, once: `uv run` passes on signals that this process has had already."""
+    ignore_stops()
+    raise KeyboardInterrupt
+
+
+def ignore_stops() -> None:
+    for sign in STOPS:
+        signal.signal(sign, signal.SIG_IGN)
 
 
 def run(running: list[subprocess.Popen[bytes]]) -> None:
