@@ -13,7 +13,7 @@ help: ## Show this help
 
 demo: | $(UV) ## Generate and run a project with default answers in var/demo/ (FRAMEWORK=fastapi)
 	@$(UV) run --quiet python demo.py $(FRAMEWORK)
-	@exec $(MAKE) --no-print-directory -C var/demo/$(FRAMEWORK)/acme-chat dev UV="$(abspath $(UV))"
+	@exec $(MAKE) --no-print-directory -C var/demo/$(FRAMEWORK)/acme-chat dev DEMO=1 UV="$(abspath $(UV))"
 
 test: lint ## Lint, types and all tests that must pass
 	$(UV) run pytest -n 2 --dist loadgroup -m "not long and not matrix"
