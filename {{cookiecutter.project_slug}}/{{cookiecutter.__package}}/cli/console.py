@@ -5,6 +5,7 @@ import getpass
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ..core.config import Settings
@@ -33,11 +34,10 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
     async def answer_of(settings: Settings) -> Answer:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
-            answer = verb(registry if "registry" in parameters else service, **given)
-            if verb.__name__ in READING:
-                return await answer
-            async with audited(registry, _actor(), _action(verb, given), given.get("tenant_id") or ""):
-                return await answer
+            tenant = given.get("tenant_id") or ""
+            is_reading = verb.__name__ in READING
+            async with nullcontext() if is_reading else audited(registry, _actor(), _action(verb, given), tenant):
+                return await verb(registry if "registry" in parameters else service, **given)
 
     settings = Settings()
     set_up_logging(development=settings.development)
@@ -59,5 +59,7 @@ def _actor() -> str:
 
 
 def _action(verb: Verb, given: Mapping[str, Any]) -> str:
-    """Return the name of a verb with the values of AUDITED."""
-    return " ".join([verb.__name__.replace("_", " "), *(str(given[name]) for name in AUDITED if given.get(name))])
+    """Return the name of a verb with the values of AUDITED that are not its defaults."""
+    defaults = inspect.signature(verb).parameters
+    values = [given[name] for name in AUDITED if name in given and given[name] != defaults[name].default]
+    return " ".join([verb.__name__.replace("_", " "), *values])
