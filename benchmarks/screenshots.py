@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -77,11 +76,11 @@ def running(framework: str) -> Iterator[dict[str, Any]]:
         project = Path(cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=folder))
         ports = {"PORT": str(free_port()), "CYCLES_PORT": str(free_port())}
         command = ["make", "dev", "DEMO=1", f"UV={UV}"]
-        dev = subprocess.Popen(command, cwd=project, env=os.environ | ports, start_new_session=True)
+        dev = subprocess.Popen(command, cwd=project, env=os.environ | ports)
         try:
             yield wait_for(dev, project / "var/dev.json")
         finally:
-            os.killpg(dev.pid, signal.SIGINT)
+            dev.terminate()
             dev.wait(60)
 
 

@@ -8,10 +8,13 @@ import asyncio
 import json
 import math
 import random
+from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from {{ cookiecutter.__package }}.calls.thresholds import save_balances
 from {{ cookiecutter.__package }}.cli.budgets import set_budget
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.core.money import MICROCENTS_PER_USD, UNIT, format_usd, parse_usd
+from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
 from {{ cookiecutter.__package }}.llm.provider import Body, Request, Tokens
 from {{ cookiecutter.__package }}.tenants.periods import period_at
 from {{ cookiecutter.__package }}.tenants.service import TenantService, tenant_service
@@ -31,8 +35,10 @@ from {{ cookiecutter.__package }}.tenants.service import TenantService, tenant_s
 RECORD = Path("var/dev/month.json")
 HOUR, MONTH = timedelta(hours=1), timedelta(days=31)
 ROUTES = {"chat": 6, "v1/chat/completions": 3, "summarize": 2, "agent": 1}
-PEOPLE = ("maya", "li.wei", "tom", "amira", "j.ortiz", "nadia", "sven", None)
+PEOPLE = {None: 5, "maya": 9, "li.wei": 7, "tom": 5, "amira": 4, "j.ortiz": 3, "nadia": 2, "sven": 1}
 MODELS = 3
+OUTAGE = 15 * HOUR
+"""How long ago Cycles was out of reach."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,10 @@ STORIES = (
     Story("hooli", "Hooli", "30.00", 0.41, credit="10.00"),
     Story("initech", "Initech", "12.00", 0.86, people=4),
     Story("vandelay", "Vandelay Industries", "8.00", 0.97, people=5),
-    Story("umbrella", "Umbrella Labs", "9.00", 0.9999, people=3, quiet=5 * HOUR, refused=110),
-    Story("soylent", "Soylent Foods", "6.00", 1.08, "1.00", people=2, quiet=20 * HOUR, refused=70),
+    Story("umbrella", "Umbrella Labs", "9.00", 0.9999, people=4, quiet=5 * HOUR, refused=110),
+    Story("soylent", "Soylent Foods", "6.00", 1.08, "1.00", people=3, quiet=20 * HOUR, refused=70),
     Story("wonka", "Wonka Sweets", "7.00", 0.62, quiet=timedelta(days=5), ends="suspend"),
-    Story("stark", "Stark & Sons", "5.00", 0.71, people=1, quiet=timedelta(days=12), ends="close"),
+    Story("stark", "Stark & Sons", "5.00", 0.71, people=3, quiet=timedelta(days=12), ends="close"),
     Story("wayne", "Wayne Logistics", "15.00", 0.64, every="month", people=6),
 )
 
@@ -71,7 +77,8 @@ class Month:
     """Writes the calls of one story, in the order of their times."""
 
     def __init__(self, story: Story, now: datetime, settings: Settings, prices: Prices) -> None:
-        self.story, self.now, self.begin = story, now, now - MONTH
+        self.story, self.now, self.begin, self.end = story, now, now - MONTH, now - story.quiet
+        self.credited_at = now - MONTH * 0.4
         period = period_at("month", "UTC", now)
         self.reset_at = period.start if story.every == "month" else self.begin
         self._random = random.Random(story.id)  # noqa: S311
@@ -80,26 +87,49 @@ class Month:
         self._models = models_of(settings, prices)
         self.calls = list(self._calls())
 
+    def audit(self) -> Iterator[AuditEntry]:
+        """Yield what operators did."""
+        story = self.story
+        done = {
+            f"add {story.budget}": self.begin,
+            f"fund {story.credit}": self.credited_at,
+            story.ends: self.end + HOUR,
+        }
+        for action, at in done.items():
+            if action and action != "fund 0.00":
+                columns = {"action": action, "tenant": story.id, "operator": "operator", "outcome": "done"}
+                yield AuditEntry(id=f"month {story.id} {action}", at=at, **columns)
+
     def _calls(self) -> Iterator[Call]:
-        story, end = self.story, self.now - self.story.quiet
+        story, spent = self.story, 0
         budget, credit = parse_usd(story.budget), parse_usd(story.credit)
-        credited_at = self.begin + MONTH * 0.6
-        for begin, until in ((self.begin, self.reset_at), (self.reset_at, end)):
+        for begin, until in ((self.begin, self.reset_at), (self.reset_at, self.end)):
             target = int((budget + credit) * story.used * ((until - begin) / MONTH if story.every != "none" else 1))
-            served = list(self._served(target if until > begin else 0))
-            spent = 0
-            for at, call in zip(self._times(begin, until, len(served)), served, strict=True):
-                call.hold = max(call.cost, min(call.hold, budget + credit - spent))
+            served = [*self._served(target)] if until > begin else []
+            paid = bisect([*accumulate(call.cost for call in served)], budget + credit)
+            spent, times = 0, self._times(begin, until, paid)
+            for number, call in enumerate(served):
+                if number >= paid:  # served while Cycles was out of reach
+                    times.append(self.end + timedelta(seconds=20 * (number - paid)))
+                    call.outcome = "unguarded"
                 spent += call.cost
-                call.at, call.remaining = at, budget + (credit if at > credited_at else 0) - spent
-                if call.remaining < 0:  # while Cycles was out of reach
-                    call.at, call.outcome = end + timedelta(seconds=self._random.uniform(0, 1800)), "unguarded"
+                call.at = times[number]
+                call.remaining = budget + (credit if call.at > self.credited_at else 0) - spent
+                call.hold = max(call.cost, min(call.hold, budget + credit - spent + call.cost))
                 yield call
+        yield from self._refused(budget + credit - spent)
+
+    def _refused(self, remaining: int) -> Iterator[Call]:
+        story, quick = self.story, partial(self._random.randint, 3, 12)
         for _ in range(story.refused):
-            at = self.now - (self.now - end) * self._random.random() ** 2 * 0.95
-            call = self._call(outcome="budget_exceeded", duration_ms=self._random.randint(3, 12))
-            call.at, call.remaining = at, budget - spent
-            yield call
+            columns = {"outcome": "budget_exceeded", "duration_ms": quick(), "remaining": remaining}
+            if remaining < 0:  # the preflight knows that no call can be paid
+                columns |= {"route": "preflight", "model": "", "end_user": None}
+            yield self._call(at=self.now - story.quiet * self._random.random() ** 2 * 0.95, **columns)
+        for number in range(0 if story.quiet else 9):
+            at = self.now - OUTAGE + timedelta(seconds=40 * self._random.random())
+            code = "budget_unavailable" if number < 5 else "limit_exceeded"
+            yield self._call(at=at + number * HOUR * (number > 4), outcome=code, duration_ms=quick())
 
     def _served(self, target: int) -> Iterator[Call]:
         """Yield calls that cost `target` microcents together, less than the price of one token."""
@@ -127,16 +157,18 @@ class Month:
 
     def _call(self, **columns: Any) -> Call:
         model = self._random.choices(self._models, (6, 3, 1)[: len(self._models)])[0]
-        columns = {"outcome": "charged", "model": model} | columns
-        return Call(
-            id=self._id(),
-            tenant=self.story.id,
-            end_user=self._random.choice(PEOPLE[-self.story.people :]),
-            route=self._random.choices([*ROUTES], [*ROUTES.values()])[0],
-            reservation_id=self._id() if columns["outcome"] == "charged" else None,
-            request_id=self._id(),
-            **columns,
-        )
+        people = dict(islice(PEOPLE.items(), self.story.people))
+        usual = {
+            "id": self._id(),
+            "tenant": self.story.id,
+            "end_user": self._random.choices([*people], [*people.values()])[0],
+            "route": self._random.choices([*ROUTES], [*ROUTES.values()])[0],
+            "model": model,
+            "outcome": "charged",
+            "reservation_id": None if "outcome" in columns else self._id(),
+            "request_id": self._id(),
+        }
+        return Call(**usual | columns)
 
     def _id(self) -> str:
         return f"{self._random.getrandbits(128):032x}"
@@ -156,7 +188,7 @@ def weight(hour: datetime, now: datetime) -> float:
 def models_of(settings: Settings, prices: Prices) -> list[str]:
     """Return the configured model and others of its vendor, or of any if there are none."""
     families = [settings.llm_model.partition("-")[0], "gpt", "claude"]
-    names = [name for family in families for name in prices.models if name.startswith(f"{family}-")]
+    names = [name for family in families for name in prices.models if name.startswith(f"{family}-") and " " not in name]
     return list(dict.fromkeys([settings.llm_model, *names]))[:MODELS]
 
 
@@ -168,7 +200,7 @@ async def add_tenant(service: TenantService, clients: Clients, month: Month) -> 
         await service.add(story.id, story.name, story.budget, story.overdraft, story.every)
         await registry.update_tenant(story.id, created_at=month.begin)
         if credit := parse_usd(story.credit):
-            await service.adjust(story.id, "fund", credit, "invoice-2041", created_at=month.begin + MONTH * 0.6)
+            await service.adjust(story.id, "fund", credit, "invoice-2041", created_at=month.credited_at)
             for person, used in spent_by(month.calls).most_common(2):
                 if person:
                     usd = format_usd(-(-used * 10 // (9 * MICROCENTS_PER_USD)) * MICROCENTS_PER_USD)
@@ -213,6 +245,8 @@ async def add_month(now: datetime) -> None:
         clients = Clients(settings, registry)
         for month in months:
             await add_tenant(service, clients, month)
+            for entry in month.audit():
+                await registry.save(entry)
         await save_balances(calls, [Balance(**columns) for columns in clients.balances.changed()])
         await calls.insert([call for month in months for call in month.calls])
         await clients.aclose()

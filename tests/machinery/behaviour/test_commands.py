@@ -34,6 +34,7 @@ def test_the_installed_command_has_the_projects_name(installed: App) -> None:
     script, settings = str(Path(sys.executable).with_name(name)), {**os.environ, **installed.environment}
     listed = subprocess.run([script, "tenants", "list", "--json"], env=settings, capture_output=True, check=True)
     assert "tenants" in json.loads(listed.stdout)
+    assert subprocess.run([script], env=settings, capture_output=True, check=False).returncode == 2
     for arguments in ([], ["--all"]):
         command = [script, "tenants", "suspend", *arguments]
         refused = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)

@@ -65,10 +65,12 @@ def _write_table(rows: list[Mapping[str, Any]]) -> None:
 
 
 def _align(cells: list[str]) -> list[str]:
-    """Pad the cells of a column to one width, numbers on the left."""
-    width = max(map(len, cells))
-    is_number = all(re.fullmatch(r"-?[\d.]*", cell) for cell in cells[1:])
-    return [cell.rjust(width) if is_number else cell.ljust(width) for cell in cells]
+    """Pad the cells of a column to one width. Numbers have their points below each other."""
+    if all(re.fullmatch(r"-?[\d.]*", cell) for cell in cells[1:]):
+        places = [len(cell.partition(".")[2]) for cell in cells[1:]]
+        cells[1:] = [cell + " " * (max(places) - own) for cell, own in zip(cells[1:], places, strict=True)]
+        return [cell.rjust(max(map(len, cells))) for cell in cells]
+    return [cell.ljust(max(map(len, cells))) for cell in cells]
 
 
 def _write(text: str, stream: TextIO | None = None) -> None:
