@@ -1,4 +1,7 @@
-"""Run the app with reload, the Cycles emulator and two demo tenants. Ctrl-C or SIGTERM stops everything."""
+"""Run the app with reload, the Cycles emulator and two demo tenants. Ctrl-C or SIGTERM stops everything.
+
+With DEMO=1 in the environment, add a month of history (dev_month.py).
+"""
 
 import argparse
 import json

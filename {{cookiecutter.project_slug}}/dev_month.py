@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +35,6 @@ RECORD = Path("var/dev/month.json")
 HOUR, MONTH = timedelta(hours=1), timedelta(days=31)
 ROUTES = {"chat": 6, "v1/chat/completions": 3, "summarize": 2, "agent": 1}
 PEOPLE = {None: 5, "maya": 9, "li.wei": 7, "tom": 5, "amira": 4, "j.ortiz": 3, "nadia": 2, "sven": 1}
-MODELS = 3
-OUTAGE = 15 * HOUR
-"""How long ago Cycles was out of reach."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Story:
     budget: str
     used: float
     overdraft: str = "0.00"
-    credit: str = "0.00"
+    credit: str = ""
     every: str = "none"
     people: int = 8
     quiet: timedelta = timedelta()
@@ -79,8 +75,7 @@ class Month:
     def __init__(self, story: Story, now: datetime, settings: Settings, prices: Prices) -> None:
         self.story, self.now, self.begin, self.end = story, now, now - MONTH, now - story.quiet
         self.credited_at = now - MONTH * 0.4
-        period = period_at("month", "UTC", now)
-        self.reset_at = period.start if story.every == "month" else self.begin
+        self.reset_at = period_at("month", "UTC", now).start if story.every == "month" else self.begin
         self._random = random.Random(story.id)  # noqa: S311
         self._prices = prices
         self._max_tokens = settings.llm_max_tokens
@@ -90,19 +85,15 @@ class Month:
     def audit(self) -> Iterator[AuditEntry]:
         """Yield what operators did."""
         story = self.story
-        done = {
-            f"add {story.budget}": self.begin,
-            f"fund {story.credit}": self.credited_at,
-            story.ends: self.end + HOUR,
-        }
-        for action, at in done.items():
-            if action and action != "fund 0.00":
+        done = [(self.begin, f"add {story.budget}"), (self.credited_at, story.credit and f"fund {story.credit}")]
+        for at, action in [*done, (self.end + HOUR, story.ends)]:
+            if action:
                 columns = {"action": action, "tenant": story.id, "operator": "operator", "outcome": "done"}
                 yield AuditEntry(id=f"month {story.id} {action}", at=at, **columns)
 
     def _calls(self) -> Iterator[Call]:
         story, spent = self.story, 0
-        budget, credit = parse_usd(story.budget), parse_usd(story.credit)
+        budget, credit = parse_usd(story.budget), parse_usd(story.credit or "0")
         for begin, until in ((self.begin, self.reset_at), (self.reset_at, self.end)):
             target = int((budget + credit) * story.used * ((until - begin) / MONTH if story.every != "none" else 1))
             served = [*self._served(target)] if until > begin else []
@@ -120,25 +111,22 @@ class Month:
         yield from self._refused(budget + credit - spent)
 
     def _refused(self, remaining: int) -> Iterator[Call]:
-        story, quick = self.story, partial(self._random.randint, 3, 12)
-        for _ in range(story.refused):
-            columns = {"outcome": "budget_exceeded", "duration_ms": quick(), "remaining": remaining}
-            if remaining < 0:  # the preflight knows that no call can be paid
-                columns |= {"route": "preflight", "model": "", "end_user": None}
-            yield self._call(at=self.now - story.quiet * self._random.random() ** 2 * 0.95, **columns)
-        for number in range(0 if story.quiet else 9):
-            at = self.now - OUTAGE + timedelta(seconds=40 * self._random.random())
-            code = "budget_unavailable" if number < 5 else "limit_exceeded"
-            yield self._call(at=at + number * HOUR * (number > 4), outcome=code, duration_ms=quick())
+        columns: dict[str, Any] = {"outcome": "budget_exceeded", "duration_ms": 6, "remaining": remaining}
+        if remaining < 0:  # the preflight knows that no call can be paid
+            columns |= {"route": "preflight", "model": "", "end_user": None}
+        for _ in range(self.story.refused):
+            yield self._call(at=self.now - self.story.quiet * self._random.random() ** 2 * 0.95, **columns)
+        for hours in () if self.story.quiet else (15, 15.004, 15.007, 15.009, 9, 8, 3):
+            code = "limit_exceeded" if hours < 15 else "budget_unavailable"
+            yield self._call(at=self.now - hours * HOUR, outcome=code, duration_ms=9)
 
     def _served(self, target: int) -> Iterator[Call]:
         """Yield calls that cost `target` microcents together, less than the price of one token."""
-        spent = 0
+        spent, dice = 0, self._random
         while True:
             call = self._call()
-            tokens = Tokens(int(self._random.lognormvariate(8.4, 0.7)), int(self._random.lognormvariate(6, 0.6)))
-            tokens = Tokens(tokens.input_tokens, min(tokens.output_tokens, self._max_tokens))
-            if self._random.random() < 0.01:
+            tokens = Tokens(int(dice.lognormvariate(8.4, 0.7)), min(int(dice.lognormvariate(6, 0.6)), self._max_tokens))
+            if dice.random() < 0.01:
                 call.outcome, tokens = "released", Tokens(0, 0)
             cost = self._prices.cost(call.model, tokens)
             if spent + cost > target:
@@ -148,7 +136,7 @@ class Month:
             call.input_tokens, call.output_tokens, call.cost = tokens.input_tokens, tokens.output_tokens, cost
             request = Request(call.model, (), self._max_tokens, body=Body(most_tokens=4 * tokens.input_tokens))
             call.hold = self._prices.hold_for(request)
-            call.duration_ms = 350 + int(tokens.output_tokens * self._random.uniform(8, 14))
+            call.duration_ms = 350 + int(tokens.output_tokens * dice.uniform(8, 14))
             spent += cost
             if cost or call.outcome == "released":
                 yield call
@@ -156,14 +144,13 @@ class Month:
                 return
 
     def _call(self, **columns: Any) -> Call:
-        model = self._random.choices(self._models, (6, 3, 1)[: len(self._models)])[0]
-        people = dict(islice(PEOPLE.items(), self.story.people))
+        count = self.story.people
         usual = {
             "id": self._id(),
             "tenant": self.story.id,
-            "end_user": self._random.choices([*people], [*people.values()])[0],
+            "end_user": self._random.choices([*PEOPLE][:count], [*PEOPLE.values()][:count])[0],
             "route": self._random.choices([*ROUTES], [*ROUTES.values()])[0],
-            "model": model,
+            "model": self._random.choices(self._models, (6, 3, 1)[: len(self._models)])[0],
             "outcome": "charged",
             "reservation_id": None if "outcome" in columns else self._id(),
             "request_id": self._id(),
@@ -189,18 +176,17 @@ def models_of(settings: Settings, prices: Prices) -> list[str]:
     """Return the configured model and others of its vendor, or of any if there are none."""
     families = [settings.llm_model.partition("-")[0], "gpt", "claude"]
     names = [name for family in families for name in prices.models if name.startswith(f"{family}-") and " " not in name]
-    return list(dict.fromkeys([settings.llm_model, *names]))[:MODELS]
+    return list(dict.fromkeys([settings.llm_model, *names]))[:3]
 
 
 async def add_tenant(service: TenantService, clients: Clients, month: Month) -> None:
     """Onboard a tenant and bring its ledgers where its calls say. Skips one that was suspended or closed since."""
     story, registry = month.story, service.registry
-    known = await registry.tenant(story.id)
-    if known is None or known.status == "active":
+    if (known := await registry.tenant(story.id)) is None or known.status == "active":
         await service.add(story.id, story.name, story.budget, story.overdraft, story.every)
         await registry.update_tenant(story.id, created_at=month.begin)
-        if credit := parse_usd(story.credit):
-            await service.adjust(story.id, "fund", credit, "invoice-2041", created_at=month.credited_at)
+        if story.credit:
+            await service.adjust(story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at)
             for person, used in spent_by(month.calls).most_common(2):
                 if person:
                     usd = format_usd(-(-used * 10 // (9 * MICROCENTS_PER_USD)) * MICROCENTS_PER_USD)

@@ -35,8 +35,8 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
     async def answer_of(settings: Settings) -> Answer:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
             tenant = given.get("tenant_id") or ""
-            is_reading = verb.__name__ in READING
-            async with nullcontext() if is_reading else audited(registry, _actor(), _action(verb, given), tenant):
+            audit = audited(registry, _actor(), _action(verb, given), tenant)
+            async with nullcontext() if verb.__name__ in READING else audit:
                 return await verb(registry if "registry" in parameters else service, **given)
 
     settings = Settings()

@@ -76,7 +76,7 @@ class TenantService(Accounts, Renewals):
                 "tenant": tenant.id,
                 "name": tenant.name,
                 "status": tenant.status,
-                **_figures(ledgers.get(self.settings.scope_of(tenant.id))),
+                **figures(ledgers.get(self.settings.scope_of(tenant.id))),
                 "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
                 "budget": format_usd(tenant.budget),
                 "every": tenant.every,
@@ -230,7 +230,8 @@ class TenantService(Accounts, Renewals):
                 await self.admin.set_frozen(ledger, frozen=frozen)
 
 
-def _figures(ledger: AdminLedger | None) -> Answer:
+def figures(ledger: AdminLedger | None) -> Answer:
+    """Return what a list shows of a ledger, in USD. Without one, the values are None."""
     names = ("allocated", "spent", "remaining")
     return {name: format_usd(getattr(ledger, name)) if ledger else None for name in names}
 
