@@ -21,7 +21,7 @@ TAG = re.compile(r"\{[%{][^{}\n]*\bcookiecutter\b|\{[%]-? *(end)?raw\b")  # itse
 
 def lay_alternatives() -> None:
     """Move each chosen `_choices/<question>/<answer>/` to the root. It may contain `_choices/` of later questions."""
-    for path in filter(Path.is_file, [Path("dev.py"), *Path("tests").rglob("*.py"), *CHOICES.rglob("*")]):
+    for path in filter(Path.is_file, [*Path().glob("dev*.py"), *Path("tests").rglob("*.py"), *CHOICES.rglob("*")]):
         if PACKAGE.encode() in (source := path.read_bytes()):
             path.write_bytes(source.replace(PACKAGE.encode(), NAME.encode()))
     if SKIP:  # cookiecutter has overwritten what it copies without rendering

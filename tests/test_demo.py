@@ -5,12 +5,15 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -179,6 +182,26 @@ def test_the_demos_of_both_frameworks_live_side_by_side(clone: Path) -> None:
     assert not (clone / "var/demo/fastapi/acme-chat/manage.py").exists()
 
 
+def charged(state: dict[str, Any]) -> dict[str, int]:
+    """What each tenant's ledger has charged, in microcents, by the last part of its scope."""
+    url = f"{state['cycles_url']}/v1/admin/budgets?unit=USD_MICROCENTS&limit=100"
+    request = urllib.request.Request(url, headers={"X-Admin-API-Key": state["cycles_admin_api_key"]})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        rows = [row for row in json.load(answer)["ledgers"] if "/app:" not in row["scope"]]
+    return {row["scope"].rpartition(":")[2]: row["spent"]["amount"] + row["debt"]["amount"] for row in rows}
+
+
+def recorded(project: Path) -> dict[str, int]:
+    """What each tenant's calls have cost, in microcents, since its budget was last reset."""
+    query = """
+        SELECT id, (SELECT coalesce(sum(cost), 0) FROM calls WHERE tenant = tenants.id AND at >= coalesce(
+            (SELECT max(created_at) FROM adjustments WHERE tenant_id = tenants.id AND reference LIKE 'reset:%'), ''))
+        FROM tenants
+    """
+    with closing(sqlite3.connect(project / "var/dev/app.sqlite3")) as database:
+        return dict(database.execute(query).fetchall())
+
+
 @pytest.fixture
 def demo(clone: Path, framework: str) -> Iterator[Demo]:
     running = Demo(clone, framework)
@@ -192,6 +215,9 @@ def test_one_command_leads_to_a_paid_answer_and_ends_without_a_trace(demo: Demo,
     project = demo.state_file.parent.parent
     private = {".env": 0o600, "var": 0o700, "var/dev": 0o700, "var/dev.json": 0o600}
     assert {name: (project / name).stat().st_mode & 0o777 for name in private} == private
+    assert recorded(project) == charged(state)
+    assert Counter(bool(cost) for cost in recorded(project).values()) == {True: 8, False: 2}
+
     prompt = {"prompt": "Hello!"}
     status, answer = post(f"{state['app_url']}/api/chat", prompt, state["tenants"]["acme"]["headers"])
     assert status == 200, answer
@@ -225,12 +251,14 @@ def test_a_second_start_or_a_reset_leaves_the_first_alone_and_a_later_start_may_
     demo = workspace_demo
     state = demo.wait_until_ready()
     project = demo.state_file.parent.parent
+    month = recorded(project)
+    assert month == charged(state)
     settings = dotenv_values(project / ".env")
     python = str(next(project.glob(".venv/*/python")))
 
     def dev(port: int, cycles_port: int) -> subprocess.Popen[str]:
         ports = {"PORT": str(port), "CYCLES_PORT": str(cycles_port)}
-        environment = user_environment() | ports
+        environment = user_environment() | ports | {"DEMO": "1"}
         return subprocess.Popen([python, "dev.py"], cwd=project, env=environment, stderr=subprocess.PIPE, text=True)
 
     for framework in CHOICES["framework"]:
@@ -259,6 +287,8 @@ def test_a_second_start_or_a_reset_leaves_the_first_alone_and_a_later_start_may_
             there = f"http://127.0.0.1:{cycles_port}"
             moved = {"PORT": str(port), "CYCLES_BASE_URL": there, "CYCLES_ADMIN_URL": there}
             assert dotenv_values(project / ".env") == settings | moved
+            assert recorded(project) == month | {"later": 0}
+            assert charged(json.loads(demo.state_file.read_text())) == month | {"later": 0}
         finally:
             elsewhere.terminate()
     wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)

@@ -1,4 +1,7 @@
-"""Run the app with reload, the Cycles emulator and two demo tenants. Ctrl-C or SIGTERM stops everything."""
+"""Run the app with reload, the Cycles emulator and two demo tenants. Ctrl-C or SIGTERM stops everything.
+
+With DEMO=1 in the environment, add a month of history (dev_month.py).
+"""
 
 import argparse
 import json
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -114,6 +118,9 @@ def run(running: list[subprocess.Popen[bytes]]) -> None:
     os.environ.update(keep(ADDRESSES | dev_tenancy.account(environment())))
     tell("Adding the demo tenants and the operator")
     state = seed(state)
+    if os.environ.get("DEMO", "0") != "0":
+        tell("Adding a month of history")
+        command(program=[sys.executable, "dev_month.py"])
     tell("Starting the app")
     running.append(start([*CLI, "serve", "--reload"]))
     wait_for(f"{APP_URL}/readyz", running)
@@ -225,11 +232,11 @@ def add_operator() -> dict[str, str]:
     return operator
 
 
-def command(*arguments: str, stdin: str | None = None) -> dict[str, Any]:
+def command(*arguments: str, stdin: str | None = None, program: Sequence[str] = CLI) -> dict[str, Any]:
     """Run a CLI command. Return its --json output, if asked for. Raise Failure with its output if it fails."""
-    done = subprocess.run([*CLI, *arguments], input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run([*program, *arguments], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Failure(f"`{' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
+        raise Failure(f"`{' '.join([*program[1:], *arguments])}` failed:\n{done.stdout}{done.stderr}")
     answer: dict[str, Any] = json.loads(done.stdout) if "--json" in arguments else {}
     return answer
 

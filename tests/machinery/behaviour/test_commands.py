@@ -2,8 +2,10 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -32,11 +34,46 @@ def test_the_installed_command_has_the_projects_name(installed: App) -> None:
     script, settings = str(Path(sys.executable).with_name(name)), {**os.environ, **installed.environment}
     listed = subprocess.run([script, "tenants", "list", "--json"], env=settings, capture_output=True, check=True)
     assert "tenants" in json.loads(listed.stdout)
+    assert subprocess.run([script], env=settings, capture_output=True, check=False).returncode == 2
     for arguments in ([], ["--all"]):
         command = [script, "tenants", "suspend", *arguments]
         refused = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
         assert refused.returncode == 2
         assert refused.stderr.startswith(f"usage: {name} tenants suspend")
+
+
+def test_every_command_that_changes_something_is_in_the_audit_log(installed: App) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    url = "json://user:secret@127.0.0.1:9/"  # the password is not shown
+    for command in (
+        ("tenants", "fund", tenant, "--credit", "0.50"),
+        ("tenants", "reset", tenant, "--budget", "2.00", "--period", "2026-12"),
+        ("tenants", "update", tenant, "--budget", "3.00", "--every", "month", "--alert-url", url),
+        *(("tenants", verb, tenant) for verb in ("observe", "enforce", "suspend", "resume", "report")),
+        ("budgets", "set", tenant, "--end-user", "Zo\u00eb", "--budget", "0.10"),
+        ("budgets", "list", tenant),
+        ("tenants", "close", tenant),
+        ("operators", "add", "otis"),
+        ("operators", "remove", "otis"),
+    ):
+        installed.done(*command)
+    assert installed.cli("tenants", "fund", tenant, "--credit", "1").returncode == 1
+    assert "Traceback" not in installed.cli("tenants", "suspend", "\udcff" * 100).stderr
+    with closing(sqlite3.connect(installed.folder / "app.sqlite3")) as database:
+        query = "SELECT action, outcome FROM audit WHERE operator LIKE 'cli:%' AND tenant IN (?, '') ORDER BY at"
+        rows = [row for row in database.execute(query, (tenant,)) if "olga" not in row[0]]
+    assert rows == [
+        ("add 1.00", "done"),
+        ("fund 0.50", "done"),
+        ("reset 2.00 2026-12", "done"),
+        ("update 3.00 month", "done"),
+        *((verb, "done") for verb in ("observe", "enforce", "suspend", "resume")),
+        ("set budget 0.10 Zo\u00eb", "done"),
+        ("close", "done"),
+        ("add operator otis", "done"),
+        ("remove operator otis", "done"),
+        ("fund 1", "refused: tenant_closed"),
+    ]
 
 
 @pytest.mark.parametrize("attempt", range(3))  # a race: one may go well by chance

@@ -117,12 +117,12 @@ def test_audit_log_lists_the_newest_first_with_their_outcome(opened: Opened) -> 
         at = NOON + timedelta(seconds=number)
         return AuditEntry(id=str(number), at=at, operator="olga", action="fund 1.00", tenant=tenant)
 
-    async def story(_: Registry, store: DashboardStore) -> None:
+    async def story(registry: Registry, store: DashboardStore) -> None:
         first, second = entry(1, "acme"), entry(2, "globex")
         for each in (first, second):
-            await store.save_audit(each)
+            await registry.save(each)
         first.outcome = "done"
-        await store.save_audit(first)
+        await registry.save(first)
         listed = [(each.id, each.outcome) for each in await store.audit(TenantQuery(), 10)]
         assert listed == [("2", None), ("1", "done")]
         assert [each.id for each in await store.audit(TenantQuery(q="globex"), 10)] == ["2"]

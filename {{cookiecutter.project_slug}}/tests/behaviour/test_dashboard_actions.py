@@ -28,7 +28,9 @@ def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: htt
         assert operator.post(path, data=form).status_code == 303
     assert emulator.ledger(tenant)["allocated"] == 350_000_000
     assert "$3.50" in operator.get(f"/dashboard/tenants/{tenant}").text
-    assert audit(operator, tenant) == [[app.operator["username"], "fund 2.50", tenant, "done"]] * 2
+    *funded, added = audit(operator, tenant)
+    assert funded == [[app.operator["username"], "fund 2.50", tenant, "done"]] * 2
+    assert (added[0][:4], added[1:]) == ("cli:", ["add 1.00", tenant, "done"])
 
 
 def test_reset_sets_the_budget(app: App, operator: httpx.Client, emulator: Emulator) -> None:
@@ -43,7 +45,7 @@ def test_an_amount_that_is_none_is_refused_in_words(app: App, operator: httpx.Cl
     refused = do(operator, tenant, "fund", "much")
     assert refused.status_code == 409
     assert 'role="alert"' in refused.text
-    assert audit(operator, tenant) == []
+    assert [row[1] for row in audit(operator, tenant)] == ["add 1.00"]
     assert "<i>" not in do(operator, tenant, "fund", "<i>").text
 
 
@@ -58,7 +60,7 @@ def test_a_tenant_is_suspended_and_resumed(app: App, operator: httpx.Client) -> 
     wait_until(lambda: status() == 403, 5)
     assert do(operator, tenant["id"], "resume").status_code == 303
     wait_until(lambda: status() == 200, 5)
-    assert [row[1] for row in audit(operator, tenant["id"])] == ["resume", "suspend"]
+    assert [row[1] for row in audit(operator, tenant["id"])] == ["resume", "suspend", "add 1.00"]
 
 
 def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Client, emulator: Emulator) -> None:
@@ -66,7 +68,7 @@ def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Clien
     refused = operator.post(f"/dashboard/tenants/{tenant}/fund", data={"amount": "1.00", "reference": "r"})
     assert refused.status_code == 403
     assert emulator.ledger(tenant)["allocated"] == USD
-    assert audit(operator, tenant) == []
+    assert [row[1] for row in audit(operator, tenant)] == ["add 1.00"]
 
 
 def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) -> None:

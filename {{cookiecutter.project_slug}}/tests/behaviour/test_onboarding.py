@@ -91,6 +91,18 @@ def test_without_admin_access_the_missing_setting_is_named(installed: App) -> No
     assert refusal(wrong, "tenants", "fund", ACME, "--credit", "1") == "admin_key_refused"
 
 
+def test_tenants_are_listed_with_their_figures_and_without_cycles_all_the_same(installed: App) -> None:
+    tenant = installed.add_tenant("1.00")["id"]
+    installed.done("tenants", "fund", tenant, "--credit", "0.50")
+    without = App(installed.folder, {**installed.environment, "CYCLES_ADMIN_API_KEY": "wrong"})
+    for app, figures in ((installed, ("1.50", "0.00", "1.50")), (without, (None, None, None))):
+        row = next(row for row in app.done("tenants", "list")["tenants"] if row["tenant"] == tenant)
+        assert (row["allocated"], row["spent"], row["remaining"]) == figures
+    listed = without.cli("tenants", "list")
+    assert tenant in listed.stdout
+    assert "refuses CYCLES_ADMIN_API_KEY" in listed.stderr
+
+
 def test_fund_credits_each_time_but_a_reference_once(installed: App, emulator: Emulator) -> None:
     tenant = installed.add_tenant("1.00")["id"]
     fund = ("tenants", "fund", tenant, "--credit", "0.25")

@@ -6,7 +6,7 @@ from ..budget.subject import scopes_of, subject_of
 from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from ..tenants.checks import check_text, find_tenant, microcents
-from ..tenants.service import Answer, TenantService
+from ..tenants.service import Answer, TenantService, figures
 
 
 async def set_budget(
@@ -34,13 +34,7 @@ async def list_budgets(service: TenantService, tenant_id: str) -> Answer:
     await find_tenant(service.registry, tenant_id)
     ledgers = sorted(await service.ledgers(tenant_id), key=lambda ledger: ledger.scope)
     rows = [
-        {
-            "scope": ledger.scope,
-            "status": ledger.status.lower(),
-            "allocated": format_usd(ledger.allocated),
-            "spent": format_usd(ledger.spent),
-            "remaining": format_usd(ledger.remaining),
-        }
+        {"scope": ledger.scope, "status": ledger.status.lower(), **figures(ledger)}
         for ledger in ledgers
         if ledger.unit == UNIT
     ]

@@ -1,18 +1,27 @@
 """Runs commands that need the tenant service."""
 
 import asyncio
+import getpass
 import inspect
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ..core.config import Settings
 from ..core.logging import set_up_logging
 from ..core.problems import Problem
+from ..dashboard.audit import audited
 from ..tenants.registry import DATABASE_ERRORS, open_registry
 from ..tenants.service import Answer, tenant_service
 from .output import show
 
 Verb = Callable[..., Awaitable[Answer]]
+
+READING = ("list_all", "list_budgets", "list_keys", "list_operators", "report", "housekeeping")
+"""Names of verbs that are not audited."""
+AUDITED = ("credit", "budget", "period", "every", "end_user", "agent", "key_id", "operator")
+"""Options whose values the audit log shows. The URLs of alerts have secrets."""
 
 
 def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
@@ -25,7 +34,10 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
     async def answer_of(settings: Settings) -> Answer:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
-            return await verb(registry if "registry" in parameters else service, **given)
+            tenant = given.get("tenant_id") or ""
+            audit = audited(registry, _actor(), _action(verb, given), tenant)
+            async with nullcontext() if verb.__name__ in READING else audit:
+                return await verb(registry if "registry" in parameters else service, **given)
 
     settings = Settings()
     set_up_logging(development=settings.development)
@@ -37,3 +49,17 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
     show(answer, as_json)
     if "error" in answer:
         raise SystemExit(1)
+
+
+def _actor() -> str:
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user ID without a name, as in containers
+        return f"cli:{os.getuid()}"
+
+
+def _action(verb: Verb, given: Mapping[str, Any]) -> str:
+    """Return the name of a verb with the values of AUDITED that are not its defaults."""
+    defaults = inspect.signature(verb).parameters
+    values = [given[name] for name in AUDITED if name in given and given[name] != defaults[name].default]
+    return " ".join([verb.__name__.replace("_", " "), *values])

@@ -1,6 +1,7 @@
 """Output of commands: data on stdout, messages on stderr. Exit 0 done, 1 refused or failed, 2 usage."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,11 +58,19 @@ def faults_of(error: ValidationError) -> str:
 
 
 def _write_table(rows: list[Mapping[str, Any]]) -> None:
-    texts = [["" if value is None else str(value) for value in row.values()] for row in rows]
-    cells = [list(rows[0]), *texts]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for line in cells:
-        _write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    columns = [[name, *("" if row[name] is None else str(row[name]) for row in rows)] for name in rows[0]]
+    aligned = [_align(cells) for cells in columns if any(cells[1:])]
+    for line in zip(*aligned, strict=True):
+        _write("  ".join(line).rstrip())
+
+
+def _align(cells: list[str]) -> list[str]:
+    """Pad the cells of a column to one width. Numbers have their points below each other."""
+    if all(re.fullmatch(r"-?[\d.]*", cell) for cell in cells[1:]):
+        places = [len(cell.partition(".")[2]) for cell in cells[1:]]
+        cells[1:] = [cell + " " * (max(places) - own) for cell, own in zip(cells[1:], places, strict=True)]
+        return [cell.rjust(max(map(len, cells))) for cell in cells]
+    return [cell.ljust(max(map(len, cells))) for cell in cells]
 
 
 def _write(text: str, stream: TextIO | None = None) -> None:

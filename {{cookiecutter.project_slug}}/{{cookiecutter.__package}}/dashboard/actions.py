@@ -2,15 +2,14 @@
 
 import uuid
 from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from ..core.money import format_usd
 from ..core.problems import Problem
 from ..tenants.checks import microcents
 from ..tenants.service import tenant_service
+from .audit import audited
 from .figures import Context, find_tenant
-from .models import AuditEntry
 from .service import Dashboard
 
 WITH_AMOUNT = {"fund": ("credit", "reference"), "reset": ("budget", "period")}
@@ -41,17 +40,9 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amoun
     if verb in WITH_AMOUNT:
         amount = format_usd(microcents("amount", amount))
         action, options = f"{verb} {amount}", dict(zip(WITH_AMOUNT[verb], (amount, reference), strict=True))
-    entry = AuditEntry(id=str(uuid.uuid4()), at=datetime.now(UTC), operator=operator, action=action, tenant=tenant)
-    await dashboard.store.save_audit(entry)
-    try:
-        async with tenant_service(dashboard.services.settings, dashboard.services.registry) as tenants:
-            answer = await getattr(tenants, verb)(tenant, **options)
-        entry.outcome = "done"
-    except Problem as problem:
-        entry.outcome = f"refused: {problem.code}"
-        raise
-    finally:
-        await dashboard.store.save_audit(entry)
+    settings, registry = dashboard.services.settings, dashboard.services.registry
+    async with audited(registry, operator, action, tenant), tenant_service(settings, registry) as tenants:
+        answer = await getattr(tenants, verb)(tenant, **options)
     with suppress(Problem):  # show the new balance at once
         await dashboard.services.balances.read(tenant, 0.0)
     return str(urlsplit(answer.get("url", "")).path)

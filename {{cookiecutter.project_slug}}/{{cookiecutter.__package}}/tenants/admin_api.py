@@ -124,6 +124,10 @@ class AdminApi:
         found = map(AdminLedger.model_validate, rows)
         return [ledger for ledger in found if f"{ledger.scope}/".startswith(f"{scope}/")]  # not of `acme-2` for `acme`
 
+    async def all_ledgers(self) -> list[AdminLedger]:
+        """Return all ledgers in our unit. One request returns 100, whosever they are."""
+        return [AdminLedger.model_validate(row) for row in await self._list("/v1/admin/budgets", "ledgers", unit=UNIT)]
+
     async def fund(self, scope: str, operation: str, amount: int, idempotency_key: str) -> Funded:
         """CREDIT, RESET or RESET_SPENT a ledger. A frozen ledger refuses.
 

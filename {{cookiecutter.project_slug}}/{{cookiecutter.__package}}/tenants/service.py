@@ -65,23 +65,29 @@ class TenantService(Accounts, Renewals):
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
 
     async def list_all(self) -> Answer:
-        """List all tenants."""
+        """List all tenants with their budgets. Figures that Cycles does not return are null."""
+        ledgers, note = dict[str, AdminLedger](), ""
+        try:
+            ledgers = {ledger.scope: ledger for ledger in await self.admin.all_ledgers()}
+        except AdminError as error:
+            note = f"Without figures from Cycles: {error.message}"
         rows = [
             {
                 "tenant": tenant.id,
                 "name": tenant.name,
                 "status": tenant.status,
+                **figures(ledgers.get(self.settings.scope_of(tenant.id))),
+                "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
                 "budget": format_usd(tenant.budget),
                 "every": tenant.every,
                 "timezone": tenant.time_zone,
-                "renews_at": tenant.renews_at.isoformat() if tenant.renews_at else None,
                 "alert_urls": " ".join(map(mask, unseal(self.settings, tenant.alert_urls))) or None,
                 "onboarded": tenant.onboarded,
                 "key_expires_at": expires_at.isoformat() if (expires_at := tenant.cycles_key_expires_at) else None,
             }
             for tenant in await self.registry.tenants()
         ]
-        return {"tenants": rows, "note": ""}
+        return {"tenants": rows, "note": note}
 
     async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Answer:
         """Add credit to a tenant's budget."""
@@ -222,6 +228,12 @@ class TenantService(Accounts, Renewals):
         for ledger in await self.ledgers(tenant.id):
             if ledger.status == ("ACTIVE" if frozen else "FROZEN"):
                 await self.admin.set_frozen(ledger, frozen=frozen)
+
+
+def figures(ledger: AdminLedger | None) -> Answer:
+    """Return what a list shows of a ledger, in USD. Without one, the values are None."""
+    names = ("allocated", "spent", "remaining")
+    return {name: format_usd(getattr(ledger, name)) if ledger else None for name in names}
 
 
 @asynccontextmanager

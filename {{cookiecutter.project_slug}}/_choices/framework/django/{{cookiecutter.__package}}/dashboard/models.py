@@ -4,7 +4,10 @@ from django.db import models
 
 
 class AuditEntry(models.Model):
-    """An operator's action on a tenant. `outcome` is None while it runs, and if it was interrupted."""
+    """An action of an operator, or of `cli:` and a user of the system.
+
+    `tenant` is empty if it concerns none, or all. `outcome` is None while it runs, and if it was interrupted.
+    """
 
     id = models.CharField(max_length=64, primary_key=True)
     at = models.DateTimeField(db_index=True)

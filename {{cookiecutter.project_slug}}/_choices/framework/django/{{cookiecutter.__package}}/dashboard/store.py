@@ -54,11 +54,6 @@ class DashboardStore:
         return {name: int(value or 0) for name, value in row.items()}
 
     @in_database
-    def save_audit(self, entry: AuditEntry) -> None:
-        """Insert or update an entry."""
-        entry.save()
-
-    @in_database
     def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
         """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
         entries = AuditEntry.objects.filter(tenant=query.q) if query.q else AuditEntry.objects.all()

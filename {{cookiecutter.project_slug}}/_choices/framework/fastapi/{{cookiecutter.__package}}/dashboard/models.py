@@ -9,7 +9,10 @@ from ..core.database import Base
 
 
 class AuditEntry(MappedAsDataclass, Base, kw_only=True):
-    """An operator's action on a tenant. `outcome` is None while it runs, and if it was interrupted."""
+    """An action of an operator, or of `cli:` and a user of the system.
+
+    `tenant` is empty if it concerns none, or all. `outcome` is None while it runs, and if it was interrupted.
+    """
 
     __tablename__ = "audit"
 

@@ -57,11 +57,6 @@ class DashboardStore:
             row = (await session.execute(_matching(select(*figures), query, hold))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
-    async def save_audit(self, entry: AuditEntry) -> None:
-        """Insert or update an entry."""
-        async with self._database.begin() as session:
-            session.add(entry)
-
     async def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
         """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
         entries = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id)
