@@ -197,6 +197,7 @@ def test_a_proxy_may_serve_the_app_below_a_path(impatient: App, acme: dict[str, 
     assert all("path=/chat" in cookie.lower() for cookie in page.headers.get_list("Set-Cookie"))
     document: Any = HTTP.get(f"{url}/openapi.json").json()
     assert document["servers"] == [{"url": "/chat"}]
+    assert "/api/chat" in document["paths"]
     page = HTTP.get(f"{url}/docs").text
     links = re.findall(r'"(/[^"]*\.(?:css|js|json))"', page)
     assert f"{links}".count("/chat/") == len(links) >= 4

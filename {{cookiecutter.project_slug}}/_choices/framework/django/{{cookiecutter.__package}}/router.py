@@ -19,7 +19,8 @@ class Api(NinjaAPI):
         return "application/json"  # has no charset (RFC 8259)
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
-        return described(super().get_openapi_schema(**kwargs))
+        # without ROOT_PATH, which `servers` has
+        return described(super().get_openapi_schema(**kwargs, path_prefix=""))
 
     def get_openapi_operation_id(self, operation: Any) -> str:
         return str(operation.view_func.__name__)
