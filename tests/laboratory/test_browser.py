@@ -263,3 +263,27 @@ def test_nothing_comes_from_elsewhere_and_the_first_paint_is_at_most_50_kilobyte
             return f"first paint of the overview: {size / 1024:.1f} KB gzipped in {len(first)} answers"
 
     figure(laboratory.run(load()))
+
+
+def test_the_documentation_lets_a_caller_authorize_and_try_a_route(laboratory: Laboratory) -> None:
+    async def look() -> None:
+        tenant = laboratory.app.add_tenant("5.00")
+        async with laboratory.app.serving(APP_ENV="development", LLM_PROVIDER="demo") as serving, browser() as running:
+            visit = Visit(await running.new_page(), running.contexts[0])
+            visit.listen()
+            page, asked = visit.page, list[str]()
+            page.on("request", lambda request: asked.append(request.url))
+            await page.goto(f"{serving.url}/docs")
+            await page.locator("button.authorize").click()
+            await page.locator(".auth-container input").fill(tenant.headers["Authorization"].removeprefix("Bearer "))
+            await page.locator(".auth-container button.authorize").click()
+            await page.locator(".auth-container .btn-done").click()
+            await page.locator("#operations-paid-chat .opblock-summary-control").click()
+            await page.get_by_role("button", name="Try it out").click()
+            async with page.expect_response(f"{serving.url}/api/chat") as answered:
+                await page.get_by_role("button", name="Execute", exact=True).click()
+            assert (await answered.value).status == 200
+            assert all(url.startswith((serving.url, "data:")) for url in asked), asked
+            assert visit.complaints == []
+
+    laboratory.run(look())

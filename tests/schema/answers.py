@@ -3,11 +3,14 @@
 test_generated.py puts this into projects, as one more file of their tests/behaviour: they need no schemathesis.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema_rs import Draft202012Validator
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -54,6 +57,27 @@ def test_every_operation_is_tried(document: Any) -> None:
     assert {label for label in declared if "/api/" in label} - {"POST /api/sync/summarize"} == OPERATIONS
 
 
+def bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each body that an operation takes or sends."""
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for place in (operation.get("requestBody", {}), *operation["responses"].values()):
+                yield from place.get("content", {}).values()
+
+
+def test_every_example_fits_its_schema(app: App) -> None:
+    document = httpx.get(f"{app.url}/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    shown = [(schema, example) for schema in schemas.values() for example in schema.get("examples", ())]
+    for body in bodies(document):
+        named = [each["value"] for each in body.get("examples", {}).values()]
+        examples = [*named, *body["schema"].get("examples", ()), *([body["example"]] if "example" in body else ())]
+        shown += [(body["schema"], example) for example in examples]
+    assert len(shown) > 100
+    for schema, example in shown:
+        Draft202012Validator({**schema, "components": document["components"]}).validate(example)
+
+
 @pytest.mark.parametrize(
     ("mode", "anonymous"),
     [(GenerationMode.POSITIVE, False), (GenerationMode.NEGATIVE, False), (GenerationMode.POSITIVE, True)],
@@ -67,8 +91,9 @@ def test_every_answer_is_one_that_openapi_declares(
     if mode is GenerationMode.NEGATIVE and method == "GET":
         pytest.skip("any text is a path")
     tenant = app.add_tenant("1.00")
-    # an address of their own: so many strangers at ours would be told to wait
-    headers = {"X-Forwarded-For": "203.0.113.99"} if anonymous else tenant["headers"]
+    headers = {**tenant["headers"], "X-Tenant-ID": tenant["id"]}  # another is a mismatch
+    if anonymous:  # an address of their own: so many strangers at ours would be told to wait
+        headers = {"X-Forwarded-For": "203.0.113.99"}
     statuses: set[int] = set()
 
     @settings(

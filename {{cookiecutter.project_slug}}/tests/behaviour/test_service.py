@@ -68,6 +68,12 @@ def test_openapi_declares_every_status_of_a_route(api: httpx.Client) -> None:
     assert paths["/api/budget/{tenant}"]["get"]["responses"].keys() >= {"200", "401", "403", "404", "503"}
 
 
+def test_openapi_shows_an_answer_like_the_one_that_is_sent(api: httpx.Client, acme: dict[str, str]) -> None:
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    answer = api.post("/api/chat", json=schemas["ChatRequest"]["examples"][0], headers=acme)
+    assert answer.json().keys() == schemas["Answer"]["examples"][0].keys()
+
+
 def test_openapi_declares_the_credentials_of_a_caller(api: httpx.Client, acme: dict[str, str]) -> None:
     document = api.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"]

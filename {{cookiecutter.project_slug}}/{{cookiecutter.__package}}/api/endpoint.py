@@ -13,13 +13,11 @@ class Endpoint:
     """A POST route. Its table in fields.toml is named after its path.
 
     `items_of` reads an event's JSON or a whole answer, `usage_in` finds the usage object there, empty if it has none.
-    `example` is a body for OpenAPI.
     """
 
     path: str
     items_of: Callable[[Any], Iterator[Item]]
     usage_in: Callable[[dict[str, Any]], dict[str, Any]]
-    example: dict[str, Any]
     is_free: bool = False
     asks_for_usage: bool = False
     """A stream reports usage only if `stream_options.include_usage` is set."""

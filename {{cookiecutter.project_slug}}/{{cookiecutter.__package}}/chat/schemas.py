@@ -38,8 +38,6 @@ class PaidRequest(_Input):
 class ChatRequest(PaidRequest):
     """Either `prompt` or `messages`, with 1 to 100,000 characters in all."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"prompt": "What is a budget?"}]})
-
     prompt: Text | None = None
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1_000, fail_fast=True)] | None = None
     model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -66,8 +64,6 @@ class SummarizeRequest(PaidRequest):
 
 class AgentRequest(_Input):
     """A task, and the USD that its run may cost."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"task": "What is 2 * (3 + 4)?", "limit": "0.05"}]})
 
     task: Text
     limit: Annotated[str, Field(pattern=r"^[0-9]{1,10}(\.[0-9]{1,8})?$")]

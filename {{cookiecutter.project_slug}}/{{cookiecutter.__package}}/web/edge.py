@@ -37,8 +37,9 @@ MAX_FAILURES = 240
 FAILURES_COUNT_FOR_S = 60
 """Clients that send more than MAX_FAILURES invalid credentials in this time get 429 instead of 401."""
 
+POLICY = b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 SECURITY_HEADERS = {
-    b"content-security-policy": b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    b"content-security-policy": POLICY,
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"same-origin",
@@ -56,7 +57,8 @@ CORS: dict[str, Any] = {
     ],
 }
 HTTPS_ONLY = {b"strict-transport-security": b"max-age=31536000"}
-DOCS = "/docs"  # development only: Swagger UI comes from a CDN with an inline script
+DOCS_HEADERS = SECURITY_HEADERS | {b"content-security-policy": POLICY + b"; img-src 'self' data:"}
+"""For /docs: the style sheet of Swagger UI contains its icons."""
 
 _TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:]+)(?::\d+)?")
@@ -142,7 +144,7 @@ class Edge:
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
         path: str = scope["path"]
-        headers = {} if path == DOCS else SECURITY_HEADERS
+        headers = DOCS_HEADERS if path == "/docs" else SECURITY_HEADERS
         if path.startswith((*API, "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         is_public = scope["scheme"] == "https" and not self._settings.development

@@ -1,52 +1,87 @@
-"""OpenAPI: error responses and security schemes."""
+"""OpenAPI: completes the document that a framework makes of its routes.
 
+Texts and examples are in `openapi.json` and, for the provider's API, in `providers_api.json`: parts of a document.
+Examples of errors are made from `core.problems`.
+"""
+
+import json
+from pathlib import Path
 from typing import Any
 
 from ..core.identity_settings import SCHEMES
-from ..core.problems import MEDIA_TYPE, OUTCOMES
-from .schemas import ProblemBody
+from ..core.problems import OUTCOMES, Problem, budget_problem
+from .errors import PROVIDERS_API, body_of
+from .schemas import ProblemBody, invalid
+
+Part = dict[str, Any]
+
+TEXTS, PROVIDERS_PATHS = (
+    json.loads(Path(__file__).with_name(name).read_text("utf-8")) for name in ("openapi.json", "providers_api.json")
+)
+if "tenant" in SCHEMES:
+    del TEXTS["declaring"]["401"]  # X-Tenant-ID is a credential
+NEVER_SENT = ("forbidden", "tool_not_allowed")
+"""Codes of forms and of an agent's tools."""
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that may answer with these problems."""
-    schema = ProblemBody.model_json_schema()
-    titles = {status: title for status, title, _ in reversed(OUTCOMES.values())}
-    return {status: {"description": titles[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+def declared(*errors: int | str, path: str = "/") -> dict[int | str, Part]:
+    """Return the `responses` of a route below `path` for errors, given by status or code, with an example of each."""
+    responses: dict[int | str, Part] = {}
+    schema = {"type": "object"} if path == PROVIDERS_API else {"$ref": "#/components/schemas/ProblemBody"}
+    found = [code for code, (status, *_) in OUTCOMES.items() if {code, status} & {*errors} and code not in NEVER_SENT]
+    for problem in sorted(map(_example, found), key=lambda problem: problem.status):
+        body, media_type = body_of(problem, "37b9dfcd1e7618bc6cf647722c9457f7", path)
+        new = {"description": problem.title, "headers": {}, "content": {media_type: {"schema": schema, "examples": {}}}}
+        response = responses.setdefault(problem.status, new)
+        response["content"][media_type]["examples"][problem.code] = {"value": body}
+        for name in ("X-Request-Id", *problem.headers):
+            response["headers"][name] = {"$ref": f"#/components/headers/{name}"}
+    return responses
 
 
-def body_like(example: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI of a request body that the provider documents."""
-    schema = {"type": "object", "examples": [example]}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-KEY = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "description": "The same key with the same body gets the same answer for 24 hours, and is charged once",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-}
-
-
-def with_identity(document: dict[str, Any]) -> dict[str, Any]:
-    """Add the security schemes to each route that may answer 401, and Idempotency-Key to each that may answer 409."""
-    document["components"]["securitySchemes"] = SCHEMES
-    for path in document["paths"].values():
-        for operation in path.values():
-            if {"401", 401} & operation["responses"].keys():
-                operation["security"] = [{name: [] for name in SCHEMES}]
-            if {"409", 409} & operation["responses"].keys():
-                others = [each for each in operation.get("parameters", ()) if each != KEY]
-                operation["parameters"] = [*others, KEY]
+def described(document: Part) -> Part:
+    """Complete a document. A route that declares 401 needs credentials, one that declares 409 is paid."""
+    schemas = document["components"]["schemas"]
+    schemas["ProblemBody"] = ProblemBody.model_json_schema()
+    for name in TEXTS["examples"].keys() & schemas.keys():
+        schemas[name]["examples"] = TEXTS["examples"][name]
+    document["components"] |= {"securitySchemes": SCHEMES, **TEXTS["components"]}
+    document["tags"] = TEXTS["tags"]
+    paths = TEXTS["paths"] | PROVIDERS_PATHS
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _describe(operation)
+        _merge(operations, paths.get(path, {}))
     return document
 
 
-PAID = problems(401, 402, 403, 409, 413, 415, 422, 429, 500, 502, 503)
-PROVIDERS = {
-    status: {"description": response["description"]}
-    for status, response in problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503).items()
-}
-"""Errors of the provider's own API, in its shape."""
-BUDGET = problems(401, 403, 404, 422, 429, 500, 503)
-EVENTS = {"description": "With `stream`: `delta` events, then one `done` or `error`"}
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENTS}}}}
+def _describe(operation: Part) -> None:
+    responses = operation["responses"] = {str(status): each for status, each in operation["responses"].items()}
+    operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
+    for status, part in TEXTS["declaring"].items():
+        if status in responses:
+            _merge(operation, part)
+    if "401" in responses:
+        operation["security"] = [{name: [] for name in SCHEMES}]
+
+
+def _merge(into: Part, part: Part) -> None:
+    for name, value in part.items():
+        if isinstance(value, dict):
+            _merge(into.setdefault(name, {}), value)
+        else:
+            into[name] = into.get(name, []) + value if isinstance(value, list) else value
+
+
+def _example(code: str) -> Problem:
+    if code == "invalid_request":
+        return invalid([(["max_tokens"], "Input should be greater than or equal to 1")])
+    if OUTCOMES[code][0] == 402:
+        return budget_problem(code, "acme", required=463_875, scope="tenant:acme", remaining=443_400)
+    return Problem(code)
+
+
+PAID = declared(401, 402, 403, 409, 413, 415, 422, 429, 500, 502, 503)
+PROVIDERS = declared(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, path=PROVIDERS_API)
+PROVIDERS_FREE = declared(401, 403, 404, "invalid_request", 429, 500, 503, path=PROVIDERS_API)
+BUDGET = declared(401, 403, 404, "invalid_request", 429, 500, 503)

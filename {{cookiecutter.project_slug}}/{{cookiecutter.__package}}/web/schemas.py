@@ -79,6 +79,7 @@ class ProblemBody(BaseModel):
     required: int | None = None
     remaining: int | None = None
     retry_after_seconds: int | None = None
+    errors: list[dict[str, str]] | None = None
 
 
 def invalid(errors: Sequence[tuple[Sequence[Any], str]]) -> Problem:

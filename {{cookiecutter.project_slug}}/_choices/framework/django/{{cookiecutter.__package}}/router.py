@@ -11,7 +11,7 @@ from .core import about
 from .web import budget as budget_routes
 from .web import health
 from .web.handlers import add_exception_handlers
-from .web.openapi import with_identity
+from .web.openapi import described
 
 
 class Api(NinjaAPI):
@@ -19,7 +19,11 @@ class Api(NinjaAPI):
         return "application/json"  # has no charset (RFC 8259)
 
     def get_openapi_schema(self, **kwargs: Any) -> Any:
-        return with_identity(super().get_openapi_schema(**kwargs))
+        # without ROOT_PATH, which `servers` has
+        return described(super().get_openapi_schema(**kwargs, path_prefix=""))
+
+    def get_openapi_operation_id(self, operation: Any) -> str:
+        return str(operation.view_func.__name__)
 
 
 api = Api(

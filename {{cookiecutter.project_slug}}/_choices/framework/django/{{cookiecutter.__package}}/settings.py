@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    *(["ninja"] if ENV.development else []),  # the files of /docs
 ]
 
 MIDDLEWARE = [

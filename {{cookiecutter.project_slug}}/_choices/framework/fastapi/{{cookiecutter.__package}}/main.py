@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from .api import routes as api_routes
@@ -28,7 +29,7 @@ from .web import health
 from .web.edge import CORS, Edge
 from .web.handlers import add_exception_handlers
 from .web.idempotency import Idempotency
-from .web.openapi import with_identity
+from .web.openapi import described
 from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
@@ -38,7 +39,7 @@ from .web.viewer import SignInFirst
 
 class Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        return with_identity(super().openapi())
+        return self.openapi_schema or described(super().openapi())
 
 
 @asynccontextmanager
@@ -70,10 +71,10 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"metrics": False, "logs": False, "exclude": lambda scope: scope["path"] in tracing.UNTRACED},
         servers=[{"url": settings.root_path or "/"}],
         redirect_slashes=False,
-        docs_url="/docs" if settings.development else None,
+        docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json" if settings.development else None,
-        swagger_ui_parameters={"url": f"{settings.root_path}/openapi.json"},
+        generate_unique_id_function=lambda route: route.name,
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
@@ -88,12 +89,19 @@ def create_app(settings: Settings) -> FastAPI:
         dashboard_routes.router,
     ):
         app.include_router(router)
-    app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC)), name="static")
+    libraries: list[Any] = [("fastapi_offline", "static")] if settings.development else []
+    app.mount("/static", GZipMiddleware(StaticFiles(directory=pages.STATIC, packages=libraries)), name="static")
+    if settings.development:
+        app.get("/docs", include_in_schema=False)(docs)
     app.add_middleware(Sessions, settings=settings)
     app.add_middleware(Edge, settings=settings)
     if settings.cors_allow_origins:  # around the edge, whose refusals browsers may read too
         app.add_middleware(CORSMiddleware, settings.cors_allow_origins, **CORS)
     return app
+
+
+def docs() -> HTMLResponse:
+    return HTMLResponse(pages.templates.get_template("docs.html").render())
 
 
 app = create_app(Settings())

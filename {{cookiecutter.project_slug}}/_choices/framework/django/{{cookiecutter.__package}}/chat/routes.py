@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from ..web import sync
 from ..web.dependencies import ApiRequest, paid, services_of
 from ..web.handlers import request_id_of
-from ..web.openapi import PAID, STREAMED
+from ..web.openapi import PAID
 from ..web.streaming import EventStream
 from .agent import Agent
 from .schemas import AgentAnswer, AgentRequest, Answer, ChatRequest, SummarizeRequest
@@ -18,8 +18,9 @@ from .service import complete, stream, summary_of, work_of
 router = Router(auth=paid, tags=["paid"])
 
 
-@router.post("/chat", response=Answer, openapi_extra={"responses": {**PAID, **STREAMED}})
+@router.post("/chat", response=Answer, openapi_extra={"responses": PAID})
 async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
+    """Answer a prompt or a conversation, with `stream` as server-sent events."""
     services = services_of(request)
     work = work_of(services.settings, request.auth, "chat", body.conversation, body, request_id_of(request))
     if not body.stream:
@@ -29,6 +30,7 @@ async def chat(request: ApiRequest, body: ChatRequest) -> HttpResponseBase:
 
 @router.post("/summarize", response=Answer, openapi_extra={"responses": PAID})
 async def summarize(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
+    """Summarize a text."""
     work = summary_of(settings.ENV, request.auth, body, request_id_of(request))
     return answered(*await complete(services_of(request), work))
 
@@ -42,6 +44,7 @@ def summarize_sync(request: ApiRequest, body: SummarizeRequest) -> HttpResponse:
 
 @router.post("/agent", response=AgentAnswer, openapi_extra={"responses": PAID})
 async def agent(request: ApiRequest, body: AgentRequest) -> HttpResponse:
+    """Work on a task with tools, until it is done or `limit` can't pay the next step."""
     return answered(*await Agent(services_of(request), request.auth, body, request_id_of(request)).answer())
 
 

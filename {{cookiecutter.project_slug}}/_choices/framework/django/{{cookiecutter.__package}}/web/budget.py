@@ -16,11 +16,13 @@ router = Router(tags=["budget"])
 
 @router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def my_budget(request: ApiRequest) -> BudgetAnswer:
+    """Return the caller's budget."""
     return await answer(services_of(request), request.auth)
 
 
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
+    """Return a tenant's budget, to itself or to an operator who is signed in."""
     services = services_of(request)
     if not carry_credentials(headers_of(request)) and (viewer := await viewer_of(request)):
         viewer.check(tenant)

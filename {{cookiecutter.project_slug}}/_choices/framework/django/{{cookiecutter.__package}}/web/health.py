@@ -19,6 +19,7 @@ async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
 
 @router.get("/readyz", response=dict[str, object], openapi_extra=NOT_READY)
 async def ready(request: HttpRequest) -> HttpResponse:
+    """Return whether the app can serve. What it needs is asked at most once a second."""
     services = services_of(request)
     checks, last = await services.readiness.checks(), services.housekeeping.last_success
     body = {"checks": checks, "housekeeping": last.isoformat() if last else None}

@@ -15,12 +15,14 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
 @router.get("/me")
 async def my_budget(request: Request) -> BudgetAnswer:
+    """Return the caller's budget."""
     tenant = await tenant_of(request)
     return await answer(services_of(request), tenant)
 
 
 @router.get("/{tenant}")
 async def budget(tenant: str, request: Request) -> BudgetAnswer:
+    """Return a tenant's budget, to itself or to an operator who is signed in."""
     services = services_of(request)
     if not carry_credentials(request.state.sent_headers) and (viewer := await viewer_of(request)):
         viewer.check(tenant)

@@ -11,12 +11,13 @@ router = APIRouter(tags=["operation"])
 
 @router.get("/healthz")
 async def alive() -> dict[str, str]:
-    """The process answers. Checks nothing else: a restart would not repair Cycles."""
+    """Return that the process is up. Check nothing else: a restart would not repair Cycles."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", responses={503: {"description": "Not ready"}})
 async def ready(request: Request) -> JSONResponse:
+    """Return whether the app can serve. What it needs is asked at most once a second."""
     services = services_of(request)
     checks, last = await services.readiness.checks(), services.housekeeping.last_success
     body = {"checks": checks, "housekeeping": last.isoformat() if last else None}

@@ -12,10 +12,9 @@ def _usage_in(event: dict[str, Any]) -> dict[str, Any]:
     return as_dict(event.get("usage"))
 
 
-HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 ENDPOINTS = (
-    Endpoint("/messages", items_of, _usage_in, {**HELLO, "max_tokens": 64}),
-    Endpoint("/messages/count_tokens", items_of, _usage_in, HELLO, is_free=True),
+    Endpoint("/messages", items_of, _usage_in),
+    Endpoint("/messages/count_tokens", items_of, _usage_in, is_free=True),
 )
 
 

@@ -12,11 +12,10 @@ def _usage_in(event: dict[str, Any]) -> dict[str, Any]:
     return as_dict(as_dict(event.get("response", event)).get("usage"))
 
 
-HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 ENDPOINTS = (
-    Endpoint("/chat/completions", items_of, _usage_in, HELLO, asks_for_usage=True),
-    Endpoint("/responses", response_items_of, _usage_in, {"input": "Hello"}),
-    Endpoint("/embeddings", embedding_items_of, _usage_in, {"input": "Hello"}),
+    Endpoint("/chat/completions", items_of, _usage_in, asks_for_usage=True),
+    Endpoint("/responses", response_items_of, _usage_in),
+    Endpoint("/embeddings", embedding_items_of, _usage_in),
 )
 
 

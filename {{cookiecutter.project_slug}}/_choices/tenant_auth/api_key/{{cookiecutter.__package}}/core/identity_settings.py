@@ -4,7 +4,7 @@ from pydantic import BaseModel
 
 CHALLENGE = "Bearer"
 """The WWW-Authenticate header of a 401."""
-SCHEMES = {"api_key": {"type": "http", "scheme": "bearer"}}
+SCHEMES = {"api_key": {"type": "http", "scheme": "bearer", "description": "A key from `var/dev.json`"}}
 """OpenAPI's security schemes."""
 
 

@@ -7,8 +7,8 @@ from .setting_types import Secrets, secret_faults
 CHALLENGE = "Gateway"
 """The WWW-Authenticate header of a 401. No scheme is registered for a gateway, and a Bearer token would not help."""
 SCHEMES = {
-    "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-ID"},
-    "gateway": {"type": "apiKey", "in": "header", "name": "X-Gateway-Secret"},
+    "tenant": {"type": "apiKey", "in": "header", "name": "X-Tenant-ID", "description": "A tenant from `var/dev.json`"},
+    "gateway": {"type": "apiKey", "in": "header", "name": "X-Gateway-Secret", "description": "From `var/dev.json`"},
 }
 """OpenAPI's security schemes, all of which a request needs."""
 

@@ -15,7 +15,7 @@ ASYMMETRIC = frozenset(
 
 CHALLENGE = "Bearer"
 """The WWW-Authenticate header of a 401."""
-SCHEMES = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+SCHEMES = {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "From `var/dev.json`"}}
 """OpenAPI's security schemes."""
 
 
