@@ -1,15 +1,17 @@
 """Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, SQLColumnExpression, and_, case, func, null, or_, select
 
-from ..calls.models import Balance, Call
+from ..calls.models import SERVED, Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
+from .charts import Usage
 from .models import AuditEntry
-from .query import BURN_HOURS, TenantBudget, TenantQuery
+from .query import BLOCKING, DAY, FEWEST_REFUSALS, HOUR, TOP, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -23,7 +25,7 @@ class DashboardStore:
     async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
         """Return a page of the tenants that match; closed ones and those without figures come last.
 
-        `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
+        `hold` is what a typical call holds, in microcents; `now` is where the windows of recent calls end.
         """
         key = _sorts(now)[query.sort]
         order = (
@@ -32,7 +34,7 @@ class DashboardStore:
             Tenant.id,
         )
         # select whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(Tenant.id), query, hold).order_by(*order).limit(limit)
+        ids = _matching(select(Tenant.id), query, hold, now).order_by(*order).limit(limit)
         return await self._rows(now, Tenant.id.in_(ids.offset((query.page - 1) * limit)), *order)
 
     async def find(self, tenant: str, now: datetime) -> TenantBudget:
@@ -41,21 +43,48 @@ class DashboardStore:
         return row
 
     async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
-        """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
-        `unknown` balances; sums of the open ones in microcents, `burn` per hour.
+        """Return figures of all pages: the number of `tenants`, of those that need `attention`, are `blocked` or have
+        `unknown` balances; sums of the open ones in microcents, `recent` is what they spent in 24 hours.
         """
         is_open = Tenant.status != "closed"
         figures: list[ColumnElement[Any]] = [
             func.count().label("tenants"),
-            func.count().filter(_needs_attention(hold)).label("attention"),
+            func.count().filter(_needs_attention(hold, now)).label("attention"),
+            func.count().filter(_is_blocked(hold, now)).label("blocked"),
             func.count().filter(is_open, Tenant.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
-            func.sum(_burn(now)).filter(is_open).label("burn"),
+            func.sum(_recent(now)).filter(is_open).label("recent"),
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
         figures += [func.sum(column * 1.0).filter(is_open).label(column.key) for column in columns]
         async with self._database.session() as session:
-            row = (await session.execute(_matching(select(*figures), query, hold))).one()
+            row = (await session.execute(_matching(select(*figures), query, hold, now))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
+
+    async def spend(self, query: TenantQuery, hold: int, now: datetime) -> list[Usage]:
+        """Return the calls of the tenants that match, by tenant or model. Only the largest TOP tenants have names."""
+        which: ColumnElement[bool] = Call.at >= query.bars(now)[0]
+        if query.q or query.show != "all":
+            which &= Call.tenant.in_(_matching(select(Tenant.id), query, hold, now))
+        if query.by == "model":
+            return await self._usage(query.bars(now), which, Call.model, null())
+        largest = func.sum(Call.cost * 1.0).desc()
+        top = select(Call.tenant).where(which, Call.cost > 0).group_by(Call.tenant).order_by(largest).limit(TOP)
+        return await self._usage(query.bars(now), which, case((Call.tenant.in_(top), Call.tenant)), null())
+
+    async def spend_of(self, tenant: str, bars: Sequence[datetime]) -> list[Usage]:
+        """Return the calls of a tenant by model and route."""
+        return await self._usage(bars, and_(Call.tenant == tenant, Call.at >= bars[0]), Call.model, Call.route)
+
+    async def _usage(
+        self, bars: Sequence[datetime], which: ColumnElement[bool], series: Any, route: Any
+    ) -> list[Usage]:
+        bar = case(*((Call.at < end, number) for number, end in enumerate(bars[1:])), else_=len(bars) - 1)
+        refusal = case((Call.outcome.not_in(SERVED), Call.outcome))
+        names = ("bar", "series", "route", "refusal")
+        kinds = [kind.label(name) for name, kind in zip(names, (bar, series, route, refusal), strict=True)]
+        query = select(*kinds, func.sum(Call.cost * 1.0), func.count()).where(which).group_by(*names)
+        async with self._database.session() as session:
+            return [Usage._make((*kind, int(cost), calls)) for *kind, cost, calls in await session.execute(query)]
 
     async def save_audit(self, entry: AuditEntry) -> None:
         """Insert or update an entry."""
@@ -71,31 +100,61 @@ class DashboardStore:
             return list(await session.scalars(entries.limit(limit).offset((query.page - 1) * limit)))
 
     async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantBudget]:
-        query = select(Tenant, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Tenant.id)
+        figures = (_recent(now), _calls(now - DAY, Call.cost > 0), _refused(now), _calls(now - HOUR))
+        query = select(Tenant, Balance, *figures).outerjoin(Balance, Balance.tenant_id == Tenant.id)
         async with self._database.session() as session:
             rows = await session.execute(query.where(which).order_by(*order))
-            return [TenantBudget(tenant, balance, int(burn)) for tenant, balance, burn in rows]
+            return [TenantBudget(tenant, balance, *map(int, figures)) for tenant, balance, *figures in rows]
 
 
-def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:
+def _matching(columns: Select[*Ts], query: TenantQuery, hold: int, now: datetime) -> Select[*Ts]:
     found = columns.select_from(Tenant).outerjoin(Balance, Balance.tenant_id == Tenant.id)
     if query.q:
         contains = (column.icontains(query.q, autoescape=True) for column in (Tenant.id, Tenant.name))
         found = found.where(or_(*contains))
-    return found.where(_needs_attention(hold)) if query.show == "attention" else found
+    if query.show == "attention":
+        return found.where(_needs_attention(hold, now))
+    return found.where(_is_blocked(hold, now)) if query.show == "blocked" else found
 
 
-def _needs_attention(hold: int) -> ColumnElement[bool]:
-    """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
+def _is_blocked(hold: int, now: datetime) -> ColumnElement[bool]:
+    """A suspended tenant, or one whose calls are refused: the states of BLOCKED in figures.py."""
     blocked = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
+    return and_(Tenant.status != "closed", or_(Tenant.status != "active", blocked, _refused(now) > 0))
+
+
+def _needs_attention(hold: int, now: datetime) -> ColumnElement[bool]:
+    """Blocked, low or not set up: every state in figures.py but `ok`."""
     low = Balance.remaining < Balance.allocated / 5
-    return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, blocked, low))
+    return and_(Tenant.status != "closed", or_(~Tenant.onboarded, low, _is_blocked(hold, now)))
 
 
-def _burn(now: datetime) -> ColumnElement[Any]:
-    """Microcents per hour, the average of BURN_HOURS."""
-    recent = (Call.tenant == Tenant.id) & (Call.at >= now - timedelta(hours=BURN_HOURS))
-    return func.coalesce(select(func.sum(Call.cost * 1.0)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
+def _calls(since: datetime, *which: ColumnElement[bool], count: Any = None) -> ScalarSelect[Any]:
+    """The number of calls of a tenant, or another sum over them."""
+    count = func.count() if count is None else count
+    return select(count).where(Call.tenant == Tenant.id, Call.at >= since, *which).scalar_subquery()
+
+
+def _recent(now: datetime) -> ColumnElement[Any]:
+    """Microcents that a tenant spent in 24 hours."""
+    return func.coalesce(_calls(now - DAY, count=func.sum(Call.cost * 1.0)), 0.0)
+
+
+def _refused(now: datetime) -> ColumnElement[Any]:
+    """The calls of the last hour that the budget refused if they block the tenant, otherwise 0.
+
+    They do if they are more than half of at least FEWEST_REFUSALS calls since an operator last did anything, and no
+    call was served after the last of them.
+    """
+    acted = select(func.max(AuditEntry.at)).where(
+        AuditEntry.tenant == Tenant.id, AuditEntry.outcome == "done", AuditEntry.action != "link"
+    )
+    is_refused = Call.outcome.in_(BLOCKING)
+    refused, last = func.count().filter(is_refused), func.max(Call.at).filter(is_refused)
+    served = func.max(Call.at).filter(Call.outcome.in_(SERVED))
+    is_blocked = and_(refused >= FEWEST_REFUSALS, refused * 2 > func.count(), or_(served.is_(None), served < last))
+    since_acted = Call.at > func.coalesce(acted.scalar_subquery(), now - HOUR)
+    return _calls(now - HOUR, since_acted, count=case((is_blocked, refused), else_=0))
 
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
@@ -105,6 +164,6 @@ def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
         "spent": Balance.spent,
         "reserved": Balance.reserved,
         "remaining": Balance.remaining,
-        "burn": _burn(now),
-        "runs_out": Balance.remaining / func.nullif(_burn(now), 0.0),
+        "burn": _recent(now),
+        "runs_out": Balance.remaining / func.nullif(_recent(now), 0.0),
     }
