@@ -11,8 +11,7 @@ from ..calls.models import Balance
 from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.periods import period_at
-from . import charts
-from .forecasts import Forecast, forecast
+from .charts import Burndown, spend_chart
 from .query import DAY, TOP, TenantBudget, TenantQuery, this_minute
 from .service import Dashboard
 
@@ -23,7 +22,6 @@ TENANTS_PER_PAGE = 25
 LATEST_CALLS = 50
 AUDIT_PER_PAGE = 100
 EXPIRING_KEYS = 5
-BLOCKED = ("short", "over_limit", "refused", "suspended")
 
 
 def ledger_state(ledger: Ledger | Balance, hold: int) -> str:
@@ -40,12 +38,7 @@ def tenant_state(row: TenantBudget, hold: int) -> str:
     if row.tenant.status != "active":
         return row.tenant.status
     state = ledger_state(row.balance, hold) if row.balance else "unknown" if row.trouble else "incomplete"
-    return "refused" if row.refused and state not in BLOCKED else state
-
-
-def runs_out(row: TenantBudget, hold: int) -> Forecast | None:
-    """Return when the budget runs out, or None if calls are refused already or nothing is spent."""
-    return forecast(row) if tenant_state(row, hold) in ("ok", "low") else None
+    return "refused" if row.refused and state not in ("short", "over_limit") else state
 
 
 def query_of(params: Mapping[str, str]) -> TenantQuery:
@@ -64,17 +57,10 @@ async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     query = asked.model_copy(update={"page": min(asked.page, pages)})
     rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
-    unsorted = first.model_copy(update={"sort": "name", "order": "asc"})
-    usage = await dashboard.sums(unsorted, lambda: store.spend(first, hold, now))
-    return {
-        "query": query,
-        "pages": pages,
-        "rows": rows,
-        "totals": totals,
-        "spend": charts.spend_chart(usage, query.bars(now)),
-        "operations": await dashboard.cache.load("operations", lambda: _operations(dashboard)),
-        "hold": hold,
-    }
+    health = await dashboard.cache.load("health", lambda: _health(dashboard))
+    spend = await dashboard.sums(("spend", query.span, query.by, query.q, query.show), lambda: _spend(dashboard, query))
+    shown = {"query": query, "pages": pages, "rows": rows, "totals": totals, "spend": spend}
+    return {**shown, "health": health, "hold": hold}
 
 
 async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) -> Context:
@@ -88,15 +74,15 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) 
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
         "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
         "chart": await dashboard.sums(("period", tenant_id), lambda: _period(dashboard, row)),
-        **await dashboard.sums((tenant_id, query.span), lambda: _spend(dashboard, tenant_id, query)),
+        **await dashboard.sums((tenant_id, query.span), lambda: _spend_of(dashboard, tenant_id, query)),
     }
 
 
 async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     """Return the tenant with a fresh balance. Raises Problem not_found."""
-    await check_tenant(dashboard, tenant_id)
-    (row,) = await dashboard.refresh([await dashboard.store.find(tenant_id, this_minute())])
-    return row
+    if (row := await dashboard.store.find(tenant_id, this_minute())) is None:
+        raise Problem("not_found", "This tenant does not exist.")
+    return (await dashboard.refresh([row]))[0]
 
 
 async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
@@ -105,7 +91,7 @@ async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
         raise Problem("not_found", "This tenant does not exist.")
 
 
-async def _operations(dashboard: Dashboard) -> Context:
+async def _health(dashboard: Dashboard) -> Context:
     """Return what needs an operator. `is_cut_off` is this process's, the rest is of all processes."""
     services, now = dashboard.services, datetime.now(UTC)
     return {
@@ -116,34 +102,29 @@ async def _operations(dashboard: Dashboard) -> Context:
     }
 
 
-async def _spend(dashboard: Dashboard, tenant_id: str, query: TenantQuery) -> Context:
-    """Return a tenant's spend over time, and what took it."""
-    bars = query.bars(this_minute())
-    usage = await dashboard.store.spend_of(tenant_id, bars)
-    models, routes = charts.shares(usage, "series"), charts.shares(usage, "route")
-    users = await dashboard.services.store.shares(tenant_id, "end_user", bars[0], TOP)
-    tops = {"model": models, "route": routes, "end_user": users}
-    return {
-        "spend": charts.spend_chart(usage, bars),
-        "shares": {kind: charts.with_others(rows, models) for kind, rows in tops.items()},
-    }
+async def _spend(dashboard: Dashboard, query: TenantQuery, tenant: str | None = None) -> Context:
+    """Return the spend over time of the tenants that match, or of one."""
+    now = this_minute()
+    return spend_chart(await dashboard.store.spend(query, dashboard.typical_hold, now, tenant), query.bars(now))
 
 
-async def _period(dashboard: Dashboard, row: TenantBudget) -> charts.Burndown | None:
+async def _spend_of(dashboard: Dashboard, tenant: str, query: TenantQuery) -> Context:
+    """Return a tenant's spend over time by model, and its top spenders of the same time."""
+    store, since = dashboard.services.store, query.bars(this_minute())[0]
+    shares = {kind: await store.shares(tenant, kind, since, TOP) for kind in ("route", "end_user")}
+    spend = await _spend(dashboard, query.model_copy(update={"by": "model"}), tenant)
+    return {"spend": spend, "shares": shares}
+
+
+async def _period(dashboard: Dashboard, row: TenantBudget) -> Burndown | None:
     """Return the chart of this month's budget, or of the current period's if it renews, or None without a budget."""
-    now, tenant, balance = this_minute(), row.tenant, row.balance
-    if not balance or balance.allocated <= 0:
+    now, tenant = this_minute(), row.tenant
+    if not row.balance or row.balance.allocated <= 0:
         return None
-    first, end = charts.month_of(now)
-    if tenant.every != "none":
-        period = period_at(tenant.every, tenant.time_zone, now)
-        first, end = period.start, period.end
-    begin = min(max(first, tenant.created_at), now)
-    known = await dashboard.services.store.remaining(tenant.id, begin, now)
+    period = period_at("month" if tenant.every == "none" else tenant.every, tenant.time_zone, now)
+    begin, end = min(max(period.start, tenant.created_at), now), period.end
+    points = [*await dashboard.services.store.remaining(tenant.id, begin, now), (now, row.balance.remaining)]
     log = await dashboard.store.audit(TenantQuery(q=tenant.id), AUDIT_PER_PAGE)
-    done = [charts.Change.of(entry.at, entry.action) for entry in reversed(log) if entry.outcome == "done"]
-    changes = [change for change in done if change and begin < change.at <= now]
-    expected = runs_out(row, dashboard.typical_hold)
-    burn = row.burn if expected and expected.at else 0
-    points = [*known, (now, balance.remaining)]
-    return charts.burndown(points, changes, begin, end, allocated=balance.allocated, burn=burn)
+    changes = [entry for entry in reversed(log) if entry.outcome == "done" and begin <= entry.at < now]
+    burn = row.burn if tenant_state(row, dashboard.typical_hold) in ("ok", "low") else 0
+    return Burndown(begin=begin, end=end, allocated=row.balance.allocated, burn=burn, points=points, changes=changes)

@@ -12,9 +12,8 @@ from ..core import about
 from ..core.money import format_usd
 from ..core.problems import OUTCOMES, Problem
 from .actions import ACTIONS
-from .charts import OTHERS
-from .figures import AUDIT_PER_PAGE, ledger_state, runs_out, tenant_state
-from .query import SPANS
+from .figures import AUDIT_PER_PAGE, ledger_state, tenant_state
+from .query import this_minute
 
 STATIC = Path(__file__).with_name("static")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -33,9 +32,8 @@ templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 templates.globals |= {"title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
-templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "others": OTHERS, "spans": SPANS, "root": ""}
-templates.filters |= {"usd": usd, "exact_usd": format_usd}
-templates.filters |= {"ledger_state": ledger_state, "tenant_state": tenant_state, "runs_out": runs_out}
+templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "now": this_minute, "root": ""}
+templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 
 def render(

@@ -18,7 +18,10 @@ SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
 """Spend over time: the number of bars, and what one stands for."""
 TOP = 6
 """Tenants, models, routes or end users that are listed by name. The others are summed."""
-FEWEST_REFUSALS = 5
+FEWEST_CALLS = 10
+"""Paid calls of the last 24 hours that a forecast needs."""
+LONGEST_HOURS = 365 * 24
+FEWEST_REFUSED = 5
 """Refused calls of the last hour that block a tenant, whatever its balance, unless as many were served."""
 BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed", "budget_misconfigured")
 """Outcomes of calls that the tenant's own budget refused."""
@@ -43,9 +46,7 @@ class TenantQuery(BaseModel, frozen=True):
     def bars(self, now: datetime) -> list[datetime]:
         """Return when each bar of spend over time begins. The last one is of the current hour or day."""
         bars, width = SPANS[self.span]
-        last = now.replace(minute=0, second=0, microsecond=0)
-        if width == DAY:
-            last = last.replace(hour=0)
+        last = now - (now - datetime.min.replace(tzinfo=UTC)) % width
         return [last - width * number for number in reversed(range(bars))]
 
 
@@ -68,9 +69,15 @@ class TenantBudget:
 
     @property
     def burn(self) -> int:
-        """Microcents per hour, the average of the last 24 hours, or since the tenant was added."""
-        hours = (this_minute() - self.tenant.created_at) / HOUR
-        return int(self.recent / min(24.0, max(1.0, hours)))
+        """Microcents per hour: the average of the last 24, or since the tenant was added. 0 if too few calls tell."""
+        hours = min(24.0, max(1.0, (this_minute() - self.tenant.created_at) / HOUR))
+        return int(self.recent / hours) if self.paid >= FEWEST_CALLS else 0
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long the balance lasts at the burn rate, at most a year."""
+        remaining = self.balance.remaining if self.balance else 0
+        return HOUR * min(LONGEST_HOURS, remaining / max(1, self.burn))
 
 
 def this_minute() -> datetime:

@@ -44,12 +44,11 @@ class Dashboard:
 
     async def sums(self, key: Hashable, load: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """Return what `load` returns, cached for a minute if it takes long. Charts of few calls are up to date."""
-        if key in self._slow:
-            return self._slow[key]
-        began = time.monotonic()
-        found = await self.cache.load(key, load)
-        if time.monotonic() - began > SLOW_S:
-            self._slow[key] = found
+        if (found := self._slow.get(key)) is None:
+            began = time.monotonic()
+            found = await self.cache.load(key, load)
+            if time.monotonic() - began > SLOW_S:
+                self._slow[key] = found
         return found
 
     async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:

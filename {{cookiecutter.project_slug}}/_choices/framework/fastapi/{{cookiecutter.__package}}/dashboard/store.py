@@ -1,17 +1,16 @@
 """Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, SQLColumnExpression, and_, case, func, null, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, SQLColumnExpression, and_, case, func, or_, select
 
 from ..calls.models import SERVED, Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
 from .charts import Usage
 from .models import AuditEntry
-from .query import BLOCKING, DAY, FEWEST_REFUSALS, HOUR, TOP, TenantBudget, TenantQuery
+from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, TOP, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -37,10 +36,8 @@ class DashboardStore:
         ids = _matching(select(Tenant.id), query, hold, now).order_by(*order).limit(limit)
         return await self._rows(now, Tenant.id.in_(ids.offset((query.page - 1) * limit)), *order)
 
-    async def find(self, tenant: str, now: datetime) -> TenantBudget:
-        """Return a tenant that exists."""
-        (row,) = await self._rows(now, Tenant.id == tenant)
-        return row
+    async def find(self, tenant: str, now: datetime) -> TenantBudget | None:
+        return next(iter(await self._rows(now, Tenant.id == tenant)), None)
 
     async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
         """Return figures of all pages: the number of `tenants`, of those that need `attention`, are `blocked` or have
@@ -60,31 +57,22 @@ class DashboardStore:
             row = (await session.execute(_matching(select(*figures), query, hold, now))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
-    async def spend(self, query: TenantQuery, hold: int, now: datetime) -> list[Usage]:
-        """Return the calls of the tenants that match, by tenant or model. Only the largest TOP tenants have names."""
-        which: ColumnElement[bool] = Call.at >= query.bars(now)[0]
-        if query.q or query.show != "all":
+    async def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
+        """Return the calls of the tenants that match, or of one, by tenant or model. Only the largest have names."""
+        bars, name, cost = query.bars(now), Call.__table__.c[query.by], func.sum(Call.cost * 1.0)
+        which: ColumnElement[bool] = Call.at >= bars[0]
+        if tenant is not None:
+            which &= Call.tenant == tenant
+        elif query.q or query.show != "all":
             which &= Call.tenant.in_(_matching(select(Tenant.id), query, hold, now))
-        if query.by == "model":
-            return await self._usage(query.bars(now), which, Call.model, null())
-        largest = func.sum(Call.cost * 1.0).desc()
-        top = select(Call.tenant).where(which, Call.cost > 0).group_by(Call.tenant).order_by(largest).limit(TOP)
-        return await self._usage(query.bars(now), which, case((Call.tenant.in_(top), Call.tenant)), null())
-
-    async def spend_of(self, tenant: str, bars: Sequence[datetime]) -> list[Usage]:
-        """Return the calls of a tenant by model and route."""
-        return await self._usage(bars, and_(Call.tenant == tenant, Call.at >= bars[0]), Call.model, Call.route)
-
-    async def _usage(
-        self, bars: Sequence[datetime], which: ColumnElement[bool], series: Any, route: Any
-    ) -> list[Usage]:
+        largest = select(name).where(which, Call.cost > 0).group_by(name).order_by(cost.desc()).limit(TOP)
         bar = case(*((Call.at < end, number) for number, end in enumerate(bars[1:])), else_=len(bars) - 1)
         refusal = case((Call.outcome.not_in(SERVED), Call.outcome))
-        names = ("bar", "series", "route", "refusal")
-        kinds = [kind.label(name) for name, kind in zip(names, (bar, series, route, refusal), strict=True)]
-        query = select(*kinds, func.sum(Call.cost * 1.0), func.count()).where(which).group_by(*names)
+        series = case((name.in_(largest), name))
+        kinds = (bar.label("bar"), series.label("series"), refusal.label("refusal"))
+        sums = select(*kinds, cost, func.count()).where(which).group_by("bar", "series", "refusal")
         async with self._database.session() as session:
-            return [Usage._make((*kind, int(cost), calls)) for *kind, cost, calls in await session.execute(query)]
+            return [*(await session.execute(sums)).tuples()]
 
     async def save_audit(self, entry: AuditEntry) -> None:
         """Insert or update an entry."""
@@ -112,19 +100,18 @@ def _matching(columns: Select[*Ts], query: TenantQuery, hold: int, now: datetime
     if query.q:
         contains = (column.icontains(query.q, autoescape=True) for column in (Tenant.id, Tenant.name))
         found = found.where(or_(*contains))
-    if query.show == "attention":
-        return found.where(_needs_attention(hold, now))
-    return found.where(_is_blocked(hold, now)) if query.show == "blocked" else found
+    shown = {"attention": _needs_attention(hold, now), "blocked": _is_blocked(hold, now)}
+    return found.where(shown[query.show]) if query.show in shown else found
 
 
 def _is_blocked(hold: int, now: datetime) -> ColumnElement[bool]:
-    """A suspended tenant, or one whose calls are refused: the states of BLOCKED in figures.py."""
+    """Suspended, or with calls that are refused."""
     blocked = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
     return and_(Tenant.status != "closed", or_(Tenant.status != "active", blocked, _refused(now) > 0))
 
 
 def _needs_attention(hold: int, now: datetime) -> ColumnElement[bool]:
-    """Blocked, low or not set up: every state in figures.py but `ok`."""
+    """Blocked, low or not set up: every state of figures.tenant_state but `ok`."""
     low = Balance.remaining < Balance.allocated / 5
     return and_(Tenant.status != "closed", or_(~Tenant.onboarded, low, _is_blocked(hold, now)))
 
@@ -143,17 +130,16 @@ def _recent(now: datetime) -> ColumnElement[Any]:
 def _refused(now: datetime) -> ColumnElement[Any]:
     """The calls of the last hour that the budget refused if they block the tenant, otherwise 0.
 
-    They do if they are more than half of at least FEWEST_REFUSALS calls since an operator last did anything, and no
+    They do if they are more than half of at least FEWEST_REFUSED calls since an operator last did anything, and no
     call was served after the last of them.
     """
-    acted = select(func.max(AuditEntry.at)).where(
-        AuditEntry.tenant == Tenant.id, AuditEntry.outcome == "done", AuditEntry.action != "link"
-    )
+    is_done = (AuditEntry.outcome == "done") & (AuditEntry.action != "link")
+    acted = select(func.max(AuditEntry.at)).where(AuditEntry.tenant == Tenant.id, is_done).scalar_subquery()
     is_refused = Call.outcome.in_(BLOCKING)
     refused, last = func.count().filter(is_refused), func.max(Call.at).filter(is_refused)
     served = func.max(Call.at).filter(Call.outcome.in_(SERVED))
-    is_blocked = and_(refused >= FEWEST_REFUSALS, refused * 2 > func.count(), or_(served.is_(None), served < last))
-    since_acted = Call.at > func.coalesce(acted.scalar_subquery(), now - HOUR)
+    is_blocked = and_(refused >= FEWEST_REFUSED, refused * 2 > func.count(), or_(served.is_(None), served < last))
+    since_acted = Call.at > func.coalesce(acted, now - HOUR)
     return _calls(now - HOUR, since_acted, count=case((is_blocked, refused), else_=0))
 
 
