@@ -63,9 +63,10 @@ def measure(framework: str, tenants: int) -> dict[str, str]:
 
 def pages(tenants: int) -> dict[str, Callable[[int], str]]:
     """By name, the address of the nth sample."""
-    last = -(-tenants // 50)
+    last = -(-tenants // 25)
     return {
-        "the table's first page": lambda _: "?",
+        "the table's first page, spend of 30 days": lambda _: "?",
+        "spend of 24 hours by model": lambda _: "?span=24h&by=model",
         "its last page": lambda _: f"?page={last}",
         "sorted by burn rate": lambda _: "?sort=burn&order=desc",
         "sorted by time of running out, in the middle": lambda n: f"?sort=runs_out&page={last // 2 + n % 5}",

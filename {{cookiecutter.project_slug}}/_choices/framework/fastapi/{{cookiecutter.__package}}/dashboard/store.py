@@ -72,7 +72,7 @@ class DashboardStore:
         kinds = (bar.label("bar"), series.label("series"), refusal.label("refusal"))
         sums = select(*kinds, cost, func.count()).where(which).group_by("bar", "series", "refusal")
         async with self._database.session() as session:
-            return [*(await session.execute(sums)).tuples()]
+            return [*await session.execute(sums)]
 
     async def save_audit(self, entry: AuditEntry) -> None:
         """Insert or update an entry."""
