@@ -146,6 +146,7 @@ def moment(at: datetime) -> str:
 
 def tenant_row(tenant: str, name: str, now: datetime) -> Row:
     row: Row = {"id": tenant, "name": name, "status": "active", "budget": 10**9, "overdraft": 0, "onboarded": 1}
+    row |= {"period_budget": 10**9, "every": "none", "time_zone": "UTC", "alert_urls": "", "observed": 0, "version": 0}
     row |= dict.fromkeys(("sealed_key", "cycles_key_id", "cycles_key_name"), "")
     row |= {"created_at": moment(now - timedelta(days=90)), "cycles_key_expires_at": moment(now + timedelta(days=200))}
     return row

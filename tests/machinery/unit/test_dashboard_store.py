@@ -141,13 +141,16 @@ def test_mostly_refused_calls_block_a_tenant_until_one_is_served_or_an_operator_
         assert await blocked() == (0, 8), "one was served"
         await calls.insert([refused(12)])
         assert await blocked() == (6, 9)
-        for action, outcome, found in (("link", "done", 6), ("fund 1.00", None, 6), ("fund 1.00", "done", 0)):
-            entry = AuditEntry(
-                id=f"{action} {outcome}", at=NOON + timedelta(minutes=13), operator="olga", action=action, tenant="acme"
-            )
-            entry.outcome = outcome
+        for tenant, action, outcome, found in (
+            ("globex", "fund 1.00", "done", 6),
+            ("acme", "link", "done", 6),
+            ("acme", "fund 1.00", None, 6),
+            ("acme", "fund 2.00", "done", 0),
+        ):
+            name, at = f"{tenant} {action}", NOON + timedelta(minutes=13)
+            entry = AuditEntry(id=name, at=at, operator="olga", action=action, tenant=tenant, outcome=outcome)
             await store.save_audit(entry)
-            assert (await blocked())[0] == found
+            assert (await blocked())[0] == found, name
 
     async def run() -> None:
         async with opened() as (registry, calls):

@@ -80,7 +80,9 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) 
 
 async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     """Return the tenant with a fresh balance. Raises Problem not_found."""
-    if (row := await dashboard.store.find(tenant_id, this_minute())) is None:
+    # PostgreSQL refuses NUL
+    row = await dashboard.store.find(tenant_id, this_minute()) if tenant_id.isprintable() else None
+    if row is None:
         raise Problem("not_found", "This tenant does not exist.")
     return (await dashboard.refresh([row]))[0]
 

@@ -134,12 +134,12 @@ def _refused(now: datetime) -> ColumnElement[Any]:
     call was served after the last of them.
     """
     is_done = (AuditEntry.outcome == "done") & (AuditEntry.action != "link")
-    acted = select(func.max(AuditEntry.at)).where(AuditEntry.tenant == Tenant.id, is_done).scalar_subquery()
+    acted = select(func.max(AuditEntry.at)).where(AuditEntry.tenant == Tenant.id, is_done).correlate(Tenant)
     is_refused = Call.outcome.in_(BLOCKING)
     refused, last = func.count().filter(is_refused), func.max(Call.at).filter(is_refused)
     served = func.max(Call.at).filter(Call.outcome.in_(SERVED))
     is_blocked = and_(refused >= FEWEST_REFUSED, refused * 2 > func.count(), or_(served.is_(None), served < last))
-    since_acted = Call.at > func.coalesce(acted, now - HOUR)
+    since_acted = Call.at > func.coalesce(acted.scalar_subquery(), now - HOUR)
     return _calls(now - HOUR, since_acted, count=case((is_blocked, refused), else_=0))
 
 
