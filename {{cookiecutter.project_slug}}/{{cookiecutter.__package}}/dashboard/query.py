@@ -20,7 +20,6 @@ TOP = 6
 """Tenants, models, routes or end users that are listed by name. The others are summed."""
 FEWEST_CALLS = 10
 """Paid calls of the last 24 hours that a forecast needs."""
-LONGEST_HOURS = 365 * 24
 FEWEST_REFUSED = 5
 """Refused calls of the last hour that block a tenant, whatever its balance, unless as many were served."""
 BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed", "budget_misconfigured")
@@ -77,7 +76,7 @@ class TenantBudget:
     def lasts(self) -> timedelta:
         """How long the balance lasts at the burn rate, at most a year."""
         remaining = self.balance.remaining if self.balance else 0
-        return HOUR * min(LONGEST_HOURS, remaining / max(1, self.burn))
+        return HOUR * min(365 * 24, remaining / max(1, self.burn))
 
 
 def this_minute() -> datetime:

@@ -40,7 +40,7 @@ class Call(models.Model):
         indexes = (
             models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
             # all that spend over time reads of a call
-            models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model_cost"),
+            models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model"),
         )
 
     def __str__(self) -> str:

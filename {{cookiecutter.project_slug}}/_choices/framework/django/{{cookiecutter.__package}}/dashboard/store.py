@@ -16,6 +16,7 @@ from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, TOP, TenantBudget, Tenan
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = models.ExpressionWrapper(Q(status="closed"), models.BooleanField())
+SPEND = Sum(F("cost") * 1.0)  # SQLite can't add integers beyond int64
 
 
 class DashboardStore:
@@ -52,24 +53,24 @@ class DashboardStore:
         }
         for column in ("allocated", "spent", "reserved", "remaining", "debt"):
             figures[column] = Sum(F(f"balance__{column}") * 1.0, filter=OPEN)
-        row = _matching(query, hold, now).annotate(spend=_recent(now)).aggregate(**figures)
+        row = _matching(query, hold, now).annotate(spend=_calls(now - DAY, SPEND)).aggregate(**figures)
         return {name: int(value or 0) for name, value in row.items()}
 
     @in_database
     def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
         """Return the calls of the tenants that match, or of one, by tenant or model. Only the largest have names."""
-        bars, spend = query.bars(now), Sum(F("cost") * 1.0)
+        bars = query.bars(now)
         calls = Call.objects.filter(at__gte=bars[0]).order_by()
         if tenant is not None:
             calls = calls.filter(tenant=tenant)
         elif query.q or query.show != "all":
             calls = calls.filter(tenant__in=_matching(query, hold, now).values("id"))
-        largest = calls.filter(cost__gt=0).values_list(query.by).annotate(spend=spend).order_by("-spend")[:TOP]
+        largest = calls.filter(cost__gt=0).values_list(query.by).annotate(spend=SPEND).order_by("-spend")[:TOP]
         series = Case(When(**{f"{query.by}__in": [name for name, _ in largest]}, then=query.by))
         bar = Case(*(When(at__lt=end, then=number) for number, end in enumerate(bars[1:])), default=len(bars) - 1)
         refusal = Case(When(~Q(outcome__in=SERVED), then="outcome"))
         kinds = calls.annotate(bar=bar, series=series, refusal=refusal).values_list("bar", "series", "refusal")
-        return list(kinds.annotate(spend=spend, calls=Count("*")))
+        return list(kinds.annotate(spend=SPEND, calls=Count("*")))
 
     @in_database
     def save_audit(self, entry: AuditEntry) -> None:
@@ -85,7 +86,7 @@ class DashboardStore:
 
 def _rows(now: datetime, which: Q, *order: Any) -> list[TenantBudget]:
     paid, asked = Count("id", filter=Q(cost__gt=0)), Count("*")
-    figures = {"spend": _recent(now), "paid": _calls(now - DAY, paid), "asked": _calls(now - HOUR, asked)}
+    figures = {"spend": _calls(now - DAY, SPEND), "paid": _calls(now - DAY, paid), "asked": _calls(now - HOUR, asked)}
     rows: Any = _with_refused(Tenant.objects.select_related("balance").filter(which), now).annotate(**figures)
     numbers = [(row, map(int, (row.spend, row.paid, row.refused, row.asked))) for row in rows.order_by(*order)]
     return [TenantBudget(row, getattr(row, "balance", None), *figures) for row, figures in numbers]
@@ -117,11 +118,6 @@ def _calls(since: datetime, figure: Any) -> Any:
     return Coalesce(Cast(Subquery(calls.annotate(figure=figure).values("figure")), models.FloatField()), 0.0)
 
 
-def _recent(now: datetime) -> Any:
-    """Microcents that a tenant spent in 24 hours."""
-    return _calls(now - DAY, Sum(F("cost") * 1.0))
-
-
 def _with_refused(tenants: QuerySet[Tenant], now: datetime) -> QuerySet[Tenant]:
     """Add `refused`: the calls of the last hour that the budget refused if they block the tenant, otherwise 0.
 
@@ -147,6 +143,6 @@ def _sorts(now: datetime) -> dict[str, Any]:
         "spent": F("balance__spent"),
         "reserved": F("balance__reserved"),
         "remaining": F("balance__remaining"),
-        "burn": _recent(now),
-        "runs_out": remaining / NullIf(_recent(now), 0.0),
+        "burn": _calls(now - DAY, SPEND),
+        "runs_out": remaining / NullIf(_calls(now - DAY, SPEND), 0.0),
     }

@@ -102,9 +102,7 @@ class Migration(migrations.Migration):
                 "ordering": ("-at", "id"),
                 "indexes": [
                     models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
-                    models.Index(
-                        fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model_cost"
-                    ),
+                    models.Index(fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model"),
                 ],
             },
         ),
