@@ -63,9 +63,10 @@ def measure(framework: str, tenants: int) -> dict[str, str]:
 
 def pages(tenants: int) -> dict[str, Callable[[int], str]]:
     """By name, the address of the nth sample."""
-    last = -(-tenants // 50)
+    last = -(-tenants // 25)
     return {
-        "the table's first page": lambda _: "?",
+        "the table's first page, spend of 30 days": lambda _: "?",
+        "spend of 24 hours by model": lambda _: "?span=24h&by=model",
         "its last page": lambda _: f"?page={last}",
         "sorted by burn rate": lambda _: "?sort=burn&order=desc",
         "sorted by time of running out, in the middle": lambda n: f"?sort=runs_out&page={last // 2 + n % 5}",
@@ -145,6 +146,7 @@ def moment(at: datetime) -> str:
 
 def tenant_row(tenant: str, name: str, now: datetime) -> Row:
     row: Row = {"id": tenant, "name": name, "status": "active", "budget": 10**9, "overdraft": 0, "onboarded": 1}
+    row |= {"period_budget": 10**9, "every": "none", "time_zone": "UTC", "alert_urls": "", "observed": 0, "version": 0}
     row |= dict.fromkeys(("sealed_key", "cycles_key_id", "cycles_key_name"), "")
     row |= {"created_at": moment(now - timedelta(days=90)), "cycles_key_expires_at": moment(now + timedelta(days=200))}
     return row
@@ -163,7 +165,7 @@ def call_row(tenant: str, now: datetime) -> Row:
     row |= {"end_user": DICE.choice(("ada", "grace", "linus")), "route": "chat", "model": "demo-1", "hold": 10**6}
     row |= {"outcome": "budget_exceeded" if refused else "charged", "cost": 0 if refused else 10**5, "uncharged": 0}
     row |= {"input_tokens": 100, "output_tokens": 50, "duration_ms": 900}
-    row |= {"remaining": DICE.randrange(10**9), "allocated": 10**9}
+    row |= {"remaining": DICE.randrange(10**9)}
     return row | {"request_id": "r", "reservation_id": "r"}
 
 

@@ -87,29 +87,101 @@ def test_address_of_a_query_names_what_differs_from_the_default() -> None:
     assert query.address(sort="percent", order="desc", q="") == "?order=desc"
 
 
-def test_burn_rate_covers_the_last_day(opened: Opened) -> None:
-    async def rate(calls: CallStore, *, now: datetime) -> int:
-        return (await DashboardStore(*vars(calls).values()).find("acme", now)).burn
+def test_recent_spend_covers_the_last_day(opened: Opened) -> None:
+    async def recent(calls: CallStore, *, now: datetime) -> int:
+        row = await DashboardStore(*vars(calls).values()).find("acme", now)
+        assert row
+        return row.recent
 
     async def story() -> None:
         async with opened() as (registry, calls):
             await fill(registry, calls)
             await calls.insert([call("acme", 2_300, NOON + 22 * HOUR)])
-            assert await rate(calls, now=NOON + 22 * HOUR) == 100
-            assert await rate(calls, now=NOON + 24 * HOUR) == 2_300 // 24
-            assert await rate(calls, now=NOON + 47 * HOUR) == 0
+            assert await recent(calls, now=NOON + 22 * HOUR) == 2_400
+            assert await recent(calls, now=NOON + 24 * HOUR) == 2_300
+            assert await recent(calls, now=NOON + 47 * HOUR) == 0
 
     asyncio.run(story())
 
 
 def test_totals_are_those_of_all_open_tenants_that_match(opened: Opened) -> None:
     async def story(_: Registry, store: DashboardStore) -> None:
-        counts = {"tenants": 5, "unknown": 1, "attention": 1}
-        sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "burn": 600 // 24}
+        counts = {"tenants": 5, "unknown": 1, "attention": 1, "blocked": 1}
+        sums = {"allocated": 3_000, "spent": 1_600, "reserved": 0, "remaining": 1_400, "debt": 0, "recent": 600}
         assert await store.totals(TenantQuery(), HOLD, NOON) == counts | sums
         assert (await store.totals(TenantQuery(q="none"), HOLD, NOON))["tenants"] == 0
 
     tell(story, opened)
+
+
+def test_mostly_refused_calls_block_a_tenant_until_one_is_served_or_an_operator_acts(opened: Opened) -> None:
+    def refused(minute: float, code: str = "budget_exceeded") -> Call:
+        return Call(tenant="acme", at=NOON + timedelta(minutes=minute), route="chat", outcome=code)
+
+    async def story(registry: Registry, calls: CallStore) -> None:
+        store = DashboardStore(*vars(calls).values())
+
+        async def blocked(minute: float = 30) -> tuple[int, int]:
+            now = NOON + timedelta(minutes=minute)
+            row = await store.find("acme", now)
+            assert row
+            listed = [each.tenant.id for each in await store.page(TenantQuery(show="blocked"), HOLD, now, 10)]
+            totals = await store.totals(TenantQuery(q="acme"), HOLD, now)
+            assert (row.refused > 0) == ("acme" in listed) == (totals["blocked"] == 1) == (totals["attention"] == 1)
+            return row.refused, row.asked
+
+        await fill(registry, calls)
+        await calls.insert([call("acme", 1, NOON + timedelta(minutes=1)), *map(refused, range(2, 6))])
+        await calls.insert([refused(7, "provider_error")])
+        assert await blocked() == (0, 6), "too few, and the provider's failure is not the budget's"
+        await calls.insert([refused(10)])
+        assert await blocked() == (5, 7)
+        assert await blocked(71) == (0, 0), "an hour later"
+        await calls.insert([call("acme", 1, NOON + timedelta(minutes=11))])
+        assert await blocked() == (0, 8), "one was served"
+        await calls.insert([refused(12)])
+        assert await blocked() == (6, 9)
+        for tenant, action, outcome, found in (
+            ("globex", "fund 1.00", "done", 6),
+            ("acme", "link", "done", 6),
+            ("acme", "fund 1.00", None, 6),
+            ("acme", "fund 2.00", "done", 0),
+        ):
+            name, at = f"{tenant} {action}", NOON + timedelta(minutes=13)
+            entry = AuditEntry(id=name, at=at, operator="olga", action=action, tenant=tenant, outcome=outcome)
+            await store.save_audit(entry)
+            assert (await blocked())[0] == found, name
+
+    async def run() -> None:
+        async with opened() as (registry, calls):
+            await story(registry, calls)
+
+    asyncio.run(run())
+
+
+def test_spend_is_grouped_by_bar_tenant_or_model_and_refusal(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (registry, calls):
+            await fill(registry, calls)
+            store = DashboardStore(*vars(calls).values())
+            small = [call(f"t{number}", 1, NOON - HOUR) for number in range(8)]
+            refused = Call(tenant="acme", at=NOON - HOUR, route="chat", outcome="budget_exceeded")
+            await calls.insert([*small, refused, call("acme", 7, NOON - 40 * timedelta(days=1))])
+
+            async def spend(**query: Any) -> set[tuple[Any, ...]]:
+                return set(await store.spend(TenantQuery(**query), HOLD, NOON))
+
+            found = await spend(span="7d")
+            assert {(6, "globex", None, 500, 2), (4, "initech", None, 1_000, 1), (6, "acme", None, 100, 1)} <= found
+            assert (6, "acme", "budget_exceeded", 0, 1) in found
+            assert sum(calls for _, name, *_, calls in found if name is None) == 5, "the others, as one"
+            assert sum(cost for *_, cost, _ in await spend(by="model", span="24h")) == 608
+            assert {row[:2] for row in await spend(q="lobe", span="24h")} == {(22, "globex")}
+            assert {name for _, name, *_ in await spend(show="blocked")} == {"initech"}
+            of_one = await store.spend(TenantQuery(by="model"), HOLD, NOON, "acme")
+            assert {tuple(row) for row in of_one} == {(29, "", "budget_exceeded", 0, 1), (29, "", None, 100, 1)}
+
+    asyncio.run(story())
 
 
 def test_audit_log_lists_the_newest_first_with_their_outcome(opened: Opened) -> None:
@@ -164,7 +236,7 @@ def test_budgets_that_together_exceed_int64_do_not_break_the_totals(opened: Open
         await calls.insert([call("acme", most, NOON - HOUR / 4) for _ in range(2)])
         totals = await store.totals(TenantQuery(), HOLD, NOON)
         assert totals["allocated"] >= 2**64
-        assert totals["burn"] > 2**59
+        assert totals["recent"] > 2**63
 
     async def run() -> None:
         async with opened() as (registry, calls):

@@ -1,22 +1,19 @@
 from datetime import UTC, datetime, timedelta
 
-from {{ cookiecutter.__package }}.dashboard.charts import Burndown, month_of, refusal_chart
+from {{ cookiecutter.__package }}.dashboard.charts import Burndown, spend_chart
+from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
+from {{ cookiecutter.__package }}.dashboard.pages import templates
+from {{ cookiecutter.__package }}.dashboard.query import DAY, HOUR, TenantQuery
 
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 MIDDLE = FIRST + timedelta(days=15)
 
 
-def chart(remaining: int, burn: int) -> Burndown:
+def chart(remaining: int, burn: int, *changes: AuditEntry) -> Burndown:
     history = [(FIRST + timedelta(days=day), 2_500) for day in (2, 2.1, 5)]
     points = [*history, (MIDDLE, remaining)]
-    return Burndown(begin=FIRST, end=month_of(FIRST)[1], allocated=3_000, burn=burn, points=points)
-
-
-def test_month_ends_where_the_next_one_begins() -> None:
-    assert month_of(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == (
-        datetime(2026, 12, 1, tzinfo=UTC),
-        datetime(2027, 1, 1, tzinfo=UTC),
-    )
+    end = FIRST + 30 * DAY
+    return Burndown(begin=FIRST, end=end, allocated=3_000, burn=burn, points=points, changes=changes)
 
 
 def test_chart_compares_what_remains_with_an_even_pace() -> None:
@@ -32,9 +29,41 @@ def test_projection_follows_the_burn_rate() -> None:
     assert shown.y(shown.projection(shown.end), 200) == 200
 
 
-def test_refusals_are_counted_by_hour_and_reason_the_most_frequent_first() -> None:
-    hour = int(FIRST.timestamp()) // 3600
-    shown = refusal_chart({(hour, "b"): 1, (hour + 1, "b"): 1, (hour + 1, "a"): 3}, FIRST)
-    assert (shown["most"], list(shown["reasons"].items())) == (4, [("a", 3), ("b", 2)])
-    assert shown["hours"][hour + 23] == FIRST + timedelta(hours=23)
-    assert refusal_chart({}, FIRST)["most"] == 0
+def test_credit_in_mid_month_is_a_step_with_its_amount() -> None:
+    credit = AuditEntry(
+        id="1", at=FIRST + 10 * DAY, operator="olga", action="fund 15.00", tenant="acme", outcome="done"
+    )
+    link = AuditEntry(id="2", at=FIRST + 11 * DAY, operator="olga", action="link", tenant="acme", outcome="done")
+    macros = templates.get_template("macros.html").module
+    svg = str(macros.burndown(chart(3_000, 0, credit, link), FIRST))  # type: ignore[attr-defined]
+    x = chart(3_000, 0).x(credit.at)
+    assert f"{x},{chart(3_000, 0).y(2_500, 240)} {x},{chart(3_000, 0).y(3_000, 240)}" in svg
+    assert svg.count("Credit $15.00") == 2, "in the chart and in its table"
+    assert svg.count('class="change"') == 2, "one line, and its key"
+
+
+def test_spend_is_summed_by_bar_and_by_series_and_refused_calls_are_counted() -> None:
+    usage = [
+        (0, "a", None, 30.0, 3),
+        (1, "a", None, 10.0, 1),
+        (1, None, "provider_error", 5.0, 2),
+        (1, "b", "x", 0.0, 4),
+    ]
+    shown = spend_chart(usage, [FIRST, FIRST + DAY])
+    assert (shown["sums"], shown["parts"][1, "a"]) == ({0: 30, 1: 15}, 10)
+    assert shown["series"] == {"a": 40, None: 5}, "None: the others"
+    assert (shown["refused"][1], shown["reasons"]) == (6, {None: 4, "provider_error": 2, "x": 4})
+
+
+def test_bars_begin_with_an_hour_or_a_day_and_the_last_one_is_the_current() -> None:
+    now = MIDDLE + timedelta(hours=7, minutes=5)
+    assert TenantQuery(span="24h").bars(now)[-2:] == [MIDDLE + 6 * HOUR, MIDDLE + 7 * HOUR]
+    assert TenantQuery(span="7d").bars(now) == [MIDDLE - DAY * day for day in range(6, -1, -1)]
+    assert [len(TenantQuery(span=span).bars(now)) for span in ("24h", "7d", "30d")] == [24, 7, 30]
+
+
+def test_scale_of_spend_ends_at_a_round_amount() -> None:
+    macros = templates.get_template("macros.html").module
+    amounts = (0, 1, 3, 10, 11, 41, 812, 2_000)
+    ends = [int(str(macros.round_up(amount))) for amount in amounts]  # type: ignore[attr-defined]
+    assert ends == [1, 1, 4, 10, 20, 50, 1_000, 2_000]

@@ -1,19 +1,41 @@
 """Data of the charts. The templates draw them as SVG and repeat them as tables for screen readers."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-HOUR = timedelta(hours=1)
-REFUSAL_HOURS = 24
+from .models import AuditEntry
+from .query import HOUR
+
+Usage = tuple[int, str | None, str | None, float, int]
+"""The number of a bar, a tenant or model (None: others), what refused its calls if anything, microcents and calls."""
+
+
+def spend_chart(usage: Iterable[Usage], begins: Sequence[datetime]) -> dict[str, Any]:
+    """Return spend over time, in bars that begin at these times.
+
+    `parts` are microcents by (bar, series), `sums` by bar, `series` by tenant or model, None for the others. `refused`
+    are calls by bar, `reasons` by code, and those served by None.
+    """
+    parts, sums, refused = Counter[tuple[int, str | None]](), Counter[int](), Counter[int]()
+    series, reasons = Counter[str | None](), Counter[str | None]()
+    for bar, name, refusal, cost, calls in usage:
+        parts[bar, name] += int(cost)
+        sums[bar] += int(cost)
+        series[name] += int(cost)
+        refused[bar] += calls if refusal else 0
+        reasons[refusal] += calls
+    return {"begins": begins, "parts": parts, "sums": sums, "series": +series, "refused": refused, "reasons": reasons}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burndown:
-    """What remains of a month's budget, in microcents.
+    """What remains of a period's budget, in microcents.
 
-    `points` are known amounts, oldest first, ending now; `burn` is in microcents per hour.
+    `points` are known amounts, oldest first, ending now; `burn` is in microcents per hour, 0 without a forecast.
+    `changes` are what operators did in that time.
     """
 
     begin: datetime
@@ -21,6 +43,7 @@ class Burndown:
     allocated: int
     burn: int
     points: list[tuple[datetime, int]]
+    changes: Sequence[AuditEntry] = ()
 
     @property
     def days(self) -> list[tuple[datetime, int]]:
@@ -42,26 +65,9 @@ class Burndown:
 
     def y(self, amount: int, height: int) -> float:
         """Return an amount's place below the top of a chart of this height."""
-        top = max(self.allocated, *(remaining for _, remaining in self.points), 1)
-        return round((1 - max(0, amount) / top) * height, 1)
+        return round((1 - max(0, amount) / self.top) * height, 1)
 
-
-def month_of(now: datetime) -> tuple[datetime, datetime]:
-    """Return the begin of this month and of the next."""
-    begin = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return begin, (begin + timedelta(days=32)).replace(day=1)
-
-
-def refusal_chart(refusals: dict[tuple[int, str], int], since: datetime) -> dict[str, Any]:
-    """Return the chart of refused calls by (hour since 1970, reason), from a full hour on.
-
-    `hours` are the times at which the hours begin, `reasons` the most frequent first, `most` the calls in one hour.
-    """
-    reasons, by_hour = Counter[str](), Counter[int]()
-    for (hour, reason), calls in sorted(refusals.items()):
-        reasons[reason] += calls
-        by_hour[hour] += calls
-    first = int(since.timestamp()) // 3600
-    hours = {first + number: since + number * HOUR for number in range(REFUSAL_HOURS)}
-    most = max(by_hour.values(), default=0)
-    return {"calls": refusals, "hours": hours, "reasons": dict(reasons.most_common()), "most": most}
+    @property
+    def top(self) -> int:
+        """Where the scale ends, in microcents."""
+        return max(self.allocated, *(remaining for _, remaining in self.points), 1)

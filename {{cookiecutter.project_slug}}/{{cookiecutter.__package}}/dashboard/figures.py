@@ -1,7 +1,7 @@
 """Figures of the pages: balances from memory or database, everything else from the record of calls."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,16 +10,16 @@ from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
 from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
-from .charts import HOUR, REFUSAL_HOURS, Burndown, month_of, refusal_chart
-from .query import TenantBudget, TenantQuery, this_minute
+from ..tenants.periods import period_at
+from .charts import Burndown, spend_chart
+from .query import DAY, TOP, TenantBudget, TenantQuery, this_minute
 from .service import Dashboard
 
 Context = dict[str, Any]
 """Variables of a template."""
 
-TENANTS_PER_PAGE = 50
+TENANTS_PER_PAGE = 25
 LATEST_CALLS = 50
-TOP_SPENDERS = 6
 AUDIT_PER_PAGE = 100
 EXPIRING_KEYS = 5
 
@@ -34,12 +34,11 @@ def ledger_state(ledger: Ledger | Balance, hold: int) -> str:
 
 
 def tenant_state(row: TenantBudget, hold: int) -> str:
-    """Return a state in macros.html."""
+    """Return a state in macros.html. Refused calls block a tenant whatever its balance says."""
     if row.tenant.status != "active":
         return row.tenant.status
-    if row.balance:
-        return ledger_state(row.balance, hold)
-    return "unknown" if row.trouble else "incomplete"
+    state = ledger_state(row.balance, hold) if row.balance else "unknown" if row.trouble else "incomplete"
+    return "refused" if row.refused and state not in ("short", "over_limit") else state
 
 
 def query_of(params: Mapping[str, str]) -> TenantQuery:
@@ -58,28 +57,34 @@ async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     query = asked.model_copy(update={"page": min(asked.page, pages)})
     rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
-    operations = await dashboard.cache.load("operations", lambda: _operations(dashboard))
-    return {"query": query, "pages": pages, "rows": rows, "totals": totals, "operations": operations, "hold": hold}
+    health = await dashboard.cache.load("health", lambda: _health(dashboard))
+    spend = await dashboard.sums(("spend", query.span, query.by, query.q, query.show), lambda: _spend(dashboard, query))
+    shown = {"query": query, "pages": pages, "rows": rows, "totals": totals, "spend": spend}
+    return {**shown, "health": health, "hold": hold}
 
 
-async def tenant_page(dashboard: Dashboard, tenant_id: str) -> Context:
+async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) -> Context:
     """Return the context of tenant.html. Raises Problem not_found."""
     row = await find_tenant(dashboard, tenant_id)
     known = dashboard.services.balances.known(tenant_id)
     return {
+        "query": query,
         "row": row,
         "hold": dashboard.typical_hold,
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
         "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
-        **await dashboard.cache.load(("month", tenant_id), lambda: _month(dashboard, row)),
+        "chart": await dashboard.sums(("period", tenant_id), lambda: _period(dashboard, row)),
+        **await dashboard.sums((tenant_id, query.span), lambda: _spend_of(dashboard, tenant_id, query)),
     }
 
 
 async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     """Return the tenant with a fresh balance. Raises Problem not_found."""
-    await check_tenant(dashboard, tenant_id)
-    (row,) = await dashboard.refresh([await dashboard.store.find(tenant_id, this_minute())])
-    return row
+    # PostgreSQL refuses NUL
+    row = await dashboard.store.find(tenant_id, this_minute()) if tenant_id.isprintable() else None
+    if row is None:
+        raise Problem("not_found", "This tenant does not exist.")
+    return (await dashboard.refresh([row]))[0]
 
 
 async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
@@ -88,27 +93,40 @@ async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
         raise Problem("not_found", "This tenant does not exist.")
 
 
-async def _operations(dashboard: Dashboard) -> Context:
+async def _health(dashboard: Dashboard) -> Context:
     """Return what needs an operator. `is_cut_off` is this process's, the rest is of all processes."""
     services, now = dashboard.services, datetime.now(UTC)
-    since = now.replace(minute=0, second=0, microsecond=0) - HOUR * (REFUSAL_HOURS - 1)
     return {
         "is_cut_off": services.clients.breaker.is_open,
         "backlog": services.outbox.backlog(),
-        "uncharged": await services.store.uncharged(now - timedelta(hours=24)),
+        "uncharged": await services.store.uncharged(now - DAY),
         "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, EXPIRING_KEYS),
-        "refusals": refusal_chart(await services.store.refusals(since), since),
     }
 
 
-async def _month(dashboard: Dashboard, row: TenantBudget) -> Context:
-    """Return this month's top spenders and, given a budget, its burn-down chart."""
-    now, store, tenant, chart = this_minute(), dashboard.services.store, row.tenant, None
-    first, end = month_of(now)
-    if row.balance and row.balance.allocated > 0:
-        begin = min(max(first, tenant.created_at), now)
-        points = [*await store.remaining(tenant.id, begin, now), (now, row.balance.remaining)]
-        chart = Burndown(begin=begin, end=end, allocated=row.balance.allocated, burn=row.burn, points=points)
-    kinds = ("model", "route", "end_user")
-    shares = {kind: await store.shares(tenant.id, kind, first, TOP_SPENDERS) for kind in kinds}
-    return {"chart": chart, "shares": shares}
+async def _spend(dashboard: Dashboard, query: TenantQuery, tenant: str | None = None) -> Context:
+    """Return the spend over time of the tenants that match, or of one."""
+    now = this_minute()
+    return spend_chart(await dashboard.store.spend(query, dashboard.typical_hold, now, tenant), query.bars(now))
+
+
+async def _spend_of(dashboard: Dashboard, tenant: str, query: TenantQuery) -> Context:
+    """Return a tenant's spend over time by model, and its top spenders of the same time."""
+    store, since = dashboard.services.store, query.bars(this_minute())[0]
+    shares = {kind: await store.shares(tenant, kind, since, TOP) for kind in ("route", "end_user")}
+    spend = await _spend(dashboard, query.model_copy(update={"by": "model"}), tenant)
+    return {"spend": spend, "shares": shares}
+
+
+async def _period(dashboard: Dashboard, row: TenantBudget) -> Burndown | None:
+    """Return the chart of this month's budget, or of the current period's if it renews, or None without a budget."""
+    now, tenant = this_minute(), row.tenant
+    if not row.balance or row.balance.allocated <= 0:
+        return None
+    period = period_at("month" if tenant.every == "none" else tenant.every, tenant.time_zone, now)
+    begin, end = min(max(period.start, tenant.created_at), now), period.end
+    points = [*await dashboard.services.store.remaining(tenant.id, begin, now), (now, row.balance.remaining)]
+    log = await dashboard.store.audit(TenantQuery(q=tenant.id), AUDIT_PER_PAGE)
+    changes = [entry for entry in reversed(log) if entry.outcome == "done" and begin <= entry.at < now]
+    burn = row.burn if tenant_state(row, dashboard.typical_hold) in ("ok", "low") else 0
+    return Burndown(begin=begin, end=end, allocated=row.balance.allocated, burn=burn, points=points, changes=changes)

@@ -13,6 +13,7 @@ from ..core.money import format_usd
 from ..core.problems import OUTCOMES, Problem
 from .actions import ACTIONS
 from .figures import AUDIT_PER_PAGE, ledger_state, tenant_state
+from .query import this_minute
 
 STATIC = Path(__file__).with_name("static")
 TEMPLATES = Path(__file__).with_name("templates")
@@ -31,7 +32,7 @@ templates = Environment(
     loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 templates.globals |= {"title": about.TITLE, "thresholds": THRESHOLDS, "outcomes": OUTCOMES, "actions": ACTIONS}
-templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "root": ""}
+templates.globals |= {"audit_per_page": AUDIT_PER_PAGE, "now": this_minute, "root": ""}
 templates.filters |= {"usd": usd, "exact_usd": format_usd, "ledger_state": ledger_state, "tenant_state": tenant_state}
 
 

@@ -1,6 +1,6 @@
 """What operators ask of the table of tenants, and its rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlencode
@@ -8,22 +8,33 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, Field, StringConstraints
 
 from ..calls.models import Balance
+from ..core.problems import WANT_OF_MONEY
 from ..tenants.models import Tenant
 
 Sort = Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"]
-BURN_HOURS = 24
-"""Burn rates are an average over so long."""
-LONGEST_HOURS = 365 * 24
-"""Budgets that last longer show no end."""
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
+"""Spend over time: the number of bars, and what one stands for."""
+TOP = 6
+"""Tenants, models, routes or end users that are listed by name. The others are summed."""
+FEWEST_CALLS = 10
+"""Paid calls of the last 24 hours that a forecast needs."""
+FEWEST_REFUSED = 5
+"""Refused calls of the last hour that block a tenant, whatever its balance, unless as many were served."""
+BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed", "budget_misconfigured")
+"""Outcomes of calls that the tenant's own budget refused."""
 
 
 class TenantQuery(BaseModel, frozen=True):
-    """Parameters of the table of tenants; `q` is part of a name or ID."""
+    """Parameters of the table of tenants, and of spend over time; `q` is part of a name or ID."""
 
     q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
     sort: Sort = "percent"
     order: Literal["asc", "desc"] = "asc"
-    show: Literal["all", "attention"] = "all"
+    show: Literal["all", "attention", "blocked"] = "all"
+    span: Literal["24h", "7d", "30d"] = "30d"
+    by: Literal["tenant", "model"] = "tenant"
     page: Annotated[int, Field(ge=1, le=100_000)] = 1
 
     def address(self, **changes: object) -> str:
@@ -31,25 +42,41 @@ class TenantQuery(BaseModel, frozen=True):
         query = self.model_copy(update={"page": 1, **changes})
         return "?" + urlencode(query.model_dump(exclude_defaults=True))
 
+    def bars(self, now: datetime) -> list[datetime]:
+        """Return when each bar of spend over time begins. The last one is of the current hour or day."""
+        bars, width = SPANS[self.span]
+        last = now - (now - datetime.min.replace(tzinfo=UTC)) % width
+        return [last - width * number for number in reversed(range(bars))]
+
 
 @dataclass(slots=True)
 class TenantBudget:
-    """A tenant with its widest ledger, which bounds all others, and its burn rate in microcents per hour.
+    """A tenant with its widest ledger, which bounds all others, and what became of its calls.
 
-    `trouble` is the code of the problem that kept the balance from being refreshed.
+    `recent` is the spend of the last 24 hours in microcents, by `paid` calls. If calls of the last hour block the
+    tenant, `refused` of `asked` were refused, otherwise `refused` is 0. `trouble` is the code of the problem that
+    kept the balance from being refreshed.
     """
 
     tenant: Tenant
     balance: Balance | None
-    burn: int
-    trouble: str | None = None
+    recent: int
+    paid: int = 0
+    refused: int = 0
+    asked: int = 0
+    trouble: str | None = field(default=None, kw_only=True)
 
     @property
-    def runs_out(self) -> datetime | None:
-        """When nothing remains at this burn rate."""
-        if not self.balance or not 0 < self.balance.remaining < self.burn * LONGEST_HOURS:
-            return None
-        return this_minute() + timedelta(hours=self.balance.remaining / self.burn)
+    def burn(self) -> int:
+        """Microcents per hour: the average of the last 24, or since the tenant was added. 0 if too few calls tell."""
+        hours = min(24.0, max(1.0, (this_minute() - self.tenant.created_at) / HOUR))
+        return int(self.recent / hours) if self.paid >= FEWEST_CALLS else 0
+
+    @property
+    def lasts(self) -> timedelta:
+        """How long the balance lasts at the burn rate, at most a year."""
+        remaining = self.balance.remaining if self.balance else 0
+        return HOUR * min(365 * 24, remaining / max(1, self.burn))
 
 
 def this_minute() -> datetime:

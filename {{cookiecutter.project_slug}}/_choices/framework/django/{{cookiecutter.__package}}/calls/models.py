@@ -16,7 +16,7 @@ class Call(models.Model):
     """
 
     id = models.CharField(max_length=64, primary_key=True, default=partial(secrets.token_hex, 16))
-    at = models.DateTimeField(db_index=True, default=timezone.now)
+    at = models.DateTimeField(default=timezone.now)
     tenant = models.CharField(max_length=64)
     end_user = models.CharField(max_length=256, null=True)
     route = models.CharField(max_length=256)
@@ -37,7 +37,11 @@ class Call(models.Model):
         db_table = "calls"
         verbose_name = "call"
         ordering = ("-at", "id")
-        indexes = (models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),)
+        indexes = (
+            models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
+            # all that spend over time reads of a call
+            models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model"),
+        )
 
     def __str__(self) -> str:
         return self.id

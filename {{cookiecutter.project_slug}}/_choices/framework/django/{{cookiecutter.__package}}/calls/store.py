@@ -9,7 +9,7 @@ from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
-from .models import SERVED, Alert, Balance, Call
+from .models import Alert, Balance, Call
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -40,13 +40,6 @@ class CallStore:
         if before is not None:
             rows = rows.filter(Q(at__lt=before.at) | Q(at=before.at, id__lt=before.id), at__lte=before.at)
         return list(rows[:limit])
-
-    @in_database
-    def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
-        """Return the number of refused calls by (hour since 1970, reason)."""
-        refused = Call.objects.filter(at__gte=since).exclude(outcome__in=SERVED).order_by()
-        rows = refused.values_list(TruncHour("at"), "outcome").annotate(Count("id"))
-        return {(int(hour.timestamp()) // 3600, outcome): count for hour, outcome, count in rows}
 
     @in_database
     def uncharged(self, since: datetime) -> int:

@@ -78,7 +78,8 @@ async def audit(request: HttpRequest) -> HttpResponse:
 async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
     viewer = await signed_in(request)
     viewer.check(tenant)
-    return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard_of(request), tenant))
+    query = figures.query_of(request.GET.dict())
+    return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard_of(request), tenant, query))
 
 
 @page("GET")

@@ -21,7 +21,7 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     __tablename__ = "calls"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True, default_factory=partial(secrets.token_hex, 16))
-    at: Mapped[datetime] = mapped_column(index=True, default_factory=partial(datetime.now, UTC))
+    at: Mapped[datetime] = mapped_column(default_factory=partial(datetime.now, UTC))
     tenant: Mapped[str] = mapped_column(String(64))
     end_user: Mapped[str | None] = mapped_column(default=None)
     route: Mapped[str]
@@ -38,7 +38,11 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     duration_ms: Mapped[int] = mapped_column(default=0)
     remaining: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
-    __table_args__ = (Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),)
+    __table_args__ = (
+        Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
+        # all that spend over time reads of a call
+        Index("ix_calls_at_tenant_model", "at", "tenant", "model", "cost", "outcome"),
+    )
 
 
 SERVED = ("charged", "released", "unguarded", "observed")

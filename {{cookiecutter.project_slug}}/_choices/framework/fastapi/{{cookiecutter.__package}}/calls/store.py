@@ -7,7 +7,7 @@ from typing import Any, TypeVarTuple
 from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
-from .models import SERVED, Alert, Balance, Call
+from .models import Alert, Balance, Call
 
 Ts = TypeVarTuple("Ts")
 
@@ -41,12 +41,6 @@ class CallStore:
             query = query.where(tuple_(Call.at, Call.id) < (before.at, before.id))
         async with self._database.session() as session:
             return [*await session.scalars(query)]
-
-    async def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
-        """Return the number of refused calls by (hour since 1970, reason)."""
-        query = select(HOUR, Call.outcome, func.count()).where(Call.at >= since, Call.outcome.not_in(SERVED))
-        rows = await self._read(query.group_by(HOUR, Call.outcome))
-        return {(hour, outcome): count for hour, outcome, count in rows}
 
     async def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""

@@ -64,7 +64,8 @@ async def audit(request: Request, dashboard: SharedDashboard, viewer: SignedIn) 
 @router.get("/dashboard/tenants/{tenant}")
 async def tenant(tenant: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard, tenant))
+    query = figures.query_of(request.query_params)
+    return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard, tenant, query))
 
 
 @router.get("/dashboard/tenants/{tenant}/calls.csv")

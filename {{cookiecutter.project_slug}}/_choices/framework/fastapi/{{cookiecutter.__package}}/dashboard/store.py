@@ -1,15 +1,16 @@
 """Queries of the pages: the table of tenants, sorted and searched by the database, and the audit log."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, func, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, SQLColumnExpression, and_, case, func, or_, select
 
-from ..calls.models import Balance, Call
+from ..calls.models import SERVED, Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
+from .charts import Usage
 from .models import AuditEntry
-from .query import BURN_HOURS, TenantBudget, TenantQuery
+from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, TOP, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -23,7 +24,7 @@ class DashboardStore:
     async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
         """Return a page of the tenants that match; closed ones and those without figures come last.
 
-        `hold` is what a typical call holds, in microcents; `now` is where the window of burn rates ends.
+        `hold` is what a typical call holds, in microcents; `now` is where the windows of recent calls end.
         """
         key = _sorts(now)[query.sort]
         order = (
@@ -32,30 +33,46 @@ class DashboardStore:
             Tenant.id,
         )
         # select whole rows of this page alone: sorting them all takes six times as long
-        ids = _matching(select(Tenant.id), query, hold).order_by(*order).limit(limit)
+        ids = _matching(select(Tenant.id), query, hold, now).order_by(*order).limit(limit)
         return await self._rows(now, Tenant.id.in_(ids.offset((query.page - 1) * limit)), *order)
 
-    async def find(self, tenant: str, now: datetime) -> TenantBudget:
-        """Return a tenant that exists."""
-        (row,) = await self._rows(now, Tenant.id == tenant)
-        return row
+    async def find(self, tenant: str, now: datetime) -> TenantBudget | None:
+        return next(iter(await self._rows(now, Tenant.id == tenant)), None)
 
     async def totals(self, query: TenantQuery, hold: int, now: datetime) -> dict[str, int]:
-        """Return figures of all pages: the number of `tenants`, of those that need `attention` and of those with
-        `unknown` balances; sums of the open ones in microcents, `burn` per hour.
+        """Return figures of all pages: the number of `tenants`, of those that need `attention`, are `blocked` or have
+        `unknown` balances; sums of the open ones in microcents, `recent` is what they spent in 24 hours.
         """
         is_open = Tenant.status != "closed"
         figures: list[ColumnElement[Any]] = [
             func.count().label("tenants"),
-            func.count().filter(_needs_attention(hold)).label("attention"),
+            func.count().filter(_needs_attention(hold, now)).label("attention"),
+            func.count().filter(_is_blocked(hold, now)).label("blocked"),
             func.count().filter(is_open, Tenant.onboarded, Balance.tenant_id.is_(None)).label("unknown"),
-            func.sum(_burn(now)).filter(is_open).label("burn"),
+            func.sum(_recent(now)).filter(is_open).label("recent"),
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
         figures += [func.sum(column * 1.0).filter(is_open).label(column.key) for column in columns]
         async with self._database.session() as session:
-            row = (await session.execute(_matching(select(*figures), query, hold))).one()
+            row = (await session.execute(_matching(select(*figures), query, hold, now))).one()
         return {name: int(value or 0) for name, value in row._asdict().items()}
+
+    async def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
+        """Return the calls of the tenants that match, or of one, by tenant or model. Only the largest have names."""
+        bars, name, cost = query.bars(now), Call.__table__.c[query.by], func.sum(Call.cost * 1.0)
+        which: ColumnElement[bool] = Call.at >= bars[0]
+        if tenant is not None:
+            which &= Call.tenant == tenant
+        elif query.q or query.show != "all":
+            which &= Call.tenant.in_(_matching(select(Tenant.id), query, hold, now))
+        largest = select(name).where(which, Call.cost > 0).group_by(name).order_by(cost.desc()).limit(TOP)
+        bar = case(*((Call.at < end, number) for number, end in enumerate(bars[1:])), else_=len(bars) - 1)
+        refusal = case((Call.outcome.not_in(SERVED), Call.outcome))
+        series = case((name.in_(largest), name))
+        kinds = (bar.label("bar"), series.label("series"), refusal.label("refusal"))
+        sums = select(*kinds, cost, func.count()).where(which).group_by("bar", "series", "refusal")
+        async with self._database.session() as session:
+            return [*await session.execute(sums)]
 
     async def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
         """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
@@ -66,31 +83,59 @@ class DashboardStore:
             return list(await session.scalars(entries.limit(limit).offset((query.page - 1) * limit)))
 
     async def _rows(self, now: datetime, which: ColumnElement[bool], *order: Any) -> list[TenantBudget]:
-        query = select(Tenant, Balance, _burn(now)).outerjoin(Balance, Balance.tenant_id == Tenant.id)
+        figures = (_recent(now), _calls(now - DAY, Call.cost > 0), _refused(now), _calls(now - HOUR))
+        query = select(Tenant, Balance, *figures).outerjoin(Balance, Balance.tenant_id == Tenant.id)
         async with self._database.session() as session:
             rows = await session.execute(query.where(which).order_by(*order))
-            return [TenantBudget(tenant, balance, int(burn)) for tenant, balance, burn in rows]
+            return [TenantBudget(tenant, balance, *map(int, figures)) for tenant, balance, *figures in rows]
 
 
-def _matching(columns: Select[*Ts], query: TenantQuery, hold: int) -> Select[*Ts]:
+def _matching(columns: Select[*Ts], query: TenantQuery, hold: int, now: datetime) -> Select[*Ts]:
     found = columns.select_from(Tenant).outerjoin(Balance, Balance.tenant_id == Tenant.id)
     if query.q:
         contains = (column.icontains(query.q, autoescape=True) for column in (Tenant.id, Tenant.name))
         found = found.where(or_(*contains))
-    return found.where(_needs_attention(hold)) if query.show == "attention" else found
+    shown = {"attention": _needs_attention(hold, now), "blocked": _is_blocked(hold, now)}
+    return found.where(shown[query.show]) if query.show in shown else found
 
 
-def _needs_attention(hold: int) -> ColumnElement[bool]:
-    """Blocked, low or not set up: every state of figures.ledger_state but `ok`."""
+def _is_blocked(hold: int, now: datetime) -> ColumnElement[bool]:
+    """Suspended, or with calls that are refused."""
     blocked = or_(Balance.debt > Balance.overdraft_limit, Balance.is_over_limit, Balance.remaining < hold)
+    return and_(Tenant.status != "closed", or_(Tenant.status != "active", blocked, _refused(now) > 0))
+
+
+def _needs_attention(hold: int, now: datetime) -> ColumnElement[bool]:
+    """Blocked, low or not set up: every state of figures.tenant_state but `ok`."""
     low = Balance.remaining < Balance.allocated / 5
-    return and_(Tenant.status != "closed", or_(Tenant.status != "active", ~Tenant.onboarded, blocked, low))
+    return and_(Tenant.status != "closed", or_(~Tenant.onboarded, low, _is_blocked(hold, now)))
 
 
-def _burn(now: datetime) -> ColumnElement[Any]:
-    """Microcents per hour, the average of BURN_HOURS."""
-    recent = (Call.tenant == Tenant.id) & (Call.at >= now - timedelta(hours=BURN_HOURS))
-    return func.coalesce(select(func.sum(Call.cost * 1.0)).where(recent).scalar_subquery(), 0) * 1.0 / BURN_HOURS
+def _calls(since: datetime, *which: ColumnElement[bool], count: Any = None) -> ScalarSelect[Any]:
+    """The number of calls of a tenant, or another sum over them."""
+    count = func.count() if count is None else count
+    return select(count).where(Call.tenant == Tenant.id, Call.at >= since, *which).scalar_subquery()
+
+
+def _recent(now: datetime) -> ColumnElement[Any]:
+    """Microcents that a tenant spent in 24 hours."""
+    return func.coalesce(_calls(now - DAY, count=func.sum(Call.cost * 1.0)), 0.0)
+
+
+def _refused(now: datetime) -> ColumnElement[Any]:
+    """The calls of the last hour that the budget refused if they block the tenant, otherwise 0.
+
+    They do if they are more than half of at least FEWEST_REFUSED calls since an operator last did anything, and no
+    call was served after the last of them.
+    """
+    is_done = (AuditEntry.outcome == "done") & (AuditEntry.action != "link")
+    acted = select(func.max(AuditEntry.at)).where(AuditEntry.tenant == Tenant.id, is_done).correlate(Tenant)
+    is_refused = Call.outcome.in_(BLOCKING)
+    refused, last = func.count().filter(is_refused), func.max(Call.at).filter(is_refused)
+    served = func.max(Call.at).filter(Call.outcome.in_(SERVED))
+    is_blocked = and_(refused >= FEWEST_REFUSED, refused * 2 > func.count(), or_(served.is_(None), served < last))
+    since_acted = Call.at > func.coalesce(acted.scalar_subquery(), now - HOUR)
+    return _calls(now - HOUR, since_acted, count=case((is_blocked, refused), else_=0))
 
 
 def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
@@ -100,6 +145,6 @@ def _sorts(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
         "spent": Balance.spent,
         "reserved": Balance.reserved,
         "remaining": Balance.remaining,
-        "burn": _burn(now),
-        "runs_out": Balance.remaining / func.nullif(_burn(now), 0.0),
+        "burn": _recent(now),
+        "runs_out": Balance.remaining / func.nullif(_recent(now), 0.0),
     }

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("tenant", models.CharField(max_length=64)),
                 ("end_user", models.CharField(max_length=256, null=True)),
                 ("route", models.CharField(max_length=256)),
@@ -100,7 +100,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "call",
                 "db_table": "calls",
                 "ordering": ("-at", "id"),
-                "indexes": [models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost")],
+                "indexes": [
+                    models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
+                    models.Index(fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model"),
+                ],
             },
         ),
     ]

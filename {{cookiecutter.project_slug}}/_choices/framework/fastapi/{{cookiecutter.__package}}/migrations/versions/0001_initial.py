@@ -71,7 +71,7 @@ def upgrade() -> None:
         sa.Column("remaining", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
-    op.create_index(op.f("ix_calls_at"), "calls", ["at"])
+    op.create_index("ix_calls_at_tenant_model", "calls", ["at", "tenant", "model", "cost", "outcome"])
     op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
     op.create_table(
         "housekeeping",
