@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
+from ..calls.query import CallQuery
 from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
 from .charts import HOUR, REFUSAL_HOURS, Burndown, month_of, refusal_chart
@@ -18,7 +19,7 @@ Context = dict[str, Any]
 """Variables of a template."""
 
 TENANTS_PER_PAGE = 50
-LATEST_CALLS = 50
+LATEST_CALLS = 10
 TOP_SPENDERS = 6
 AUDIT_PER_PAGE = 100
 EXPIRING_KEYS = 5
@@ -70,7 +71,7 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str) -> Context:
         "row": row,
         "hold": dashboard.typical_hold,
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
-        "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
+        "calls": await dashboard.services.store.latest(CallQuery(tenant=tenant_id), LATEST_CALLS),
         **await dashboard.cache.load(("month", tenant_id), lambda: _month(dashboard, row)),
     }
 

@@ -37,7 +37,10 @@ class Call(models.Model):
         db_table = "calls"
         verbose_name = "call"
         ordering = ("-at", "id")
-        indexes = (models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),)
+        indexes = (
+            models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
+            models.Index(fields=("request_id", "tenant"), name="ix_calls_request_id_tenant"),
+        )
 
     def __str__(self) -> str:
         return self.id

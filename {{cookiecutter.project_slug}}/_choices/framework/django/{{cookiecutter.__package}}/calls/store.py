@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, Subquery, Sum
+from django.db.models import Count, F, Max, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
 from .models import SERVED, Alert, Balance, Call
+from .query import EQUAL, CallQuery
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -32,14 +33,19 @@ class CallStore:
         Call.objects.filter(Q(at__lt=older_than) | Q(at__lte=Subquery(newest_to_go))).delete()
 
     @in_database
-    def latest(self, tenant: str | None, limit: int, before: Call | None = None) -> list[Call]:
-        """Return the newest calls of a tenant, or of all (None), newest first, older than `before` if given."""
-        rows = Call.objects.order_by("-at", "-id")
-        if tenant is not None:
-            rows = rows.filter(tenant=tenant)
-        if before is not None:
-            rows = rows.filter(Q(at__lt=before.at) | Q(at=before.at, id__lt=before.id), at__lte=before.at)
-        return list(rows[:limit])
+    def latest(self, query: CallQuery, limit: int) -> list[Call]:
+        """Return the newest calls that match, newest first."""
+        return list(_matching(query).order_by("-at", "-id")[:limit])
+
+    @in_database
+    def horizon(self, query: CallQuery, calls: int) -> datetime | None:
+        """Return the time of the call after so many that match, from the newest on, if there is one."""
+        return _matching(query).order_by("-at").values_list("at", flat=True)[calls : calls + 1].first()
+
+    @in_database
+    def find(self, call_id: str) -> Call | None:
+        """Return a call."""
+        return Call.objects.filter(id=call_id).first()
 
     @in_database
     def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
@@ -90,3 +96,17 @@ class CallStore:
             is_ours = Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1
             Alert.objects.bulk_create(alerts if is_ours else ())
         return is_ours
+
+
+def _matching(query: CallQuery) -> QuerySet[Call]:
+    rows = Call.objects.filter(**{name: text for name in EQUAL if (text := getattr(query, name))})
+    if query.outcome:
+        rows = rows.exclude(outcome__in=SERVED) if query.outcome == "refused" else rows.filter(outcome=query.outcome)
+    if query.since:
+        rows = rows.filter(at__gte=query.since)
+    if query.until:
+        rows = rows.filter(at__lt=query.until)
+    if query.before:
+        earlier = Q(at__lt=query.before) | Q(at=query.before, id__lt=query.before_id)
+        rows = rows.filter(earlier, at__lte=query.before)
+    return rows

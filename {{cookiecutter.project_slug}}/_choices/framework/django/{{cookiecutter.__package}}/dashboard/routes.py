@@ -1,14 +1,16 @@
 """Views of the dashboard, for operators and tenants."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
+from django.contrib import messages
 from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.backends.utils import csrf_input
+from django.utils.decorators import async_only_middleware
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
@@ -16,10 +18,11 @@ from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
 from ..web.dependencies import services_of, state_of
+from ..web.errors import wants_page
 from ..web.handlers import ProblemResponse
 from ..web.login import signed_in
 from ..web.viewer import SignInFirst, Viewer, local_path
-from . import actions, figures, pages
+from . import actions, calls, figures, pages
 from .pages import LOGIN
 from .service import Dashboard
 
@@ -38,7 +41,7 @@ def page(*methods: str) -> Callable[[View[P]], View[P]]:
             except SignInFirst:
                 return to_login(request)
             except Problem as problem:
-                return refusal(request, problem, await login.viewer_of(request))
+                return refusal(request, problem)
 
         # not in the middleware: a wrong method gets 405 before a missing token gets 403
         return require_http_methods(methods)(csrf_exempt(csrf_protect(shown)))
@@ -82,12 +85,25 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
 
 
 @page("GET")
-async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
-    (await signed_in(request)).check(tenant)
-    dashboard = dashboard_of(request)
-    await figures.check_tenant(dashboard, tenant)
-    headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
-    rows = calls_as_csv(dashboard.services.store, tenant)
+async def call_list(request: HttpRequest) -> HttpResponse:
+    viewer = await signed_in(request)
+    query = calls.query_of(viewer, request.GET.dict())
+    return html(request, "calls.html", viewer, **await calls.call_list(dashboard_of(request), query))
+
+
+@page("GET")
+async def one_call(request: HttpRequest, call: str) -> HttpResponse:
+    viewer = await signed_in(request)
+    return html(request, "call.html", viewer, **await calls.one_call(dashboard_of(request), viewer, call))
+
+
+@page("GET")
+async def calls_csv(request: HttpRequest, /, **tenant: str) -> HttpResponseBase:
+    query, dashboard = calls.query_of(await signed_in(request), {**request.GET.dict(), **tenant}), dashboard_of(request)
+    if query.tenant:
+        await figures.check_tenant(dashboard, query.tenant)
+    headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
+    rows = calls_as_csv(dashboard.services.store, query)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)
 
 
@@ -104,6 +120,7 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     except Problem as problem:
         return html(request, "action.html", viewer, problem, **context)
     if not path:
+        messages.success(request, actions.done(context["row"], verb, amount))
         return see_other(f"/dashboard/tenants/{tenant}")
     return html(request, "link_made.html", viewer, tenant=tenant, link=request.build_absolute_uri(path))
 
@@ -145,12 +162,26 @@ def to_login(request: HttpRequest) -> HttpResponse:
     return see_other(f"{LOGIN}?next={quote(request.get_full_path_info())}")
 
 
-def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
-    if "text/html" not in request.headers.get("accept", ""):
-        return ProblemResponse(problem, request)
-    if request.path_info == LOGIN:
-        return login_page(request, problem)
-    return html(request, "error.html", viewer, problem)
+def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
+    is_login = request.path_info == LOGIN and wants_page(LOGIN, request.headers.get("accept", ""))
+    return login_page(request, problem) if is_login else ProblemResponse(problem, request)
+
+
+@async_only_middleware
+def pages_for_browsers(get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> Any:
+    """Turn problems of any route into pages. Middleware."""
+
+    async def answer(request: HttpRequest) -> HttpResponseBase:
+        response = await get_response(request)
+        accept = request.headers.get("accept", "")
+        if not isinstance(response, ProblemResponse) or not wants_page(request.path_info, accept):
+            return response
+        page = html(request, "error.html", await login.viewer_of(request), response.problem)
+        if "Allow" in response:
+            page["Allow"] = response["Allow"]
+        return page
+
+    return answer
 
 
 def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResponse:
@@ -160,6 +191,8 @@ def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResp
 def html(
     request: HttpRequest, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
+    is_poll = "hx-request" in request.headers
     context |= {"viewer": viewer, "csrf": csrf_input(request)}
+    context["flash"] = "" if is_poll else " ".join(map(str, messages.get_messages(request)))
     page, status, headers = pages.render(template, request.headers, problem, **context)
     return HttpResponse(page, status=status, headers=headers)

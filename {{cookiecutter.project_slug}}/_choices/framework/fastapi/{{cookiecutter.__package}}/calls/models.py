@@ -38,7 +38,10 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     duration_ms: Mapped[int] = mapped_column(default=0)
     remaining: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
-    __table_args__ = (Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),)
+    __table_args__ = (
+        Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
+        Index("ix_calls_request_id_tenant", "request_id", "tenant"),
+    )
 
 
 SERVED = ("charged", "released", "unguarded", "observed")

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_
 
 from ..core.database import Database, execute_many
 from .models import SERVED, Alert, Balance, Call
+from .query import EQUAL, CallQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -32,15 +33,22 @@ class CallStore:
         async with self._database.begin() as session:
             await session.execute(delete(Call).where(or_(Call.at < older_than, Call.at <= newest_to_go)))
 
-    async def latest(self, tenant: str | None, limit: int, before: Call | None = None) -> list[Call]:
-        """Return the newest calls of a tenant, or of all (None), newest first, older than `before` if given."""
-        query = select(Call).order_by(Call.at.desc(), Call.id.desc()).limit(limit)
-        if tenant is not None:
-            query = query.where(Call.tenant == tenant)
-        if before is not None:
-            query = query.where(tuple_(Call.at, Call.id) < (before.at, before.id))
+    async def latest(self, query: CallQuery, limit: int) -> list[Call]:
+        """Return the newest calls that match, newest first."""
+        newest = _matching(select(Call), query).order_by(Call.at.desc(), Call.id.desc()).limit(limit)
         async with self._database.session() as session:
-            return [*await session.scalars(query)]
+            return [*await session.scalars(newest)]
+
+    async def horizon(self, query: CallQuery, calls: int) -> datetime | None:
+        """Return the time of the call after so many that match, from the newest on, if there is one."""
+        times = _matching(select(Call.at), query).order_by(Call.at.desc()).offset(calls).limit(1)
+        async with self._database.session() as session:
+            return await session.scalar(times)
+
+    async def find(self, call_id: str) -> Call | None:
+        """Return a call."""
+        async with self._database.session() as session:
+            return await session.get(Call, call_id)
 
     async def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
         """Return the number of refused calls by (hour since 1970, reason)."""
@@ -95,3 +103,19 @@ class CallStore:
     async def _read(self, query: Select[*Ts]) -> Sequence[Row[*Ts]]:
         async with self._database.session() as session:
             return (await session.execute(query)).all()
+
+
+def _matching(columns: Select[*Ts], query: CallQuery) -> Select[*Ts]:
+    for name in EQUAL:
+        if text := getattr(query, name):
+            columns = columns.where(Call.__table__.c[name] == text)
+    if query.outcome:
+        refused = query.outcome == "refused"
+        columns = columns.where(Call.outcome.not_in(SERVED) if refused else Call.outcome == query.outcome)
+    if query.since:
+        columns = columns.where(Call.at >= query.since)
+    if query.until:
+        columns = columns.where(Call.at < query.until)
+    if query.before:
+        columns = columns.where(tuple_(Call.at, Call.id) < (query.before, query.before_id))
+    return columns

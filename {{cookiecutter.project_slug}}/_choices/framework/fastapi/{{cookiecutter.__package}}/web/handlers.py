@@ -2,10 +2,9 @@
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from ..core.problems import Problem, code_of_status
+from ..core.problems import Problem
 from . import schemas
 from .errors import body_of
 
@@ -17,11 +16,7 @@ def problem_response(problem: Problem, request: Request, headers: dict[str, str]
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Handle the framework's 404, 405 and 422. Unexpected exceptions are left to web/edge.py."""
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(Problem(code_of_status(error.status_code)), request, dict(error.headers or {}))
+    """Handle the framework's 422. Unexpected exceptions are left to web/edge.py."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

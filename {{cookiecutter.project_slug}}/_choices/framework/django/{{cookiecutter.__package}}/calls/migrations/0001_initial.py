@@ -100,7 +100,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "call",
                 "db_table": "calls",
                 "ordering": ("-at", "id"),
-                "indexes": [models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost")],
+                "indexes": [
+                    models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
+                    models.Index(fields=["request_id", "tenant"], name="ix_calls_request_id_tenant"),
+                ],
             },
         ),
     ]
