@@ -39,7 +39,7 @@ class Call(models.Model):
         ordering = ("-at", "id")
         indexes = (
             models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
-            models.Index(fields=("request_id", "tenant"), name="ix_calls_request_id_tenant"),
+            models.Index(fields=("request_id", "tenant", "at"), name="ix_calls_request_id_tenant_at"),
         )
 
     def __str__(self) -> str:

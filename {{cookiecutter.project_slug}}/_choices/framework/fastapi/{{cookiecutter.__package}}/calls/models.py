@@ -40,7 +40,7 @@ class Call(MappedAsDataclass, Base, kw_only=True):
 
     __table_args__ = (
         Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
-        Index("ix_calls_request_id_tenant", "request_id", "tenant"),
+        Index("ix_calls_request_id_tenant_at", "request_id", "tenant", "at"),
     )
 
 

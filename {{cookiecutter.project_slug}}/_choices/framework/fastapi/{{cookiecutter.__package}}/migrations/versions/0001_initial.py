@@ -72,7 +72,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_calls")),
     )
     op.create_index(op.f("ix_calls_at"), "calls", ["at"])
-    op.create_index("ix_calls_request_id_tenant", "calls", ["request_id", "tenant"])
+    op.create_index("ix_calls_request_id_tenant_at", "calls", ["request_id", "tenant", "at"])
     op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
     op.create_table(
         "housekeeping",
