@@ -37,6 +37,32 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
     asyncio.run(story())
 
 
+def test_calls_that_match_come_in_pages_without_gap_or_repetition(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            at_once = [call(number, id=f"same-{number}", at=NOON) for number in range(5)]
+            refused = [call(number, "globex", outcome="budget_exceeded", end_user="ada") for number in (7, 8)]
+            await store.insert([*at_once, call(6, model="other"), *refused])
+            query, pages = CallQuery(), []
+            while page := await store.latest(query, 3):
+                pages.append([each.id for each in page])
+                query = query.after(page[-1])
+            assert pages == [["8", "7", "6"], ["same-4", "same-3", "same-2"], ["same-1", "same-0"]]
+
+            async def ids(**asked: Any) -> list[str]:
+                return [each.id for each in await store.latest(CallQuery(**asked), 10)]
+
+            assert await ids(outcome="refused") == await ids(end_user="ada") == await ids(tenant="globex") == ["8", "7"]
+            assert await ids(outcome="charged", model="other", route="chat") == ["6"]
+            assert await ids(request_id="r-7", tenant="acme") == []
+            second = timedelta(seconds=1)
+            assert await ids(since=NOON + 6 * second, until=NOON + 8 * second) == ["7", "6"]
+            assert await store.horizon(CallQuery(), 2) == NOON + 6 * second
+            assert await store.horizon(CallQuery(), 8) is None
+
+    asyncio.run(story())
+
+
 def test_cancelled_write_finishes_and_leaves_the_database_unlocked(opened: Opened) -> None:
     times = 40
 
