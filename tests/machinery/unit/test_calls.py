@@ -46,7 +46,7 @@ def test_calls_that_match_come_in_pages_without_gap_or_repetition(opened: Opened
             query, pages = CallQuery(), []
             while page := await store.latest(query, 3):
                 pages.append([each.id for each in page])
-                query = query.after(page[-1])
+                query = query.after(page[-1].at, page[-1].id)
             assert pages == [["8", "7", "6"], ["same-4", "same-3", "same-2"], ["same-1", "same-0"]]
 
             async def ids(**asked: Any) -> list[str]:

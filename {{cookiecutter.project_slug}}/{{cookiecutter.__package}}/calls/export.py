@@ -11,9 +11,8 @@ from .store import CallStore
 
 ROWS_AT_ONCE = 1_000
 COLUMNS = (
-    *("time", "route", "model", "end_user", "input_tokens", "output_tokens"),
-    *("cost_usd", "hold_usd", "uncharged_usd", "outcome", "duration_ms", "request_id", "id"),
-    *("tenant", "reservation_id"),
+    *("time", "route", "model", "end_user", "input_tokens", "output_tokens", "cost_usd", "hold_usd"),
+    *("uncharged_usd", "outcome", "duration_ms", "request_id", "id", "tenant", "reservation_id"),
 )
 
 
@@ -22,7 +21,7 @@ async def calls_as_csv(store: CallStore, query: CallQuery) -> AsyncIterator[str]
     yield _csv([COLUMNS])
     while calls := await store.latest(query, ROWS_AT_ONCE):
         yield _csv(map(_row, calls))
-        query = query.after(calls[-1])
+        query = query.after(calls[-1].at, calls[-1].id)
 
 
 def _row(call: Call) -> tuple[object, ...]:

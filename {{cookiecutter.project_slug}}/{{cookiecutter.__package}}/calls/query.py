@@ -4,21 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
-
-from .models import Call
+from pydantic import AfterValidator, BaseModel, StringConstraints
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256, pattern=r"^[^\x00-\x1f]*$")]
-Time = Annotated[
-    datetime,
-    AfterValidator(lambda at: at.replace(tzinfo=at.tzinfo or UTC)),
-    Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC)),
-    AfterValidator(lambda at: at.astimezone(UTC)),
-]
-"""Times without a zone are UTC."""
-
-EQUAL = ("tenant", "model", "route", "end_user", "request_id")
-"""Columns that a query names as they are."""
+Time = Annotated[datetime, AfterValidator(lambda at: (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC))]
+"""Without a zone it is UTC."""
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+TEXTS = {"id", "tenant", "outcome", "model", "route", "end_user", "request_id"}
 
 
 class CallQuery(BaseModel, frozen=True):
@@ -27,22 +19,31 @@ class CallQuery(BaseModel, frozen=True):
     `outcome` is one of a call's, or `refused`. A page begins after the call `before_id` at `before`.
     """
 
+    id: Text = ""
     tenant: Text = ""
     outcome: Text = ""
     model: Text = ""
     route: Text = ""
     end_user: Text = ""
     request_id: Text = ""
-    since: Time | None = None
-    until: Time | None = None
-    before: Time | None = None
+    since: Time = FIRST
+    until: Time = LAST
+    before: Time = LAST
     before_id: Text = ""
 
-    def after(self, call: Call) -> "CallQuery":
-        """Return the query for what follows a call."""
-        return self.model_copy(update={"before": call.at, "before_id": call.id})
+    def texts(self) -> dict[str, str]:
+        """Return the values of columns. The outcome `refused` is none."""
+        texts = self.model_dump(include=TEXTS, exclude_defaults=True)
+        return {name: text for name, text in texts.items() if (name, text) != ("outcome", "refused")}
 
-    def address(self, **changes: object) -> str:
-        """Return the query string of the first page with some parameters changed."""
-        query = self.model_copy(update={"before": None, "before_id": "", **changes})
-        return "?" + urlencode(query.model_dump(mode="json", exclude_defaults=True))
+    def end(self) -> tuple[datetime, str]:
+        """Return what calls come before: a time and an ID."""
+        return min((self.until, ""), (self.before, self.before_id))
+
+    def after(self, at: datetime = LAST, call_id: str = "") -> "CallQuery":
+        """Return the query for the page after a call, or for the first page."""
+        return self.model_copy(update={"before": at, "before_id": call_id})
+
+    def address(self) -> str:
+        """Return the query string."""
+        return "?" + urlencode(self.model_dump(mode="json", exclude_defaults=True))

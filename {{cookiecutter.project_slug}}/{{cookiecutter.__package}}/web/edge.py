@@ -13,7 +13,7 @@ from ..core.config import Settings
 from ..core.metrics import REQUESTS
 from ..core.problems import Problem
 from ..tenants.headers import Headers, values_of, with_bearer, without_secret
-from .errors import API, PROVIDERS_API, body_of
+from .errors import PROVIDERS_API, body_of
 from .providers_api import KEY_PATHS
 from .proxies import note_untrusted
 from .throttle import Throttle
@@ -29,6 +29,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES = 1024 * 1024
 IDEMPOTENCY_KEY = b"idempotency-key"
 
+API = ("/api/", PROVIDERS_API)
 ANY_HOST = ("/healthz", "/readyz")
 """Load balancers ask by address."""
 

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from .dashboard import routes as dashboard
@@ -28,6 +28,7 @@ urlpatterns = [
     path("dashboard/logout", dashboard.log_out),
     path("admin/login/", RedirectView.as_view(url=LOGIN, query_string=True)),
     path("admin/", admin.site.urls),
+    re_path("", dashboard.nowhere),
 ]
 
 handler400 = problem_view("invalid_request")

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
@@ -79,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
     app.exception_handler(Problem)(dashboard_routes.refused)
-    app.exception_handler(HTTPException)(dashboard_routes.refused_by_framework)
+    app.exception_handler(404)(dashboard_routes.nowhere)
     app.exception_handler(SignInFirst)(dashboard_routes.to_login)
     for router in (
         chat_routes.router,

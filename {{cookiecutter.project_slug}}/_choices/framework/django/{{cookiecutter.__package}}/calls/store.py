@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
 from .models import SERVED, Alert, Balance, Call
-from .query import EQUAL, CallQuery
+from .query import CallQuery
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -35,17 +35,16 @@ class CallStore:
     @in_database
     def latest(self, query: CallQuery, limit: int) -> list[Call]:
         """Return the newest calls that match, newest first."""
-        return list(_matching(query).order_by("-at", "-id")[:limit])
+        end, end_id = query.end()
+        earlier = Q(at__lt=end) | Q(at=end, id__lt=end_id)
+        rows = Call.objects.filter(earlier, at__range=(query.since, end), **query.texts()).order_by("-at", "-id")
+        return list((rows.exclude(outcome__in=SERVED) if query.outcome == "refused" else rows)[:limit])
 
     @in_database
     def horizon(self, query: CallQuery, calls: int) -> datetime | None:
         """Return the time of the call after so many that match, from the newest on, if there is one."""
-        return _matching(query).order_by("-at").values_list("at", flat=True)[calls : calls + 1].first()
-
-    @in_database
-    def find(self, call_id: str) -> Call | None:
-        """Return a call."""
-        return Call.objects.filter(id=call_id).first()
+        times = Call.objects.filter(at__range=(query.since, query.end()[0]), **query.texts()).order_by("-at")
+        return times.values_list("at", flat=True)[calls : calls + 1].first()
 
     @in_database
     def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
@@ -96,17 +95,3 @@ class CallStore:
             is_ours = Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1
             Alert.objects.bulk_create(alerts if is_ours else ())
         return is_ours
-
-
-def _matching(query: CallQuery) -> QuerySet[Call]:
-    rows = Call.objects.filter(**{name: text for name in EQUAL if (text := getattr(query, name))})
-    if query.outcome:
-        rows = rows.exclude(outcome__in=SERVED) if query.outcome == "refused" else rows.filter(outcome=query.outcome)
-    if query.since:
-        rows = rows.filter(at__gte=query.since)
-    if query.until:
-        rows = rows.filter(at__lt=query.until)
-    if query.before:
-        earlier = Q(at__lt=query.before) | Q(at=query.before, id__lt=query.before_id)
-        rows = rows.filter(earlier, at__lte=query.before)
-    return rows

@@ -1,6 +1,6 @@
 """Views of the dashboard, for operators and tenants."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
@@ -10,7 +10,6 @@ from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.template.backends.utils import csrf_input
-from django.utils.decorators import async_only_middleware
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
@@ -18,7 +17,7 @@ from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
 from ..web.dependencies import services_of, state_of
-from ..web.errors import wants_page
+from ..web.edge import API
 from ..web.handlers import ProblemResponse
 from ..web.login import signed_in
 from ..web.viewer import SignInFirst, Viewer, local_path
@@ -41,7 +40,7 @@ def page(*methods: str) -> Callable[[View[P]], View[P]]:
             except SignInFirst:
                 return to_login(request)
             except Problem as problem:
-                return refusal(request, problem)
+                return refusal(request, problem, await login.viewer_of(request))
 
         # not in the middleware: a wrong method gets 405 before a missing token gets 403
         return require_http_methods(methods)(csrf_exempt(csrf_protect(shown)))
@@ -162,26 +161,18 @@ def to_login(request: HttpRequest) -> HttpResponse:
     return see_other(f"{LOGIN}?next={quote(request.get_full_path_info())}")
 
 
-def refusal(request: HttpRequest, problem: Problem) -> HttpResponse:
-    is_login = request.path_info == LOGIN and wants_page(LOGIN, request.headers.get("accept", ""))
-    return login_page(request, problem) if is_login else ProblemResponse(problem, request)
+@csrf_exempt
+async def nowhere(request: HttpRequest) -> HttpResponse:
+    """Answer a path that no route has."""
+    return refusal(request, Problem("not_found"), await login.viewer_of(request))
 
 
-@async_only_middleware
-def pages_for_browsers(get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> Any:
-    """Turn problems of any route into pages. Middleware."""
-
-    async def answer(request: HttpRequest) -> HttpResponseBase:
-        response = await get_response(request)
-        accept = request.headers.get("accept", "")
-        if not isinstance(response, ProblemResponse) or not wants_page(request.path_info, accept):
-            return response
-        page = html(request, "error.html", await login.viewer_of(request), response.problem)
-        if "Allow" in response:
-            page["Allow"] = response["Allow"]
-        return page
-
-    return answer
+def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
+    if f"{request.path_info}/".startswith(API) or "text/html" not in request.headers.get("accept", ""):
+        return ProblemResponse(problem, request)
+    if request.path_info == LOGIN:
+        return login_page(request, problem)
+    return html(request, "error.html", viewer, problem)
 
 
 def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResponse:
@@ -191,8 +182,6 @@ def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResp
 def html(
     request: HttpRequest, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
-    is_poll = "hx-request" in request.headers
-    context |= {"viewer": viewer, "csrf": csrf_input(request)}
-    context["flash"] = "" if is_poll else " ".join(map(str, messages.get_messages(request)))
+    context |= {"viewer": viewer, "csrf": csrf_input(request), "flash": lambda: messages.get_messages(request)}
     page, status, headers = pages.render(template, request.headers, problem, **context)
     return HttpResponse(page, status=status, headers=headers)

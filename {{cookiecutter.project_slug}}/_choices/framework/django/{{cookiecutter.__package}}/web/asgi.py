@@ -13,7 +13,7 @@ from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..core.problems import Problem
 from ..tenants.headers import Headers
-from .errors import API
+from .edge import API
 from .middleware import problems
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_
 
 from ..core.database import Database, execute_many
 from .models import SERVED, Alert, Balance, Call
-from .query import EQUAL, CallQuery
+from .query import CallQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -35,20 +35,18 @@ class CallStore:
 
     async def latest(self, query: CallQuery, limit: int) -> list[Call]:
         """Return the newest calls that match, newest first."""
-        newest = _matching(select(Call), query).order_by(Call.at.desc(), Call.id.desc()).limit(limit)
+        earlier = tuple_(Call.at, Call.id) < query.end()
+        found = select(Call).filter_by(**query.texts()).where(earlier, Call.at >= query.since)
+        if query.outcome == "refused":
+            found = found.where(Call.outcome.not_in(SERVED))
         async with self._database.session() as session:
-            return [*await session.scalars(newest)]
+            return [*await session.scalars(found.order_by(Call.at.desc(), Call.id.desc()).limit(limit))]
 
     async def horizon(self, query: CallQuery, calls: int) -> datetime | None:
         """Return the time of the call after so many that match, from the newest on, if there is one."""
-        times = _matching(select(Call.at), query).order_by(Call.at.desc()).offset(calls).limit(1)
+        times = select(Call.at).filter_by(**query.texts()).where(Call.at.between(query.since, query.end()[0]))
         async with self._database.session() as session:
-            return await session.scalar(times)
-
-    async def find(self, call_id: str) -> Call | None:
-        """Return a call."""
-        async with self._database.session() as session:
-            return await session.get(Call, call_id)
+            return await session.scalar(times.order_by(Call.at.desc()).offset(calls).limit(1))
 
     async def refusals(self, since: datetime) -> dict[tuple[int, str], int]:
         """Return the number of refused calls by (hour since 1970, reason)."""
@@ -103,19 +101,3 @@ class CallStore:
     async def _read(self, query: Select[*Ts]) -> Sequence[Row[*Ts]]:
         async with self._database.session() as session:
             return (await session.execute(query)).all()
-
-
-def _matching(columns: Select[*Ts], query: CallQuery) -> Select[*Ts]:
-    for name in EQUAL:
-        if text := getattr(query, name):
-            columns = columns.where(Call.__table__.c[name] == text)
-    if query.outcome:
-        refused = query.outcome == "refused"
-        columns = columns.where(Call.outcome.not_in(SERVED) if refused else Call.outcome == query.outcome)
-    if query.since:
-        columns = columns.where(Call.at >= query.since)
-    if query.until:
-        columns = columns.where(Call.at < query.until)
-    if query.before:
-        columns = columns.where(tuple_(Call.at, Call.id) < (query.before, query.before_id))
-    return columns

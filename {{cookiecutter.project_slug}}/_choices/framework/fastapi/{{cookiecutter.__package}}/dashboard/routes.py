@@ -4,13 +4,12 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
-from ..core.problems import Problem, code_of_status
+from ..core.problems import Problem
 from ..web import login
-from ..web.errors import wants_page
+from ..web.edge import API
 from ..web.handlers import problem_response
 from ..web.viewer import Viewer, local_path
 from . import actions, calls, figures, pages
@@ -108,7 +107,7 @@ async def act(
     except Problem as problem:
         return html(request, "action.html", viewer, problem=problem, **context)
     if not path:
-        request.session["flash"] = actions.done(context["row"], verb, amount)
+        request.session["flash"] = [actions.done(context["row"], verb, amount)]
         return see_other(f"/dashboard/tenants/{tenant}")
     link = f"{str(request.base_url).rstrip('/')}{path}"
     return html(request, "link_made.html", viewer, tenant=tenant, link=link)
@@ -148,18 +147,17 @@ def see_other(path: str) -> Response:
 
 async def refused(request: Request, problem: Problem) -> Response:
     """Handle a problem of any route: browsers get a page."""
-    if not wants_page(request.url.path, request.headers.get("accept", "")):
+    path = request.url.path
+    if f"{path}/".startswith(API) or "text/html" not in request.headers.get("accept", ""):
         return problem_response(problem, request)
-    if request.url.path == LOGIN:
+    if path == LOGIN:
         return await login_page(request, problem)
     return html(request, "error.html", await login.viewer_of(request), problem=problem)
 
 
-async def refused_by_framework(request: Request, error: HTTPException) -> Response:
-    """Handle the framework's 404 and 405."""
-    response = await refused(request, Problem(code_of_status(error.status_code)))
-    response.headers.update(error.headers or {})
-    return response
+async def nowhere(request: Request, _: Exception) -> Response:
+    """Handle a path that no route has."""
+    return await refused(request, Problem("not_found"))
 
 
 async def to_login(request: Request, _: Exception) -> Response:
@@ -178,7 +176,5 @@ async def login_page(request: Request, problem: Problem | None = None) -> Respon
 def html(
     request: Request, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> Response:
-    is_poll = "hx-request" in request.headers
-    context |= {"viewer": viewer, "csrf": login.csrf_field(request)}
-    context["flash"] = "" if is_poll else request.session.pop("flash", "")
+    context |= {"viewer": viewer, "csrf": login.csrf_field(request), "flash": lambda: request.session.pop("flash", ())}
     return HTMLResponse(*pages.render(template, request.headers, problem, **context))

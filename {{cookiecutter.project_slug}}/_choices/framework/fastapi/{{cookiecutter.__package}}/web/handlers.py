@@ -2,9 +2,10 @@
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from ..core.problems import Problem
+from ..core.problems import Problem, code_of_status
 from . import schemas
 from .errors import body_of
 
@@ -16,7 +17,11 @@ def problem_response(problem: Problem, request: Request, headers: dict[str, str]
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Handle the framework's 422. Unexpected exceptions are left to web/edge.py."""
+    """Handle the framework's 404, 405 and 422. Unexpected exceptions are left to web/edge.py."""
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return problem_response(Problem(code_of_status(error.status_code)), request, dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
