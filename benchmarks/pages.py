@@ -168,7 +168,7 @@ def call_row(tenant: str, now: datetime) -> Row:
     row |= {"end_user": DICE.choice(("ada", "grace", "linus")), "route": "chat", "model": "demo-1", "hold": 10**6}
     row |= {"outcome": "budget_exceeded" if refused else "charged", "cost": 0 if refused else 10**5, "uncharged": 0}
     row |= {"input_tokens": 100, "output_tokens": 50, "duration_ms": 900}
-    row |= {"remaining": DICE.randrange(10**9), "allocated": 10**9}
+    row |= {"remaining": DICE.randrange(10**9)}
     return row | {"request_id": secrets.token_hex(16), "reservation_id": "r"}
 
 
