@@ -150,7 +150,8 @@ def moment(at: datetime) -> str:
 
 def tenant_row(tenant: str, name: str, now: datetime) -> Row:
     row: Row = {"id": tenant, "name": name, "status": "active", "budget": 10**9, "overdraft": 0, "onboarded": 1}
-    row |= dict.fromkeys(("sealed_key", "cycles_key_id", "cycles_key_name"), "")
+    row |= dict.fromkeys(("sealed_key", "cycles_key_id", "cycles_key_name", "every", "alert_urls"), "")
+    row |= {"period_budget": 10**9, "time_zone": "UTC", "observed": 0, "version": 0}
     row |= {"created_at": moment(now - timedelta(days=90)), "cycles_key_expires_at": moment(now + timedelta(days=200))}
     return row
 

@@ -11,7 +11,7 @@ from .figures import Context
 from .service import Dashboard
 
 CALLS_PER_PAGE = 25
-SEARCHED = 20_000
+SEARCHED = 10_000
 """A page looks through so many calls at most for texts that no index has: rare ones would take seconds."""
 UNINDEXED = dict.fromkeys(("outcome", "model", "route", "end_user"), "")
 
