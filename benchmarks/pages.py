@@ -73,6 +73,11 @@ def pages(tenants: int) -> dict[str, Callable[[int], str]]:
         "those that need attention": lambda _: "?show=attention",
         "searched, each time for another text": lambda n: f"?q={n:03}",
         "a tenant's page": lambda n: f"tenants/t-{n:05}",
+        "calls": lambda _: "calls",
+        "calls of a fortnight ago": lambda _: f"calls?before={datetime.now(UTC) - timedelta(days=14):%Y-%m-%dT%H:%M}",
+        "calls of a tenant": lambda n: f"calls?tenant=t-{n:05}",
+        "calls with a rare end user": lambda n: f"calls?end_user=nobody-{n}",
+        "a tenant's call with a request ID": lambda n: f"calls?tenant=t-{n:05}&request_id={n}",
     }
 
 
@@ -166,7 +171,7 @@ def call_row(tenant: str, now: datetime) -> Row:
     row |= {"outcome": "budget_exceeded" if refused else "charged", "cost": 0 if refused else 10**5, "uncharged": 0}
     row |= {"input_tokens": 100, "output_tokens": 50, "duration_ms": 900}
     row |= {"remaining": DICE.randrange(10**9)}
-    return row | {"request_id": "r", "reservation_id": "r"}
+    return row | {"request_id": secrets.token_hex(16), "reservation_id": "r"}
 
 
 if __name__ == "__main__":

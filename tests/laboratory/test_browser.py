@@ -148,6 +148,7 @@ def test_an_operator_funds_a_tenant_and_finds_it_in_the_audit_by_the_keyboard_al
             await page.keyboard.type("2.50")
             await page.keyboard.press("Enter")
             await expect(page.get_by_text("of $7.50 allocated")).to_be_visible()
+            await expect(page.get_by_role("status")).to_contain_text("Added $2.50 of credit")
             assert laboratory.emulator.ledger(tenant.id)["allocated"] == 750_000_000
             await press_link(page, "Audit")
             row = page.get_by_role("row").filter(has_text=tenant.id)
@@ -220,7 +221,7 @@ def test_axe_finds_no_serious_fault_and_the_pages_are_pictured(laboratory: Labor
         async with visiting(laboratory, served, color_scheme=scheme) as visit:
             page = visit.page
             places = {"overview": "", "tenant": f"tenants/{tenant.id}", "fund": f"tenants/{tenant.id}/fund"}
-            for name, path in {**places, "audit": "audit"}.items():
+            for name, path in {**places, "audit": "audit", "calls": "calls"}.items():
                 await page.goto(f"{served.serving.url}/dashboard/{path}")
                 await judge_and_picture(page, f"{laboratory.project.framework}-{name}-{scheme}")
             await page.get_by_role("button", name="Sign out").click()

@@ -33,6 +33,12 @@ def do(client: httpx.Client, tenant: str, verb: str, amount: str = "") -> httpx.
     return client.post(path, data={**hidden_fields(client.get(path)), "amount": amount})
 
 
+def calls(client: httpx.Client, **query: str) -> list[str]:
+    """Return the paths of the calls that the list shows, newest first."""
+    page = client.get("/dashboard/calls", params=query).text
+    return re.findall(r'<a href="(/dashboard/calls/\w+)">', page)
+
+
 def vital(operator: httpx.Client, name: str) -> str:
     """Return a value under Settlement on the overview."""
     page = operator.get("/dashboard/").text

@@ -5,6 +5,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from {{ cookiecutter.__package }}.calls.models import Call
+from {{ cookiecutter.__package }}.calls.query import CallQuery
 from {{ cookiecutter.__package }}.calls.record import CallLog
 from {{ cookiecutter.__package }}.core.tasks import uncut
 
@@ -26,12 +27,38 @@ def test_calls_are_read_newest_first_written_once_and_pruned(opened: Opened) -> 
             calls = [call(number, "acme" if number % 2 else "globex") for number in range(6)]
             await store.insert(calls[:4])
             await store.insert(calls)  # a batch tried again
-            assert await store.latest(None, 10) == calls[::-1]
-            assert await store.latest("acme", 2) == [calls[5], calls[3]]
+            assert await store.latest(CallQuery(), 10) == calls[::-1]
+            assert await store.latest(CallQuery(tenant="acme"), 2) == [calls[5], calls[3]]
             await store.prune(keep_newest=3, older_than=NOON)
-            assert [call.id for call in await store.latest(None, 10)] == ["5", "4", "3"]
+            assert [call.id for call in await store.latest(CallQuery(), 10)] == ["5", "4", "3"]
             await store.prune(keep_newest=3, older_than=calls[5].at)
-            assert await store.latest(None, 10) == [calls[5]]
+            assert await store.latest(CallQuery(), 10) == [calls[5]]
+
+    asyncio.run(story())
+
+
+def test_calls_that_match_come_in_pages_without_gap_or_repetition(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (_, store):
+            at_once = [call(number, id=f"same-{number}", at=NOON) for number in range(5)]
+            refused = [call(number, "globex", outcome="budget_exceeded", end_user="ada") for number in (7, 8)]
+            await store.insert([*at_once, call(6, model="other"), *refused])
+            query, pages = CallQuery(), []
+            while page := await store.latest(query, 3):
+                pages.append([each.id for each in page])
+                query = query.after(page[-1].at, page[-1].id)
+            assert pages == [["8", "7", "6"], ["same-4", "same-3", "same-2"], ["same-1", "same-0"]]
+
+            async def ids(**asked: Any) -> list[str]:
+                return [each.id for each in await store.latest(CallQuery(**asked), 10)]
+
+            assert await ids(outcome="refused") == await ids(end_user="ada") == await ids(tenant="globex") == ["8", "7"]
+            assert await ids(outcome="charged", model="other", route="chat") == ["6"]
+            assert await ids(request_id="r-7", tenant="acme") == []
+            second = timedelta(seconds=1)
+            assert await ids(since=NOON + 6 * second, until=NOON + 8 * second) == ["7", "6"]
+            assert await store.horizon(CallQuery(), 2) == NOON + 6 * second
+            assert await store.horizon(CallQuery(), 8) is None
 
     asyncio.run(story())
 
@@ -47,7 +74,7 @@ def test_cancelled_write_finishes_and_leaves_the_database_unlocked(opened: Opene
                 cut.cancel()
                 await asyncio.wait([cut])
                 await store.insert([call(number, id=f"next-{number}")])  # waits for no lock
-            assert len(await store.latest(None, 1_000)) == 2 * times
+            assert len(await store.latest(CallQuery(), 1_000)) == 2 * times
 
     asyncio.run(story())
 
@@ -61,7 +88,7 @@ def test_row_that_the_database_refuses_does_not_keep_back_the_others(opened: Ope
                 calls.add(call(number, cost=cost))
             with capture_logs() as logs:
                 await calls.flush()
-            assert [call.id for call in await store.latest(None, 10)] == ["4", "3", "1", "0"]
+            assert [call.id for call in await store.latest(CallQuery(), 10)] == ["4", "3", "1", "0"]
             assert [entry["request_id"] for entry in logs] == ["r-2"]
 
     asyncio.run(story())
@@ -77,7 +104,7 @@ def test_batch_stores_changed_balances_and_what_remained_after_each_call(opened:
             log.add(call(0))
             log.add(call(1, "globex"))
             await log.flush()
-            assert [each.remaining for each in await store.latest(None, 10)] == [None, 900]
+            assert [each.remaining for each in await store.latest(CallQuery(), 10)] == [None, 900]
             assert (await store.balances(["acme"]))["acme"].spent == 100
 
     asyncio.run(story())
@@ -101,7 +128,7 @@ def test_batch_that_fails_is_written_with_the_next_one(opened: Opened) -> None:
             store.prune = prune  # type: ignore[method-assign]
             log.add(call(1))
             await log.flush()
-            assert [each.id for each in await store.latest(None, 10)] == ["1", "0"]
+            assert [each.id for each in await store.latest(CallQuery(), 10)] == ["1", "0"]
 
     asyncio.run(story())
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from ..browsing import LOGIN, browser, do, hidden_fields, sign_in, vital
+from ..browsing import LOGIN, browser, calls, do, hidden_fields, sign_in, vital
 from ..live import TAG
 from ..running import ACME, GLOBEX, HTTP, App, Emulator, wait_until
 
@@ -68,6 +68,7 @@ def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, strang
 def test_too_many_wrong_passwords_stop_the_guessing_of_that_name_only(app: App, stranger: httpx.Client) -> None:
     guesses = [sign_in(stranger, "guessed", f"password-{number}").status_code for number in range(6)]
     assert guesses == [401] * 5 + [429]
+    assert "Try again in 5 minutes." in sign_in(stranger, "guessed", "x").text
     fields = hidden_fields(stranger.get(LOGIN)) | {"username": "guessed", "password": "x"}
     problem = stranger.post(LOGIN, data=fields, headers={"Accept": "application/json"})
     assert problem.json()["code"] == "too_many_attempts"
@@ -148,6 +149,38 @@ def test_a_paid_call_is_on_the_tenants_page_with_its_cost(
     assert f'<data value="{cost}"' in wait_until(row, what="the call on the page")
 
 
+def test_a_call_is_found_by_its_request_id_and_its_page_tells_all(
+    app: App, operator: httpx.Client, acme: dict[str, str]
+) -> None:
+    body = {"prompt": "What is a budget?", "end_user": "ida"}
+    answer = HTTP.post(f"{app.url}/api/chat", headers=acme, json=body, timeout=30)
+    request_id = answer.headers["x-request-id"]
+
+    (path,) = wait_until(lambda: calls(operator, request_id=request_id), what="the call in the list")
+    page = operator.get(path).text
+    assert request_id in page
+    assert f'<data value="{answer.json()["cost"]["amount"]}"' in page
+    assert "Reservation at Cycles" in page
+    assert calls(operator, end_user="ida", outcome="charged", tenant=ACME, since="2026-01-01T00:00") == [path]
+    for other in ({"outcome": "refused"}, {"end_user": "ada"}, {"tenant": GLOBEX}, {"until": "2026-01-01T00:00"}):
+        assert calls(operator, request_id=request_id, **other) == []
+    csv = operator.get("/dashboard/calls.csv", params={"request_id": request_id}).text
+    assert [line.count(request_id) for line in csv.splitlines()] == [0, 1]
+    assert "No calls match." in operator.get("/dashboard/calls", params={"model": "no-such-model"}).text
+    assert operator.get("/dashboard/calls/no-such-call").status_code == 404
+    for times in ("yesterday", "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59"):
+        assert operator.get("/dashboard/calls", params={"since": times}).status_code == 422
+
+
+def test_a_refused_call_is_found_by_the_id_that_its_caller_got(app: App, operator: httpx.Client) -> None:
+    tenant = app.add_tenant("0.00")
+    refused = HTTP.post(f"{app.url}/api/chat", headers=tenant["headers"], json={"prompt": "Hello"}, timeout=30).json()
+    assert refused["code"] == "budget_exceeded"
+    query = {"request_id": refused["request_id"], "tenant": tenant["id"], "outcome": "refused"}
+    (path,) = wait_until(lambda: calls(operator, **query), what="the refused call")
+    assert "Budget exceeded" in operator.get(path).text
+
+
 def test_the_overview_shows_what_the_ledger_holds(app: App, emulator: Emulator, operator: httpx.Client) -> None:
     tenant = app.add_tenant("7.00")
     page = operator.get("/dashboard/", params={"q": tenant["id"]}).text
@@ -208,6 +241,17 @@ def test_an_unknown_tenant_is_a_page_for_browsers_and_a_problem_for_others(opera
     assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
 
 
+def test_whatever_does_not_exist_is_a_page_for_browsers_and_a_problem_in_the_api(stranger: httpx.Client) -> None:
+    for path in ("/nowhere", "/dashboard/nowhere", "/static/nothing.css"):
+        page = stranger.get(path)
+        assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (404, "text/html")
+        problem = stranger.get(path, headers={"Accept": "application/json"})
+        assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
+    assert stranger.post("/nowhere").status_code == 404
+    for path in ("/api", "/api/nowhere", "/api/chat", "/v1/nowhere"):
+        assert stranger.get(path).headers["content-type"].endswith("json")
+
+
 def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
     app.done("tenants", "add", f"marked-up{TAG}", "--name", "<b>Bold</b> & 'Sons'", "--budget", "1.00")
     page = operator.get("/dashboard/", params={"q": "marked-up"}).text
@@ -216,12 +260,12 @@ def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
     assert "<script>" not in operator.get("/dashboard/", params={"q": '"><script>'}).text
 
 
-@pytest.mark.parametrize("path", [LOGIN, "/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/tenants/nobody"])
+@pytest.mark.parametrize("path", [LOGIN, "/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/calls", "/nowhere"])
 def test_pages_run_nothing_inline_and_are_kept_by_no_cache(app: App, operator: httpx.Client, path: str) -> None:
     with browser(app) as stranger:
         page = (stranger if path == LOGIN else operator).get(path)
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert page.headers["cache-control"] == "no-store"
+    assert path == "/nowhere" or page.headers["cache-control"] == "no-store"
     assert not re.search(r"<style|<script(?![^>]*\ssrc=)|\sstyle=|\son\w+=|javascript:", page.text)
     for asset in re.findall(r'(?:href|src)="([^"#]+\.(?:css|svg|js))"', page.text):
         assert asset.startswith("/static/")

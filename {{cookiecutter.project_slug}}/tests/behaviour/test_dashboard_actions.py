@@ -27,7 +27,10 @@ def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: htt
     for _ in range(2):  # a button that was pressed twice
         assert operator.post(path, data=form).status_code == 303
     assert emulator.ledger(tenant)["allocated"] == 350_000_000
-    assert "$3.50" in operator.get(f"/dashboard/tenants/{tenant}").text
+    page = operator.get(f"/dashboard/tenants/{tenant}").text
+    assert "$3.50" in page
+    assert "Added $2.50 of credit to" in page
+    assert "Added $2.50" not in operator.get(f"/dashboard/tenants/{tenant}").text
     *funded, added = audit(operator, tenant)
     assert funded == [[app.operator["username"], "fund 2.50", tenant, "done"]] * 2
     assert (added[0][:4], added[1:]) == ("cli:", ["add 1.00", tenant, "done"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ..browsing import LOGIN, browser, do, follow_link, hidden_fields, sign_in
+from ..browsing import LOGIN, browser, calls, do, follow_link, hidden_fields, sign_in
 from ..running import ACME, GLOBEX, HTTP, App, wait_until
 
 
@@ -58,6 +58,24 @@ def test_a_tenant_sees_its_own_page_and_nothing_else(tenant: httpx.Client) -> No
     elsewhere = (f"tenants/{GLOBEX}", "tenants/nobody", f"tenants/{GLOBEX}/calls.csv", f"tenants/{ACME}/fund", "audit")
     assert {tenant.get(f"/dashboard/{path}").status_code for path in elsewhere} == {404}
     assert GLOBEX not in tenant.get(f"/dashboard/tenants/{GLOBEX}").text
+
+
+def test_a_tenant_sees_its_own_calls_and_no_others(app: App, tenant: httpx.Client, operator: httpx.Client) -> None:
+    for each in (ACME, GLOBEX):
+        chat(app, each)
+    own, others = (wait_until(lambda each=each: calls(operator, tenant=each), what="a call") for each in (ACME, GLOBEX))
+    assert tenant.get(own[0]).status_code == 200
+    assert tenant.get(others[0]).status_code == 404
+    assert own[0] in calls(tenant)
+    for page in ("calls", "calls.csv"):
+        assert GLOBEX not in tenant.get(f"/dashboard/{page}").text
+        assert tenant.get(f"/dashboard/{page}", params={"tenant": GLOBEX}).status_code == 404
+
+
+def test_a_blocked_tenant_learns_whom_to_ask(app: App, stranger: httpx.Client) -> None:
+    blocked = app.add_tenant("0.00001")["id"]
+    follow_link(stranger, path_of(app.done("tenants", "link", blocked)["url"]))
+    assert "to add credit." in stranger.get(f"/dashboard/tenants/{blocked}").text
 
 
 def test_a_tenant_does_nothing_to_any_tenant(tenant: httpx.Client) -> None:

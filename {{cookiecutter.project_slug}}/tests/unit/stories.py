@@ -16,6 +16,7 @@ import dev_identity
 import dev_tenancy
 from {{ cookiecutter.__package }}.budget.outbox import LEASE_S
 from {{ cookiecutter.__package }}.calls.models import Call
+from {{ cookiecutter.__package }}.calls.query import CallQuery
 from {{ cookiecutter.__package }}.calls.store import CallStore
 from {{ cookiecutter.__package }}.core.config import Settings
 from {{ cookiecutter.__package }}.tenants.registry import Registry
@@ -78,7 +79,7 @@ class World:
     async def calls(self) -> list[Call]:
         """All that were written down, the newest first."""
         await self.services.calls.flush()
-        return await self.services.store.latest(None, 1_000)
+        return await self.services.store.latest(CallQuery(), 1_000)
 
 
 Story = Callable[[World], Coroutine[Any, Any, None]]

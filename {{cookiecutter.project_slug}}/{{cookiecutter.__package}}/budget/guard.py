@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 
 import structlog
 from runcycles import CyclesResponse
+from structlog.contextvars import get_contextvars
 
 from ..calls.models import Call
 from ..calls.record import CallLog
@@ -62,7 +63,8 @@ class Guard:
                 return
             problem.members = {"tenant": tenant, "unit": UNIT, **problem.members}
             DENIALS.labels(problem.code).inc()
-            self._calls.add(Call(tenant=tenant, route="preflight", outcome=problem.code))
+            request_id = get_contextvars().get("request_id", "")
+            self._calls.add(Call(tenant=tenant, route="preflight", outcome=problem.code, request_id=request_id))
             raise
 
     @asynccontextmanager

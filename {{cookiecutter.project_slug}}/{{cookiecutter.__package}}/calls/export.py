@@ -1,4 +1,4 @@
-"""Calls of a tenant as CSV, streamed."""
+"""Calls as CSV, streamed."""
 
 import csv
 import io
@@ -6,28 +6,28 @@ from collections.abc import AsyncIterator, Iterable
 
 from ..core.money import format_usd
 from .models import Call
+from .query import CallQuery
 from .store import CallStore
 
 ROWS_AT_ONCE = 1_000
 COLUMNS = (
-    *("time", "route", "model", "end_user", "input_tokens", "output_tokens"),
-    *("cost_usd", "hold_usd", "uncharged_usd", "outcome", "duration_ms", "request_id", "id"),
+    *("time", "route", "model", "end_user", "input_tokens", "output_tokens", "cost_usd", "hold_usd"),
+    *("uncharged_usd", "outcome", "duration_ms", "request_id", "id", "tenant", "reservation_id"),
 )
 
 
-async def calls_as_csv(store: CallStore, tenant: str) -> AsyncIterator[str]:
-    """Yield all recorded calls of a tenant, newest first. Amounts are exact, in USD."""
+async def calls_as_csv(store: CallStore, query: CallQuery) -> AsyncIterator[str]:
+    """Yield all recorded calls that match, newest first. Amounts are exact, in USD."""
     yield _csv([COLUMNS])
-    last: Call | None = None
-    while calls := await store.latest(tenant, ROWS_AT_ONCE, last):
+    while calls := await store.latest(query, ROWS_AT_ONCE):
         yield _csv(map(_row, calls))
-        last = calls[-1]
+        query = query.after(calls[-1].at, calls[-1].id)
 
 
 def _row(call: Call) -> tuple[object, ...]:
     names = (_text(call.route), _text(call.model), _text(call.end_user or ""))
     amounts = (format_usd(call.cost), format_usd(call.hold), format_usd(call.uncharged))
-    rest = (call.outcome, call.duration_ms, call.request_id, call.id)
+    rest = (call.outcome, call.duration_ms, call.request_id, call.id, call.tenant, call.reservation_id)
     return (call.at.isoformat(), *names, call.input_tokens, call.output_tokens, *amounts, *rest)
 
 

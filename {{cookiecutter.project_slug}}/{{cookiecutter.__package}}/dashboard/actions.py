@@ -10,12 +10,19 @@ from ..tenants.checks import microcents
 from ..tenants.service import tenant_service
 from .audit import audited
 from .figures import Context, find_tenant
+from .query import TenantBudget
 from .service import Dashboard
 
 WITH_AMOUNT = {"fund": ("credit", "reference"), "reset": ("budget", "period")}
 """Verbs that take an amount, and what TenantService calls it and the reference that makes it once."""
 ACTIONS = (*WITH_AMOUNT, "suspend", "resume", "link")
 """The verbs of TenantService that the pages offer."""
+DONE = {
+    "fund": "Added ${amount} of credit to {name}.",
+    "reset": "Reset the budget of {name} to ${amount}.",
+    "suspend": "Suspended {name}. Callers get 403 within seconds.",
+    "resume": "Resumed {name}. Callers are served again while the budget allows.",
+}
 
 
 async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str = "") -> Context:
@@ -46,3 +53,8 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amoun
     with suppress(Problem):  # show the new balance at once
         await dashboard.services.balances.read(tenant, 0.0)
     return str(urlsplit(answer.get("url", "")).path)
+
+
+def done(row: TenantBudget, verb: str, amount: str) -> str:
+    """Return what the next page says after one of DONE."""
+    return DONE[verb].format(name=row.tenant.name, amount=amount and format_usd(microcents("amount", amount)))

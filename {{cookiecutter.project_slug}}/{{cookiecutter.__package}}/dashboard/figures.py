@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
+from ..calls.query import CallQuery
 from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.periods import period_at
@@ -19,7 +20,7 @@ Context = dict[str, Any]
 """Variables of a template."""
 
 TENANTS_PER_PAGE = 25
-LATEST_CALLS = 50
+LATEST_CALLS = 10
 AUDIT_PER_PAGE = 100
 EXPIRING_KEYS = 5
 
@@ -72,7 +73,7 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) 
         "row": row,
         "hold": dashboard.typical_hold,
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
-        "calls": await dashboard.services.store.latest(tenant_id, LATEST_CALLS),
+        "calls": await dashboard.services.store.latest(CallQuery(tenant=tenant_id), LATEST_CALLS),
         "chart": await dashboard.sums(("period", tenant_id), lambda: _period(dashboard, row)),
         **await dashboard.sums((tenant_id, query.span), lambda: _spend_of(dashboard, tenant_id, query)),
     }

@@ -55,7 +55,7 @@ class Adjustments(Operations):
         age = wanted.created_at - stored.created_at
         if stored.done_at is None and not -CLOCK_TOLERANCE <= age <= REPEATABLE_FOR:
             begun = f"{reference} was interrupted on {stored.created_at:%Y-%m-%d %H:%M} UTC: it may have been applied."
-            advice = "Check the ledger. If it was not, run the command without a reference or period."
+            advice = "Check the ledger. If it was not, repeat it without this reference."
             raise Problem("outcome_unknown", f"{begun} {advice}")
         return stored
 

@@ -36,7 +36,7 @@ async def find_tenant(registry: Registry, tenant_id: str, *, statuses: Container
     if tenant is None:
         raise Problem("unknown_tenant", f"There is no tenant {tenant_id!r}. See `tenants list`.")
     if not tenant.onboarded:
-        detail = f"Onboarding of {tenant_id} was interrupted. Run the same `tenants add` again."
+        detail = f"Onboarding of {tenant_id} was interrupted. Add it again with the same answers."
         raise Problem("not_onboarded", detail)
     if tenant.status not in statuses:
         advice = " Resume it first." if tenant.status == "suspended" else ""

@@ -64,7 +64,7 @@ def sign_in_attempt(name: str, address: str) -> Iterator[None]:
     """
     key = (name[:64], address)
     if _of_address.fail(address) or _of_name.fail(key):
-        raise Problem("too_many_attempts", "Try again in a few minutes.", FAILURES_COUNT_FOR_S)
+        raise Problem("too_many_attempts", "Too many failed attempts. Try again later.", FAILURES_COUNT_FOR_S)
     yield
     _of_address.clear(address)
     _of_name.clear(key)

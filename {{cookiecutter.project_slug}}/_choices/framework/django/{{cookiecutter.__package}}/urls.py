@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from .dashboard import routes as dashboard
@@ -17,14 +17,18 @@ urlpatterns = [
     path("dashboard", dashboard.home),
     path("dashboard/", dashboard.overview),
     path("dashboard/tenants/<str:tenant>", dashboard.tenant),
-    path("dashboard/tenants/<str:tenant>/calls.csv", dashboard.calls),
+    path("dashboard/tenants/<str:tenant>/calls.csv", dashboard.calls_csv),
     path("dashboard/tenants/<str:tenant>/<str:verb>", dashboard.act),
+    path("dashboard/calls", dashboard.call_list),
+    path("dashboard/calls/<str:call>", dashboard.one_call),
+    path("dashboard/calls.csv", dashboard.calls_csv),
     path("dashboard/audit", dashboard.audit),
     path("dashboard/link/<str:token>", dashboard.link),
     path("dashboard/login", dashboard.log_in),
     path("dashboard/logout", dashboard.log_out),
     path("admin/login/", RedirectView.as_view(url=LOGIN, query_string=True)),
     path("admin/", admin.site.urls),
+    re_path("", dashboard.nowhere),
 ]
 
 handler400 = problem_view("invalid_request")

@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
     app.exception_handler(Problem)(dashboard_routes.refused)
+    app.exception_handler(404)(dashboard_routes.nowhere)
     app.exception_handler(SignInFirst)(dashboard_routes.to_login)
     for router in (
         chat_routes.router,

@@ -3,17 +3,14 @@ import re
 import httpx
 import pytest
 
-from ..running import App, wait_until
+from ..running import App
 
-TENANTS, CALLS, KEYS = "/admin/tenants/tenant/", "/admin/calls/call/", "/admin/tenants/apikey/"
+TENANTS, KEYS = "/admin/tenants/tenant/", "/admin/tenants/apikey/"
 
 
-def test_lists_show_dollars(app: App, api: httpx.Client, operator: httpx.Client) -> None:
+def test_lists_show_dollars(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("7.00", "", "--overdraft", "1.50")
-    answer = api.post("/api/chat", json={"prompt": "Hello"}, headers=tenant["headers"]).json()
-    cost = f"${answer['cost']['amount'] / 1e8:.8f}"[:6]
-    for path, shown in ((TENANTS, "$7.00"), (CALLS, cost)):
-        wait_until(lambda: shown in operator.get(path, params={"q": tenant["id"]}).text)  # noqa: B023
+    assert "$7.00" in operator.get(TENANTS, params={"q": tenant["id"]}).text
     page = operator.get(f"{TENANTS}{tenant['id']}/change/").text
     assert "$7.00" in page
     assert "$1.50" in page
@@ -21,7 +18,7 @@ def test_lists_show_dollars(app: App, api: httpx.Client, operator: httpx.Client)
 
 def test_pages_hold_no_secret_and_no_way_to_edit(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant()
-    lists = [operator.get(path).text for path in (TENANTS, KEYS, CALLS)]
+    lists = [operator.get(path).text for path in (TENANTS, KEYS)]
     rows = [operator.get(path) for page in lists for path in re.findall(r'"(/admin/[^"]+/change/)[?"]', page)]
     assert {row.status_code for row in rows} == {200}
     headers = tenant["headers"].items()

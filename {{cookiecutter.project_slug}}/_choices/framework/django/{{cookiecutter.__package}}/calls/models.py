@@ -41,6 +41,7 @@ class Call(models.Model):
             models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
             # all that spend over time reads of a call
             models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model"),
+            models.Index(fields=("request_id", "tenant", "at"), name="ix_calls_request_id_tenant_at"),
         )
 
     def __str__(self) -> str:

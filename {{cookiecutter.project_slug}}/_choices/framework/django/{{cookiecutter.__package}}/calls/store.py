@@ -9,7 +9,8 @@ from django.db.models import Count, F, Max, Q, Subquery, Sum
 from django.db.models.functions import TruncHour
 
 from ..core.database import in_database
-from .models import Alert, Balance, Call
+from .models import SERVED, Alert, Balance, Call
+from .query import CallQuery
 
 AMOUNTS = (
     *("at", "scope", "allocated", "spent", "reserved", "remaining"),
@@ -32,14 +33,18 @@ class CallStore:
         Call.objects.filter(Q(at__lt=older_than) | Q(at__lte=Subquery(newest_to_go))).delete()
 
     @in_database
-    def latest(self, tenant: str | None, limit: int, before: Call | None = None) -> list[Call]:
-        """Return the newest calls of a tenant, or of all (None), newest first, older than `before` if given."""
-        rows = Call.objects.order_by("-at", "-id")
-        if tenant is not None:
-            rows = rows.filter(tenant=tenant)
-        if before is not None:
-            rows = rows.filter(Q(at__lt=before.at) | Q(at=before.at, id__lt=before.id), at__lte=before.at)
-        return list(rows[:limit])
+    def latest(self, query: CallQuery, limit: int) -> list[Call]:
+        """Return the newest calls that match, newest first."""
+        end, end_id = query.end()
+        earlier = Q(at__lt=end) | Q(at=end, id__lt=end_id)
+        rows = Call.objects.filter(earlier, at__range=(query.since, end), **query.texts()).order_by("-at", "-id")
+        return list((rows.exclude(outcome__in=SERVED) if query.outcome == "refused" else rows)[:limit])
+
+    @in_database
+    def horizon(self, query: CallQuery, calls: int) -> datetime | None:
+        """Return the time of the call after so many that match, from the newest on, if there is one."""
+        times = Call.objects.filter(at__range=(query.since, query.end()[0]), **query.texts()).order_by("-at")
+        return times.values_list("at", flat=True)[calls : calls + 1].first()
 
     @in_database
     def uncharged(self, since: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Tenants, API keys and calls in Django's admin: read-only, without secrets."""
+"""Tenants and API keys in Django's admin: read-only, without secrets. Calls have pages in the dashboard."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from ..calls.models import Call
 from ..core import about
 from ..tenants.models import ApiKey, Tenant
 from .pages import usd
@@ -63,13 +62,3 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_display = ("id", "tenant", "name", "created_at", "last_used_at", "revoked_at")
     search_fields = ("=id", "=tenant__id")
     exclude = ("digest",)
-
-
-@admin.register(Call)
-class CallAdmin(ReadOnlyAdmin):
-    list_display = ("at", "tenant", "end_user", "route", "model", dollars("cost"), "outcome")
-    list_filter = ("outcome", "route")
-    search_fields = ("=tenant", "=end_user", "=request_id")
-    show_full_result_count = False
-    exclude = ("hold", "cost", "uncharged")
-    readonly_fields = (dollars("hold"), dollars("cost"), dollars("uncharged"))  # type: ignore[assignment]

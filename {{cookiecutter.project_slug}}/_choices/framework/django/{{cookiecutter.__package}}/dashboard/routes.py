@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import quote
 
+from django.contrib import messages
 from django.contrib.auth import alogout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -16,10 +17,11 @@ from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
 from ..web.dependencies import services_of, state_of
+from ..web.edge import API
 from ..web.handlers import ProblemResponse
 from ..web.login import signed_in
 from ..web.viewer import SignInFirst, Viewer, local_path
-from . import actions, figures, pages
+from . import actions, calls, figures, pages
 from .pages import LOGIN
 from .service import Dashboard
 
@@ -83,12 +85,25 @@ async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
 
 
 @page("GET")
-async def calls(request: HttpRequest, tenant: str) -> HttpResponseBase:
-    (await signed_in(request)).check(tenant)
-    dashboard = dashboard_of(request)
-    await figures.check_tenant(dashboard, tenant)
-    headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
-    rows = calls_as_csv(dashboard.services.store, tenant)
+async def call_list(request: HttpRequest) -> HttpResponse:
+    viewer = await signed_in(request)
+    query = calls.query_of(viewer, request.GET.dict())
+    return html(request, "calls.html", viewer, **await calls.call_list(dashboard_of(request), query))
+
+
+@page("GET")
+async def one_call(request: HttpRequest, call: str) -> HttpResponse:
+    viewer = await signed_in(request)
+    return html(request, "call.html", viewer, **await calls.one_call(dashboard_of(request), viewer, call))
+
+
+@page("GET")
+async def calls_csv(request: HttpRequest, /, **tenant: str) -> HttpResponseBase:
+    query, dashboard = calls.query_of(await signed_in(request), {**request.GET.dict(), **tenant}), dashboard_of(request)
+    if query.tenant:
+        await figures.check_tenant(dashboard, query.tenant)
+    headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
+    rows = calls_as_csv(dashboard.services.store, query)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)
 
 
@@ -105,6 +120,7 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     except Problem as problem:
         return html(request, "action.html", viewer, problem, **context)
     if not path:
+        messages.success(request, actions.done(context["row"], verb, amount))
         return see_other(f"/dashboard/tenants/{tenant}")
     return html(request, "link_made.html", viewer, tenant=tenant, link=request.build_absolute_uri(path))
 
@@ -146,8 +162,14 @@ def to_login(request: HttpRequest) -> HttpResponse:
     return see_other(f"{LOGIN}?next={quote(request.get_full_path_info())}")
 
 
+@csrf_exempt
+async def nowhere(request: HttpRequest) -> HttpResponse:
+    """Answer a path that no route has."""
+    return refusal(request, Problem("not_found"), await login.viewer_of(request))
+
+
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
-    if "text/html" not in request.headers.get("accept", ""):
+    if f"{request.path_info}/".startswith(API) or "text/html" not in request.headers.get("accept", ""):
         return ProblemResponse(problem, request)
     if request.path_info == LOGIN:
         return login_page(request, problem)
@@ -161,6 +183,6 @@ def login_page(request: HttpRequest, problem: Problem | None = None) -> HttpResp
 def html(
     request: HttpRequest, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> HttpResponse:
-    context |= {"viewer": viewer, "csrf": csrf_input(request)}
+    context |= {"viewer": viewer, "csrf": csrf_input(request), "flash": lambda: messages.get_messages(request)}
     page, status, headers = pages.render(template, request.headers, problem, **context)
     return HttpResponse(page, status=status, headers=headers)

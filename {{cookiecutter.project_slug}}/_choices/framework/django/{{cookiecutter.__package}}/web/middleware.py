@@ -20,7 +20,7 @@ def problems(get_response: View) -> View:
         response = await get_response(request)
         if isinstance(response, HttpResponseNotAllowed):
             return ProblemResponse(Problem("method_not_allowed"), request, {"Allow": response["Allow"]})
-        if response.status_code == 404 and request.resolver_match is None:  # with DEBUG Django answers with a page
+        if response.status_code == 404 and request.resolver_match is None:  # a path without a first slash
             return ProblemResponse(Problem("not_found"), request)
         if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
             response["Content-Length"] = len(response.content)

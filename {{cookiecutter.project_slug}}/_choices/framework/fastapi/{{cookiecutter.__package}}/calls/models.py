@@ -42,6 +42,7 @@ class Call(MappedAsDataclass, Base, kw_only=True):
         Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
         # all that spend over time reads of a call
         Index("ix_calls_at_tenant_model", "at", "tenant", "model", "cost", "outcome"),
+        Index("ix_calls_request_id_tenant_at", "request_id", "tenant", "at"),
     )
 
 

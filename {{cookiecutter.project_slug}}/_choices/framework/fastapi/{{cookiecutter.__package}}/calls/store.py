@@ -7,7 +7,8 @@ from typing import Any, TypeVarTuple
 from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
-from .models import Alert, Balance, Call
+from .models import SERVED, Alert, Balance, Call
+from .query import CallQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -32,15 +33,20 @@ class CallStore:
         async with self._database.begin() as session:
             await session.execute(delete(Call).where(or_(Call.at < older_than, Call.at <= newest_to_go)))
 
-    async def latest(self, tenant: str | None, limit: int, before: Call | None = None) -> list[Call]:
-        """Return the newest calls of a tenant, or of all (None), newest first, older than `before` if given."""
-        query = select(Call).order_by(Call.at.desc(), Call.id.desc()).limit(limit)
-        if tenant is not None:
-            query = query.where(Call.tenant == tenant)
-        if before is not None:
-            query = query.where(tuple_(Call.at, Call.id) < (before.at, before.id))
+    async def latest(self, query: CallQuery, limit: int) -> list[Call]:
+        """Return the newest calls that match, newest first."""
+        earlier = tuple_(Call.at, Call.id) < query.end()
+        found = select(Call).filter_by(**query.texts()).where(earlier, Call.at >= query.since)
+        if query.outcome == "refused":
+            found = found.where(Call.outcome.not_in(SERVED))
         async with self._database.session() as session:
-            return [*await session.scalars(query)]
+            return [*await session.scalars(found.order_by(Call.at.desc(), Call.id.desc()).limit(limit))]
+
+    async def horizon(self, query: CallQuery, calls: int) -> datetime | None:
+        """Return the time of the call after so many that match, from the newest on, if there is one."""
+        times = select(Call.at).filter_by(**query.texts()).where(Call.at.between(query.since, query.end()[0]))
+        async with self._database.session() as session:
+            return await session.scalar(times.order_by(Call.at.desc()).offset(calls).limit(1))
 
     async def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""

@@ -9,9 +9,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response, Stream
 from ..calls.export import calls_as_csv
 from ..core.problems import Problem
 from ..web import login
+from ..web.edge import API
 from ..web.handlers import problem_response
 from ..web.viewer import Viewer, local_path
-from . import actions, figures, pages
+from . import actions, calls, figures, pages
 from .pages import LOGIN
 from .service import Dashboard
 
@@ -68,12 +69,25 @@ async def tenant(tenant: str, request: Request, dashboard: SharedDashboard, view
     return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard, tenant, query))
 
 
+@router.get("/dashboard/calls")
+async def call_list(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
+    query = calls.query_of(viewer, request.query_params)
+    return html(request, "calls.html", viewer, **await calls.call_list(dashboard, query))
+
+
+@router.get("/dashboard/calls/{call}")
+async def one_call(call: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
+    return html(request, "call.html", viewer, **await calls.one_call(dashboard, viewer, call))
+
+
+@router.get("/dashboard/calls.csv")
 @router.get("/dashboard/tenants/{tenant}/calls.csv")
-async def calls(tenant: str, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
-    viewer.check(tenant)
-    await figures.check_tenant(dashboard, tenant)
-    headers = {"Content-Disposition": f'attachment; filename="calls-{tenant}.csv"'}
-    return StreamingResponse(calls_as_csv(dashboard.services.store, tenant), media_type="text/csv", headers=headers)
+async def calls_csv(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
+    query = calls.query_of(viewer, {**request.query_params, **request.path_params})
+    if query.tenant:
+        await figures.check_tenant(dashboard, query.tenant)
+    headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
+    return StreamingResponse(calls_as_csv(dashboard.services.store, query), media_type="text/csv", headers=headers)
 
 
 @router.get("/dashboard/tenants/{tenant}/{verb}")
@@ -94,6 +108,7 @@ async def act(
     except Problem as problem:
         return html(request, "action.html", viewer, problem=problem, **context)
     if not path:
+        request.session["flash"] = [actions.done(context["row"], verb, amount)]
         return see_other(f"/dashboard/tenants/{tenant}")
     link = f"{str(request.base_url).rstrip('/')}{path}"
     return html(request, "link_made.html", viewer, tenant=tenant, link=link)
@@ -134,11 +149,16 @@ def see_other(path: str) -> Response:
 async def refused(request: Request, problem: Problem) -> Response:
     """Handle a problem of any route: browsers get a page."""
     path = request.url.path
-    if not path.startswith("/dashboard/") or "text/html" not in request.headers.get("accept", ""):
+    if f"{path}/".startswith(API) or "text/html" not in request.headers.get("accept", ""):
         return problem_response(problem, request)
     if path == LOGIN:
         return await login_page(request, problem)
     return html(request, "error.html", await login.viewer_of(request), problem=problem)
+
+
+async def nowhere(request: Request, _: Exception) -> Response:
+    """Handle a path that no route has."""
+    return await refused(request, Problem("not_found"))
 
 
 async def to_login(request: Request, _: Exception) -> Response:
@@ -157,5 +177,5 @@ async def login_page(request: Request, problem: Problem | None = None) -> Respon
 def html(
     request: Request, template: str, viewer: Viewer | None = None, problem: Problem | None = None, **context: object
 ) -> Response:
-    context |= {"viewer": viewer, "csrf": login.csrf_field(request)}
+    context |= {"viewer": viewer, "csrf": login.csrf_field(request), "flash": lambda: request.session.pop("flash", ())}
     return HTMLResponse(*pages.render(template, request.headers, problem, **context))

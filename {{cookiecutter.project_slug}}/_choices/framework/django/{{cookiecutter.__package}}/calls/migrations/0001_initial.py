@@ -103,6 +103,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
                     models.Index(fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model"),
+                    models.Index(fields=["request_id", "tenant", "at"], name="ix_calls_request_id_tenant_at"),
                 ],
             },
         ),
