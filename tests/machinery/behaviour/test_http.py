@@ -203,6 +203,7 @@ def test_a_proxy_may_serve_the_app_below_a_path(impatient: App, acme: dict[str, 
     assert f"{links}".count("/chat/") == len(links) >= 4
     assert [HTTP.get(f"{impatient.url}{link}").status_code for link in links] == [200] * len(links)
     assert HTTP.get(f"{url}/chatter", headers=acme).status_code == 404
+    assert HTTP.post(f"{impatient.url}/chat/chat/api/chat", json={"prompt": "Hi"}, headers=acme).status_code == 404
 
 
 def test_sign_in_links_lead_below_the_path(installed: App) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
@@ -27,7 +28,8 @@ class Handler(ASGIHandler):
         if route and iscoroutinefunction(route.func):
             await self._serve_api({**scope, "route": route}, receive, send)
         else:  # Django runs synchronous routes in a thread per request
-            await super().__call__(scope, receive, send)
+            # with the ROOT_PATH that the edge has taken off, because Django takes it off too
+            await super().__call__({**scope, "path": settings.ENV.root_path + scope["path"]}, receive, send)
 
     async def _serve_api(self, scope: Any, receive: Any, send: Any) -> None:
         """Do what Django does, but for its thread per request, `request_started` and the middleware of pages.

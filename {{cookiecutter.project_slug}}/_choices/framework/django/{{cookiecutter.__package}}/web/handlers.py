@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 class ProblemResponse(JsonResponse):
     def __init__(self, problem: Problem, request: HttpRequest, headers: dict[str, str] | None = None) -> None:
         """The response for a problem; `headers` are added to the problem's own."""
-        body, media_type = body_of(problem, request_id_of(request), request.path)
+        body, media_type = body_of(problem, request_id_of(request), request.path_info)
         sent = (headers or {}) | problem.headers
         super().__init__(body, status=problem.status, headers=sent, content_type=media_type)
 
