@@ -163,6 +163,7 @@ def test_the_answers_reach_license_ci_and_types(project: BakedProject) -> None:
     assert (
         project.read("LICENSE").lstrip().startswith(MIT_AND_THE_LIKE.get(answers["license"], "Copyright (c) Acme Inc."))
     )
+    assert "uv.lock" not in project.read(".gitignore")
     pipelines = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
     for ci, pipeline in pipelines.items():
         assert (project.path / pipeline).exists() == (answers["ci"] == ci)
