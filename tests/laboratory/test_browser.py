@@ -151,7 +151,7 @@ def test_an_operator_funds_a_tenant_and_finds_it_in_the_audit_by_the_keyboard_al
             await expect(page.get_by_role("status")).to_contain_text("Added $2.50 of credit")
             assert laboratory.emulator.ledger(tenant.id)["allocated"] == 750_000_000
             await press_link(page, "Audit")
-            row = page.get_by_role("row").filter(has_text=tenant.id)
+            row = page.get_by_role("row").filter(has_text=tenant.id).filter(has_text="fund 2.50")
             await expect(row).to_have_count(1)
             await expect(row).to_contain_text("olga")
 
