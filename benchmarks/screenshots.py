@@ -44,6 +44,8 @@ PAGES = {
     "closed": "/dashboard/tenants/stark",
     "recurring": "/dashboard/tenants/wayne",
     "unused": "/dashboard/tenants/acme",
+    "calls": "/dashboard/calls",
+    "calls-refused": "/dashboard/calls?tenant=umbrella&outcome=refused",
     "fund": "/dashboard/tenants/umbrella/fund",
     "reset": "/dashboard/tenants/umbrella/reset",
     "suspend": "/dashboard/tenants/hooli/suspend",
@@ -107,6 +109,10 @@ def take_all(browser: Browser, state: dict[str, Any], output: Path, size: str, t
     for name, path in PAGES.items():
         visit(page, state["app_url"] + path)
         page.screenshot(path=output / f"{name}-{size}-{theme}.png", full_page=True)
+    visit(page, state["app_url"] + PAGES["calls"])
+    if path := page.evaluate("document.querySelector('a[href*=\"/dashboard/calls/\"]')?.getAttribute('href')"):
+        visit(page, state["app_url"] + path)
+        page.screenshot(path=output / f"call-{size}-{theme}.png", full_page=True)
     page.context.close()
 
 

@@ -77,6 +77,7 @@ class Month:
         self.credited_at = now - MONTH * 0.4
         self.reset_at = period_at("month", "UTC", now).start if story.every == "month" else self.begin
         self._random = random.Random(story.id)  # noqa: S311
+        self._people = [*PEOPLE][: story.people], [*PEOPLE.values()][: story.people]
         self._prices = prices
         self._max_tokens = settings.llm_max_tokens
         self._models = models_of(settings, prices)
@@ -88,7 +89,8 @@ class Month:
         done = [(self.begin, f"add {story.budget}"), (self.credited_at, story.credit and f"fund {story.credit}")]
         for at, action in [*done, (self.end + HOUR, story.ends)]:
             if action:
-                columns = {"action": action, "tenant": story.id, "operator": "operator", "outcome": "done"}
+                operator = "cli:olga" if action in (f"add {story.budget}", "close") else "operator"
+                columns = {"action": action, "tenant": story.id, "operator": operator, "outcome": "done"}
                 yield AuditEntry(id=f"month {story.id} {action}", at=at, **columns)
 
     def _calls(self) -> Iterator[Call]:
@@ -116,7 +118,7 @@ class Month:
             columns |= {"route": "preflight", "model": "", "end_user": None}
         for _ in range(self.story.refused):
             yield self._call(at=self.now - self.story.quiet * self._random.random() ** 2 * 0.95, **columns)
-        for hours in () if self.story.quiet else (15, 15.004, 15.007, 15.009, 9, 8, 3):
+        for hours in () if self.story.quiet else (3, 8, 9, 15, 15.004, 15.007, 203, 203.002, 431):
             code = "limit_exceeded" if hours < 15 else "budget_unavailable"
             yield self._call(at=self.now - hours * HOUR, outcome=code, duration_ms=9)
 
@@ -144,11 +146,10 @@ class Month:
                 return
 
     def _call(self, **columns: Any) -> Call:
-        count = self.story.people
         usual = {
             "id": self._id(),
             "tenant": self.story.id,
-            "end_user": self._random.choices([*PEOPLE][:count], [*PEOPLE.values()][:count])[0],
+            "end_user": self._random.choices(*self._people)[0],
             "route": self._random.choices([*ROUTES], [*ROUTES.values()])[0],
             "model": self._random.choices(self._models, (6, 3, 1)[: len(self._models)])[0],
             "outcome": "charged",
