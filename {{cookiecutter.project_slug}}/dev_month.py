@@ -203,9 +203,8 @@ async def add_tenant(service: TenantService, clients: Clients, month: Month) -> 
 
 async def spend(clients: Clients, settings: Settings, tenant: str, calls: Sequence[Call]) -> None:
     """Charge what calls cost, by one event for each end user."""
-    client = await clients.of(tenant)
     for person, cost in spent_by(calls).items():
-        answer = await client.create_event(
+        answer = await (await clients.of(tenant)).create_event(
             {
                 "idempotency_key": f"month-{calls[0].id}-{person}",
                 "subject": subject_of(settings, tenant, person),
