@@ -165,7 +165,8 @@ def to_login(request: HttpRequest) -> HttpResponse:
 @csrf_exempt
 async def nowhere(request: HttpRequest) -> HttpResponse:
     """Answer a path that no route has."""
-    return refusal(request, Problem("not_found"), await login.viewer_of(request))
+    is_browser = "text/html" in request.headers.get("accept", "")
+    return refusal(request, Problem("not_found"), await login.viewer_of(request) if is_browser else None)
 
 
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
