@@ -29,17 +29,19 @@ def test_projection_follows_the_burn_rate() -> None:
     assert shown.y(shown.projection(shown.end), 200) == 200
 
 
-def test_credit_in_mid_month_is_a_step_with_its_amount() -> None:
-    credit = AuditEntry(
-        id="1", at=FIRST + 10 * DAY, operator="olga", action="fund 15.00", tenant="acme", outcome="done"
-    )
-    link = AuditEntry(id="2", at=FIRST + 11 * DAY, operator="olga", action="link", tenant="acme", outcome="done")
+def test_credit_or_reset_in_mid_month_is_a_step_with_its_amount() -> None:
+    def done(day: int, action: str) -> AuditEntry:
+        at = FIRST + day * DAY
+        return AuditEntry(id=action, at=at, operator="olga", action=action, tenant="acme", outcome="done")
+
+    credit, link, reset = done(10, "fund 15.00"), done(11, "link"), done(12, "reset 5.00 2026-11")
     macros = templates.get_template("macros.html").module
-    svg = str(macros.burndown(chart(3_000, 0, credit, link), FIRST))  # type: ignore[attr-defined]
+    svg = str(macros.burndown(chart(3_000, 0, credit, link, reset), FIRST))  # type: ignore[attr-defined]
     x = chart(3_000, 0).x(credit.at)
     assert f"{x},{chart(3_000, 0).y(2_500, 240)} {x},{chart(3_000, 0).y(3_000, 240)}" in svg
     assert svg.count("Credit $15.00") == 2, "in the chart and in its table"
-    assert svg.count('class="change"') == 2, "one line, and its key"
+    assert svg.count("Reset $5.00") == 2
+    assert svg.count('class="change"') == 3, "two lines, and their key"
 
 
 def test_spend_is_summed_by_bar_and_by_series_and_refused_calls_are_counted() -> None:
