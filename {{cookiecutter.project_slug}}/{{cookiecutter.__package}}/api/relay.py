@@ -154,7 +154,8 @@ def _metered(event: bytes, asked: Asked, hold: Hold) -> bytes:
     data = data_of(event)
     if data == DONE:
         hold.meter.add(Finish())
-    if not data or data == DONE:
+        return event
+    if not data:
         return event
     told = _read(data, asked.endpoint, hold)
     usage = asked.endpoint.usage_in(told)
