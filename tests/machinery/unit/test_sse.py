@@ -48,7 +48,7 @@ def test_what_fails_before_the_first_event_is_raised() -> None:
 
 def test_a_silent_stream_opens_is_pinged_and_then_fails_as_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "FIRST_S", 0.01)
-    monkeypatch.setattr(sse, "SILENCE_S", 0.01)
+    monkeypatch.setattr(sse, "PING_S", 0.01)
 
     async def failing(pause: asyncio.Event) -> AsyncGenerator[sse.Event | None]:
         yield None

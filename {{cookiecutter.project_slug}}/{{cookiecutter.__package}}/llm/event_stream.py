@@ -5,8 +5,9 @@ import re
 from .provider import check_size
 
 DONE = b"[DONE]"
-# The end of a line, twice. Atomic, so that CR LF is not two of them.
-_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_BLANK_LINE = re.compile(rb"\n\n")
+# Ends of lines of any kind, several times slower. Atomic, so that CR LF is not two of them.
+_ANY_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 
 
 class EventParser:
@@ -14,32 +15,23 @@ class EventParser:
 
     def __init__(self) -> None:
         self.rest = bytearray()
-        self._has_returns = False
+        self._blank_line = _BLANK_LINE
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that are whole now, each as it came. Raise ProviderError if one is too large."""
-        self._has_returns = self._has_returns or chunk.find(b"\r") >= 0
-        is_one = chunk.endswith(b"\n\n") and chunk.find(b"\n\n", chunk.find(b"\n")) == len(chunk) - 2
-        if is_one and not self.rest and not self._has_returns:  # as most come
+        if chunk.find(b"\r") >= 0:
+            self._blank_line = _ANY_BLANK_LINE
+        elif not self.rest and chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2:  # as most come
             return [chunk]
         searched = max(0, len(self.rest) - 3)  # a blank line may have come in parts
         self.rest += chunk
         events, start = [], 0
-        while end := self._end_of_event(max(start, searched)):
-            events.append(bytes(self.rest[start:end]))
-            start = end
+        while end := self._blank_line.search(self.rest, max(start, searched)):
+            events.append(bytes(self.rest[start : end.end()]))
+            start = end.end()
         del self.rest[:start]
         check_size(len(self.rest))
         return events
-
-    def _end_of_event(self, start: int) -> int:
-        """Return where the next blank line ends, 0 if there is none."""
-        if self._has_returns:
-            found = _BLANK_LINE.search(self.rest, start)
-            return found.end() if found else 0
-        line_end = self.rest.find(b"\n", start)  # several times as fast as to look for two bytes
-        end = self.rest.find(b"\n\n", max(start, line_end))
-        return end + 2 if end >= 0 else 0
 
 
 def data_of(event: bytes | bytearray) -> bytes:

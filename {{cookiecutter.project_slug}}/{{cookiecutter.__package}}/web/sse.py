@@ -11,8 +11,8 @@ from ..core.problems import Problem
 
 FIRST_S = 5.0
 """How long the response waits for its first event, so that a failure until then has a status of its own."""
-SILENCE_S = 10.0
-"""A stream that was silent for this long is pinged: proxies close idle connections."""
+PING_S = 15.0
+"""How often a stream is pinged, which may be silent: proxies close idle connections."""
 PING = b": ping\n\n"
 
 Event = tuple[str, dict[str, Any]]
@@ -23,18 +23,17 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Frames:
     """A stream of `frames`. A task of its own makes and sends them, which a stopping process can cancel.
 
-    `failed` returns the frame for a Problem after the start. `silence_s`: ping a stream that was silent for so long.
+    `failed` returns the frame for a Problem after the start. They are pinged every `ping_s`.
     """
 
     def __init__(
-        self, frames: AsyncGenerator[bytes], failed: Callable[[Problem], bytes], silence_s: float | None = None
+        self, frames: AsyncGenerator[bytes], failed: Callable[[Problem], bytes], ping_s: float | None = None
     ) -> None:
         new_future = asyncio.get_running_loop().create_future
         self._failed = failed
-        self._silence_s = silence_s
+        self._ping_s = ping_s
         self._stages: tuple[asyncio.Future[None], asyncio.Future[None]] = new_future(), new_future()
         self._sender: asyncio.Future[Send] = new_future()
-        self._sent = 0
         self._task = asyncio.create_task(self._run(frames))
 
     async def open(self, first_s: float | None = None) -> Self:
@@ -53,11 +52,8 @@ class Frames:
         """Send the frames as the body of an ASGI response, to the end. If this is cancelled, so is their maker."""
         self._sender.set_result(send)
         try:
-            sent = 0
-            while not (await asyncio.wait([self._task], timeout=self._silence_s))[0]:
-                if self._sent == sent:
-                    await send(_body(PING))
-                sent = self._sent
+            while not (await asyncio.wait([self._task], timeout=self._ping_s))[0]:
+                await send(_body(PING))
             self._check()
         except Problem as problem:
             await send(_body(self._failed(problem)))
@@ -73,7 +69,6 @@ class Frames:
             send = await self._sender
             await send(_body(frame))
             async for frame in frames:
-                self._sent += 1
                 await send(_body(frame))
 
     def _check(self) -> None:
@@ -93,7 +88,7 @@ async def open_events(events: AsyncGenerator[Event | None], request_id: str) -> 
 
     A Problem after the start becomes an `error` event.
     """
-    return await Frames(_encoded(events), partial(_error_event, request_id), SILENCE_S).open(FIRST_S)
+    return await Frames(_encoded(events), partial(_error_event, request_id), PING_S).open(FIRST_S)
 
 
 def encode(event: Event) -> bytes:
