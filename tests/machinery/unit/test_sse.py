@@ -9,7 +9,7 @@ import pytest
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.web import sse
 
-DELTA = ("delta", {"text": "Hi"})
+DELTA = sse.encode("delta", {"text": "Hi"})
 
 
 class Reader:
@@ -32,11 +32,11 @@ class Reader:
 
 
 def test_what_fails_before_the_first_event_is_raised() -> None:
-    async def refused(*, held: bool) -> AsyncGenerator[sse.Event | None]:
+    async def refused(*, held: bool) -> AsyncGenerator[bytes]:
         if held:
-            yield None
+            yield b""
         raise Problem("provider_error")
-        yield None
+        yield b""
 
     async def main() -> None:
         for held in (True, False):
@@ -50,8 +50,8 @@ def test_a_silent_stream_opens_is_pinged_and_then_fails_as_an_event(monkeypatch:
     monkeypatch.setattr(sse, "FIRST_S", 0.01)
     monkeypatch.setattr(sse, "PING_S", 0.01)
 
-    async def failing(pause: asyncio.Event) -> AsyncGenerator[sse.Event | None]:
-        yield None
+    async def failing(pause: asyncio.Event) -> AsyncGenerator[bytes]:
+        yield b""
         await pause.wait()
         yield DELTA
         raise Problem("provider_error")
@@ -63,18 +63,18 @@ def test_a_silent_stream_opens_is_pinged_and_then_fails_as_an_event(monkeypatch:
         pause.set()
         await sending
         rest = reader.body.replace(sse.PING, b"")
-        assert rest.startswith(sse.encode(DELTA) + b'event: error\ndata: {"type":"urn:problem:provider_error"')
+        assert rest.startswith(DELTA + b'event: error\ndata: {"type":"urn:problem:provider_error"')
         assert reader.is_complete
 
     asyncio.run(main())
 
 
 def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
-    big = ("delta", {"text": "x" * 30_000})
+    big = sse.encode("delta", {"text": "x" * 30_000})
     made = list[int]()
 
-    async def many() -> AsyncGenerator[sse.Event | None]:
-        yield None
+    async def many() -> AsyncGenerator[bytes]:
+        yield b""
         for number in range(40):
             made.append(number)
             yield big
@@ -87,7 +87,7 @@ def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
         assert len(made) == 1, "not all"
         reader.takes.set()
         await sending
-        assert (reader.body, reader.is_complete) == (sse.encode(big) * 40, True)
+        assert (reader.body, reader.is_complete) == (big * 40, True)
 
     asyncio.run(main())
 
@@ -96,9 +96,9 @@ def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
 def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> None:
     ended = list[str]()
 
-    async def endless() -> AsyncGenerator[sse.Event | None]:
+    async def endless() -> AsyncGenerator[bytes]:
         try:
-            yield None
+            yield b""
             if when != "before the first event":
                 yield DELTA
             await asyncio.Event().wait()
@@ -126,9 +126,9 @@ def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> Non
 def test_a_maker_that_a_stopping_process_cancels_fails_as_shutting_down(*, opened: bool) -> None:
     makers = list[asyncio.Task[Any] | None]()
 
-    async def endless() -> AsyncGenerator[sse.Event | None]:
+    async def endless() -> AsyncGenerator[bytes]:
         makers.append(asyncio.current_task())
-        yield None
+        yield b""
         if opened:
             yield DELTA
         await asyncio.Event().wait()

@@ -2,22 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, Self
 
 from ..core.problems import Problem
+from .edge import Message, Send
 
 FIRST_S = 5.0
 """How long the response waits for its first event, so that a failure until then has a status of its own."""
 PING_S = 15.0
 """How often a stream is pinged, which may be silent: proxies close idle connections."""
 PING = b": ping\n\n"
-
-Event = tuple[str, dict[str, Any]]
-"""Name and data."""
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Frames:
@@ -83,28 +80,19 @@ class Frames:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def open_events(events: AsyncGenerator[Event | None], request_id: str) -> Frames:
-    """Open a stream of events: see `Frames`. None before the first event encodes to nothing.
-
-    A Problem after the start becomes an `error` event.
-    """
-    return await Frames(_encoded(events), partial(_error_event, request_id), PING_S).open(FIRST_S)
+async def open_events(events: AsyncGenerator[bytes], request_id: str) -> Frames:
+    """Open a stream of encoded events: see `Frames`. A Problem after the start becomes an `error` event."""
+    return await Frames(events, partial(_error_event, request_id), PING_S).open(FIRST_S)
 
 
-def encode(event: Event) -> bytes:
-    name, data = event
+def encode(name: str, data: dict[str, Any]) -> bytes:
+    """Return an event."""
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
 def _error_event(request_id: str, problem: Problem) -> bytes:
-    return encode(("error", problem.body(request_id)))
+    return encode("error", problem.body(request_id))
 
 
-async def _encoded(events: AsyncGenerator[Event | None]) -> AsyncGenerator[bytes]:
-    async with aclosing(events):
-        async for event in events:
-            yield encode(event) if event else b""
-
-
-def _body(frame: bytes) -> dict[str, Any]:
+def _body(frame: bytes) -> Message:
     return {"type": "http.response.body", "body": frame, "more_body": True}
