@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ class Impatient(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""
-        close: Callable[[], object] = super().shutdown  # type: ignore[misc]
+        close: Any = super().shutdown  # type: ignore[misc]
         self.app_state["services"].guard.tasks.stop().add_done_callback(lambda _: close())
 
 
