@@ -18,12 +18,13 @@ class Reader:
     def __init__(self, *, takes: bool = True) -> None:
         self.body = b""
         self.is_complete = False
-        self.pinged_twice = asyncio.Event()
+        self.asked, self.pinged_twice = asyncio.Event(), asyncio.Event()
         self.takes = asyncio.Event()
         if takes:
             self.takes.set()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.asked.set()
         await self.takes.wait()
         self.body += message["body"]
         self.is_complete = not message.get("more_body", False)
@@ -92,27 +93,29 @@ def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("when", ["before the first event", "before the response starts", "in between"])
+@pytest.mark.parametrize("when", ["before the first event", "while it is slow", "in between"])
 def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> None:
     ended = list[str]()
 
-    async def endless() -> AsyncGenerator[bytes]:
+    async def endless(reached: asyncio.Event) -> AsyncGenerator[bytes]:
         try:
             yield b""
             if when != "before the first event":
                 yield DELTA
+            reached.set()
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             ended.append("settled")
 
-    async def answer(reader: Reader) -> None:
-        await (await sse.open_events(endless(), "r")).send_to(reader.send)
-
     async def main() -> None:
-        reader = Reader(takes=when == "in between")
-        answering = asyncio.ensure_future(answer(reader))
-        await asyncio.sleep(0.01)
+        reader, reached = Reader(takes=when != "while it is slow"), asyncio.Event()
+
+        async def answer() -> None:
+            await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
+
+        answering = asyncio.ensure_future(answer())
+        await (reader.asked if when == "while it is slow" else reached).wait()
         answering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await answering
@@ -126,21 +129,22 @@ def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> Non
 def test_a_maker_that_a_stopping_process_cancels_fails_as_shutting_down(*, opened: bool) -> None:
     makers = list[asyncio.Task[Any] | None]()
 
-    async def endless() -> AsyncGenerator[bytes]:
+    async def endless(reached: asyncio.Event) -> AsyncGenerator[bytes]:
         makers.append(asyncio.current_task())
         yield b""
         if opened:
             yield DELTA
+        reached.set()
         await asyncio.Event().wait()
 
     async def main() -> None:
-        reader = Reader()
+        reader, reached = Reader(), asyncio.Event()
 
         async def answer() -> None:
-            await (await sse.open_events(endless(), "r")).send_to(reader.send)
+            await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
 
         answering = asyncio.ensure_future(answer())
-        await asyncio.sleep(0.01)
+        await reached.wait()
         assert makers[0] is not None
         makers[0].cancel()
         if opened:

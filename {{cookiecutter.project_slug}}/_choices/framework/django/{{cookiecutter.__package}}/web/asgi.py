@@ -45,8 +45,10 @@ class Handler(ASGIHandler):
                 async with asyncio.TaskGroup() as tasks:
                     listener = tasks.create_task(self.listen_for_disconnect(receive))
                     response = response or await _answer(request)
-                    is_stream = isinstance(response, EventStream)
-                    await (response.send_to(send) if is_stream else self.send_response(response, send))
+                    if isinstance(response, EventStream):
+                        await response.send_to(send)
+                    else:
+                        await self.send_response(response, send)
                     listener.cancel()
             except* RequestAborted:
                 pass
