@@ -1,7 +1,7 @@
 """Half an hour under load: `uv run python -m benchmarks.speed.soak [--minutes 30] [--rps 100]`.
 
 Serves a generated project (inside/served.py) on the instant stand-in and sends requests steadily. Prints memory,
-tasks, descriptors and holds after the first minute and at rest after the end. Needs Linux.
+tasks, descriptors and what is held after the first minute and at rest after the end. Needs Linux.
 """
 
 import argparse

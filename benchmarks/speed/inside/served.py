@@ -1,9 +1,10 @@
 """Serve a generated project in its own environment, and log figures that can't be seen from outside.
 
-`served.py PORT EVERY_S FILE` appends a line of JSON to the file: memory, tasks, descriptors, holds. Run by soak.py.
+`served.py PORT EVERY_S FILE` appends a line of JSON to the file: memory, tasks, descriptors, microcents held. Run by soak.py.
 """
 
 import asyncio
+import importlib
 import importlib.util
 import json
 import os
@@ -20,9 +21,10 @@ async def main(port: int, every_s: float, file: Path) -> None:
     serving = asyncio.create_task(server.serve())
     while not serving.done():
         await asyncio.wait([serving], timeout=every_s)
-        if services := server.lifespan.state.get("services"):
-            inner = {"tasks": len(asyncio.all_tasks()), "holds": len(services.guard.held)}
-            note(file, inner | resources())
+        if server.lifespan.state.get("services"):
+            metrics = importlib.import_module("acme_chat.core.metrics").OURS
+            held = metrics.get_sample_value("budget_held_microcents")
+            note(file, {"tasks": len(asyncio.all_tasks()), "held": held} | resources())
 
 
 def note(file: Path, figures: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 if importlib.util.find_spec("acme_chat.asgi"):  # Django is to be set up before anything of it is imported
@@ -36,8 +36,7 @@ async def services() -> AsyncIterator[Any]:
         async with app.router.lifespan_context(app) as state:
             yield state["services"]
     else:
-        settings = importlib.import_module("django.conf").settings
-        async with importlib.import_module("acme_chat.lifespan").process(settings.ENV) as state:
+        async with importlib.import_module("acme_chat.asgi").lifespan(None) as state:
             yield state["services"]
 
 
@@ -48,14 +47,16 @@ async def bare_s() -> float:
     return time.process_time() - start
 
 
+async def ignore(_: object) -> None:
+    pass
+
+
 async def ours_s(services: Any) -> float:
     body = ChatRequest(prompt="hello")
     work = work_of(services.settings, "acme", "chat", body.conversation, body)
     start = time.process_time()
-    events, _ = await stream(services, work)
-    async with aclosing(events):
-        async for _ in events:
-            pass
+    frames, _ = await stream(services, work)
+    await frames.send_to(ignore)
     return time.process_time() - start
 
 

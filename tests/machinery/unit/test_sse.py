@@ -1,105 +1,157 @@
 """Server-sent events: when the response opens, pings, slow readers and readers that leave."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, MutableMapping
+from typing import Any
 
 import pytest
 
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.web import sse
 
-DELTA = ("delta", {"text": "Hi"})
+DELTA = sse.encode("delta", {"text": "Hi"})
 
 
-async def slow(pause: asyncio.Event, *events: sse.Event) -> AsyncGenerator[sse.Event | None]:
-    """Events after a pause, the call being held before it."""
-    yield None
-    await pause.wait()
-    for event in events:
-        yield event
+class Reader:
+    """What an ASGI server has sent. Takes no more messages until it is told to."""
+
+    def __init__(self, *, takes: bool = True) -> None:
+        self.body = b""
+        self.is_complete = False
+        self.asked, self.pinged_twice = asyncio.Event(), asyncio.Event()
+        self.takes = asyncio.Event()
+        if takes:
+            self.takes.set()
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.asked.set()
+        await self.takes.wait()
+        self.body += message["body"]
+        self.is_complete = not message.get("more_body", False)
+        if self.body.startswith(sse.PING * 2):
+            self.pinged_twice.set()
 
 
 def test_what_fails_before_the_first_event_is_raised() -> None:
-    async def refused(*, held: bool) -> AsyncGenerator[sse.Event | None]:
+    async def refused(*, held: bool) -> AsyncGenerator[bytes]:
         if held:
-            yield None
+            yield b""
         raise Problem("provider_error")
-        yield None
+        yield b""
 
     async def main() -> None:
         for held in (True, False):
             with pytest.raises(Problem, match="provider_error"):
-                await anext(sse.encode_all(refused(held=held), "r"))
+                await sse.open_events(refused(held=held), "r")
 
     asyncio.run(main())
 
 
 def test_a_silent_stream_opens_is_pinged_and_then_fails_as_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "FIRST_S", 0.01)
-    monkeypatch.setattr(sse, "SILENCE_S", 0.01)
+    monkeypatch.setattr(sse, "PING_S", 0.01)
 
-    async def failing(pause: asyncio.Event) -> AsyncGenerator[sse.Event | None]:
-        async for event in slow(pause, DELTA):
-            yield event
+    async def failing(pause: asyncio.Event) -> AsyncGenerator[bytes]:
+        yield b""
+        await pause.wait()
+        yield DELTA
         raise Problem("provider_error")
 
     async def main() -> None:
-        pause = asyncio.Event()
-        frames = sse.encode_all(failing(pause), "r")
-        assert [await anext(frames) for _ in range(3)] == [b"", sse.PING, sse.PING]
+        pause, reader = asyncio.Event(), Reader()
+        sending = asyncio.ensure_future((await sse.open_events(failing(pause), "r")).send_to(reader.send))
+        await reader.pinged_twice.wait()
         pause.set()
-        rest = b"".join([frame async for frame in frames]).replace(sse.PING, b"")
-        assert rest.startswith(sse.encode(DELTA) + b'event: error\ndata: {"type":"urn:problem:provider_error"')
+        await sending
+        rest = reader.body.replace(sse.PING, b"")
+        assert rest.startswith(DELTA + b'event: error\ndata: {"type":"urn:problem:provider_error"')
+        assert reader.is_complete
 
     asyncio.run(main())
 
 
 def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
-    big = ("delta", {"text": "x" * 30_000})
+    big = sse.encode("delta", {"text": "x" * 30_000})
     made = list[int]()
 
-    async def many() -> AsyncGenerator[sse.Event | None]:
-        yield None
+    async def many() -> AsyncGenerator[bytes]:
+        yield b""
         for number in range(40):
             made.append(number)
             yield big
 
     async def main() -> None:
-        frames = sse.encode_all(many(), "r")
-        await anext(frames)
+        reader = Reader(takes=False)
+        sending = asyncio.ensure_future((await sse.open_events(many(), "r")).send_to(reader.send))
         for _ in range(100):
             await asyncio.sleep(0)
-        assert len(made) == sse.AHEAD + 2, "not all"
-        assert b"".join([frame async for frame in frames]) == sse.encode(big) * 40
+        assert len(made) == 1, "not all"
+        reader.takes.set()
+        await sending
+        assert (reader.body, reader.is_complete) == (big * 40, True)
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("opened", [False, True])
-def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(*, opened: bool) -> None:
+@pytest.mark.parametrize("when", ["before the first event", "while it is slow", "in between"])
+def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> None:
     ended = list[str]()
 
-    async def endless() -> AsyncGenerator[sse.Event | None]:
+    async def endless(reached: asyncio.Event) -> AsyncGenerator[bytes]:
         try:
-            yield None
-            if opened:
+            yield b""
+            if when != "before the first event":
                 yield DELTA
+            reached.set()
             await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             ended.append("settled")
 
     async def main() -> None:
-        frames = sse.encode_all(endless(), "r")
+        reader, reached = Reader(takes=when != "while it is slow"), asyncio.Event()
+
+        async def answer() -> None:
+            await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
+
+        answering = asyncio.ensure_future(answer())
+        await (reader.asked if when == "while it is slow" else reached).wait()
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+        assert (ended, reader.is_complete) == (["settled"], False)
+        assert bool(reader.body) == (when == "in between")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_maker_that_a_stopping_process_cancels_fails_as_shutting_down(*, opened: bool) -> None:
+    makers = list[asyncio.Task[Any] | None]()
+
+    async def endless(reached: asyncio.Event) -> AsyncGenerator[bytes]:
+        makers.append(asyncio.current_task())
+        yield b""
         if opened:
-            await anext(frames)
-            await frames.aclose()
+            yield DELTA
+        reached.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        reader, reached = Reader(), asyncio.Event()
+
+        async def answer() -> None:
+            await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
+
+        answering = asyncio.ensure_future(answer())
+        await reached.wait()
+        assert makers[0] is not None
+        makers[0].cancel()
+        if opened:
+            await answering
+            assert (b"urn:problem:shutting_down" in reader.body, reader.is_complete) == (True, True)
         else:
-            opening = asyncio.ensure_future(anext(frames))
-            await asyncio.sleep(0.01)
-            opening.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await opening
-        assert ended == ["settled"]
+            with pytest.raises(Problem, match="shutting_down"):
+                await answering
 
     asyncio.run(main())

@@ -21,7 +21,7 @@ from ..llm.provider import Answer, Finish, ProviderError
 from ..web.providers_api import ERROR_EVENT, error_of
 from ..web.schemas import budget_headers
 from ..web.services import Services
-from ..web.sse import pumped
+from ..web.sse import Frames
 from . import dialect
 from .endpoint import Endpoint
 from .fields import HEADERS
@@ -32,7 +32,7 @@ from .reading import Asked
 class Reply:
     """The answer to a caller. A stream is open: its first bytes have come."""
 
-    body: bytes | AsyncGenerator[bytes] = b""
+    body: bytes | Frames = b""
     headers: dict[str, str] = field(default_factory=dict)
     hold: Hold | None = None
 
@@ -108,8 +108,7 @@ class Relay:
         def failed(problem: Problem) -> bytes:
             return ERROR_EVENT + _data(error_of(problem, asked.work.request_id))
 
-        reply.body = pumped(self._events(asked, reply), failed)
-        await anext(reply.body)
+        reply.body = await Frames(self._events(asked, reply), failed).open()
 
     async def _events(self, asked: Asked, reply: Reply) -> AsyncGenerator[bytes]:
         async with self._asking(asked, reply) as (hold, answer):
@@ -155,7 +154,8 @@ def _metered(event: bytes, asked: Asked, hold: Hold) -> bytes:
     data = data_of(event)
     if data == DONE:
         hold.meter.add(Finish())
-    if not data or data == DONE:
+        return event
+    if not data:
         return event
     told = _read(data, asked.endpoint, hold)
     usage = asked.endpoint.usage_in(told)

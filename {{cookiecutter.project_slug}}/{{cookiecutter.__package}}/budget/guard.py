@@ -48,7 +48,6 @@ class Guard:
         self._fail_open = FailOpen(None if usd is None else int(usd * MICROCENTS_PER_USD), clients.outbox.file)
         self._least_cost = prices.least_cost(settings.models)
         self.tasks = Tasks()
-        self.held: set[Hold] = set()
 
     async def preflight(self, tenant: str) -> None:
         """Raise Problem if no call can be paid (402), or if Cycles is out of reach (503). Advisory: `hold` decides."""
@@ -128,7 +127,6 @@ class Guard:
             return
         self._fail_open.outage_is_over(hold.call.tenant)
         hold.heartbeat = Heartbeat(client, answer)
-        self.held.add(hold)
         HELD.inc(hold.call.hold)
 
     async def _serve_unheld(self, hold: Hold, client: TenantClient, answer: CyclesResponse) -> None:
@@ -161,7 +159,6 @@ class Guard:
             try:
                 hold.settled_by(await hold.heartbeat.release())
             finally:
-                self.held.discard(hold)
                 HELD.dec(hold.call.hold)
             SETTLE.observe(time.monotonic() - ended)
         else:

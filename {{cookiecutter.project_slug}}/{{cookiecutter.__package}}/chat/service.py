@@ -12,7 +12,7 @@ from ..core.problems import Problem
 from ..llm.provider import Message, Request, is_shown
 from ..web.schemas import Money, budget_headers
 from ..web.services import Services
-from ..web.sse import Event, encode_all
+from ..web.sse import Frames, encode, open_events
 from .schemas import Answer, ChatRequest, PaidRequest, RemainingBudget, StreamEnd, SummarizeRequest, TokenUsage
 
 SUMMARIZE = "Summarize the text of the user in a few sentences."
@@ -26,15 +26,14 @@ async def complete(services: Services, work: Work) -> tuple[Answer, dict[str, st
     return await services.guard.tasks.finish(_complete(services, work))
 
 
-async def stream(services: Services, work: Work) -> tuple[AsyncGenerator[bytes], dict[str, str]]:
+async def stream(services: Services, work: Work) -> tuple[Frames, dict[str, str]]:
     """Return the server-sent events, and the headers as of now.
 
     Raise what fails before the first event, or before the provider took too long for it. Closed early, the stream
     is charged for what the provider has sent.
     """
     holds, ladder = list[Hold](), Ladder(work, services.settings.fallbacks)
-    frames = encode_all(_events(services, ladder, holds), work.request_id)
-    await anext(frames)
+    frames = await open_events(_events(services, ladder, holds), work.request_id)
     return frames, budget_headers(holds[-1].remaining, fallback=ladder.fallback)
 
 
@@ -52,25 +51,25 @@ async def _complete(services: Services, work: Work) -> tuple[Answer, dict[str, s
             return Answer(reply=text, **ending(hold)), headers
 
 
-async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[Event | None]:
+async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[bytes]:
     while True:
         hold = None
         try:
             async with services.guard.hold(ladder.work) as hold:
                 holds.append(hold)
                 if len(holds) == 1:
-                    yield None
+                    yield b""
                 async with aclosing(hold.stream(services.provider)) as items:
                     async for item in items:
                         if hold.ends_by:
                             raise Problem(hold.ends_by)
                         if is_shown(item):
-                            yield "delta", {"text": item.text}
+                            yield encode("delta", {"text": item.text})
         except Problem as problem:
             ladder.descend(problem, hold)
         else:
             served = {"fallback": ladder.fallback} if ladder.fallback else {}
-            yield "done", StreamEnd(**ending(hold)).model_dump() | served
+            yield encode("done", StreamEnd(**ending(hold)).model_dump() | served)
             return
 
 

@@ -112,6 +112,8 @@ def _texts(asked: dict[str, Any]) -> list[str]:
 
 def _call_of(asked: dict[str, Any]) -> dict[str, Any] | None:
     """Return a call of the next tool, None after the last one or if its parameters lack examples."""
+    if not asked.get("tools"):
+        return None
     made = len(re.findall('"tool_(?:call|use)_id": ', json.dumps(asked.get("messages"))))
     try:
         tool = asked["tools"][made]

@@ -89,8 +89,12 @@ class Edge:
         refusals = list[Problem]()
         started = False
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_on(message: Message) -> None:
             nonlocal started
+            if message.get("status") == 401 and self._failures.fail(address_of(scope)):
+                refusals.append(Problem("too_many_attempts"))
+            if refusals:
+                return
             if message["type"] == "http.response.start":
                 started = True
                 REQUESTS.labels(message["status"]).inc()
@@ -98,21 +102,19 @@ class Edge:
                 message = {**message, "headers": [*others, *headers.items()]}
             await send(message)
 
-        async def send_unless_refused(message: Message) -> None:
-            if message.get("status") == 401 and self._failures.fail(address_of(scope)):
-                refusals.append(Problem("too_many_attempts"))
-            if not refusals:
-                await send_with_headers(message)
+        async def refuse(problem: Problem) -> None:
+            refusals.clear()
+            await _send_problem(problem, scope, send_on)
 
         try:
             with bound_contextvars(request_id=request_id, **_trace(scope["headers"])):
-                await self._serve(scope, receive, send_unless_refused, refusals)
+                await self._serve(scope, receive, send_on, refusals)
             if refusals:
-                await _send_problem(refusals[0], scope, send_with_headers)
+                await refuse(refusals[0])
         except Exception:  # if the server saw it, it would close a connection that the client goes on using
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if not started:
-                await _send_problem(Problem("internal_error"), scope, send_with_headers)
+                await refuse(Problem("internal_error"))
 
     def _inner_scope(self, scope: Scope, request_id: str) -> Scope:
         """Return the scope that the app sees."""

@@ -1,104 +1,98 @@
-"""Server-sent events."""
+"""Streams of server-sent events."""
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from ..core.problems import Problem
+from .edge import Message, Send
 
 FIRST_S = 5.0
 """How long the response waits for its first event, so that a failure until then has a status of its own."""
-SILENCE_S = 15.0
-"""How often a silent stream is pinged: proxies close idle connections."""
+PING_S = 15.0
+"""How often a stream is pinged, which may be silent: proxies close idle connections."""
 PING = b": ping\n\n"
-AHEAD = 8
-"""Events that may wait for a slow reader."""
-
-Event = tuple[str, dict[str, Any]]
-"""Name and data."""
 
 
-def encode(event: Event) -> bytes:
-    name, data = event
+class Frames:
+    """A stream of `frames`. A task of its own makes and sends them, which a stopping process can cancel.
+
+    `failed` returns the frame for a Problem after the start. They are pinged every `ping_s`.
+    """
+
+    def __init__(
+        self, frames: AsyncGenerator[bytes], failed: Callable[[Problem], bytes], ping_s: float | None = None
+    ) -> None:
+        new_future = asyncio.get_running_loop().create_future
+        self._failed = failed
+        self._ping_s = ping_s
+        self._stages: tuple[asyncio.Future[None], asyncio.Future[None]] = new_future(), new_future()
+        self._sender: asyncio.Future[Send] = new_future()
+        self._task = asyncio.create_task(self._run(frames))
+
+    async def open(self, first_s: float | None = None) -> Self:
+        """Wait for an empty frame, then at most `first_s` for another. Raise what fails until then."""
+        try:
+            for stage, patience in zip(self._stages, (None, first_s), strict=True):
+                await asyncio.wait([self._task, stage], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                if self._task.done():
+                    self._check()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def send_to(self, send: Send) -> None:
+        """Send the frames as the body of an ASGI response, to the end. If this is cancelled, so is their maker."""
+        self._sender.set_result(send)
+        try:
+            while not (await asyncio.wait([self._task], timeout=self._ping_s))[0]:
+                await send(_body(PING))
+            self._check()
+        except Problem as problem:
+            await send(_body(self._failed(problem)))
+        finally:
+            await self._end()
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _run(self, frames: AsyncGenerator[bytes]) -> None:
+        async with aclosing(frames):
+            for stage in self._stages:
+                frame = await anext(frames)
+                stage.set_result(None)
+            send = await self._sender
+            await send(_body(frame))
+            async for frame in frames:
+                await send(_body(frame))
+
+    def _check(self) -> None:
+        """Raise what failed."""
+        if self._task.cancelled():
+            raise Problem("shutting_down")
+        self._task.result()
+
+    async def _end(self) -> None:
+        """Cancel what still runs, and wait until its call is settled."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def open_events(events: AsyncGenerator[bytes], request_id: str) -> Frames:
+    """Open a stream of encoded events: see `Frames`. A Problem after the start becomes an `error` event."""
+    return await Frames(events, partial(_error_event, request_id), PING_S).open(FIRST_S)
+
+
+def encode(name: str, data: dict[str, Any]) -> bytes:
+    """Return an event."""
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def encode_all(events: AsyncGenerator[Event | None], request_id: str) -> AsyncGenerator[bytes]:
-    """Encode events as they come, with pings in between: see `pumped`. None before the first event encodes to nothing.
-
-    A Problem after the start becomes an `error` event.
-    """
-    failed = partial(_error_event, request_id)
-    return pumped(_encoded(events), failed, FIRST_S, SILENCE_S)
-
-
-async def pumped(
-    frames: AsyncGenerator[bytes],
-    failed: Callable[[Problem], bytes],
-    first_s: float | None = None,
-    silence_s: float | None = None,
-) -> AsyncGenerator[bytes]:
-    """Run `frames` in a task of its own, which a stopping process can cancel. Close it at any end.
-
-    The first `anext` returns nothing: it waits for an empty frame, then at most `first_s` for another, and raises what
-    fails until then. A Problem afterwards becomes the frame that `failed` returns. Silence longer than `silence_s` is
-    filled with pings.
-    """
-    queue: asyncio.Queue[bytes | Exception] = asyncio.Queue(AHEAD)
-    task = asyncio.create_task(_fill(queue, frames))
-    is_open = False
-    try:
-        await _next(queue, None)
-        frame = await _next(queue, first_s)
-        yield b""
-        is_open = True
-        while frame:
-            yield frame
-            frame = await _next(queue, silence_s)
-    except Problem as problem:
-        if not is_open:
-            raise
-        yield failed(problem)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
 def _error_event(request_id: str, problem: Problem) -> bytes:
-    return encode(("error", problem.body(request_id)))
+    return encode("error", problem.body(request_id))
 
 
-async def _encoded(events: AsyncGenerator[Event | None]) -> AsyncGenerator[bytes]:
-    async with aclosing(events):
-        async for event in events:
-            yield encode(event) if event else b""
-
-
-async def _fill(queue: "asyncio.Queue[bytes | Exception]", frames: AsyncGenerator[bytes]) -> None:
-    """Put frames in the queue, at the end nothing or what failed."""
-    try:
-        async with aclosing(frames):
-            async for frame in frames:
-                await queue.put(frame)
-        await queue.put(b"")
-    except Exception as error:  # noqa: BLE001  (raised where the queue is read)
-        await queue.put(error)
-    except asyncio.CancelledError:  # by a stopping process, or nobody reads any more
-        if queue.full():
-            queue.get_nowait()
-        queue.put_nowait(Problem("shutting_down"))
-
-
-async def _next(queue: "asyncio.Queue[bytes | Exception]", patience: float | None) -> bytes:
-    """Return the next of the queue, or a ping after `patience` seconds. Raise what failed."""
-    try:
-        async with asyncio.timeout(patience) if patience else nullcontext():
-            item = await queue.get()
-    except TimeoutError:
-        return PING
-    if isinstance(item, Exception):
-        raise item
-    return item
+def _body(frame: bytes) -> Message:
+    return {"type": "http.response.body", "body": frame, "more_body": True}

@@ -293,6 +293,11 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
     ]
 
 
+def test_an_event_that_comes_byte_by_byte_is_one_event() -> None:
+    parser = EventParser()
+    assert [parser.feed(bytes([byte])) for byte in b"data: {}\n\n"] == [*([[]] * 9), [b"data: {}\n\n"]]
+
+
 @pytest.mark.parametrize(
     ("event", "data"),
     [

@@ -16,6 +16,7 @@ from ..core.problems import Problem
 from ..tenants.headers import Headers
 from .edge import API
 from .middleware import problems
+from .streaming import EventStream
 
 
 class Handler(ASGIHandler):
@@ -45,7 +46,11 @@ class Handler(ASGIHandler):
             try:
                 async with asyncio.TaskGroup() as tasks:
                     listener = tasks.create_task(self.listen_for_disconnect(receive))
-                    await self.send_response(response or await _answer(request), send)
+                    response = response or await _answer(request)
+                    if isinstance(response, EventStream):
+                        await response.send_to(send)
+                    else:
+                        await self.send_response(response, send)
                     listener.cancel()
             except* RequestAborted:
                 pass

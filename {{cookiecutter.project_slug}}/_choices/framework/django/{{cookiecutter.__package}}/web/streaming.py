@@ -1,17 +1,24 @@
 """Responses that stream server-sent events."""
 
-from collections.abc import AsyncGenerator
+from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from .sse import Frames
 
 
-class EventStream(StreamingHttpResponse):
-    """Server-sent events. Hands Django the generator itself, which it then closes when the client leaves."""
+class EventStream(HttpResponseBase):
+    """Server-sent events, sent by the task that makes them."""
 
-    def __init__(self, events: AsyncGenerator[bytes], headers: dict[str, str]) -> None:
-        self._events = events
+    streaming = True
+
+    def __init__(self, frames: Frames, headers: dict[str, str]) -> None:
+        self._frames = frames
         own = {"X-Accel-Buffering": "no", "Content-Type": "text/event-stream; charset=utf-8"}
-        super().__init__(events, headers=own | headers)
+        super().__init__(headers=own | headers)
 
-    def __aiter__(self) -> AsyncGenerator[bytes]:
-        return self._events
+    async def send_to(self, send: Any) -> None:
+        """Send the whole response."""
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in self.items()]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await self._frames.send_to(send)

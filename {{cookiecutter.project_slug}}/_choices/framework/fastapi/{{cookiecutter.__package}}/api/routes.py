@@ -27,7 +27,7 @@ def serve(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         sent, about = await request.body(), (request.state.sent_headers, request.url.query, request.state.request_id)
         asked = read(endpoint, services.settings, tenant, sent, *about)
         answer = Relay(services).answer(asked)
-        reply = await (unless_left(request, answer) if asked.body.get("stream") else answer)
+        reply = await (unless_left(request.receive, answer) if asked.body.get("stream") else answer)
         if reply is None:
             return Response()  # nobody reads it
         if isinstance(reply.body, bytes):

@@ -21,7 +21,7 @@ async def chat(body: ChatRequest, request: Request) -> Response:
     work = work_of(services.settings, tenant, "chat", body.conversation, body, request_id)
     if not body.stream:
         return answered(*await complete(services, work))
-    opened = await unless_left(request, stream(services, work))
+    opened = await unless_left(request.receive, stream(services, work))
     return EventStream(*opened) if opened else Response()  # nobody reads it
 
 
@@ -37,7 +37,7 @@ async def summarize(body: SummarizeRequest, request: Request) -> Response:
 async def agent(body: AgentRequest, request: Request) -> Response:
     """Work on a task with tools, until it is done or `limit` can't pay the next step."""
     services, tenant = services_of(request), await tenant_of(request)
-    done = await unless_left(request, Agent(services, tenant, body, request.state.request_id).answer())
+    done = await unless_left(request.receive, Agent(services, tenant, body, request.state.request_id).answer())
     return answered(*done) if done else Response()  # nobody reads it
 
 

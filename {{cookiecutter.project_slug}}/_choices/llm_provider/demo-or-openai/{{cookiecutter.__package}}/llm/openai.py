@@ -31,21 +31,22 @@ def body_of(request: Request, limit_field: str, *, asks_usage: bool) -> dict[str
 
 def items_of(chunk: Any) -> Iterator[Item]:
     """Read a chunk of a stream, or a whole answer. Raise ProviderError for an error or an unreadable answer."""
-    if as_dict(chunk).get("error"):
-        raise error_told()
     if not isinstance(chunk, dict):
         raise unreadable()
+    if chunk.get("error"):
+        raise error_told()
     if chunk.get("model") or chunk.get("service_tier"):
         yield AnsweredBy(as_word(chunk.get("model")), as_word(chunk.get("service_tier")))
-    choices = [as_dict(choice) for choice in as_list(chunk.get("choices"))]
+    choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
     for choice in choices:
         yield from _texts(as_dict(choice.get("message") or choice.get("delta")))
     for told in (chunk, as_dict(chunk.get("x_groq")), *choices):
-        if usage := as_dict(told.get("usage")):
+        if (usage := told.get("usage")) and isinstance(usage, dict):
             yield usage_of(usage)
             break
     for choice in choices:
-        yield from _finish(choice)
+        if finish := _finish(choice):
+            yield finish
 
 
 def response_items_of(event: Any) -> Iterator[Item]:
@@ -108,18 +109,15 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     )
 
 
-def _texts(message: dict[str, Any]) -> Iterator[Item]:
-    content, calls = message.get("content"), as_list(message.get("tool_calls"))
-    if isinstance(content, str) and message.keys() <= {"role", "content"}:  # as most come
-        yield Delta(content)
-        return
+def _texts(message: dict[str, Any]) -> list[Item]:
+    content = message.get("content")
+    if isinstance(content, str) and len(message) == 1:  # as most come
+        return [Delta(content)]
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
-    called = [_tool_call(place, as_dict(call)) for place, call in enumerate(calls)]
-    if hidden := thinking + "".join(call.name + call.arguments for call in called):
-        yield Delta(hidden, hidden=True)
-    yield from called
-    yield Delta(as_text(content) + as_text(message.get("refusal")))
+    called = [_tool_call(place, as_dict(call)) for place, call in enumerate(as_list(message.get("tool_calls")))]
+    hidden = thinking + "".join(call.name + call.arguments for call in called)
+    return [Delta(hidden, hidden=True), *called, Delta(as_text(content) + as_text(message.get("refusal")))]
 
 
 def _tool_call(place: int, call: dict[str, Any]) -> ToolCall:
@@ -128,14 +126,13 @@ def _tool_call(place: int, call: dict[str, Any]) -> ToolCall:
     return ToolCall(place if index is None else index, id_, name, arguments)
 
 
-def _finish(choice: dict[str, Any]) -> Iterator[Finish]:
+def _finish(choice: dict[str, Any]) -> Finish | None:
     reason, is_whole = as_word(choice.get("finish_reason")), "message" in choice
     if choice.get("error") or reason == "error":
         raise error_told()
     if is_whole and not _is_readable(choice["message"]):
         raise unreadable()
-    if reason or is_whole:
-        yield Finish(reason)
+    return Finish(reason) if reason or is_whole else None
 
 
 def _is_readable(message: Any) -> bool:
