@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from {{ cookiecutter.__package }}.dashboard.charts import Burndown, spend_chart
@@ -42,6 +43,9 @@ def test_credit_or_reset_in_mid_month_is_a_step_with_its_amount() -> None:
     assert svg.count("Credit $15.00") == 2, "in the chart and in its table"
     assert svg.count("Reset $5.00") == 2
     assert svg.count('class="change"') == 3, "two lines, and their key"
+    funded = replace(chart(1, 0, credit), allocated=30 * 10**8)
+    svg = str(macros.burndown(funded, FIRST))  # type: ignore[attr-defined]
+    assert 'class="pace" points="0.0,120.0 33.33,160.0 33.33,80.0 100.0,240.0"' in svg, "half before, all after"
 
 
 def test_spend_is_summed_by_bar_and_by_series_and_refused_calls_are_counted() -> None:
