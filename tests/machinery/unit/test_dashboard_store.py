@@ -149,7 +149,7 @@ def test_mostly_refused_calls_block_a_tenant_until_one_is_served_or_an_operator_
         ):
             name, at = f"{tenant} {action}", NOON + timedelta(minutes=13)
             entry = AuditEntry(id=name, at=at, operator="olga", action=action, tenant=tenant, outcome=outcome)
-            await store.save_audit(entry)
+            await registry.save(entry)
             assert (await blocked())[0] == found, name
 
     async def run() -> None:
