@@ -50,7 +50,7 @@ def start(framework: str, servers: Servers, vendor: str) -> Server:
     wait_for(f"{url}/api/chat", json=PROMPT, headers=project.headers["acme"])
     if framework == "fastapi":
         uvicorn = [str(project.python), "-m", "uvicorn", "--no-access-log", "--log-level", "warning"]
-        command = [*uvicorn, "--http", "httptools", "--lifespan", "off", "--port", "{port}", "relay_floor:app"]
+        command = [*uvicorn, "--http", "h11", "--lifespan", "off", "--port", "{port}", "relay_floor:app"]
         bare = servers.start("bare", command, {"VENDOR_URL": vendor}, HERE / "rivals")
         wait_for(f"{bare}/v1/chat/completions", json=PLAIN)
     return Server(framework, url, project.headers["acme"])

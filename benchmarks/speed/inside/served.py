@@ -1,7 +1,6 @@
 """Serve a generated project in its own environment, and log figures that can't be seen from outside.
 
-`served.py PORT EVERY_S FILE` appends a line of JSON to the file: memory, tasks, descriptors, microcents held. Run by
-soak.py.
+`served.py PORT EVERY_S FILE` appends a line of JSON to the file: memory, tasks, descriptors, money held. For soak.py.
 """
 
 import asyncio

@@ -8,31 +8,24 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol  # the one that bounds the size of headers (64 KiB)
 
 from ..core.config import Settings
 from ..web.proxies import NOTE
 from ..web.startup import faults
 
-MAX_HEADERS_BYTES = 64 * 1024
 GRACEFUL_S = 8
 """Requests still running this long after SIGTERM are cut; paid calls end before, see tasks.GRACE_S."""
 
 
-class Impatient(asyncio.Protocol):
+class Connection(H11Protocol):
     """Closes a connection when its next request does not arrive within REQUEST_TIMEOUT, headers and body.
 
-    Keeps idle connections open while paid calls end, so that new requests get `shutting_down`. Mixed into uvicorn's.
+    Keeps idle connections open while paid calls end, so that new requests get `shutting_down`.
     """
 
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    app_state: dict[str, Any]
-    cycle: Any
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,34 +55,8 @@ class Impatient(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn (0.54) on SIGTERM. Closes idle connections."""
-        close: Any = super().shutdown  # type: ignore[misc]
+        close = super().shutdown
         self.app_state["services"].guard.tasks.stop().add_done_callback(lambda _: close())
-
-
-class OldConnection(Impatient, H11Protocol):
-    """HTTP/1.0, where a stream ends with its connection: HttpToolsProtocol would send chunks."""
-
-
-class Connection(Impatient, HttpToolsProtocol):
-    """HTTP/1.1, with bounded headers. Hands a client of HTTP/1.0 over to OldConnection."""
-
-    _headers_bytes = 0
-    """Of the next request, as long as not all have come."""
-
-    def data_received(self, data: bytes) -> None:
-        if self.cycle is None and data.partition(b"\r\n")[0].endswith(b" HTTP/1.0"):
-            self.connections.discard(self)
-            self._cancel()
-            old = OldConnection(self.config, self.server_state, self.app_state)
-            old.connection_made(self.transport)
-            self.transport.set_protocol(old)
-            old.data_received(data)
-            return
-        super().data_received(data)
-        are_complete = bool(self.scope) and "method" in self.scope
-        self._headers_bytes = 0 if are_complete else self._headers_bytes + len(data)
-        if self._headers_bytes > MAX_HEADERS_BYTES:
-            self.send_400_response("The headers are too large.")
 
 
 def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
