@@ -198,8 +198,7 @@ def test_a_proxy_may_serve_the_app_below_a_path(impatient: App, acme: dict[str, 
     document: Any = HTTP.get(f"{url}/openapi.json").json()
     assert document["servers"] == [{"url": "/chat"}]
     assert "/api/chat" in document["paths"]
-    page = HTTP.get(f"{url}/docs").text
-    links = re.findall(r'"(/[^"]*\.(?:css|js|json))"', page)
+    links = re.findall(r'"(/[^"]*\.(?:css|js|json))"', HTTP.get(f"{url}/docs").text)
     assert f"{links}".count("/chat/") == len(links) >= 4
     assert [HTTP.get(f"{impatient.url}{link}").status_code for link in links] == [200] * len(links)
     assert HTTP.get(f"{url}/chatter", headers=acme).status_code == 404

@@ -25,7 +25,7 @@ FRESH_S = 1.0
 AMOUNTS = ("allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit")
 
 
-@dataclass(slots=True, kw_only=True)  # a frozen one takes three times as long to make
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
     """One scope's ledger as Cycles last reported it, in microcents: remaining = allocated - spent - reserved - debt."""
 

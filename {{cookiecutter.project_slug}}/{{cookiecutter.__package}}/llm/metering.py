@@ -1,6 +1,6 @@
 """Decides what a call has used, from everything that is known when it ends, wherever it ends."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import ceil
 
 import structlog
@@ -85,15 +85,16 @@ class Meter:
 
     def _report(self, usage: Usage) -> None:
         """Take over what the vendor reports, field by field. Zero does not replace a count."""
-        told = {name: value for name, value in vars(usage).items() if value is not None}
+        told = {name: value for name, value in asdict(usage).items() if value is not None}
         counts = {name: value for name, value in told.items() if value is usage.cache_apart or _is_count(value)}
         if "output_tokens" in counts:
             self._is_doubtful = counts["output_tokens"] == 0 and self._bytes > 0
             self._bytes_since = 0
         if counts != told or self._is_doubtful:
             log.warning("vendor's usage can't be true, counting tokens here", usage=str(usage))
-        known = vars(self._reported)
+        known = asdict(self._reported)
         known.update({name: value for name, value in counts.items() if value or not known[name]})
+        self._reported = Usage(**known)
 
 
 def tokens_of(told: Usage, counted_input: int) -> Tokens:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +16,8 @@ FIRST_S = 5.0
 PING_S = 15.0
 """How often a stream is pinged, which may be silent: proxies close idle connections."""
 PING = b": ping\n\n"
+AHEAD = 8
+"""Frames that are made while the response is set up. What aiohttp has not handed over is lost if the vendor hangs up."""
 
 
 class Frames:
@@ -30,6 +33,7 @@ class Frames:
         self._failed = failed
         self._ping_s = ping_s
         self._stages: tuple[asyncio.Future[None], asyncio.Future[None]] = new_future(), new_future()
+        self._early: deque[bytes] = deque()
         self._sender: asyncio.Future[Send] = new_future()
         self._task = asyncio.create_task(self._run(frames))
 
@@ -47,8 +51,10 @@ class Frames:
 
     async def send_to(self, send: Send) -> None:
         """Send the frames as the body of an ASGI response, to the end. If this is cancelled, so is their maker."""
-        self._sender.set_result(send)
         try:
+            while self._early:
+                await send(_body(self._early.popleft()))
+            self._sender.set_result(send)
             while not (await asyncio.wait([self._task], timeout=self._ping_s))[0]:
                 await send(_body(PING))
             self._check()
@@ -61,12 +67,14 @@ class Frames:
     async def _run(self, frames: AsyncGenerator[bytes]) -> None:
         async with aclosing(frames):
             for stage in self._stages:
-                frame = await anext(frames)
+                self._early.append(await anext(frames))
                 stage.set_result(None)
-            send = await self._sender
-            await send(_body(frame))
             async for frame in frames:
-                await send(_body(frame))
+                if len(self._early) < AHEAD and not self._sender.done():
+                    self._early.append(frame)
+                else:
+                    send = await self._sender
+                    await send(_body(frame))
 
     def _check(self) -> None:
         """Raise what failed."""
