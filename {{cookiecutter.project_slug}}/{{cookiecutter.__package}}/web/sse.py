@@ -17,7 +17,7 @@ PING_S = 15.0
 """How often a stream is pinged, which may be silent: proxies close idle connections."""
 PING = b": ping\n\n"
 AHEAD = 8
-"""Frames that are made while the response is set up. What aiohttp has not handed over is lost if the vendor hangs up."""
+"""Frames made while the response is set up: what aiohttp has not handed over is lost if the vendor hangs up."""
 
 
 class Frames:
