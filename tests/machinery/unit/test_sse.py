@@ -85,7 +85,7 @@ def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
         sending = asyncio.ensure_future((await sse.open_events(many(), "r")).send_to(reader.send))
         for _ in range(100):
             await asyncio.sleep(0)
-        assert len(made) == 1, "not all"
+        assert len(made) <= sse.AHEAD, "not all"
         reader.takes.set()
         await sending
         assert (reader.body, reader.is_complete) == (big * 40, True)
@@ -115,7 +115,7 @@ def test_a_reader_that_leaves_ends_the_maker_before_it_is_gone(when: str) -> Non
             await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
 
         answering = asyncio.ensure_future(answer())
-        await (reader.asked if when == "while it is slow" else reached).wait()
+        await (reached if when == "before the first event" else reader.asked).wait()
         answering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await answering
@@ -144,7 +144,7 @@ def test_a_maker_that_a_stopping_process_cancels_fails_as_shutting_down(*, opene
             await (await sse.open_events(endless(reached), "r")).send_to(reader.send)
 
         answering = asyncio.ensure_future(answer())
-        await reached.wait()
+        await (reader.asked if opened else reached).wait()
         assert makers[0] is not None
         makers[0].cancel()
         if opened:

@@ -65,11 +65,11 @@ class Frames:
         await send({"type": "http.response.body", "body": b""})
 
     async def _run(self, frames: AsyncGenerator[bytes]) -> None:
+        stages = [*self._stages]
         async with aclosing(frames):
-            for stage in self._stages:
-                self._early.append(await anext(frames))
-                stage.set_result(None)
             async for frame in frames:
+                if stages:
+                    stages.pop(0).set_result(None)
                 if len(self._early) < AHEAD and not self._sender.done():
                     self._early.append(frame)
                 else:
