@@ -275,7 +275,7 @@ def test_a_project_that_was_updated_with_its_owners_edits_in_it_passes_its_own_c
 # Used, but not by an import: forms of FastAPI, drivers that DATABASE_URL names, a Django app, time zones.
 # Imported, but brought by what is declared: halves of FastAPI, Django, pydantic. dev.py and the emulator never serve.
 DECLARED_OTHERWISE = (
-    "DEP002=python-multipart|aiosqlite|asyncpg|psycopg|whitenoise|tzdata|opentelemetry-distro,"
+    "DEP002=python-multipart|fastapi-offline|aiosqlite|asyncpg|psycopg|whitenoise|tzdata|opentelemetry-distro,"
     "DEP003=anyio|starlette|markupsafe|asgiref|pydantic_core,DEP004=dotenv|filelock"
 )
 
