@@ -3,9 +3,11 @@
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,6 +89,15 @@ def test_unfinished_headers_are_closed(impatient: App) -> None:
         assert kept.recv(65_536).startswith(b"HTTP/1.1 200")
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: local")
         answer_of(kept)  # until the server closes
+
+
+def test_a_connection_outlives_the_5_s_for_which_clients_reuse_one(app: App) -> None:
+    with closing(HTTPConnection(urlsplit(app.url).netloc)) as connection:
+        for pause in (5.2, 0):
+            connection.request("GET", "/healthz")
+            answer = connection.getresponse()
+            assert (answer.status, b"ok" in answer.read()) == (200, True)
+            time.sleep(pause)
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 900", "Transfer-Encoding: chunked"])

@@ -16,6 +16,8 @@ from ..core.config import Settings
 from ..web.proxies import NOTE
 from ..web.startup import faults
 
+IDLE_S = 75
+"""How long an idle connection stays open: longer than clients and proxies reuse one, most for 60 s at most."""
 GRACEFUL_S = 8
 """Requests still running this long after SIGTERM are cut; paid calls end before, see tasks.GRACE_S."""
 
@@ -80,6 +82,7 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
         reload=reload,
         reload_dirs=[str(Path(__file__).parents[1])] if reload else None,
         forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=GRACEFUL_S,
         access_log=settings.development,
         server_header=False,
