@@ -74,7 +74,10 @@ async def pay(caller: Caller, script: Script, *, streamed: bool) -> int | None:
         if streamed:
             cost = [data async for _, data in events(answer)][-1]["cost"]["amount"]
         else:
-            cost = script.to.cost_of(await answer.json())
+            body = await answer.json()
+            cost = script.to.cost_of(body)
             assert answer.headers["X-Budget-Cost"] == str(cost)
+            if body.get("stopped") == "budget_exceeded":  # an agent's, whose next step Cycles could not be asked for
+                return int(cost)
     assert cost == script.whole
     return int(cost)
