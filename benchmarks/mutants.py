@@ -15,11 +15,11 @@ from tests.conftest import UV, copy_template, user_environment
 from tests.overlay import lay_over
 
 TESTS = {
-    "prices": ["test_prices.py"],
+    "prices": ["test_prices.py", "test_bounds.py", "test_metering.py"],
     "breaker": ["test_budget_parts.py"],
     "subject": ["test_budget_parts.py", "test_guard.py"],
     "balances": ["test_budget_parts.py", "test_preflight.py", "test_guard.py"],
-    "metering": ["test_demo_provider.py", "test_guard.py"],
+    "metering": ["test_metering.py", "test_vendor.py", "test_demo_provider.py", "test_guard.py"],
     "hold": ["test_guard.py"],
     "heartbeat": ["test_heartbeat.py"],
     "guard": ["test_guard.py", "test_nothing_lost.py", "test_cycles_keys.py", "test_preflight.py"],
@@ -30,6 +30,8 @@ TESTS = {
     "outbox": ["test_outbox.py", "test_client.py", "test_nothing_lost.py", "test_recovery_profile.py"],
     "sweeper": ["test_sweeper.py", "test_nothing_lost.py", "test_client.py", "test_cycles_keys.py"],
     "fail_open": ["test_outbox.py", "test_guard.py", "test_nothing_lost.py"],
+    "runs": ["test_runs.py"],
+    "idempotency": ["test_idempotency.py"],
 }
 """The modules of the money path, and the tests in tests/unit/ that reach them."""
 CONFIGURATION = """
