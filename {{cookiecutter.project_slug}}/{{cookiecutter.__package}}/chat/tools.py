@@ -2,7 +2,6 @@
 
 import ast
 import operator
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -10,12 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from ..llm.provider import Tool
 
-OPERATORS: dict[type, Callable[[Decimal, Decimal], Decimal]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-}
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 HANDBOOK = {
     "hold": "A hold reserves the most that a call can cost before the call is made.",
     "charge": "A charge is what the call really cost. What was held beyond it is free again.",
@@ -37,7 +31,8 @@ def calculate(expression: Annotated[str, Field(max_length=200, examples=["2 * (3
 def _value(node: ast.expr) -> Decimal:
     match node:
         case ast.BinOp(left, kind, right) if type(kind) in OPERATORS:
-            return OPERATORS[type(kind)](_value(left), _value(right))
+            value: Decimal = OPERATORS[type(kind)](_value(left), _value(right))
+            return value
         case ast.UnaryOp(ast.USub(), operand):
             return -_value(operand)
         case ast.Constant(int() | float() as number) if not isinstance(number, bool):

@@ -109,16 +109,24 @@ class Idempotency:
             await self._store.update(row, lease_until=None)
 
     async def _answer(self, row: KeptAnswer, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _Call(book=lambda: self._book(row, call, Kept(settlements=call.waiting), LEASE), send_on=send)
         try:
-            kept = await self._earlier(row)
-        except DATABASE_ERRORS as error:
-            log.exception("idempotency key not stored, call refused")
-            raise Problem("budget_unavailable", UNAVAILABLE) from error
-        if kept is None:
-            await self._run(row, app, scope, receive, send)
-        else:
-            await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
-            await send({"type": "http.response.body", "body": kept.body})
+            if kept := await self._earlier(row):
+                await call.send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
+                await call.send({"type": "http.response.body", "body": kept.body})
+            else:
+                await self._run(row, call, app, scope, receive)
+        except Exception as error:
+            is_databases = isinstance(error, DATABASE_ERRORS)
+            if is_databases or call.waiting:  # a request with the same key may run again, and pay for it
+                lost = sum(settlement.actual for settlement in call.waiting)
+                log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
+            if call.sent:
+                raise ConnectionError("answer cut off") from error
+            if is_databases:
+                raise Problem("budget_unavailable", UNAVAILABLE) from error
+            raise
+        await call.deliver()
 
     async def _earlier(self, row: KeptAnswer) -> Kept | None:
         """Return an earlier request's answer, None if `row` is stored now. Raise Problem."""
@@ -138,12 +146,8 @@ class Idempotency:
             await self._store.delete(found)
         return None
 
-    async def _run(self, row: KeptAnswer, app: App, scope: Scope, receive: Receive, send: Send) -> None:
-        async def book() -> None:
-            await self._keep(row, Kept(settlements=call.waiting), LEASE)
-            await self._book(call)
-
-        call = _Call(book=book, send_on=send)
+    async def _run(self, row: KeptAnswer, call: "_Call", app: App, scope: Scope, receive: Receive) -> None:
+        """Run a request, and store its answer if it was charged. Free the key if it was not."""
         DEFERRED.set(call)
         self._owners.add(row.owner)
         try:
@@ -151,37 +155,23 @@ class Idempotency:
         finally:
             call.is_open = False
             self._owners.discard(row.owner)
-            await self._finish(row, call)
+            if call.waiting or row.answer:
+                await self._book(row, call, call.kept(), BOOK_WITHIN)
+            with suppress(*DATABASE_ERRORS):  # the lease ends: `run` completes it, or another request takes over
+                if row.answer:
+                    await self._store.update(row, lease_until=None)
+                else:
+                    await self._store.delete(row)
 
-    async def _finish(self, row: KeptAnswer, call: "_Call") -> None:
-        """Store an answer that was charged, book its settlements, send it. Free the key of one that was not charged."""
-        if call.waiting or row.answer:
-            try:
-                await self._keep(row, call.kept(), BOOK_WITHIN)
-            except Exception:
-                # not charged: a request with the same key may run again, and pay for it
-                lost = sum(settlement.actual for settlement in call.waiting)
-                log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
-                if call.sent:
-                    raise ConnectionError("answer cut off") from None
-                raise Problem("budget_unavailable", UNAVAILABLE) from None
-            await self._book(call)
-        with suppress(*DATABASE_ERRORS):  # the lease ends: `run` completes it, or another request takes over
-            if row.answer:
-                await self._store.update(row, lease_until=None)
-            else:
-                await self._store.delete(row)
-        await call.deliver()
+    async def _book(self, row: KeptAnswer, call: "_Call", kept: Kept, lease: timedelta) -> None:
+        """Store what is known of an answer, then write its settlements to the outbox, and send them once.
 
-    async def _keep(self, row: KeptAnswer, kept: Kept, lease: timedelta) -> None:
-        """Store what is known of an answer. Raise Problem if another request has taken the key over."""
+        Raise Problem if another request has taken the key over.
+        """
         answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
         if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
             raise Problem("idempotency_in_progress")
         row.answer = answer
-
-    async def _book(self, call: "_Call") -> None:
-        """Write a call's settlements to the outbox, and send them once."""
         waiting, call.waiting = call.waiting, []
         for settlement in waiting:
             self._services.outbox.write(settlement)
