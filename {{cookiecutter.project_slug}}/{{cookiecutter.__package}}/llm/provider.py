@@ -150,9 +150,8 @@ def message_of(items: Iterable[Item]) -> Message:
     for item in items:
         if isinstance(item, ToolCall):
             part = calls.get(item.index, ToolCall(item.index, "", "", ""))
-            calls[item.index] = ToolCall(
-                item.index, part.id or item.id, part.name + item.name, part.arguments + item.arguments
-            )
+            name, arguments = part.name + item.name, part.arguments + item.arguments
+            calls[item.index] = ToolCall(item.index, part.id or item.id, name, arguments)
         elif is_shown(item):
             texts.append(item.text)
     text = "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
