@@ -23,15 +23,16 @@ class Agent:
         settings, tools = services.settings, tuple(local.tool for local in TOOLS.values())
         self._services = services
         self._limit = parse_usd(body.limit)
-        self._messages = [Message("system", SYSTEM), Message("user", body.task)]
-        request = Request(settings.llm_model, (), settings.llm_max_tokens, tools)
+        messages = (Message("system", SYSTEM), Message("user", body.task))
+        request = Request(settings.llm_model, messages, settings.llm_max_tokens, tools)
         self._work = Work(
             tenant=tenant, route="agent", request=request, request_id=request_id, end_user=body.end_user, agent="agent"
         )
         self._due: list[ToolCall | None] = [None]
         """The next steps: a call of a tool, or None to ask the model."""
+        self._steps: list[Message] = []
+        """What each step said: the model, or a tool."""
         self._holds: list[Hold] = []
-        self._steps = 0
 
     async def answer(self) -> tuple[AgentAnswer, dict[str, str]]:
         """Return the answer and its headers. Raise Problem if the first step fails.
@@ -41,10 +42,9 @@ class Agent:
         stopped: Stopped | None = None
         async with self._services.guard.run(self._work.tenant, limit=self._limit) as run:
             try:
-                while self._due and self._steps < MAX_STEPS:
+                while self._due and len(self._steps) < MAX_STEPS:
                     call = self._due.pop(0)
                     await self._services.guard.tasks.finish(self._use_tool(run, call) if call else self._ask(run))
-                    self._steps += 1
             except Problem as problem:
                 if not self._steps:
                     raise
@@ -52,8 +52,8 @@ class Agent:
                 if isinstance(problem.__cause__, ProviderError):
                     stopped = "provider_error"
         answer = AgentAnswer(
-            reply="\n\n".join(each.content for each in self._messages if each.role == "assistant" and each.content),
-            steps=self._steps,
+            reply="\n\n".join(each.content for each in self._steps if each.role == "assistant" and each.content),
+            steps=len(self._steps),
             stopped=stopped or ("max_steps" if self._due else None),
             cost=Money(amount=sum(hold.call.cost for hold in self._holds)),
             limit=Money(amount=self._limit),
@@ -61,11 +61,11 @@ class Agent:
         return answer, budget_headers(self._holds[-1].remaining if self._holds else None, answer.cost.amount)
 
     async def _ask(self, run: Run) -> None:
-        request = replace(self._work.request, messages=tuple(self._messages))
+        request = replace(self._work.request, messages=(*self._work.request.messages, *self._steps))
         async with run.hold(replace(self._work, request=request)) as hold:
             self._holds.append(hold)
             message = message_of([item async for item in hold.stream(self._services.provider, paced=False)])
-        self._messages.append(message)
+        self._steps.append(message)
         if message.tool_calls:
             self._due = [*message.tool_calls, None]
 
@@ -80,4 +80,4 @@ class Agent:
                 if problem.code != "tool_not_allowed":
                     raise
                 result = problem.message
-        self._messages.append(Message("tool", result, call_id=call.id))
+        self._steps.append(Message("tool", result, call_id=call.id))
