@@ -75,5 +75,5 @@ def test_a_tool_is_called_once_with_the_examples_of_its_parameters(*, paced: boo
         return calling, await ask((*asked.messages, calling, result))
 
     calling, last = asyncio.run(main())
-    assert [(call.name, call.parsed) for call in calling.tool_calls] == [("add", {"a": 2})]
+    assert [(call.name, call.arguments) for call in calling.tool_calls] == [("add", '{"a": 2}')]
     assert (bool(last.content), last.tool_calls) == (True, ())

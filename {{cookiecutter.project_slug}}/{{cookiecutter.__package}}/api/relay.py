@@ -34,7 +34,6 @@ class Reply:
 
     body: bytes | Frames = b""
     headers: dict[str, str] = field(default_factory=dict)
-    hold: Hold | None = None
 
 
 class Relay:
@@ -79,17 +78,16 @@ class Relay:
             try:
                 await ask(replace(asked, work=ladder.work), reply)
             except Problem as problem:
-                ladder.descend(problem, reply.hold)
+                ladder.descend(problem)
             else:
-                if ladder.fallback:
-                    reply.headers["X-Budget-Fallback"] = ladder.fallback
+                reply.headers |= budget_headers(None, fallback=ladder.fallback)
                 return reply
 
     @asynccontextmanager
     async def _asking(self, asked: Asked, reply: Reply) -> AsyncIterator[tuple[Hold, Answer]]:
         """Hold the call, and open the vendor's answer."""
         async with self._services.guard.hold(asked.work) as hold:
-            reply.hold, limit = hold, hold.request.max_tokens
+            limit = hold.request.max_tokens
             async with self._services.provider.vendor.ask(*self._sent(asked, hold), hold.meter.ask) as answer:
                 reply.headers = _headers(answer) | budget_headers(hold.remaining)
                 if asked.limit and limit < asked.limit:

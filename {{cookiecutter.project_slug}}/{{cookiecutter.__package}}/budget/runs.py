@@ -7,7 +7,6 @@ exceed it together, whatever runs at the same time.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Self
 
 from ..core.money import parse_usd
 from ..core.problems import Problem, budget_problem
@@ -36,9 +35,9 @@ class Run:
         own = self.limit - self.held - self.spent
         return min(own, self._parent.remaining) if self._parent else own
 
-    def child(self, limit: int) -> Self:
+    def child(self, limit: int) -> "Run":
         """Return a run of at most `limit` microcents, which are taken from what this one has left as they are used."""
-        return type(self)(self._guarded, self.tenant, limit, self)
+        return Run(self._guarded, self.tenant, limit, self)
 
     def hold(self, work: Work) -> AbstractAsyncContextManager[Hold]:
         """Same as `Guard.hold`, within the limit. Raise Problem run_limit_exceeded before anything is held."""
@@ -53,10 +52,9 @@ class Run:
         `work` is the call that asked for it: the request ID, end user and agent are taken from there. Raise Problem
         tool_not_allowed, and charge nothing, if Cycles' caps for the call don't allow the tool.
         """
-        tool = Work(tenant=self.tenant, route="tool", request=Request(name, (), 0), price=parse_usd(usd))
-        if work:
-            tool = replace(tool, request_id=work.request_id, end_user=work.end_user, agent=work.agent)
-        async with self.hold(tool) as hold:
+        request = Request(name, (), 0)
+        asking = work or Work(tenant=self.tenant, route="tool", request=request)
+        async with self.hold(replace(asking, route="tool", request=request, price=parse_usd(usd))) as hold:
             if hold.caps and not hold.caps.is_tool_allowed(name):
                 raise Problem("tool_not_allowed", f"The tool {name} is not allowed.")
             hold.meter.ask()

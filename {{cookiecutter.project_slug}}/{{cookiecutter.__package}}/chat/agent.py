@@ -20,11 +20,9 @@ class Agent:
     """One task. A step is a call of the model or of a tool."""
 
     def __init__(self, services: Services, tenant: str, body: AgentRequest, request_id: str) -> None:
-        settings = services.settings
-        self._guard = services.guard
-        self._provider = services.provider
+        settings, tools = services.settings, tuple(local.tool for local in TOOLS.values())
+        self._services = services
         self._limit = parse_usd(body.limit)
-        tools = tuple(local.tool for local in TOOLS.values())
         messages = (Message("system", SYSTEM), Message("user", body.task))
         request = Request(settings.llm_model, messages, settings.llm_max_tokens, tools)
         self._work = Work(
@@ -32,8 +30,9 @@ class Agent:
         )
         self._due: list[ToolCall | None] = [None]
         """The next steps: a call of a tool, or None to ask the model."""
+        self._steps: list[Message] = []
+        """What each step said: the model, or a tool."""
         self._holds: list[Hold] = []
-        self._steps = 0
 
     async def answer(self) -> tuple[AgentAnswer, dict[str, str]]:
         """Return the answer and its headers. Raise Problem if the first step fails.
@@ -41,22 +40,20 @@ class Agent:
         If the client leaves, the step in progress runs to its end and is charged, and no other begins.
         """
         stopped: Stopped | None = None
-        async with self._guard.run(self._work.tenant, limit=self._limit) as run:
+        async with self._services.guard.run(self._work.tenant, limit=self._limit) as run:
             try:
-                while self._due and self._steps < MAX_STEPS:
+                while self._due and len(self._steps) < MAX_STEPS:
                     call = self._due.pop(0)
-                    await self._guard.tasks.finish(self._use_tool(run, call) if call else self._ask(run))
-                    self._steps += 1
+                    await self._services.guard.tasks.finish(self._use_tool(run, call) if call else self._ask(run))
             except Problem as problem:
                 if not self._steps:
                     raise
                 stopped = "run_limit_exceeded" if problem.code == "run_limit_exceeded" else "budget_exceeded"
                 if isinstance(problem.__cause__, ProviderError):
                     stopped = "provider_error"
-        texts = [message.content for message in self._work.request.messages if message.role == "assistant"]
         answer = AgentAnswer(
-            reply="\n\n".join(text for text in texts if text),
-            steps=self._steps,
+            reply="\n\n".join(each.content for each in self._steps if each.role == "assistant" and each.content),
+            steps=len(self._steps),
             stopped=stopped or ("max_steps" if self._due else None),
             cost=Money(amount=sum(hold.call.cost for hold in self._holds)),
             limit=Money(amount=self._limit),
@@ -64,10 +61,11 @@ class Agent:
         return answer, budget_headers(self._holds[-1].remaining if self._holds else None, answer.cost.amount)
 
     async def _ask(self, run: Run) -> None:
-        async with run.hold(self._work) as hold:
+        request = replace(self._work.request, messages=(*self._work.request.messages, *self._steps))
+        async with run.hold(replace(self._work, request=request)) as hold:
             self._holds.append(hold)
-            message = message_of([item async for item in hold.stream(self._provider, paced=False)])
-        self._add(message)
+            message = message_of([item async for item in hold.stream(self._services.provider, paced=False)])
+        self._steps.append(message)
         if message.tool_calls:
             self._due = [*message.tool_calls, None]
 
@@ -77,13 +75,9 @@ class Agent:
             try:
                 async with run.hold_tool(call.name, usd=local.usd, work=self._work) as hold:
                     self._holds.append(hold)
-                    result = local.call(call.parsed)
+                    result = local.answer(call.arguments)
             except Problem as problem:
                 if problem.code != "tool_not_allowed":
                     raise
                 result = problem.message
-        self._add(Message("tool", result, call_id=call.id))
-
-    def _add(self, message: Message) -> None:
-        request = self._work.request
-        self._work = replace(self._work, request=replace(request, messages=(*request.messages, message)))
+        self._steps.append(Message("tool", result, call_id=call.id))

@@ -40,12 +40,11 @@ async def stream(services: Services, work: Work) -> tuple[Frames, dict[str, str]
 async def _complete(services: Services, work: Work) -> tuple[Answer, dict[str, str]]:
     ladder = Ladder(work, services.settings.fallbacks)
     while True:
-        hold = None
         try:
             async with services.guard.hold(ladder.work) as hold:
                 text = await hold.complete(services.provider)
         except Problem as problem:
-            ladder.descend(problem, hold)
+            ladder.descend(problem)
         else:
             headers = budget_headers(hold.remaining, hold.call.cost, ladder.fallback)
             return Answer(reply=text, **ending(hold)), headers
@@ -53,7 +52,6 @@ async def _complete(services: Services, work: Work) -> tuple[Answer, dict[str, s
 
 async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> AsyncGenerator[bytes]:
     while True:
-        hold = None
         try:
             async with services.guard.hold(ladder.work) as hold:
                 holds.append(hold)
@@ -66,7 +64,7 @@ async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> Asyn
                         if is_shown(item):
                             yield encode("delta", {"text": item.text})
         except Problem as problem:
-            ladder.descend(problem, hold)
+            ladder.descend(problem)
         else:
             served = {"fallback": ladder.fallback} if ladder.fallback else {}
             yield encode("done", StreamEnd(**ending(hold)).model_dump() | served)

@@ -14,10 +14,9 @@ async def set_budget(
 ) -> Answer:
     """Set the budget of an end user, of an agent, or of an agent that works for an end user. Keeps what is spent."""
     amount = microcents("budget", budget)
-    names = [name for name in (end_user, agent) if name]
-    if not names:
+    if not (end_user or agent):
         raise Problem("usage", "Give --end-user, --agent or both.")
-    for name in names:
+    for name in filter(None, (end_user, agent)):
         check_text("name", name, 256)
     await find_tenant(service.registry, tenant_id, statuses=("active",))
     scope = scopes_of(subject_of(service.settings, tenant_id, end_user, agent))[-1]
@@ -32,10 +31,6 @@ async def set_budget(
 async def list_budgets(service: TenantService, tenant_id: str) -> Answer:
     """List a tenant's budgets: its own, and those of its end users and agents."""
     await find_tenant(service.registry, tenant_id)
-    ledgers = sorted(await service.ledgers(tenant_id), key=lambda ledger: ledger.scope)
-    rows = [
-        {"scope": ledger.scope, "status": ledger.status.lower(), **figures(ledger)}
-        for ledger in ledgers
-        if ledger.unit == UNIT
-    ]
-    return {"tenant": tenant_id, "budgets": rows}
+    ledgers = [ledger for ledger in await service.ledgers(tenant_id) if ledger.unit == UNIT]
+    rows = [{"scope": ledger.scope, "status": ledger.status.lower(), **figures(ledger)} for ledger in ledgers]
+    return {"tenant": tenant_id, "budgets": sorted(rows, key=lambda row: row["scope"])}

@@ -137,16 +137,13 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         return faults
 
     def _fallback_faults(self) -> list[str]:
-        faults, followed = [], list[str]()
+        faults, followed = [], set[str]()
         for chain in self._chains:
-            unknown = [name for name in chain if name not in self.models]
-            if unknown:
+            if unknown := [name for name in chain if name not in self.models]:
                 faults.append(f"LLM_FALLBACKS: {', '.join(unknown)!r} is not in LLM_ALLOWED_MODELS")
-            elif len(chain) < 2:
-                faults.append(f"LLM_FALLBACKS: {chain[0]} needs a second model: first > second")
-            elif len(set(chain)) < len(chain) or set(chain[:-1]) & set(followed):
-                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} names a model that has fallbacks already")
-            followed += chain[:-1]
+            elif len(set(chain)) < max(2, len(chain)) or followed & set(chain[:-1]):
+                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} must be first > second, one chain for each model")
+            followed |= set(chain[:-1])
         return faults
 
     def _production_faults(self) -> list[str]:

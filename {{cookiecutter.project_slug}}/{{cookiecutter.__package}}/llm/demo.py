@@ -112,12 +112,10 @@ def _texts(asked: dict[str, Any]) -> list[str]:
 
 def _call_of(asked: dict[str, Any]) -> dict[str, Any] | None:
     """Return a call of the next tool, None after the last one or if its parameters lack examples."""
-    if not asked.get("tools"):
-        return None
-    made = len(re.findall('"tool_(?:call|use)_id": ', json.dumps(asked.get("messages"))))
     try:
-        tool = asked["tools"][made]
-        function = tool.get("function", tool)
+        tools = asked["tools"]
+        made = len(re.findall('"tool_(?:call|use)_id": ', json.dumps(asked.get("messages"))))
+        function = tools[made].get("function", tools[made])
         parameters = (function.get("parameters") or function["input_schema"])["properties"]
         arguments = {name: schema["examples"][0] for name, schema in parameters.items()}
         call = {"$id": f"call-{made}", "$name": str(function["name"]), "$input": arguments}

@@ -66,6 +66,7 @@ class Meter:
         """
         if error.kind == "unreachable" or error.answered:
             self._is_asked = False
+        error.is_billed = self.is_used
         billed = held if not self._is_begun and error.kind in ("timeout", "broken_off", "failed") else 0
         details = {"kind": error.kind, "cause": str(error), "model": self._request.model}
         log.warning("model provider failed", **details, may_be_billed_microcents=billed)

@@ -12,7 +12,7 @@ ErrorKind = Literal["unreachable", "timeout", "broken_off", "limited", "refused"
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call. `parameters` is the JSON schema of its arguments."""
+    """A function that the model may call, with OpenAI's names. `parameters` is the JSON schema of its arguments."""
 
     name: str
     description: str
@@ -30,15 +30,6 @@ class ToolCall:
     id: str
     name: str
     arguments: str
-
-    @property
-    def parsed(self) -> dict[str, Any]:
-        """The arguments, empty if they are no JSON object."""
-        try:
-            arguments = json.loads(self.arguments)
-        except (ValueError, RecursionError):
-            return {}
-        return arguments if isinstance(arguments, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +150,8 @@ def message_of(items: Iterable[Item]) -> Message:
     for item in items:
         if isinstance(item, ToolCall):
             part = calls.get(item.index, ToolCall(item.index, "", "", ""))
-            calls[item.index] = ToolCall(
-                item.index, part.id or item.id, part.name + item.name, part.arguments + item.arguments
-            )
+            name, arguments = part.name + item.name, part.arguments + item.arguments
+            calls[item.index] = ToolCall(item.index, part.id or item.id, name, arguments)
         elif is_shown(item):
             texts.append(item.text)
     text = "".join(texts).encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # joins halves of an emoji
@@ -173,8 +163,10 @@ class ProviderError(Exception):
 
     The message never quotes the vendor's, which may repeat the API key. `answered`: the vendor itself told an error, so
     it doesn't bill what it has not delivered. `detail` is what callers may learn from a vendor that refused their
-    request, `status` is the vendor's, `retry_after` the seconds that it asks for.
+    request, `status` is the vendor's, `retry_after` the seconds that it asks for. `is_billed`: it may bill the call.
     """
+
+    is_billed = True
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ between, another one adds them: a settlement that is sent twice is charged once.
 
 import asyncio
 import hashlib
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from .store import AnswerStore
 
 log = structlog.get_logger(__name__)
 
-MAX_KEY = 255
+KEY = re.compile(rb"[ -~]{1,255}")
 MAX_KEPT_BYTES = 2**20
 """Of an answer's body."""
 KEPT_FOR = timedelta(hours=24)
@@ -38,14 +39,12 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
-NOT_KEPT = -1
-"""Status of an answer that is too large, or was not completed."""
 UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
 
 @dataclass
 class Kept:
-    """What a row holds, encrypted. `status` is 0 while the request runs."""
+    """What a row holds, encrypted. `status` is 0 if there is no answer: not yet, or none that can be kept."""
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -72,10 +71,13 @@ class Idempotency:
         """Answer from the database, or by `app` once per key. Raise Problem before anything is sent."""
         state = scope["state"]
         tenant = state["tenant"] = await self._services.identity.identify(state["sent_headers"])
-        key, body = _key_of(scope), await _read_body(receive)
-        if body is None:
+        key, messages = _key_of(scope), [await receive()]
+        while messages[-1].get("more_body"):
+            messages.append(await receive())
+        if messages[-1]["type"] == "http.disconnect":
             return
         target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+        body = b"".join(message.get("body", b"") for message in messages)
         row = KeptAnswer(
             id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
             tenant=tenant,
@@ -84,7 +86,11 @@ class Idempotency:
             lease_until=datetime.now(UTC) + LEASE,
             expires_at=datetime.now(UTC) + KEPT_FOR,
         )
-        await self._services.guard.tasks.finish(self._answer(row, app, scope, body, send))
+
+        async def receive_again() -> Message:
+            return messages.pop(0) if messages else await asyncio.Future()  # the client counts as one that stays
+
+        await self._services.guard.tasks.finish(self._answer(row, app, scope, receive_again, send))
 
     async def run(self) -> None:
         """Extend the leases of what runs here, and complete what processes that died have left, until cancelled."""
@@ -102,17 +108,25 @@ class Idempotency:
                 self._services.outbox.restore(settlement)
             await self._store.update(row, lease_until=None)
 
-    async def _answer(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
+    async def _answer(self, row: KeptAnswer, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _Call(book=lambda: self._book(row, call, Kept(settlements=call.waiting), LEASE), send_on=send)
         try:
-            kept = await self._earlier(row)
-        except DATABASE_ERRORS as error:
-            log.exception("idempotency key not stored, call refused")
-            raise Problem("budget_unavailable", UNAVAILABLE) from error
-        if kept is None:
-            await self._run(row, app, scope, body, send)
-        else:
-            await send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
-            await send({"type": "http.response.body", "body": kept.body})
+            if kept := await self._earlier(row):
+                await call.send({"type": "http.response.start", "status": kept.status, "headers": kept.headers})
+                await call.send({"type": "http.response.body", "body": kept.body})
+            else:
+                await self._run(row, call, app, scope, receive)
+        except Exception as error:
+            is_databases = isinstance(error, DATABASE_ERRORS)
+            if is_databases or call.waiting:  # a request with the same key may run again, and pay for it
+                lost = sum(settlement.actual for settlement in call.waiting)
+                log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
+            if call.sent:
+                raise ConnectionError("answer cut off") from error
+            if is_databases:
+                raise Problem("budget_unavailable", UNAVAILABLE) from error
+            raise
+        await call.deliver()
 
     async def _earlier(self, row: KeptAnswer) -> Kept | None:
         """Return an earlier request's answer, None if `row` is stored now. Raise Problem."""
@@ -123,65 +137,45 @@ class Idempotency:
             if found.expires_at > now:
                 if found.fingerprint != row.fingerprint:
                     raise Problem("idempotency_mismatch")
-                if (kept := self._open(found)).status > 0:
+                if (kept := self._open(found)).status:
                     return kept
-                if kept.status != NOT_KEPT and found.lease_until and found.lease_until > now:
+                if found.lease_until and found.lease_until > now:
                     raise Problem("idempotency_in_progress")
                 if found.answer:
                     raise Problem("idempotency_not_kept")
             await self._store.delete(found)
         return None
 
-    async def _run(self, row: KeptAnswer, app: App, scope: Scope, body: bytes, send: Send) -> None:
-        async def book() -> None:
-            await self._store_answer(row, Kept(settlements=deferred.waiting), LEASE)
-            waiting, deferred.waiting = deferred.waiting, []
-            await self._book(waiting)
-
-        deferred = Deferred(book)
-        DEFERRED.set(deferred)
-        answer = _Recorder(send, deferred)
+    async def _run(self, row: KeptAnswer, call: "_Call", app: App, scope: Scope, receive: Receive) -> None:
+        """Run a request, and store its answer if it was charged. Free the key if it was not."""
+        DEFERRED.set(call)
         self._owners.add(row.owner)
         try:
-            await app(scope, _receiving(body), answer.send)
+            await app(scope, receive, call.send)
         finally:
-            deferred.is_open = False
+            call.is_open = False
             self._owners.discard(row.owner)
-            await self._finish(row, answer, deferred.waiting)
-        await answer.deliver()
-        if row.answer:
-            with suppress(*DATABASE_ERRORS):  # `run` does it then
-                await self._store.update(row, lease_until=None)
+            if call.waiting or row.answer:
+                await self._book(row, call, call.kept(), BOOK_WITHIN)
+            with suppress(*DATABASE_ERRORS):  # the lease ends: `run` completes it, or another request takes over
+                if row.answer:
+                    await self._store.update(row, lease_until=None)
+                else:
+                    await self._store.delete(row)
 
-    async def _finish(self, row: KeptAnswer, answer: "_Recorder", settlements: list[Settlement]) -> None:
-        """Store an answer that was charged, and book its settlements. Free the key if it was not."""
-        if not settlements and not row.answer:
-            with suppress(*DATABASE_ERRORS):  # its lease ends
-                await self._store.delete(row)
-            return
-        try:
-            await self._store_answer(row, answer.kept(settlements), BOOK_WITHIN)
-        except Exception:
-            # not charged: a request with the same key may run again, and pay for it
-            lost = sum(settlement.actual for settlement in settlements)
-            log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
-            if answer.sent:
-                raise ConnectionError("answer cut off") from None
-            raise Problem("budget_unavailable", UNAVAILABLE) from None
-        await self._book(settlements)
+    async def _book(self, row: KeptAnswer, call: "_Call", kept: Kept, lease: timedelta) -> None:
+        """Store what is known of an answer, then write its settlements to the outbox, and send them once.
 
-    async def _store_answer(self, row: KeptAnswer, kept: Kept, lease: timedelta) -> None:
-        """Store what is known of an answer. Raise Problem if another request has taken the key over."""
+        Raise Problem if another request has taken the key over.
+        """
         answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
         if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
             raise Problem("idempotency_in_progress")
         row.answer = answer
-
-    async def _book(self, settlements: list[Settlement]) -> None:
-        """Write settlements to the outbox, and send them once."""
-        for settlement in settlements:
+        waiting, call.waiting = call.waiting, []
+        for settlement in waiting:
             self._services.outbox.write(settlement)
-        for settlement in settlements:
+        for settlement in waiting:
             client = await self._services.clients.of(settlement.tenant)
             await client.settle(settlement)
 
@@ -194,61 +188,38 @@ class Idempotency:
             return Kept()
 
 
-class _Recorder:
-    """Records an answer. Sends a stream's messages on, but nothing that follows its charge, and no end."""
+@dataclass(kw_only=True)
+class _Call(Deferred):
+    """A request and its answer. Sends a stream's messages on, but nothing that follows its charge, and no end."""
 
-    def __init__(self, send: Send, deferred: Deferred) -> None:
-        self.sent = 0
-        """Number of messages."""
-        self._send = send
-        self._deferred = deferred
-        self._messages: list[Message] = []
+    send_on: Send
+    messages: list[Message] = field(default_factory=list)
+    sent: int = 0
+    """Number of messages."""
 
     async def send(self, message: Message) -> None:
-        self._messages.append(message)
-        if message.get("more_body") and not self._deferred.waiting:
+        self.messages.append(message)
+        if message.get("more_body") and not self.waiting:
             await self.deliver()
 
     async def deliver(self) -> None:
         """Send what waits. A client that has left misses it."""
-        for message in self._messages[self.sent :]:
+        for message in self.messages[self.sent :]:
             self.sent += 1
             with suppress(OSError, RuntimeError):
-                await self._send(message)
+                await self.send_on(message)
 
-    def kept(self, settlements: list[Settlement]) -> Kept:
+    def kept(self) -> Kept:
         """Return what to keep of the answer: nothing if it is too large, was not completed, or asks to try again."""
-        body = b"".join(message.get("body", b"") for message in self._messages)
-        status = self._messages[0]["status"] if self._messages else 503
-        incomplete = len(self._messages) < 2 or self._messages[-1].get("more_body")
-        if incomplete or status == 503 or len(body) > MAX_KEPT_BYTES:
-            return Kept(NOT_KEPT, settlements=settlements)
-        return Kept(status, self._messages[0]["headers"], body, settlements)
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    """Return the whole body, None if the client has left."""
-    body = bytearray()
-    while (message := await receive())["type"] == "http.request":
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return bytes(body)
-    return None
-
-
-def _receiving(body: bytes) -> Receive:
-    """Return a `receive` for a body that has come, from a client that stays."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        return messages.pop() if messages else await asyncio.get_running_loop().create_future()
-
-    return receive
+        body = b"".join(message.get("body", b"") for message in self.messages)
+        is_whole = len(self.messages) > 1 and not self.messages[-1].get("more_body")
+        if not is_whole or self.messages[0]["status"] == 503 or len(body) > MAX_KEPT_BYTES:
+            return Kept(settlements=self.waiting)
+        return Kept(self.messages[0]["status"], self.messages[0]["headers"], body, self.waiting)
 
 
 def _key_of(scope: Scope) -> str:
     keys = values_of(scope["headers"], IDEMPOTENCY_KEY)
-    key = keys[0].decode("latin-1")
-    if len(keys) > 1 or not 1 <= len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
-        raise Problem("invalid_request", f"Send one Idempotency-Key of 1 to {MAX_KEY} printable ASCII characters.")
-    return key
+    if len(keys) > 1 or not KEY.fullmatch(keys[0]):
+        raise Problem("invalid_request", "Send one Idempotency-Key of 1 to 255 printable ASCII characters.")
+    return keys[0].decode()

@@ -9,9 +9,25 @@ from typing import Any
 import httpx
 import pytest
 
-from ..running import HTTP, App, Emulator, unsettled, wait_until
+from ..running import HTTP, App, Emulator, scope_of, unsettled, wait_until
 from ..vendor import Scene, Vendor
-from ..wire import API, DEARER, END, INPUT, LIMIT, MODEL, OUTPUT, finish, settings, start, text, tool_call, usage, whole
+from ..wire import (
+    API,
+    DEARER,
+    END,
+    ERROR,
+    INPUT,
+    LIMIT,
+    MODEL,
+    OUTPUT,
+    finish,
+    settings,
+    start,
+    text,
+    tool_call,
+    usage,
+    whole,
+)
 from .faults import Send, relayed
 from .test_chat import server_sent
 from .test_refusals import assert_problem
@@ -60,6 +76,19 @@ def test_a_provider_that_is_down_for_one_model_is_asked_for_the_next(
     assert end["model"] == MODEL
     assert emulator.ledger(tenant["id"])["spent"] == 2 * COST
     assert emulator.live_holds(tenant["id"]) == 0
+
+
+def test_an_error_as_the_first_event_of_a_stream_leads_to_the_next_model(
+    serving: App, vendor: Vendor, emulator: Emulator
+) -> None:
+    tenant = serving.add_tenant("1.00")
+    vendor.scenes = {DEARER: Scene(({"type": "error", **ERROR},)), MODEL: SERVED}
+    assert streamed(serving, tenant)[1]["fallback"] == f"{MODEL}; provider_error"
+    vendor.scenes[DEARER] = Scene((start(), {"type": "error", **ERROR}))
+    asked = len(vendor.asked)
+    assert "provider_error" in post(serving, tenant, stream=True).text
+    assert len(vendor.asked) == asked + 1
+    assert (emulator.ledger(tenant["id"])["spent"] > COST, emulator.live_holds(tenant["id"])) == (True, 0)
 
 
 def test_a_model_that_is_too_dear_is_replaced_by_one_that_the_budget_can_pay(
@@ -172,6 +201,20 @@ def test_the_vendors_tool_calls_are_carried_out_and_answered(serving: App, vendo
     assert len(first["tools"]) == 2
     said = str(second["messages"])
     assert all(words in said for words in ("'14'", "There is no tool nothing.", "'a'", "'b'"))
+
+
+def test_a_model_that_calls_a_tool_which_caps_forbid_is_told_so(
+    serving: App, vendor: Vendor, emulator: Emulator
+) -> None:
+    tenant = serving.add_tenant("1.00")
+    emulator.control("ledger", {"scope": scope_of(tenant["id"]), "caps": {"tool_denylist": ["calculate"]}})
+    call = tool_call(0, "a", "calculate", '{"expression": "1"}', "")
+    vendor.scenes = {}
+    vendor.queue = [Scene((start(), *call, finish("tool_use"), usage(10, 3), END)), SERVED]
+    answer = ask_agent(serving, tenant)
+    assert (answer["reply"], answer["steps"], answer["stopped"]) == ("Good day", 3, None)
+    assert answer["cost"]["amount"] == emulator.ledger(tenant["id"])["spent"] == 2 * COST
+    assert "The tool calculate is not allowed." in str(vendor.asked[-1]["messages"])
 
 
 def test_a_model_that_never_ends_is_stopped_after_20_steps(serving: App, vendor: Vendor, emulator: Emulator) -> None:

@@ -38,10 +38,18 @@ def _message(message: Message) -> dict[str, Any]:
     if not message.tool_calls:
         return {"role": message.role, "content": message.content}
     calls = [
-        {"type": "tool_use", "id": each.id, "name": each.name, "input": each.parsed} for each in message.tool_calls
+        {"type": "tool_use", "id": each.id, "name": each.name, "input": _input(each)} for each in message.tool_calls
     ]
     text = [{"type": "text", "text": message.content}] if message.content else []  # empty ones are refused
     return {"role": message.role, "content": [*text, *calls]}
+
+
+def _input(call: ToolCall) -> dict[str, Any]:
+    """Return the arguments, empty if they are no JSON object."""
+    try:
+        return as_dict(json.loads(call.arguments))
+    except (ValueError, RecursionError):
+        return {}
 
 
 def items_of(event: Any) -> Iterator[Item]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from .answers import as_dict, as_list, as_text, as_word, error_told, first_int, unreadable
@@ -19,13 +20,7 @@ def body_of(request: Request, limit_field: str, *, asks_usage: bool) -> dict[str
         "stream": True,
     }
     if request.tools:
-        body["tools"] = [
-            {
-                "type": "function",
-                "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters},
-            }
-            for tool in request.tools
-        ]
+        body["tools"] = [{"type": "function", "function": asdict(tool)} for tool in request.tools]
     return {**body, "stream_options": {"include_usage": True}} if asks_usage else body
 
 
