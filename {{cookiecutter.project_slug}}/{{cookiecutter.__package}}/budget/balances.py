@@ -181,7 +181,7 @@ class Balances:
         A 402 names the first ledger that refuses the call. Read the balances again if the cached ones don't explain it.
         """
         if OUTCOMES[code][0] != 402:
-            return Problem(code, members={"tenant": tenant, "unit": UNIT})
+            return Problem(code, tenant=tenant, unit=UNIT)
         ledger = None
         with suppress(Problem):
             known = await self.read(tenant)

@@ -54,7 +54,9 @@ def check_token(tokens: Sequence[SecretStr], authorization: str) -> None:
         raise Problem("not_found")
     expected = [f"Bearer {token.get_secret_value()}".encode() for token in tokens]
     if not any(hmac.compare_digest(authorization.encode(), each) for each in expected):
-        raise Problem("unauthenticated", challenge="Bearer")
+        problem = Problem("unauthenticated")
+        problem.challenge = "Bearer"
+        raise problem
 
 
 def forget_killed_workers() -> None:

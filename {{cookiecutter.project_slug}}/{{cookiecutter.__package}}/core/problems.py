@@ -70,26 +70,20 @@ class Problem(Exception):
 
     `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `message` replaces
     the detail there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds.
-    `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge`
-    is the WWW-Authenticate of a 401.
+    `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors.
     """
 
-    def __init__(
-        self,
-        code: str,
-        message: str | None = None,
-        retry_after: int | None = None,
-        members: dict[str, Any] | None = None,
-        challenge: str = CHALLENGE,
-    ) -> None:
+    challenge = CHALLENGE
+    """The WWW-Authenticate header of a 401."""
+
+    def __init__(self, code: str, message: str | None = None, retry_after: int | None = None, **members: Any) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.status, self.title, default = OUTCOMES.get(code, UNLISTED)
         self.message = message or default
         default_s = _WAIT_S.get(code, 1 if self.status in (429, 503) else None)
         self.retry_after = default_s if retry_after is None else retry_after
-        self.members = members or {}
-        self.challenge = challenge
+        self.members = members
 
     @property
     def headers(self) -> dict[str, str]:
@@ -121,16 +115,16 @@ def budget_problem(
 
     `scope`, `remaining` and `reserved` (microcents) describe the exhausted ledger, as far as Cycles reports it.
     """
-    members = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
+    members: dict[str, Any] = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
     if scope:
         members["scope"] = scope
     if code != "budget_exceeded" or remaining is None:
-        return Problem(code, members=members)
+        return Problem(code, **members)
     detail = f"This call needs up to ${format_usd(required)}; ${format_usd(max(0, remaining))} of the budget is left."
     if remaining + reserved < required:
-        return Problem(code, detail, members=members)
+        return Problem(code, detail, **members)
     detail += " Other calls in progress hold the rest."
-    return Problem(code, detail, retry_after=WAIT_FOR_HOLDS_S, members=members)
+    return Problem(code, detail, WAIT_FOR_HOLDS_S, **members)
 
 
 def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:

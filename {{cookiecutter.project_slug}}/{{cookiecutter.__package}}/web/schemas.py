@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from ..budget.balances import Snapshot
 from ..core.problems import Problem
+from ..tenants.models import Tenant
 
 MAX_ERRORS = 20
 
@@ -28,16 +29,20 @@ class Money(BaseModel):
     amount: int
 
 
-class BalanceRow(BaseModel):
+Amount = Annotated[Money, BeforeValidator(lambda given: {"amount": given} if isinstance(given, int) else given)]
+"""Takes microcents."""
+
+
+class BalanceRow(BaseModel, from_attributes=True):
     """One ledger; `remaining` may be negative."""
 
     scope: str
-    allocated: Money
-    spent: Money
-    reserved: Money
-    remaining: Money
-    debt: Money
-    overdraft_limit: Money
+    allocated: Amount
+    spent: Amount
+    reserved: Amount
+    remaining: Amount
+    debt: Amount
+    overdraft_limit: Amount
     is_over_limit: bool
 
 
@@ -50,18 +55,11 @@ class BudgetAnswer(BaseModel):
     balances: list[BalanceRow]
 
     @classmethod
-    def of(cls, tenant: str, known: Snapshot, renews_at: datetime | None) -> "BudgetAnswer":
+    def of(cls, tenant: Tenant, known: Snapshot) -> "BudgetAnswer":
         """Return the answer for the balances of a tenant."""
-        amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
-        rows = [
-            BalanceRow(
-                scope=ledger.scope,
-                is_over_limit=ledger.is_over_limit,
-                **{name: Money(amount=getattr(ledger, name)) for name in amounts},
-            )
-            for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
-        ]
-        return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
+        ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
+        rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
+        return cls(tenant=tenant.id, as_of=known.as_of, renews_at=tenant.renews_at, balances=rows)
 
 
 class ProblemBody(BaseModel):
@@ -89,7 +87,7 @@ def invalid(errors: Sequence[tuple[Sequence[Any], str]]) -> Problem:
     """
     listed = [{"at": _place(path), "message": message} for path, message in errors[:MAX_ERRORS]]
     detail = "; ".join(f"{item['at']}: {item['message']}" for item in listed[:3])
-    return Problem("invalid_request", detail, members={"errors": listed})
+    return Problem("invalid_request", detail, errors=listed)
 
 
 def _place(path: Sequence[Any]) -> str:
