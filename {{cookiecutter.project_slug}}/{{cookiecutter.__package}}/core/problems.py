@@ -51,11 +51,6 @@ WANT_OF_MONEY = ("budget_exceeded", "overdraft_limit_exceeded", "debt_outstandin
 
 UNLISTED = (409, "Refused", "The request was refused.")
 
-# Cycles' error and reason codes about the budget
-_OUR_CODES = ["tenant_suspended", "budget_frozen", "budget_closed", "limit_exceeded"]
-_OUR_CODES += [code for code, (status, *_) in OUTCOMES.items() if status == 402]
-_BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": "budget_closed"}
-
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 
 # Retry-After; for the other codes with status 429 or 503: 1
@@ -125,23 +120,6 @@ def budget_problem(
         return Problem(code, detail, **members)
     detail += " Other calls in progress hold the rest."
     return Problem(code, detail, WAIT_FOR_HOLDS_S, **members)
-
-
-def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:
-    """Return our code for an error response of Cycles.
-
-    `status` is 0 or less if there was no response; `error` is its error or reason_code. The error of a 401 is always
-    UNAUTHORIZED: its `message` distinguishes a bad key from a suspended tenant or a Redis outage.
-    """
-    if status == 401:
-        if message == "INTERNAL_ERROR":
-            return "budget_unavailable"
-        return _BUDGET_CODES.get(message or "", "budget_misconfigured")
-    if status <= 0 or status >= 500 or error == "INTERNAL_ERROR":
-        return "budget_unavailable"
-    if status == 429:
-        return "limit_exceeded"
-    return _BUDGET_CODES.get(error or "", "budget_misconfigured")
 
 
 def code_of_status(status: int) -> str:
