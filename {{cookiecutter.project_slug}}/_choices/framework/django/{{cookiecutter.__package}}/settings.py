@@ -115,7 +115,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = None  # web/edge.py limits bodies
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)
-logging.getLogger("django.request").setLevel(logging.CRITICAL)  # web/handlers.py logs failures, with the request's ID
+logging.getLogger("django.request").setLevel(logging.ERROR)  # answers below 500 are no news
 
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # web/edge.py sends HSTS
