@@ -47,7 +47,10 @@ SECURITY_HEADERS = {
 }
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
-    "allow_headers": ["*"],  # SDKs send headers of their own
+    "allow_headers": [
+        *("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
+        *("X-Api-Key", "X-Budget-Fallback", "X-Tenant-ID"),
+    ],
     "expose_headers": [
         *("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "X-Budget-Fallback"),
         "Retry-After",
