@@ -190,8 +190,16 @@ class Clients:
         self.outbox.close()
 
     async def _read_config(self, tenant: str) -> CyclesConfig:
-        row = await self._registry.tenant(tenant)
-        return self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
+        row, settings = await self._registry.tenant(tenant), self._settings
+        return CyclesConfig(
+            base_url=settings.cycles_base_url,
+            api_key=self._keys.open(row.sealed_key if row else ""),
+            tenant=settings.root_of(tenant)["tenant"],
+            app=settings.cycles_app,
+            # the outbox replaces these
+            retry_enabled=False,
+            journal_enabled=False,
+        )
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)
