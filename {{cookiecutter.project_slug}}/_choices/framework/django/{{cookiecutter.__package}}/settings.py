@@ -63,7 +63,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
+    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults` reports.
 
     Create an SQLite file.
     """
@@ -92,7 +92,6 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 
 TIME_ZONE = "UTC"
-USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = f"{ENV.root_path}/static/"
