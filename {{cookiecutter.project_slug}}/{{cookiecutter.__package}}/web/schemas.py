@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from ..budget.balances import Snapshot
 from ..core.problems import Problem
-from ..tenants.models import Tenant
 
 MAX_ERRORS = 20
 
@@ -55,11 +54,11 @@ class BudgetAnswer(BaseModel):
     balances: list[BalanceRow]
 
     @classmethod
-    def of(cls, tenant: Tenant, known: Snapshot) -> "BudgetAnswer":
+    def of(cls, tenant: str, known: Snapshot, renews_at: datetime | None) -> "BudgetAnswer":
         """Return the answer for the balances of a tenant."""
         ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
         rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
-        return cls(tenant=tenant.id, as_of=known.as_of, renews_at=tenant.renews_at, balances=rows)
+        return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
 
 
 class ProblemBody(BaseModel):

@@ -35,4 +35,4 @@ async def answer(services: Services, tenant_id: str) -> BudgetAnswer:
     tenant = await services.registry.tenant(tenant_id)
     if tenant is None:
         raise Problem("not_found")
-    return BudgetAnswer.of(tenant, await services.balances.read(tenant_id))
+    return BudgetAnswer.of(tenant_id, await services.balances.read(tenant_id), tenant.renews_at)
