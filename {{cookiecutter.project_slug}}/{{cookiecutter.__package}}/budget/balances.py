@@ -188,6 +188,5 @@ class Balances:
             ledger = known.obstacle(scopes, required)
             if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
                 ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
-        if ledger is None:
-            return budget_problem(code, tenant, required)
-        return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)
+        about = (ledger.scope, ledger.remaining, ledger.reserved) if ledger else ()
+        return budget_problem(code, tenant, required, *about)
