@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from runcycles import CyclesResponse
 
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
+from {{ cookiecutter.__package }}.budget.client import code_of_response
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
 from {{ cookiecutter.__package }}.core.breaker import Breaker
 from {{ cookiecutter.__package }}.core.metrics import BREAKER
-from {{ cookiecutter.__package }}.core.problems import OUTCOMES, Problem, code_of_cycles, code_of_status
+from {{ cookiecutter.__package }}.core.problems import OUTCOMES, Problem, code_of_status
 
 from ..running import scope_of
 from .stories import value_of
@@ -203,7 +205,8 @@ def test_call_counts_in_every_scope_from_the_root_down() -> None:
 def test_every_answer_of_cycles_maps_to_one_code(
     status: int, error: str | None, message: str | None, code: str
 ) -> None:
-    assert code_of_cycles(status, error, message) == code
+    answer = CyclesResponse.http_error(status, "told", {"error": error, "message": message})
+    assert code_of_response(answer) == code
 
 
 def test_every_problem_has_a_title_and_says_when_to_retry() -> None:

@@ -70,7 +70,7 @@ class Fields:
             kind = TYPES.get(rule)
             if kind and (type(value) is not kind or (kind is int and value < 1)):
                 why = f"{place} must be of type {kind.__name__}{', at least 1' if kind is int else ''}."
-                raise Problem("invalid_request", why, members={"param": place})
+                raise Problem("invalid_request", why, param=place)
             self.found[rule].append(value)
 
 
@@ -88,4 +88,4 @@ def _rules(value: dict[str, Any], table: str, place: str) -> dict[str, Any]:
 def unsupported(place: str, why: str = "") -> Problem:
     """Return the refusal of a field, which it names."""
     place = place.encode("ascii", "replace").decode()[:200]
-    return Problem("unsupported_parameter", f"{place} is not supported here. {why}".strip(), members={"param": place})
+    return Problem("unsupported_parameter", f"{place} is not supported here. {why}".strip(), param=place)

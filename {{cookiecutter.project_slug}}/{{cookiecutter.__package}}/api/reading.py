@@ -47,7 +47,7 @@ def read(
     fields = Fields(body, endpoint.path)
     model = next(iter(fields.found["model"]), settings.llm_model)
     if model not in settings.models:
-        raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.", members={"param": "model"})
+        raise Problem("unknown_model", f"Available models: {', '.join(settings.models)}.", param="model")
     limit = max(fields.found["limit"], default=None)
     most = min(settings.llm_max_tokens, limit or settings.llm_max_tokens) if endpoint.limits else 0
     work = Work(

@@ -181,13 +181,12 @@ class Balances:
         A 402 names the first ledger that refuses the call. Read the balances again if the cached ones don't explain it.
         """
         if OUTCOMES[code][0] != 402:
-            return Problem(code, members={"tenant": tenant, "unit": UNIT})
+            return Problem(code, tenant=tenant, unit=UNIT)
         ledger = None
         with suppress(Problem):
             known = await self.read(tenant)
             ledger = known.obstacle(scopes, required)
             if ledger is None and time.monotonic() - known.listed_at > FRESH_S:
                 ledger = (await self.read(tenant, 0.0)).obstacle(scopes, required)
-        if ledger is None:
-            return budget_problem(code, tenant, required)
-        return budget_problem(code, tenant, required, ledger.scope, ledger.remaining, ledger.reserved)
+        about = (ledger.scope, ledger.remaining, ledger.reserved) if ledger else ()
+        return budget_problem(code, tenant, required, *about)

@@ -19,7 +19,7 @@ from ..core.config import Settings
 from ..core.http_json import JsonClient
 from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
-from ..core.problems import Problem, code_of_cycles
+from ..core.problems import WANT_OF_MONEY, Problem
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
@@ -33,6 +33,9 @@ KEY_CACHED_S = 120
 """How long a decrypted Cycles key is kept. A rotated one is noticed sooner, by its 401."""
 NO_ANSWER = CyclesResponse.transport_error(ConnectionError("Cycles is out of reach"))
 RESERVATIONS = "/v1/reservations"
+CODES = {code.upper(): code for code in (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed")}
+CODES |= {"TENANT_CLOSED": "budget_closed", "LIMIT_EXCEEDED": "limit_exceeded"}
+"""Our codes (problems.OUTCOMES) for Cycles' errors and reasons."""
 DONE = {"commit": (200, "COMMITTED"), "event": (201, "APPLIED")}
 """Status code and status by which Cycles accepts a settlement."""
 
@@ -187,8 +190,16 @@ class Clients:
         self.outbox.close()
 
     async def _read_config(self, tenant: str) -> CyclesConfig:
-        row = await self._registry.tenant(tenant)
-        return self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
+        row, settings = await self._registry.tenant(tenant), self._settings
+        return CyclesConfig(
+            base_url=settings.cycles_base_url,
+            api_key=self._keys.open(row.sealed_key if row else ""),
+            tenant=settings.root_of(tenant)["tenant"],
+            app=settings.cycles_app,
+            # the outbox replaces these
+            retry_enabled=False,
+            journal_enabled=False,
+        )
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)
@@ -244,8 +255,14 @@ def is_refused(answer: CyclesResponse) -> bool:
 
 
 def code_of_response(response: CyclesResponse) -> str:
-    """Return our code (problems.OUTCOMES) for an answer that is not a success."""
-    return code_of_cycles(response.status, error_of(response), error_of(response, "message"))
+    """Return our code (problems.OUTCOMES) for an answer that is not a success.
+
+    The error of a 401 is always UNAUTHORIZED: its message distinguishes a bad key, a suspended tenant, a Redis outage.
+    """
+    error = error_of(response, "message" if response.status == 401 else "error")
+    if response.status <= 0 or response.status >= 500 or error == "INTERNAL_ERROR":
+        return "budget_unavailable"
+    return "limit_exceeded" if response.status == 429 else CODES.get(error, "budget_misconfigured")
 
 
 def error_of(response: CyclesResponse, member: str = "error") -> str:

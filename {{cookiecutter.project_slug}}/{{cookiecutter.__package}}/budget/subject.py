@@ -1,14 +1,14 @@
 """Which budget a call is booked under. Edit `subject_of` to book by other levels."""
 
 import hashlib
-import string
+import re
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
 from ..core.config import Settings
 
-_PLAIN = frozenset(string.ascii_lowercase + string.digits)
+_REFUSED = re.compile(r"[^a-z0-9.-]|\A[.-]|[.-]\Z")
 LONGEST = 128
 LEVELS = ("tenant", "workspace", "app", "workflow", "agent", "toolset")
 """Cycles' levels of a budget, widest first."""
@@ -39,15 +39,7 @@ def scope_id(name: str) -> str:
     Such an ID has 1 to 128 of a-z 0-9 _ . - (Cycles folds case), and begins and ends with a letter or digit. Other
     bytes, and a . or - at an end, become `x_` and two hex digits. If that is too long, it ends in `__` and a digest.
     """
-    last = len(name) - 1
-    escaped = "".join(
-        char if char in _PLAIN or (char in ".-" and 0 < place < last) else _escape(char)
-        for place, char in enumerate(name)
-    )
+    escaped = _REFUSED.sub(lambda char: "".join(f"x_{byte:02x}" for byte in char[0].encode()), name)
     if len(escaped) <= LONGEST:
         return escaped
     return f"{escaped[:60]}__{hashlib.sha256(name.encode()).hexdigest()}"
-
-
-def _escape(char: str) -> str:
-    return "".join(f"x_{byte:02x}" for byte in char.encode())

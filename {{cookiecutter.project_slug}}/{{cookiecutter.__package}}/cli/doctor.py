@@ -113,11 +113,10 @@ async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) ->
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
         findings = await service.examine_tenant(tenant, at_cycles=at_cycles)
-        ledgers = await service.ledgers(tenant.id) if at_cycles else []
+        if at_cycles:
+            findings += _ledgers(tenant, service.settings.scope_of(tenant.id), await service.ledgers(tenant.id))
     except AdminError as error:
         return [Finding("fault", check, error.message, "run doctor again")]
-    if at_cycles:
-        findings += _ledgers(tenant, service.settings.scope_of(tenant.id), ledgers)
     return findings
 
 

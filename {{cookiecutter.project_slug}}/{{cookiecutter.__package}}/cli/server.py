@@ -61,11 +61,10 @@ class Connection(H11Protocol):
         self.app_state["services"].guard.tasks.stop().add_done_callback(lambda _: close())
 
 
-def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
-    """Serve `app` (`module:name` in this package) and return the exit code: 1 if the settings have faults."""
+def serve(settings: Settings, app: str, *, reload: bool = False) -> None:
+    """Serve `app` (`module:name` in this package). Exits with 1 if the settings have faults."""
     if found := faults(settings):
-        sys.stderr.write("\n".join(found) + "\n")
-        return 1
+        sys.exit("\n".join(found))
     if settings.workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         # before the workers start: all must count in one folder
         folder = os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
@@ -89,4 +88,3 @@ def serve(settings: Settings, app: str, *, reload: bool = False) -> int:
         ws="none",
         log_level="info" if settings.development else "warning",
     )
-    return 0

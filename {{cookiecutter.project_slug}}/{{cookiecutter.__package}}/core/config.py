@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from runcycles import CyclesConfig
 
 from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
@@ -100,17 +99,6 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     def scope_of(self, tenant: str) -> str:
         """Return the scope of the ledger that pays for a tenant's calls."""
         return "/".join(f"{level}:{name}" for level, name in self.root_of(tenant).items())
-
-    def cycles_config(self, tenant: str, api_key: str) -> CyclesConfig:
-        """Return the SDK's configuration for one tenant's client. The outbox replaces its retries and journal."""
-        return CyclesConfig(
-            base_url=self.cycles_base_url,
-            api_key=api_key,
-            tenant=self.root_of(tenant)["tenant"],
-            app=self.cycles_app,
-            retry_enabled=False,
-            journal_enabled=False,
-        )
 
     def retry_delay(self, attempts: int) -> float:
         """Return the seconds to wait after so many failed attempts to settle."""

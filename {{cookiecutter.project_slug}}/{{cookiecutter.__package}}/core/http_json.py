@@ -1,7 +1,7 @@
 """JSON over HTTP to the Cycles servers: kept-alive connections, no proxy, no cookies, no redirects."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 from pydantic import TypeAdapter
@@ -12,14 +12,8 @@ MAX_CONNECTIONS = 200
 IDLE_S = 15.0
 """How long an idle connection is reused. Servers close them after 20 s or more."""
 JSON = TypeAdapter(dict[str, Any])
-
-
-class Answer(NamedTuple):
-    """`headers` ignore case. `body` is empty if the content is not a JSON object."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: dict[str, Any]
+Answer = tuple[int, Mapping[str, str], dict[str, Any]]
+"""Status, headers by names in any case, and body, which is empty if it is not a JSON object."""
 
 
 class Connections:
@@ -64,10 +58,7 @@ class JsonClient(Connections):
     async def request(
         self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None
     ) -> Answer:
-        """Make one call, with the caller's trace context. Raise OSError if no whole answer comes in time.
-
-        ConnectionRefusedError means that nothing was sent.
-        """
+        """Make one call, with the caller's trace context. Raise OSError if no whole answer comes in time."""
         content = None if body is None else JSON.dump_json(body)
         headers = {**headers, "Content-Type": "application/json"}
         if traceparent := get_contextvars().get("traceparent"):
@@ -76,11 +67,9 @@ class JsonClient(Connections):
         try:
             response = await self.open().request(method, url, data=content, headers=headers, allow_redirects=False)
             answer = await response.read()
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise ConnectionRefusedError(str(error)) from error
         except aiohttp.ClientError as error:
             raise ConnectionError(str(error)) from error
         try:
-            return Answer(response.status, response.headers, JSON.validate_json(answer))
+            return response.status, response.headers, JSON.validate_json(answer)
         except ValueError:
-            return Answer(response.status, response.headers, {})
+            return response.status, response.headers, {}

@@ -51,11 +51,6 @@ WANT_OF_MONEY = ("budget_exceeded", "overdraft_limit_exceeded", "debt_outstandin
 
 UNLISTED = (409, "Refused", "The request was refused.")
 
-# Cycles' error and reason codes about the budget
-_OUR_CODES = ["tenant_suspended", "budget_frozen", "budget_closed", "limit_exceeded"]
-_OUR_CODES += [code for code, (status, *_) in OUTCOMES.items() if status == 402]
-_BUDGET_CODES = {code.upper(): code for code in _OUR_CODES} | {"TENANT_CLOSED": "budget_closed"}
-
 _STATUS_CODES = {401: "unauthenticated", 404: "not_found", 405: "method_not_allowed"}
 
 # Retry-After; for the other codes with status 429 or 503: 1
@@ -70,26 +65,20 @@ class Problem(Exception):
 
     `code` is a key of OUTCOMES, or one that only commands and the dashboard raise (409 over HTTP). `message` replaces
     the detail there; clients and operators read it, so it holds nothing internal. `retry_after` is in seconds.
-    `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors. `challenge`
-    is the WWW-Authenticate of a 401.
+    `members` are added to the body: tenant, scope, unit, required and remaining (microcents), errors.
     """
 
-    def __init__(
-        self,
-        code: str,
-        message: str | None = None,
-        retry_after: int | None = None,
-        members: dict[str, Any] | None = None,
-        challenge: str = CHALLENGE,
-    ) -> None:
+    challenge = CHALLENGE
+    """The WWW-Authenticate header of a 401."""
+
+    def __init__(self, code: str, message: str | None = None, retry_after: int | None = None, **members: Any) -> None:
         super().__init__(f"{code}: {message}" if message else code)
         self.code = code
         self.status, self.title, default = OUTCOMES.get(code, UNLISTED)
         self.message = message or default
         default_s = _WAIT_S.get(code, 1 if self.status in (429, 503) else None)
         self.retry_after = default_s if retry_after is None else retry_after
-        self.members = members or {}
-        self.challenge = challenge
+        self.members = members
 
     @property
     def headers(self) -> dict[str, str]:
@@ -121,33 +110,16 @@ def budget_problem(
 
     `scope`, `remaining` and `reserved` (microcents) describe the exhausted ledger, as far as Cycles reports it.
     """
-    members = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
+    members: dict[str, Any] = {"tenant": tenant, "unit": UNIT, "required": required, "remaining": remaining}
     if scope:
         members["scope"] = scope
     if code != "budget_exceeded" or remaining is None:
-        return Problem(code, members=members)
+        return Problem(code, **members)
     detail = f"This call needs up to ${format_usd(required)}; ${format_usd(max(0, remaining))} of the budget is left."
     if remaining + reserved < required:
-        return Problem(code, detail, members=members)
+        return Problem(code, detail, **members)
     detail += " Other calls in progress hold the rest."
-    return Problem(code, detail, retry_after=WAIT_FOR_HOLDS_S, members=members)
-
-
-def code_of_cycles(status: int, error: str | None, message: str | None = None) -> str:
-    """Return our code for an error response of Cycles.
-
-    `status` is 0 or less if there was no response; `error` is its error or reason_code. The error of a 401 is always
-    UNAUTHORIZED: its `message` distinguishes a bad key from a suspended tenant or a Redis outage.
-    """
-    if status == 401:
-        if message == "INTERNAL_ERROR":
-            return "budget_unavailable"
-        return _BUDGET_CODES.get(message or "", "budget_misconfigured")
-    if status <= 0 or status >= 500 or error == "INTERNAL_ERROR":
-        return "budget_unavailable"
-    if status == 429:
-        return "limit_exceeded"
-    return _BUDGET_CODES.get(error or "", "budget_misconfigured")
+    return Problem(code, detail, WAIT_FOR_HOLDS_S, **members)
 
 
 def code_of_status(status: int) -> str:

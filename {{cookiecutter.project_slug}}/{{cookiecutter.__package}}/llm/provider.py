@@ -158,32 +158,25 @@ def message_of(items: Iterable[Item]) -> Message:
     return Message("assistant", text, tuple(call for call in calls.values() if call.name))
 
 
+@dataclass(eq=False)
 class ProviderError(Exception):
     """The provider failed.
 
-    The message never quotes the vendor's, which may repeat the API key. `answered`: the vendor itself told an error, so
+    `message` never quotes the vendor's, which may repeat the API key. `answered`: the vendor itself told an error, so
     it doesn't bill what it has not delivered. `detail` is what callers may learn from a vendor that refused their
     request, `status` is the vendor's, `retry_after` the seconds that it asks for. `is_billed`: it may bill the call.
     """
 
-    is_billed = True
+    kind: ErrorKind
+    message: str
+    answered: bool = False
+    detail: str | None = None
+    retry_after: int | None = None
+    status: int | None = None
+    is_billed: bool = True
 
-    def __init__(
-        self,
-        kind: ErrorKind,
-        message: str,
-        *,
-        answered: bool = False,
-        detail: str | None = None,
-        retry_after: int | None = None,
-        status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.answered = answered
-        self.detail = detail
-        self.retry_after = retry_after
-        self.status = status
+    def __str__(self) -> str:
+        return self.message
 
 
 MAX_ANSWER_BYTES = 64 * 2**20

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from ..budget.balances import Snapshot
 from ..core.problems import Problem
@@ -28,16 +28,20 @@ class Money(BaseModel):
     amount: int
 
 
-class BalanceRow(BaseModel):
+Amount = Annotated[Money, BeforeValidator(lambda given: {"amount": given} if isinstance(given, int) else given)]
+"""Takes microcents."""
+
+
+class BalanceRow(BaseModel, from_attributes=True):
     """One ledger; `remaining` may be negative."""
 
     scope: str
-    allocated: Money
-    spent: Money
-    reserved: Money
-    remaining: Money
-    debt: Money
-    overdraft_limit: Money
+    allocated: Amount
+    spent: Amount
+    reserved: Amount
+    remaining: Amount
+    debt: Amount
+    overdraft_limit: Amount
     is_over_limit: bool
 
 
@@ -52,15 +56,8 @@ class BudgetAnswer(BaseModel):
     @classmethod
     def of(cls, tenant: str, known: Snapshot, renews_at: datetime | None) -> "BudgetAnswer":
         """Return the answer for the balances of a tenant."""
-        amounts = BalanceRow.model_fields.keys() - {"scope", "is_over_limit"}
-        rows = [
-            BalanceRow(
-                scope=ledger.scope,
-                is_over_limit=ledger.is_over_limit,
-                **{name: Money(amount=getattr(ledger, name)) for name in amounts},
-            )
-            for ledger in sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
-        ]
+        ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
+        rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
         return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
 
 
@@ -89,7 +86,7 @@ def invalid(errors: Sequence[tuple[Sequence[Any], str]]) -> Problem:
     """
     listed = [{"at": _place(path), "message": message} for path, message in errors[:MAX_ERRORS]]
     detail = "; ".join(f"{item['at']}: {item['message']}" for item in listed[:3])
-    return Problem("invalid_request", detail, members={"errors": listed})
+    return Problem("invalid_request", detail, errors=listed)
 
 
 def _place(path: Sequence[Any]) -> str:

@@ -45,8 +45,8 @@ class Services:
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.readiness = Readiness(registry, self.clients)
-        see = partial(watch, outbox=self.outbox, store=store, readiness=self.readiness)
-        self.housekeeping = Housekeeping(settings, registry, see)
+        find_alerts = partial(watch, outbox=self.outbox, store=store, readiness=self.readiness)
+        self.housekeeping = Housekeeping(settings, registry, find_alerts)
 
     async def __aenter__(self) -> Self:
         forget_killed_workers()

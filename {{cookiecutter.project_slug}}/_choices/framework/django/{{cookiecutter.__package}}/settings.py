@@ -63,7 +63,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults_by_concern` reports.
+    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults` reports.
 
     Create an SQLite file.
     """
@@ -92,7 +92,6 @@ AUTH_PASSWORD_VALIDATORS = [
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 
 TIME_ZONE = "UTC"
-USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = f"{ENV.root_path}/static/"
@@ -115,7 +114,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = None  # web/edge.py limits bodies
 
 LOGGING_CONFIG = None
 set_up_logging(development=ENV.development)
-logging.getLogger("django.request").setLevel(logging.CRITICAL)  # web/handlers.py logs failures, with the request's ID
+logging.getLogger("django.request").setLevel(logging.ERROR)  # answers below 500 are no news
 
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # web/edge.py sends HSTS

@@ -1,7 +1,9 @@
 """Serving with Django: the lifespan, the order of checks before a route, errors."""
 
+import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -60,7 +62,7 @@ def test_route_checks_identity_then_content_type_then_budget_then_body(app: App,
 
 
 def test_api_works_without_the_tables_of_sessions_and_operators(tmp_path: Path, emulator: Emulator) -> None:
-    app = installed_app(tmp_path, emulator.url)
+    app = replace(installed_app(tmp_path, emulator.url), log=tmp_path / "log")
     headers = app.add_tenant("1.00")["headers"]
     with closing(sqlite3.connect(app.folder / "app.sqlite3")) as database:
         database.execute("DROP TABLE django_session")
@@ -76,6 +78,8 @@ def test_api_works_without_the_tables_of_sessions_and_operators(tmp_path: Path, 
         broken = api.get("/dashboard/")
     assert (broken.status_code, broken.json()["code"]) == (500, "internal_error")
     assert broken.json()["request_id"] == broken.headers["X-Request-Id"]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if "django_session" in line]
+    assert [line["request_id"] for line in lines] == [broken.headers["X-Request-Id"]]
 
 
 def refused(request: HttpRequest) -> HttpResponse:  # noqa: ARG001

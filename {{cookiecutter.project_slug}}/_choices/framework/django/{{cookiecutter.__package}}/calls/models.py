@@ -35,17 +35,12 @@ class Call(models.Model):
 
     class Meta:
         db_table = "calls"
-        verbose_name = "call"
-        ordering = ("-at", "id")
         indexes = (
             models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
             # all that spend over time reads of a call
             models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model"),
             models.Index(fields=("request_id", "tenant", "at"), name="ix_calls_request_id_tenant_at"),
         )
-
-    def __str__(self) -> str:
-        return self.id
 
 
 SERVED = ("charged", "released", "unguarded", "observed")
@@ -76,9 +71,6 @@ class Balance(models.Model):
     class Meta:
         db_table = "balances"
 
-    def __str__(self) -> str:
-        return str(self.pk)
-
 
 class Alert(models.Model):
     """Something that people should know. Its ID says what happened, so that it is stored once.
@@ -97,15 +89,9 @@ class Alert(models.Model):
     class Meta:
         db_table = "alerts"
 
-    def __str__(self) -> str:
-        return self.id
-
 
 class Success(models.Model):
     """When all steps of housekeeping last succeeded: one row."""
 
     id = models.IntegerField(primary_key=True)
     at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return str(self.at)

@@ -53,7 +53,7 @@ class TenantAdmin(ReadOnlyAdmin):
     list_display = ("id", "name", "status", dollars("budget"), "created_at")
     list_filter = ("status",)
     search_fields = ("id", "name")
-    exclude = ("sealed_key", "budget", "overdraft")
+    exclude = ("sealed_key", "alert_urls", "budget", "overdraft")
     readonly_fields = (dollars("budget"), dollars("overdraft"))  # type: ignore[assignment]
 
 

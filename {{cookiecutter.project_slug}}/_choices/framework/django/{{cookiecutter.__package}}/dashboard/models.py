@@ -19,6 +19,3 @@ class AuditEntry(models.Model):
     class Meta:
         db_table = "audit"
         ordering = ("-at", "id")
-
-    def __str__(self) -> str:
-        return self.id

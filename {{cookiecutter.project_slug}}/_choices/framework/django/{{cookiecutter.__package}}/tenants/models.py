@@ -82,9 +82,6 @@ class Adjustment(models.Model):
     class Meta:
         db_table = "adjustments"
 
-    def __str__(self) -> str:
-        return self.reference
-
 
 class SignIn(models.Model):
     """A tenant's session of the dashboard. It begins as a link, until that is `used`.
@@ -99,6 +96,3 @@ class SignIn(models.Model):
 
     class Meta:
         db_table = "sign_ins"
-
-    def __str__(self) -> str:
-        return f"of {self.tenant_id}"

@@ -94,7 +94,7 @@ class Registry:
     @in_database
     def usage(self, tenant_id: str) -> list[tuple[str, str | None, int, int, int]]:
         """Return (outcome, scope, calls, held, used) of a tenant's recorded calls, in microcents."""
-        groups = Call.objects.filter(tenant=tenant_id).order_by().values_list("outcome", "scope")
+        groups = Call.objects.filter(tenant=tenant_id).values_list("outcome", "scope")
         used = models.Sum(models.F("cost") + models.F("uncharged"))
         rows = groups.annotate(calls=models.Count("id"), held=models.Sum("hold"), used=used)
         return [(outcome, scope, calls, int(held), int(used)) for outcome, scope, calls, held, used in rows]

@@ -26,13 +26,13 @@ async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
     services = services_of(request)
     if not carry_credentials(headers_of(request)) and (viewer := await viewer_of(request)):
         viewer.check(tenant)
-        if await services.registry.tenant(tenant) is None:
-            raise Problem("not_found")
     elif await identified(request) != tenant:
         raise Problem("not_found")  # whether it exists or not
     return await answer(services, tenant)
 
 
-async def answer(services: Services, tenant: str) -> BudgetAnswer:
-    row = await services.registry.tenant(tenant)
-    return BudgetAnswer.of(tenant, await services.balances.read(tenant), row.renews_at if row else None)
+async def answer(services: Services, tenant_id: str) -> BudgetAnswer:
+    tenant = await services.registry.tenant(tenant_id)
+    if tenant is None:
+        raise Problem("not_found")
+    return BudgetAnswer.of(tenant_id, await services.balances.read(tenant_id), tenant.renews_at)

@@ -1,12 +1,8 @@
 """Problem details for every refusal and failure: the API's and Django's own."""
 
-import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Never
 
-import structlog
-from django.core.signals import got_request_exception
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -15,8 +11,6 @@ from ..core.problems import Problem, code_of_status
 from . import schemas
 from .dependencies import state_of
 from .errors import body_of
-
-log = structlog.get_logger(__name__)
 
 
 class ProblemResponse(JsonResponse):
@@ -34,21 +28,16 @@ def request_id_of(request: HttpRequest) -> str:
 
 
 def add_exception_handlers(api: NinjaAPI) -> None:
-    """Answer with problem details where ninja or a route raises."""
+    """Answer with problem details where ninja or a route raises. Unexpected exceptions are left to web/edge.py."""
     api.exception_handler(Problem)(lambda request, problem: ProblemResponse(problem, request))
     api.exception_handler(ValidationError)(_invalid)
     api.exception_handler(HttpError)(_http)
-    api.exception_handler(Exception)(_unexpected)
+    api.exception_handler(Exception)(_raise)
 
 
 def problem_view(code: str) -> Callable[..., HttpResponse]:
     """Return a view that answers with a problem, also for Django's `handler400` and the like."""
     return lambda request, exception=None: ProblemResponse(Problem(code), request)  # noqa: ARG005
-
-
-@receiver(got_request_exception)
-def log_failure(request: HttpRequest, **_: Any) -> None:
-    log.error("request failed", request_id=request_id_of(request), path=request.path, exc_info=sys.exception())
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
@@ -63,6 +52,5 @@ def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
     return ProblemResponse(Problem(code_of_status(error.status_code), detail), request)
 
 
-def _unexpected(request: HttpRequest, error: Exception) -> HttpResponse:  # noqa: ARG001
-    log_failure(request)
-    return ProblemResponse(Problem("internal_error"), request)
+def _raise(_: HttpRequest, error: Exception) -> Never:
+    raise error  # ninja would answer with the traceback in development

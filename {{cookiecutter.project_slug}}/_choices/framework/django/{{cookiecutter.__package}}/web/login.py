@@ -35,7 +35,7 @@ async def signed_in(request: HttpRequest) -> Viewer:
 
 async def sign_in(request: HttpRequest, name: str, password: str) -> None:
     """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
-    with sign_in_attempt(name, address_of(request)):
+    with sign_in_attempt(name, request.META.get("REMOTE_ADDR", "")):
         user = await check_password(request, username=name, password=password) if name.isprintable() else None
         if not isinstance(user, User) or not user.is_staff:
             raise Problem("unauthenticated", "Invalid username or password.")
@@ -45,10 +45,6 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
 
 async def follow_link(request: HttpRequest, token: str) -> None:
     """Make the session this tenant's. Raises Problem: unauthenticated, too_many_attempts."""
-    session_id = await session_by_link(services_of(request).registry, token, address_of(request))
+    session_id = await session_by_link(services_of(request).registry, token, request.META.get("REMOTE_ADDR", ""))
     await request.session.aflush()
     await request.session.aset("sign_in", session_id)
-
-
-def address_of(request: HttpRequest) -> str:
-    return str(request.META.get("REMOTE_ADDR", ""))

@@ -21,6 +21,3 @@ class KeptAnswer(models.Model):
 
     class Meta:
         db_table = "kept_answers"
-
-    def __str__(self) -> str:
-        return self.id

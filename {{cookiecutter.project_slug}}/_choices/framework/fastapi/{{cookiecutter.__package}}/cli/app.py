@@ -5,9 +5,10 @@ from argparse import ArgumentParser
 from ..core.about import TITLE
 from ..core.config import Settings
 from . import console, migrate, server, verbs
-from .output import program
+from .output import command_line, program
 
 
+@command_line()
 def main() -> None:
     """Run the command of `sys.argv`."""
     parser = ArgumentParser(prog=program(), description=TITLE)
@@ -23,4 +24,4 @@ def main() -> None:
 
 def serve(reload: bool) -> None:
     """Serve the app, configured by the environment: HOST, PORT, WORKERS and others."""
-    raise SystemExit(server.serve(Settings(), "main:app", reload=reload))
+    server.serve(Settings(), "main:app", reload=reload)

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -16,6 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from sqlalchemy.orm import DeclarativeBase
 
 from .sqlite_file import make_private
+
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it tells the database's kind at each use
@@ -65,14 +67,13 @@ class Database:
 
     async def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. A later version's are fine: they only add."""
-        async with self._engine.connect() as connection:
-            current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_heads())
+        current = await self.run_sync(lambda connection: MigrationContext.configure(connection).get_current_heads())
         return bool(current) and _earlier_revisions().isdisjoint(current)
 
-    async def run_sync(self, work: Callable[[sa.Connection], None]) -> None:
+    async def run_sync(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` on a synchronous connection, which Alembic needs."""
         async with self._engine.connect() as connection:
-            await connection.run_sync(work)
+            return await connection.run_sync(work)
 
     async def __aenter__(self) -> Self:
         return self

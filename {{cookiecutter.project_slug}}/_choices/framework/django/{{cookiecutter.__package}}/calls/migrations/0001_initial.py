@@ -97,9 +97,7 @@ class Migration(migrations.Migration):
                 ("remaining", models.BigIntegerField(null=True)),
             ],
             options={
-                "verbose_name": "call",
                 "db_table": "calls",
-                "ordering": ("-at", "id"),
                 "indexes": [
                     models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
                     models.Index(fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model"),

@@ -1,6 +1,5 @@
 """`serve`: the server process."""
 
-import sys
 from typing import Any
 
 from django.conf import settings
@@ -17,4 +16,4 @@ class Command(BaseCommand):
         parser.add_argument("--reload", action="store_true", help="Restart when code changes.")
 
     def handle(self, *, reload: bool, **_: Any) -> None:
-        sys.exit(serve(settings.ENV, "asgi:application", reload=reload))
+        serve(settings.ENV, "asgi:application", reload=reload)
