@@ -19,6 +19,7 @@ def used(*items: Item) -> Tokens:
 
 CASES: dict[str, tuple[list[Item], Tokens]] = {
     "nothing reported": ([TEXT], Tokens(READ, 9)),
+    "text in parts": ([TEXT, TEXT], Tokens(READ, 18)),
     "more than was asked for": ([Delta("x" * 4_000)], Tokens(READ, 1_000)),
     "thinking": ([THINKING, TEXT], Tokens(READ, 19)),
     "text after the report": ([TEXT, Usage(20, 8), Delta("x" * 5)], Tokens(20, 10)),
@@ -32,7 +33,11 @@ CASES: dict[str, tuple[list[Item], Tokens]] = {
     "cached apart": ([TEXT, Usage(10, 8, cached_input_tokens=5_000)], Tokens(5_010, 8, 5_000)),
     "cached apart, by the sum": ([TEXT, Usage(60, 8, 50, total_tokens=118)], Tokens(110, 8, 50)),
     "written apart": ([TEXT, Usage(10, 8, cache_write_input_tokens=5_000)], Tokens(5_010, 8, 0, 5_000)),
+    "cached and written apart, by the sum": ([TEXT, Usage(60, 8, 30, 20, total_tokens=118)], Tokens(110, 8, 30, 20)),
+    "nothing but cache": ([TEXT, Usage(0, 8, 5, 5)], Tokens(10, 8, 5, 5)),
     "cached within": ([TEXT, Usage(60, 8, 50, total_tokens=68)], Tokens(60, 8, 50)),
+    "all cached": ([TEXT, Usage(50, 8, 50)], Tokens(50, 8, 50)),
+    "all reasoning": ([TEXT, Usage(20, 8, reasoning_tokens=8)], Tokens(20, 8)),
     "reasoning apart": ([TEXT, Usage(20, 8, reasoning_tokens=1_000, total_tokens=1_028)], Tokens(20, 1_008)),
     "reasoning apart, no sum": ([TEXT, Usage(20, 8, reasoning_tokens=1_000)], Tokens(20, 1_008)),
     "reasoning within": ([TEXT, Usage(20, 1_008, reasoning_tokens=1_000, total_tokens=1_028)], Tokens(20, 1_008)),
