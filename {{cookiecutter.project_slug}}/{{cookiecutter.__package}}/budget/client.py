@@ -20,6 +20,7 @@ from ..core.http_json import JsonClient
 from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
 from ..core.problems import Problem, code_of_cycles
+from ..tenants.models import Tenant
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
@@ -152,6 +153,10 @@ class Clients:
         """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""
         return TenantClient(self, tenant, await self._configs.load(tenant, lambda: self._read_config(tenant)))
 
+    def use(self, row: Tenant) -> None:
+        """Cache the key of a tenant that was just read. Raise Problem budget_misconfigured."""
+        self._configs[row.id] = self._config(row.id, row.sealed_key)
+
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""
         config = self._configs[tenant] = await self._read_config(tenant)
@@ -188,7 +193,10 @@ class Clients:
 
     async def _read_config(self, tenant: str) -> CyclesConfig:
         row = await self._registry.tenant(tenant)
-        return self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
+        return self._config(tenant, row.sealed_key if row else "")
+
+    def _config(self, tenant: str, sealed_key: str) -> CyclesConfig:
+        return self._settings.cycles_config(tenant, self._keys.open(sealed_key))
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)

@@ -16,6 +16,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
 """Spend over time: the number of bars, and what one stands for."""
+SHARES = ("model", "route", "end_user")
+"""A tenant's spend is shown by each."""
 TOP = 6
 """Tenants, models, routes or end users that are listed by name. The others are summed."""
 FEWEST_CALLS = 10

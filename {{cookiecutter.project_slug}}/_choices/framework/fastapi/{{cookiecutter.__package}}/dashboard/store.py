@@ -3,14 +3,31 @@
 from datetime import datetime
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, SQLColumnExpression, and_, case, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    SQLColumnExpression,
+    and_,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from ..calls.models import SERVED, Balance, Call
 from ..core.database import Database
 from ..tenants.models import Tenant
-from .charts import Usage
+from .charts import Step, Usage
 from .models import AuditEntry
-from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, TOP, TenantBudget, TenantQuery
+from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, SHARES, TOP, TenantBudget, TenantQuery
 
 Ts = TypeVarTuple("Ts")
 
@@ -58,21 +75,44 @@ class DashboardStore:
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
     async def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
-        """Return the calls of the tenants that match, or of one, by tenant or model. Only the largest have names."""
-        bars, name, cost = query.bars(now), Call.__table__.c[query.by], func.sum(Call.cost * 1.0)
+        """Return the calls of the tenants that match by tenant or model, those of one by each of SHARES: see Usage.
+
+        Only the largest have names. Without `tenant` there also is what no ledger took in 24 hours, as `uncharged`.
+        """
+        bars, cost = query.bars(now), func.sum(Call.cost * 1.0)
         which: ColumnElement[bool] = Call.at >= bars[0]
         if tenant is not None:
             which &= Call.tenant == tenant
         elif query.q or query.show != "all":
             which &= Call.tenant.in_(_matching(select(Tenant.id), query, hold, now))
-        largest = select(name).where(which, Call.cost > 0).group_by(name).order_by(cost.desc()).limit(TOP)
         bar = case(*((Call.at < end, number) for number, end in enumerate(bars[1:])), else_=len(bars) - 1)
         refusal = case((Call.outcome.not_in(SERVED), Call.outcome))
-        series = case((name.in_(largest), name))
-        kinds = (bar.label("bar"), series.label("series"), refusal.label("refusal"))
-        sums = select(*kinds, cost, func.count()).where(which).group_by("bar", "series", "refusal")
+
+        def sums(kind: str) -> Select[Any]:
+            name = func.coalesce(Call.__table__.c[kind], literal_column("''"))
+            largest = select(name).where(which, Call.cost > 0).group_by(name).order_by(cost.desc()).limit(TOP)
+            series = case((name.in_(largest), name))
+            kinds = (literal(kind), bar.label("bar"), series.label("series"), refusal.label("refusal"))
+            return select(*kinds, cost, func.count()).where(which).group_by("bar", "series", "refusal")
+
+        parts = [*map(sums, SHARES if tenant else (query.by,))]
+        if not tenant:
+            lost = (literal("uncharged"), literal(0), null(), Call.outcome, func.sum(Call.uncharged * 1.0), func.count())
+            is_lost = (Call.at >= now - DAY) & (Call.uncharged > 0)
+            parts.append(select(*lost).where(is_lost).group_by(Call.outcome))
         async with self._database.session() as session:
-            return [*await session.execute(sums)]
+            return [*await session.execute(union_all(*parts))]
+
+    async def course(self, tenant: str, since: datetime, until: datetime) -> list[Step]:
+        """Return what a tenant had remaining after the last call of each hour, and what operators did, oldest first."""
+        known = (Call.tenant == tenant) & Call.at.between(since, until) & Call.remaining.is_not(None)
+        hour = cast(extract("epoch", Call.at), BigInteger) // 3600
+        last = select(func.max(Call.at)).where(known).group_by(hour)
+        done = (AuditEntry.tenant == tenant) & AuditEntry.at.between(since, until) & (AuditEntry.outcome == "done")
+        actions = select(AuditEntry.at, null(), AuditEntry.action).where(done)
+        steps = select(Call.at, Call.remaining, literal("")).where(known, Call.at.in_(last)).union_all(actions)
+        async with self._database.session() as session:
+            return [Step(*row) for row in await session.execute(steps.order_by("at"))]
 
     async def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
         """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
