@@ -155,7 +155,7 @@ class Clients:
 
     def use(self, row: Tenant) -> None:
         """Cache the key of a tenant that was just read. Raise Problem budget_misconfigured."""
-        self._configs[row.id] = self._config(row.id, row.sealed_key)
+        self._configs[row.id] = self._settings.cycles_config(row.id, self._keys.open(row.sealed_key))
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""
@@ -193,10 +193,7 @@ class Clients:
 
     async def _read_config(self, tenant: str) -> CyclesConfig:
         row = await self._registry.tenant(tenant)
-        return self._config(tenant, row.sealed_key if row else "")
-
-    def _config(self, tenant: str, sealed_key: str) -> CyclesConfig:
-        return self._settings.cycles_config(tenant, self._keys.open(sealed_key))
+        return self._settings.cycles_config(tenant, self._keys.open(row.sealed_key if row else ""))
 
     async def _ask_balances(self, tenant: str) -> None:
         client = await self.of(tenant)

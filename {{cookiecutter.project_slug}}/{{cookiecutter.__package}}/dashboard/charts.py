@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from .query import HOUR
 
 Usage = tuple[str, int, str | None, str | None, float, int]
-"""By what it is summed, the number of a bar, whose it is (None: others), what refused its calls if anything,
-microcents and calls."""
+"""By what calls are summed, the number of a bar, whose they are (None: others; "": not set), what refused them if
+anything, microcents and calls. Only sums by tenant and model are divided into bars."""
 
 
 class Step(NamedTuple):

@@ -1,10 +1,8 @@
 """Figures of the pages: balances from memory or database, everything else from the record of calls."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-
-from pydantic import ValidationError
 
 from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
@@ -42,19 +40,10 @@ def tenant_state(row: TenantBudget, hold: int) -> str:
     return "refused" if row.refused and state not in ("short", "over_limit") else state
 
 
-def query_of(params: Mapping[str, str]) -> TenantQuery:
-    """Return the query in a query string. Raises Problem invalid_request."""
-    try:
-        return TenantQuery.model_validate(params)
-    except ValidationError:
-        raise Problem("invalid_request") from None
-
-
 async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
     """Return the context of overview.html: a page of the tenants that match, or the last one, and totals of all."""
     store, hold, now = dashboard.store, dashboard.typical_hold, this_minute()
-    first = asked.model_copy(update={"page": 1})
-    totals = await dashboard.cache.load(first, lambda: store.totals(first, hold, now))
+    totals = await dashboard.cache.load((asked.q, asked.show), lambda: store.totals(asked, hold, now))
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     query = asked.model_copy(update={"page": min(asked.page, pages)})
     rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
@@ -87,12 +76,6 @@ async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     if row is None:
         raise Problem("not_found", "This tenant does not exist.")
     return (await dashboard.refresh([row]))[0]
-
-
-async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
-    """Raise Problem not_found unless the tenant exists."""
-    if await dashboard.services.registry.tenant(tenant_id) is None:
-        raise Problem("not_found", "This tenant does not exist.")
 
 
 async def _health(dashboard: Dashboard) -> Context:
