@@ -186,10 +186,8 @@ def test_spend_is_grouped_by_bar_tenant_or_model_and_refusal(opened: Opened) -> 
             assert {name for _, name, *_ in await spend(show="blocked")} == {"initech"}
             of_one = await store.spend(TenantQuery(), HOLD, NOON, "acme")
             shares = [("model", 29, ""), ("route", 0, "chat"), ("end_user", 0, "")]
-            assert sorted(map(tuple, of_one), key=lambda row: (row[4] == 0, -row[1], -len(row[2]))) == [
-                *((*share, None, 100, 3) for share in shares),
-                *((*share, "budget_exceeded", 0, 1) for share in shares),
-            ]
+            charged = {(*share, None, 100, 3) for share in shares}
+            assert {tuple(row) for row in of_one} == charged | {(*share, "budget_exceeded", 0, 1) for share in shares}
 
     asyncio.run(story())
 
@@ -205,9 +203,12 @@ def test_course_is_what_remained_after_each_hours_last_call_and_what_operators_d
                 each = call(tenant, 1, NOON + minute * HOUR / 60)
                 each.remaining = remaining
                 await calls.insert([each])
-            for tenant, hour, outcome in (("acme", 1, "done"), ("acme", 2, None), ("globex", 1, "done"), ("acme", -1, "done")):
-                entry = {"operator": "olga", "action": "fund 1.00", "tenant": tenant, "outcome": outcome}
-                await registry.save(AuditEntry(id=f"{tenant}{hour}", at=NOON + hour * HOUR, **entry))
+            done = [("acme", 1, "done"), ("acme", 2, None), ("globex", 1, "done"), ("acme", -1, "done")]
+            for tenant, hour, outcome in done:
+                what: dict[str, Any] = {"operator": "olga", "action": "fund 1.00", "tenant": tenant}
+                entry = AuditEntry(id=f"{tenant}{hour}", at=NOON + hour * HOUR, **what)
+                entry.outcome = outcome
+                await registry.save(entry)
             steps = await DashboardStore(*vars(calls).values()).course("acme", NOON, NOON + 24 * HOUR)
             remained = [(NOON + minute * HOUR / 60, 1_000 - minute, "") for minute in (50, 70, 200)]
             assert steps == [remained[0], (NOON + HOUR, None, "fund 1.00"), *remained[1:]]

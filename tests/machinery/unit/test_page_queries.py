@@ -28,10 +28,10 @@ PAGES = (
 def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What SQLite is asked of the app's database."""
     asked: list[str] = []
-    connect = sqlite3.connect
+    connect: Any = sqlite3.connect
 
     def traced(database: Any, *args: Any, **kwargs: Any) -> sqlite3.Connection:
-        connection = connect(database, *args, **kwargs)
+        connection: sqlite3.Connection = connect(database, *args, **kwargs)
         if "app.sqlite3" in str(database):
             connection.set_trace_callback(asked.append)
         return connection

@@ -34,7 +34,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     has_module_permission = has_view_permission
 
-    def has_add_permission(self, *_: Any) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
     has_change_permission = has_delete_permission = has_add_permission
