@@ -180,7 +180,9 @@ def test_dashboard_works_on_postgresql(migrated: App) -> None:
         wait_until(lambda: "Budget exceeded" in operator.get("/dashboard/").text, what="the refusal in the chart")
         assert do(operator, tenant, "fund", "1.00").status_code == 303
         assert "fund 1.00" in operator.get("/dashboard/audit").text
-        lines = operator.get(f"/dashboard/tenants/{tenant}/calls.csv").text.splitlines()
-        assert len(lines) == 2
+        assert HTTP.post(f"{app.url}/api/chat", json=HELLO, headers=headers).status_code == 200
+        page = f"/dashboard/tenants/{tenant}"
+        wait_until(lambda: len(operator.get(f"{page}/calls.csv").text.splitlines()) == 3, what="both calls in the CSV")
+        assert "By end user" in operator.get(f"{page}?span=7d").text
         link = httpx.URL(migrated.done("tenants", "link", tenant)["url"]).path
         assert [follow_link(operator, link).status_code for _ in range(2)] == [303, 401]

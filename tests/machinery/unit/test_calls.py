@@ -133,23 +133,11 @@ def test_batch_that_fails_is_written_with_the_next_one(opened: Opened) -> None:
     asyncio.run(story())
 
 
-def test_remaining_is_that_of_the_last_call_of_each_hour(opened: Opened) -> None:
-    async def story() -> None:
-        async with opened() as (_, store):
-            calls = [call(minute * 60, remaining=1_000 - minute) for minute in (-90, 5, 50, 70, 200)]
-            await store.insert([*calls, call(90 * 60, remaining=None), call(95 * 60, "globex", remaining=1)])
-            expected = [(NOON + timedelta(minutes=minute), 1_000 - minute) for minute in (50, 70, 200)]
-            assert await store.remaining("acme", NOON, NOON + timedelta(days=1)) == expected
-
-    asyncio.run(story())
-
-
 def test_sums_beyond_int64_are_told_roughly(opened: Opened) -> None:
     async def story() -> None:
         async with opened() as (_, store):
             most = 2**63 - 1
             await store.insert([call(number, cost=most, uncharged=most) for number in range(2)])
             assert await store.uncharged(NOON) == 2**64
-            assert await store.shares("acme", "model", NOON, 5) == [("m", 2**64, 2)]
 
     asyncio.run(story())

@@ -1,8 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from {{ cookiecutter.__package }}.dashboard.charts import Burndown, spend_chart
-from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
+from {{ cookiecutter.__package }}.dashboard.charts import Burndown, Step, spend_chart
 from {{ cookiecutter.__package }}.dashboard.pages import templates
 from {{ cookiecutter.__package }}.dashboard.query import DAY, HOUR, TenantQuery
 
@@ -10,7 +9,7 @@ FIRST = datetime(2026, 11, 1, tzinfo=UTC)
 MIDDLE = FIRST + timedelta(days=15)
 
 
-def chart(remaining: int, burn: int, *changes: AuditEntry) -> Burndown:
+def chart(remaining: int, burn: int, *changes: Step) -> Burndown:
     history = [(FIRST + timedelta(days=day), 2_500) for day in (2, 2.1, 5)]
     points = [*history, (MIDDLE, remaining)]
     end = FIRST + 30 * DAY
@@ -31,11 +30,8 @@ def test_projection_follows_the_burn_rate() -> None:
 
 
 def test_credit_or_reset_in_mid_month_is_a_step_with_its_amount() -> None:
-    def done(day: int, action: str) -> AuditEntry:
-        at = FIRST + day * DAY
-        return AuditEntry(id=action, at=at, operator="olga", action=action, tenant="acme", outcome="done")
-
-    credit, link, reset = done(10, "fund 15.00"), done(11, "link"), done(12, "reset 5.00 2026-11")
+    actions = ((10, "fund 15.00"), (11, "link"), (12, "reset 5.00 2026-11"))
+    credit, link, reset = (Step(FIRST + day * DAY, None, action) for day, action in actions)
     macros = templates.get_template("macros.html").module
     svg = str(macros.burndown(chart(3_000, 0, credit, link, reset), FIRST))  # type: ignore[attr-defined]
     x = chart(3_000, 0).x(credit.at)
@@ -50,14 +46,15 @@ def test_credit_or_reset_in_mid_month_is_a_step_with_its_amount() -> None:
 
 def test_spend_is_summed_by_bar_and_by_series_and_refused_calls_are_counted() -> None:
     usage = [
-        (0, "a", None, 30.0, 3),
-        (1, "a", None, 10.0, 1),
-        (1, None, "provider_error", 5.0, 2),
-        (1, "b", "x", 0.0, 4),
+        ("model", 1, None, "provider_error", 50.0, 2),
+        ("model", 0, "a", None, 30.0, 3),
+        ("model", 1, "a", None, 10.0, 1),
+        ("model", 1, "b", "x", 0.0, 4),
     ]
     shown = spend_chart(usage, [FIRST, FIRST + DAY])
-    assert (shown["sums"], shown["parts"][1, "a"]) == ({0: 30, 1: 15}, 10)
-    assert shown["series"] == {"a": 40, None: 5}, "None: the others"
+    assert (shown["sums"], shown["parts"][1, "a"]) == ({0: 30, 1: 60}, 10)
+    assert list(shown["series"].items()) == [("a", 40), (None, 50)], "None: the others, always last"
+    assert +shown["served"] == {"a": 4}
     assert (shown["refused"][1], shown["reasons"]) == (6, {None: 4, "provider_error": 2, "x": 4})
 
 

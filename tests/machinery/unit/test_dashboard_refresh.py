@@ -49,7 +49,8 @@ class Cycles:
         settings = SimpleNamespace(llm_model="m", llm_max_tokens=1, dashboard_interval=600)
         prices = SimpleNamespace(hold_for=lambda _: 1)
         self.balances = Balances(self._ask)
-        services = SimpleNamespace(settings=settings, prices=prices, balances=self.balances)
+        clients = SimpleNamespace(use=lambda _: None)
+        services = SimpleNamespace(settings=settings, prices=prices, balances=self.balances, clients=clients)
         return Dashboard(cast("Services", services), cast("Any", None))
 
     async def _ask(self, tenant: str) -> None:

@@ -166,20 +166,52 @@ def test_spend_is_grouped_by_bar_tenant_or_model_and_refusal(opened: Opened) -> 
             store = DashboardStore(*vars(calls).values())
             small = [call(f"t{number}", 1, NOON - HOUR) for number in range(8)]
             refused = Call(tenant="acme", at=NOON - HOUR, route="chat", outcome="budget_exceeded")
-            await calls.insert([*small, refused, call("acme", 7, NOON - 40 * timedelta(days=1))])
+            lost = call("acme", 0, NOON - HOUR), call("globex", 0, NOON - 25 * HOUR), call("acme", 0, NOON - HOUR)
+            for each in lost:
+                each.uncharged = 2**63 - 1
+            uncharged = ("uncharged", 0, None, "charged", 2.0**64, 2)
+            await calls.insert([*small, *lost, refused, call("acme", 7, NOON - 40 * timedelta(days=1))])
 
             async def spend(**query: Any) -> set[tuple[Any, ...]]:
-                return set(await store.spend(TenantQuery(**query), HOLD, NOON))
+                rows = await store.spend(TenantQuery(**query), HOLD, NOON)
+                assert [tuple(row) for row in rows if row[0] == "uncharged"] == [uncharged]
+                return {tuple(row[1:]) for row in rows if row[0] == query.get("by", "tenant")}
 
             found = await spend(span="7d")
-            assert {(6, "globex", None, 500, 2), (4, "initech", None, 1_000, 1), (6, "acme", None, 100, 1)} <= found
+            assert {(6, "globex", None, 500, 2), (4, "initech", None, 1_000, 1), (6, "acme", None, 100, 3)} <= found
             assert (6, "acme", "budget_exceeded", 0, 1) in found
             assert sum(calls for _, name, *_, calls in found if name is None) == 5, "the others, as one"
             assert sum(cost for *_, cost, _ in await spend(by="model", span="24h")) == 608
             assert {row[:2] for row in await spend(q="lobe", span="24h")} == {(22, "globex")}
             assert {name for _, name, *_ in await spend(show="blocked")} == {"initech"}
-            of_one = await store.spend(TenantQuery(by="model"), HOLD, NOON, "acme")
-            assert {tuple(row) for row in of_one} == {(29, "", "budget_exceeded", 0, 1), (29, "", None, 100, 1)}
+            of_one = await store.spend(TenantQuery(), HOLD, NOON, "acme")
+            shares = [("model", 29, ""), ("route", 0, "chat"), ("end_user", 0, "")]
+            charged = {(*share, None, 100, 3) for share in shares}
+            assert {tuple(row) for row in of_one} == charged | {(*share, "budget_exceeded", 0, 1) for share in shares}
+
+    asyncio.run(story())
+
+
+def test_course_is_what_remained_after_each_hours_last_call_and_what_operators_did(opened: Opened) -> None:
+    async def story() -> None:
+        async with opened() as (registry, calls):
+            for tenant, minute, remaining in (
+                *(("acme", minute, 1_000 - minute) for minute in (-90, 5, 50, 70, 200)),
+                ("acme", 90, None),
+                ("globex", 95, 1),
+            ):
+                each = call(tenant, 1, NOON + minute * HOUR / 60)
+                each.remaining = remaining
+                await calls.insert([each])
+            done = [("acme", 1, "done"), ("acme", 2, None), ("globex", 1, "done"), ("acme", -1, "done")]
+            for tenant, hour, outcome in done:
+                what: dict[str, Any] = {"operator": "olga", "action": "fund 1.00", "tenant": tenant}
+                entry = AuditEntry(id=f"{tenant}{hour}", at=NOON + hour * HOUR, **what)
+                entry.outcome = outcome
+                await registry.save(entry)
+            steps = await DashboardStore(*vars(calls).values()).course("acme", NOON, NOON + 24 * HOUR)
+            remained = [(NOON + minute * HOUR / 60, 1_000 - minute, "") for minute in (50, 70, 200)]
+            assert steps == [remained[0], (NOON + HOUR, None, "fund 1.00"), *remained[1:]]
 
     asyncio.run(story())
 

@@ -20,6 +20,7 @@ from ..core.http_json import JsonClient
 from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
 from ..core.problems import WANT_OF_MONEY, Problem
+from ..tenants.models import Tenant
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
@@ -154,6 +155,10 @@ class Clients:
     async def of(self, tenant: str) -> TenantClient:
         """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""
         return TenantClient(self, tenant, await self._configs.load(tenant, lambda: self._read_config(tenant)))
+
+    def use(self, row: Tenant) -> None:
+        """Cache the key of a tenant that was just read. Raise Problem budget_misconfigured."""
+        self._configs[row.id] = self._settings.cycles_config(row.id, self._keys.open(row.sealed_key))
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""

@@ -10,7 +10,6 @@ from ..tenants.checks import microcents
 from ..tenants.service import tenant_service
 from .audit import audited
 from .figures import Context, find_tenant
-from .query import TenantBudget
 from .service import Dashboard
 
 WITH_AMOUNT = {"fund": ("credit", "reference"), "reset": ("budget", "period")}
@@ -38,12 +37,13 @@ async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str
     }
 
 
-async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amount: str, reference: str) -> str:
-    """Run one of ACTIONS and audit it. Return the path of a link, else "". Raises Problem.
+async def act(dashboard: Dashboard, operator: str, form: Context, reference: str) -> tuple[str, str]:
+    """Run one of ACTIONS and audit it. Return the path of a link, else "", and what the next page says. Raises Problem.
 
-    `reference` comes from the form: a form that is sent twice acts once.
+    `form` is its `confirmation`, and `reference` what it was sent with: a form that is sent twice acts once.
     """
-    action, options = verb, {}
+    row, verb, amount = form["row"], form["verb"], form["amount"]
+    tenant, action, options = row.tenant.id, verb, {}
     if verb in WITH_AMOUNT:
         amount = format_usd(microcents("amount", amount))
         action, options = f"{verb} {amount}", dict(zip(WITH_AMOUNT[verb], (amount, reference), strict=True))
@@ -52,9 +52,5 @@ async def act(dashboard: Dashboard, operator: str, tenant: str, verb: str, amoun
         answer = await getattr(tenants, verb)(tenant, **options)
     with suppress(Problem):  # show the new balance at once
         await dashboard.services.balances.read(tenant, 0.0)
-    return str(urlsplit(answer.get("url", "")).path)
-
-
-def done(row: TenantBudget, verb: str, amount: str) -> str:
-    """Return what the next page says after one of DONE."""
-    return DONE[verb].format(name=row.tenant.name, amount=amount and format_usd(microcents("amount", amount)))
+    message = DONE.get(verb, "").format(name=row.tenant.name, amount=amount)
+    return str(urlsplit(answer.get("url", "")).path), message

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from ..calls.query import CallQuery
 from ..core.problems import Problem
 from ..web.viewer import Viewer
@@ -18,10 +16,7 @@ UNINDEXED = dict.fromkeys(("outcome", "model", "route", "end_user"), "")
 
 def query_of(viewer: Viewer, params: Mapping[str, str]) -> CallQuery:
     """Return the query in a query string of calls that `viewer` may see. Raises Problem: not_found, invalid_request."""
-    try:
-        query = CallQuery.model_validate({name: text for name, text in params.items() if text})
-    except (ValidationError, OverflowError):
-        raise Problem("invalid_request") from None
+    query = CallQuery.of(params)
     viewer.check(query.tenant or viewer.tenant)
     return query.model_copy(update={"tenant": query.tenant or viewer.tenant or ""})
 

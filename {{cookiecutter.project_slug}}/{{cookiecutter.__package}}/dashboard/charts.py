@@ -4,30 +4,41 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from .models import AuditEntry
 from .query import HOUR
 
-Usage = tuple[int, str | None, str | None, float, int]
-"""The number of a bar, a tenant or model (None: others), what refused its calls if anything, microcents and calls."""
+Usage = tuple[str, int, str | None, str | None, float, int]
+"""By what calls are summed, the number of a bar, whose they are (None: others; "": not set), what refused them if
+anything, microcents and calls. Only sums by tenant and model are divided into bars."""
+
+
+class Step(NamedTuple):
+    """What changed a budget: microcents that `remaining` was after a call, or the action of an operator."""
+
+    at: datetime
+    remaining: int | None
+    action: str
 
 
 def spend_chart(usage: Iterable[Usage], begins: Sequence[datetime]) -> dict[str, Any]:
     """Return spend over time, in bars that begin at these times.
 
-    `parts` are microcents by (bar, series), `sums` by bar, `series` by tenant or model, None for the others. `refused`
-    are calls by bar, `reasons` by code, and those served by None.
+    `parts` are microcents by (bar, series), `sums` by bar, `series` by name, the largest first, None for the others.
+    `refused` are calls by bar, `reasons` by code, and those served by None; `served` are calls by series.
     """
     parts, sums, refused = Counter[tuple[int, str | None]](), Counter[int](), Counter[int]()
-    series, reasons = Counter[str | None](), Counter[str | None]()
-    for bar, name, refusal, cost, calls in usage:
+    series, served, reasons = Counter[str | None](), Counter[str | None](), Counter[str | None]()
+    for _, bar, name, refusal, cost, calls in usage:
         parts[bar, name] += int(cost)
         sums[bar] += int(cost)
         series[name] += int(cost)
+        served[name] += 0 if refusal else calls
         refused[bar] += calls if refusal else 0
         reasons[refusal] += calls
-    return {"begins": begins, "parts": parts, "sums": sums, "series": +series, "refused": refused, "reasons": reasons}
+    ranked = dict(sorted((+series).items(), key=lambda each: (each[0] is None, -each[1])))
+    shown = {"begins": begins, "parts": parts, "sums": sums, "series": ranked}
+    return {**shown, "served": served, "refused": refused, "reasons": reasons}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +54,7 @@ class Burndown:
     allocated: int
     burn: int
     points: list[tuple[datetime, int]]
-    changes: Sequence[AuditEntry] = ()
+    changes: Sequence[Step] = ()
 
     @property
     def days(self) -> list[tuple[datetime, int]]:

@@ -1,10 +1,8 @@
 """Figures of the pages: balances from memory or database, everything else from the record of calls."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
-
-from pydantic import ValidationError
 
 from ..budget.balances import Ledger, depth
 from ..calls.models import Balance
@@ -13,7 +11,7 @@ from ..core.problems import Problem
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.periods import period_at
 from .charts import Burndown, spend_chart
-from .query import DAY, TOP, TenantBudget, TenantQuery, this_minute
+from .query import SHARES, TenantBudget, TenantQuery, this_minute
 from .service import Dashboard
 
 Context = dict[str, Any]
@@ -42,26 +40,18 @@ def tenant_state(row: TenantBudget, hold: int) -> str:
     return "refused" if row.refused and state not in ("short", "over_limit") else state
 
 
-def query_of(params: Mapping[str, str]) -> TenantQuery:
-    """Return the query in a query string. Raises Problem invalid_request."""
-    try:
-        return TenantQuery.model_validate(params)
-    except ValidationError:
-        raise Problem("invalid_request") from None
-
-
 async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
     """Return the context of overview.html: a page of the tenants that match, or the last one, and totals of all."""
     store, hold, now = dashboard.store, dashboard.typical_hold, this_minute()
-    first = asked.model_copy(update={"page": 1})
-    totals = await dashboard.cache.load(first, lambda: store.totals(first, hold, now))
+    totals = await dashboard.cache.load((asked.q, asked.show), lambda: store.totals(asked, hold, now))
     pages = max(1, -(-totals["tenants"] // TENANTS_PER_PAGE))
     query = asked.model_copy(update={"page": min(asked.page, pages)})
     rows = await dashboard.refresh(await store.page(query, hold, now, TENANTS_PER_PAGE))
     health = await dashboard.cache.load("health", lambda: _health(dashboard))
-    spend = await dashboard.sums(("spend", query.span, query.by, query.q, query.show), lambda: _spend(dashboard, query))
-    shown = {"query": query, "pages": pages, "rows": rows, "totals": totals, "spend": spend}
-    return {**shown, "health": health, "hold": hold}
+    key = ("spend", query.span, query.by, query.q, query.show)
+    charts = await dashboard.sums(key, lambda: _spend(dashboard, query, (query.by, "uncharged")))
+    shown = {"query": query, "pages": pages, "rows": rows, "totals": totals, "spend": charts[query.by]}
+    return {**shown, "uncharged": charts["uncharged"]["sums"][0], "health": health, "hold": hold}
 
 
 async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) -> Context:
@@ -75,7 +65,7 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) 
         "ledgers": sorted(known.ledgers.values(), key=depth) if known else [],
         "calls": await dashboard.services.store.latest(CallQuery(tenant=tenant_id), LATEST_CALLS),
         "chart": await dashboard.sums(("period", tenant_id), lambda: _period(dashboard, row)),
-        **await dashboard.sums((tenant_id, query.span), lambda: _spend_of(dashboard, tenant_id, query)),
+        "spend": await dashboard.sums((tenant_id, query.span), lambda: _spend(dashboard, query, SHARES, tenant_id)),
     }
 
 
@@ -88,35 +78,21 @@ async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
     return (await dashboard.refresh([row]))[0]
 
 
-async def check_tenant(dashboard: Dashboard, tenant_id: str) -> None:
-    """Raise Problem not_found unless the tenant exists."""
-    if await dashboard.services.registry.tenant(tenant_id) is None:
-        raise Problem("not_found", "This tenant does not exist.")
-
-
 async def _health(dashboard: Dashboard) -> Context:
     """Return what needs an operator. `is_cut_off` is this process's, the rest is of all processes."""
     services, now = dashboard.services, datetime.now(UTC)
     return {
         "is_cut_off": services.clients.breaker.is_open,
         "backlog": services.outbox.backlog(),
-        "uncharged": await services.store.uncharged(now - DAY),
         "expiring": await services.registry.keys_that_expire(now + EXPIRES_SOON, EXPIRING_KEYS),
     }
 
 
-async def _spend(dashboard: Dashboard, query: TenantQuery, tenant: str | None = None) -> Context:
-    """Return the spend over time of the tenants that match, or of one."""
+async def _spend(dashboard: Dashboard, query: TenantQuery, kinds: Iterable[str], tenant: str | None = None) -> Context:
+    """Return the spend over time of the tenants that match, or of one: a chart by kind of Usage."""
     now = this_minute()
-    return spend_chart(await dashboard.store.spend(query, dashboard.typical_hold, now, tenant), query.bars(now))
-
-
-async def _spend_of(dashboard: Dashboard, tenant: str, query: TenantQuery) -> Context:
-    """Return a tenant's spend over time by model, and its top spenders of the same time."""
-    store, since = dashboard.services.store, query.bars(this_minute())[0]
-    shares = {kind: await store.shares(tenant, kind, since, TOP) for kind in ("route", "end_user")}
-    spend = await _spend(dashboard, query.model_copy(update={"by": "model"}), tenant)
-    return {"spend": spend, "shares": shares}
+    usage, bars = await dashboard.store.spend(query, dashboard.typical_hold, now, tenant), query.bars(now)
+    return {kind: spend_chart((each for each in usage if each[0] == kind), bars) for kind in kinds}
 
 
 async def _period(dashboard: Dashboard, row: TenantBudget) -> Burndown | None:
@@ -126,8 +102,9 @@ async def _period(dashboard: Dashboard, row: TenantBudget) -> Burndown | None:
         return None
     period = period_at("month" if tenant.every == "none" else tenant.every, tenant.time_zone, now)
     begin, end = min(max(period.start, tenant.created_at), now), period.end
-    points = [*await dashboard.services.store.remaining(tenant.id, begin, now), (now, row.balance.remaining)]
-    log = await dashboard.store.audit(TenantQuery(q=tenant.id), AUDIT_PER_PAGE)
-    changes = [entry for entry in reversed(log) if entry.outcome == "done" and begin <= entry.at < now]
+    steps = await dashboard.store.course(tenant.id, begin, now)
+    points = [(step.at, step.remaining) for step in steps if step.remaining is not None]
+    points.append((now, row.balance.remaining))
+    changes = [step for step in steps if step.action]
     burn = row.burn if tenant_state(row, dashboard.typical_hold) in ("ok", "low") else 0
     return Burndown(begin=begin, end=end, allocated=row.balance.allocated, burn=burn, points=points, changes=changes)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from ..calls.models import Balance
+from ..calls.query import Query
 from ..core.problems import WANT_OF_MONEY
 from ..tenants.models import Tenant
 
@@ -16,6 +16,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
 """Spend over time: the number of bars, and what one stands for."""
+SHARES = ("model", "route", "end_user")
+"""A tenant's spend is shown by each."""
 TOP = 6
 """Tenants, models, routes or end users that are listed by name. The others are summed."""
 FEWEST_CALLS = 10
@@ -26,7 +28,7 @@ BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed"
 """Outcomes of calls that the tenant's own budget refused."""
 
 
-class TenantQuery(BaseModel, frozen=True):
+class TenantQuery(Query, frozen=True):
     """Parameters of the table of tenants, and of spend over time; `q` is part of a name or ID."""
 
     q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
@@ -39,8 +41,7 @@ class TenantQuery(BaseModel, frozen=True):
 
     def address(self, **changes: object) -> str:
         """Return the query string of the first page with some parameters changed."""
-        query = self.model_copy(update={"page": 1, **changes})
-        return "?" + urlencode(query.model_dump(exclude_defaults=True))
+        return super().address(**{"page": 1, **changes})
 
     def bars(self, now: datetime) -> list[datetime]:
         """Return when each bar of spend over time begins. The last one is of the current hour or day."""

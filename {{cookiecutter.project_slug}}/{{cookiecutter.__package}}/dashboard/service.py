@@ -13,6 +13,7 @@ from ..calls.models import Balance
 from ..core.cache import TTLCache
 from ..core.problems import Problem
 from ..llm.provider import Message, Request
+from ..tenants.models import Tenant
 from ..web.services import Services
 from .query import TenantBudget
 from .store import DashboardStore
@@ -54,7 +55,7 @@ class Dashboard:
     async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:
         """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
         stale = [row for row in rows if self._is_stale(row)]
-        reads = [self._reads.load(row.tenant.id, partial(self._read, row.tenant.id)) for row in stale]
+        reads = [self._reads.load(row.tenant.id, partial(self._read, row.tenant)) for row in stale]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*reads)
@@ -71,10 +72,11 @@ class Dashboard:
             return False
         return row.balance is None or datetime.now(UTC) - row.balance.at > self._interval
 
-    async def _read(self, tenant: str) -> str | None:
+    async def _read(self, tenant: Tenant) -> str | None:
         async with self._turn:
             try:
-                await self.services.balances.read(tenant, 0.0)
+                self.services.clients.use(tenant)  # a page reads no tenant twice
+                await self.services.balances.read(tenant.id, 0.0)
             except Problem as problem:
                 return problem.code
         return None

@@ -36,9 +36,9 @@ class Call(models.Model):
     class Meta:
         db_table = "calls"
         indexes = (
-            models.Index(fields=("tenant", "at", "cost"), name="ix_calls_tenant_at_cost"),
-            # all that spend over time reads of a call
-            models.Index(fields=("at", "tenant", "model", "cost", "outcome"), name="ix_calls_at_tenant_model"),
+            # all that sums over many calls read of one
+            models.Index(fields=("tenant", "at", "cost", "outcome", "model"), name="ix_calls_tenant_at"),
+            models.Index(fields=("at", "tenant", "model", "cost", "outcome", "uncharged"), name="ix_calls_at"),
             models.Index(fields=("request_id", "tenant", "at"), name="ix_calls_request_id_tenant_at"),
         )
 

@@ -2,20 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, Subquery, Sum
-from django.db.models.functions import TruncHour
+from django.db.models import F, Q, Subquery, Sum
 
 from ..core.database import in_database
 from .models import SERVED, Alert, Balance, Call
 from .query import CallQuery
 
-AMOUNTS = (
-    *("at", "scope", "allocated", "spent", "reserved", "remaining"),
-    *("debt", "overdraft_limit", "is_over_limit"),
-)
+AMOUNTS = ("at", "scope", "allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit", "is_over_limit")
 
 
 class CallStore:
@@ -51,21 +46,6 @@ class CallStore:
         """Return the microcents that no ledger took."""
         rows = Call.objects.filter(at__gte=since, uncharged__gt=0)
         return int(rows.aggregate(sum=Sum(F("uncharged") * 1.0))["sum"] or 0)
-
-    @in_database
-    def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
-        """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
-        rows = Call.objects.filter(tenant=tenant, at__gte=since, cost__gt=0).order_by()
-        largest = rows.values_list(kind).annotate(taken=Sum(F("cost") * 1.0), calls=Count("id")).order_by("-taken")
-        return [(name, int(cost), count) for name, cost, count in largest[:limit]]
-
-    @in_database
-    def remaining(self, tenant: str, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
-        """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
-        known = Call.objects.filter(tenant=tenant, at__range=(since, until), remaining__isnull=False).order_by("at")
-        last = known.order_by().values(hour=TruncHour("at")).annotate(last=Max("at")).values("last")
-        rows: Any = known.filter(at__in=last).values_list("at", "remaining")
-        return list(rows)
 
     @in_database
     def balances(self, tenants: Sequence[str]) -> dict[str, Balance]:

@@ -23,6 +23,7 @@ from ..web.login import signed_in
 from ..web.viewer import SignInFirst, Viewer, local_path
 from . import actions, calls, figures, pages
 from .pages import LOGIN
+from .query import TenantQuery
 from .service import Dashboard
 
 P = ParamSpec("P")
@@ -64,13 +65,13 @@ async def overview(request: HttpRequest) -> HttpResponse:
     viewer, dashboard = await signed_in(request), dashboard_of(request)
     if viewer.tenant is not None:
         return see_other(f"/dashboard/tenants/{viewer.tenant}")
-    context = await figures.overview(dashboard, figures.query_of(request.GET.dict()))
+    context = await figures.overview(dashboard, TenantQuery.of(request.GET.dict()))
     return html(request, "overview.html", viewer, **context)
 
 
 @page("GET")
 async def audit(request: HttpRequest) -> HttpResponse:
-    viewer, query = await signed_in(request), figures.query_of(request.GET.dict())
+    viewer, query = await signed_in(request), TenantQuery.of(request.GET.dict())
     viewer.check()
     entries = await dashboard_of(request).store.audit(query, figures.AUDIT_PER_PAGE)
     return html(request, "audit.html", viewer, entries=entries, query=query)
@@ -80,7 +81,7 @@ async def audit(request: HttpRequest) -> HttpResponse:
 async def tenant(request: HttpRequest, tenant: str) -> HttpResponse:
     viewer = await signed_in(request)
     viewer.check(tenant)
-    query = figures.query_of(request.GET.dict())
+    query = TenantQuery.of(request.GET.dict())
     return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard_of(request), tenant, query))
 
 
@@ -101,7 +102,7 @@ async def one_call(request: HttpRequest, call: str) -> HttpResponse:
 async def calls_csv(request: HttpRequest, /, **tenant: str) -> HttpResponseBase:
     query, dashboard = calls.query_of(await signed_in(request), {**request.GET.dict(), **tenant}), dashboard_of(request)
     if query.tenant:
-        await figures.check_tenant(dashboard, query.tenant)
+        await figures.find_tenant(dashboard, query.tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
     rows = calls_as_csv(dashboard.services.store, query)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)
@@ -116,11 +117,11 @@ async def act(request: HttpRequest, tenant: str, verb: str) -> HttpResponse:
     if request.method == "GET":
         return html(request, "action.html", viewer, **context)
     try:
-        path = await actions.act(dashboard, viewer.name, tenant, verb, amount, reference)
+        path, message = await actions.act(dashboard, viewer.name, context, reference)
     except Problem as problem:
         return html(request, "action.html", viewer, problem, **context)
     if not path:
-        messages.success(request, actions.done(context["row"], verb, amount))
+        messages.success(request, message)
         return see_other(f"/dashboard/tenants/{tenant}")
     return html(request, "link_made.html", viewer, tenant=tenant, link=request.build_absolute_uri(path))
 

@@ -5,14 +5,14 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Case, Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Cast, Coalesce, Lower, NullIf
+from django.db.models.functions import Cast, Coalesce, Lower, NullIf, TruncHour
 
 from ..calls.models import SERVED, Call
 from ..core.database import in_database
 from ..tenants.models import Tenant
-from .charts import Usage
+from .charts import Step, Usage
 from .models import AuditEntry
-from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, TOP, TenantBudget, TenantQuery
+from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, SHARES, TOP, TenantBudget, TenantQuery
 
 OPEN = ~Q(status="closed")
 IS_CLOSED = models.ExpressionWrapper(Q(status="closed"), models.BooleanField())
@@ -58,19 +58,42 @@ class DashboardStore:
 
     @in_database
     def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
-        """Return the calls of the tenants that match, or of one, by tenant or model. Only the largest have names."""
+        """Return the calls of the tenants that match by tenant or model, those of one by each of SHARES: see Usage.
+
+        Only the largest have names. Without `tenant` there also is what no ledger took in 24 hours, as `uncharged`.
+        """
         bars = query.bars(now)
         calls = Call.objects.filter(at__gte=bars[0]).order_by()
         if tenant is not None:
             calls = calls.filter(tenant=tenant)
         elif query.q or query.show != "all":
             calls = calls.filter(tenant__in=_matching(query, hold, now).values("id"))
-        largest = calls.filter(cost__gt=0).values_list(query.by).annotate(spend=SPEND).order_by("-spend")[:TOP]
-        series = Case(When(**{f"{query.by}__in": [name for name, _ in largest]}, then=query.by))
         bar = Case(*(When(at__lt=end, then=number) for number, end in enumerate(bars[1:])), default=len(bars) - 1)
         refusal = Case(When(~Q(outcome__in=SERVED), then="outcome"))
-        kinds = calls.annotate(bar=bar, series=series, refusal=refusal).values_list("bar", "series", "refusal")
-        return list(kinds.annotate(spend=SPEND, calls=Count("*")))
+
+        def sums(kind: str) -> QuerySet[Call, Any]:
+            largest = calls.filter(cost__gt=0).values(kind).annotate(spend=SPEND).order_by("-spend").values(kind)[:TOP]
+            series = Case(When(**{f"{kind}__in": largest}, then=kind), When(**{kind: None}, then=Value("")))
+            at = bar if kind in ("tenant", "model") else Value(0)  # long expressions take time to compile
+            rows = calls.annotate(kind=Value(kind), bar=at, series=series, refusal=refusal)
+            return rows.values_list("kind", "bar", "series", "refusal").annotate(spend=SPEND, calls=Count("*"))
+
+        parts: list[Any] = [*map(sums, SHARES if tenant else (query.by,))]
+        if not tenant:
+            lost = Call.objects.filter(at__gte=now - DAY, uncharged__gt=0)
+            lost = lost.values_list(Value("uncharged"), Value(0), Value(None, models.CharField()), "outcome")
+            parts.append(lost.annotate(spend=Sum(F("uncharged") * 1.0), calls=Count("*")).order_by())
+        return list(parts[0].union(*parts[1:], all=True).order_by())
+
+    @in_database
+    def course(self, tenant: str, since: datetime, until: datetime) -> list[Step]:
+        """Return what a tenant had remaining after the last call of each hour, and what operators did, oldest first."""
+        known = Call.objects.filter(tenant=tenant, at__range=(since, until), remaining__isnull=False).order_by()
+        last = known.values(hour=TruncHour("at")).annotate(last=Max("at")).values("last")
+        steps = known.filter(at__in=last).values_list("at", "remaining", Value("", models.CharField()))
+        done = AuditEntry.objects.filter(tenant=tenant, at__range=(since, until), outcome="done").order_by()
+        actions = done.values_list("at", Value(None, models.BigIntegerField()), "action")
+        return [Step(*row) for row in steps.union(actions, all=True).order_by("at")]
 
     @in_database
     def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:

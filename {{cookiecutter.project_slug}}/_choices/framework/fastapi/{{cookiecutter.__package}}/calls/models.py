@@ -39,9 +39,9 @@ class Call(MappedAsDataclass, Base, kw_only=True):
     remaining: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
     __table_args__ = (
-        Index("ix_calls_tenant_at_cost", "tenant", "at", "cost"),
-        # all that spend over time reads of a call
-        Index("ix_calls_at_tenant_model", "at", "tenant", "model", "cost", "outcome"),
+        # all that sums over many calls read of one
+        Index("ix_calls_tenant_at", "tenant", "at", "cost", "outcome", "model"),
+        Index("ix_calls_at", "at", "tenant", "model", "cost", "outcome", "uncharged"),
         Index("ix_calls_request_id_tenant_at", "request_id", "tenant", "at"),
     )
 

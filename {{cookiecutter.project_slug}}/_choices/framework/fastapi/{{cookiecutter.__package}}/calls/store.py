@@ -2,17 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVarTuple
 
-from sqlalchemy import BigInteger, Row, Select, cast, delete, extract, func, or_, select, tuple_, update
+from sqlalchemy import delete, func, or_, select, tuple_, update
 
 from ..core.database import Database, execute_many
 from .models import SERVED, Alert, Balance, Call
 from .query import CallQuery
-
-Ts = TypeVarTuple("Ts")
-
-HOUR = cast(extract("epoch", Call.at), BigInteger) // 3600
 
 
 class CallStore:
@@ -51,23 +46,8 @@ class CallStore:
     async def uncharged(self, since: datetime) -> int:
         """Return the microcents that no ledger took."""
         query = select(func.sum(Call.uncharged * 1.0)).where(Call.at >= since, Call.uncharged > 0)
-        ((total,),) = await self._read(query)
-        return int(total or 0)
-
-    async def shares(self, tenant: str, kind: str, since: datetime, limit: int) -> list[tuple[str | None, int, int]]:
-        """Return (name, cost, calls) of a tenant's top spenders by `kind` (model, route or end_user)."""
-        name, cost = Call.__table__.c[kind], func.sum(Call.cost * 1.0)  # SQLite can't add integers beyond int64
-        query = select(name, cost, func.count()).where(Call.tenant == tenant, Call.at >= since, Call.cost > 0)
-        rows = await self._read(query.group_by(name).order_by(cost.desc()).limit(limit))
-        return [(name, int(cost), count) for name, cost, count in rows]
-
-    async def remaining(self, tenant: str, since: datetime, until: datetime) -> list[tuple[datetime, int]]:
-        """Return what a tenant had remaining, in microcents, after the last call of each hour, oldest first."""
-        known = (Call.tenant == tenant) & Call.at.between(since, until) & Call.remaining.is_not(None)
-        last = select(func.max(Call.at)).where(known).group_by(HOUR)
-        query = select(Call.at, Call.remaining).where(known, Call.at.in_(last)).order_by(Call.at)
-        rows: Any = await self._read(query)
-        return [(at, remaining) for at, remaining in rows]
+        async with self._database.session() as session:
+            return int(await session.scalar(query) or 0)
 
     async def balances(self, tenants: Sequence[str]) -> dict[str, Balance]:
         """Return the stored balances by tenant ID."""
@@ -91,7 +71,3 @@ class CallStore:
             is_ours = await session.scalar(query) is not None
             session.add_all(alerts if is_ours else ())
         return is_ours
-
-    async def _read(self, query: Select[*Ts]) -> Sequence[Row[*Ts]]:
-        async with self._database.session() as session:
-            return (await session.execute(query)).all()

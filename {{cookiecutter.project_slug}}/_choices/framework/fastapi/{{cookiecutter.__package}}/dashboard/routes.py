@@ -14,6 +14,7 @@ from ..web.handlers import problem_response
 from ..web.viewer import Viewer, local_path
 from . import actions, calls, figures, pages
 from .pages import LOGIN
+from .query import TenantQuery
 from .service import Dashboard
 
 router = APIRouter(include_in_schema=False)
@@ -50,14 +51,14 @@ async def home() -> Response:
 async def overview(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     if viewer.tenant is not None:
         return see_other(f"/dashboard/tenants/{viewer.tenant}")
-    context = await figures.overview(dashboard, figures.query_of(request.query_params))
+    context = await figures.overview(dashboard, TenantQuery.of(request.query_params))
     return html(request, "overview.html", viewer, **context)
 
 
 @router.get("/dashboard/audit")
 async def audit(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check()
-    query = figures.query_of(request.query_params)
+    query = TenantQuery.of(request.query_params)
     entries = await dashboard.store.audit(query, figures.AUDIT_PER_PAGE)
     return html(request, "audit.html", viewer, entries=entries, query=query)
 
@@ -65,7 +66,7 @@ async def audit(request: Request, dashboard: SharedDashboard, viewer: SignedIn) 
 @router.get("/dashboard/tenants/{tenant}")
 async def tenant(tenant: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     viewer.check(tenant)
-    query = figures.query_of(request.query_params)
+    query = TenantQuery.of(request.query_params)
     return html(request, "tenant.html", viewer, **await figures.tenant_page(dashboard, tenant, query))
 
 
@@ -85,7 +86,7 @@ async def one_call(call: str, request: Request, dashboard: SharedDashboard, view
 async def calls_csv(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     query = calls.query_of(viewer, {**request.query_params, **request.path_params})
     if query.tenant:
-        await figures.check_tenant(dashboard, query.tenant)
+        await figures.find_tenant(dashboard, query.tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
     return StreamingResponse(calls_as_csv(dashboard.services.store, query), media_type="text/csv", headers=headers)
 
@@ -101,14 +102,14 @@ async def act(
     tenant: str, verb: str, request: Request, dashboard: SharedDashboard, viewer: SignedIn, form: CheckedForm
 ) -> Response:
     viewer.check()
-    amount = form.get("amount", "")
+    amount, reference = form.get("amount", ""), form.get("reference", "")
     context = await actions.confirmation(dashboard, tenant, verb, amount)
     try:
-        path = await actions.act(dashboard, viewer.name, tenant, verb, amount, form.get("reference", ""))
+        path, message = await actions.act(dashboard, viewer.name, context, reference)
     except Problem as problem:
         return html(request, "action.html", viewer, problem=problem, **context)
     if not path:
-        request.session["flash"] = [actions.done(context["row"], verb, amount)]
+        request.session["flash"] = [message]
         return see_other(f"/dashboard/tenants/{tenant}")
     link = f"{str(request.base_url).rstrip('/')}{path}"
     return html(request, "link_made.html", viewer, tenant=tenant, link=link)

@@ -99,8 +99,8 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "calls",
                 "indexes": [
-                    models.Index(fields=["tenant", "at", "cost"], name="ix_calls_tenant_at_cost"),
-                    models.Index(fields=["at", "tenant", "model", "cost", "outcome"], name="ix_calls_at_tenant_model"),
+                    models.Index(fields=["tenant", "at", "cost", "outcome", "model"], name="ix_calls_tenant_at"),
+                    models.Index(fields=["at", "tenant", "model", "cost", "outcome", "uncharged"], name="ix_calls_at"),
                     models.Index(fields=["request_id", "tenant", "at"], name="ix_calls_request_id_tenant_at"),
                 ],
             },

@@ -63,9 +63,9 @@ def upgrade() -> None:
         sa.Column("duration_ms", sa.Integer(), nullable=False),
         sa.Column("remaining", sa.BigInteger(), nullable=True),
     )
-    op.create_index("ix_calls_at_tenant_model", "calls", ["at", "tenant", "model", "cost", "outcome"])
+    op.create_index("ix_calls_at", "calls", ["at", "tenant", "model", "cost", "outcome", "uncharged"])
     op.create_index("ix_calls_request_id_tenant_at", "calls", ["request_id", "tenant", "at"])
-    op.create_index("ix_calls_tenant_at_cost", "calls", ["tenant", "at", "cost"])
+    op.create_index("ix_calls_tenant_at", "calls", ["tenant", "at", "cost", "outcome", "model"])
     op.create_table(
         "housekeeping",
         sa.Column("id", sa.Integer(), primary_key=True),
