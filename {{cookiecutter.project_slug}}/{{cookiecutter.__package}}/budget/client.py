@@ -158,7 +158,7 @@ class Clients:
 
     def use(self, row: Tenant) -> None:
         """Cache the key of a tenant that was just read. Raise Problem budget_misconfigured."""
-        self._configs[row.id] = self._settings.cycles_config(row.id, self._keys.open(row.sealed_key))
+        self._configs[row.id] = self._config_of(row.id, row)
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""
@@ -195,7 +195,10 @@ class Clients:
         self.outbox.close()
 
     async def _read_config(self, tenant: str) -> CyclesConfig:
-        row, settings = await self._registry.tenant(tenant), self._settings
+        return self._config_of(tenant, await self._registry.tenant(tenant))
+
+    def _config_of(self, tenant: str, row: Tenant | None) -> CyclesConfig:
+        settings = self._settings
         return CyclesConfig(
             base_url=settings.cycles_base_url,
             api_key=self._keys.open(row.sealed_key if row else ""),
