@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from {{ cookiecutter.__package }}.core.provider_settings import ProviderSettings
 from {{ cookiecutter.__package }}.llm import demo, providers, vendor
-from {{ cookiecutter.__package }}.llm.event_stream import EventParser, data_of
+from {{ cookiecutter.__package }}.llm.event_stream import Event, EventParser, data_of
 from {{ cookiecutter.__package }}.llm.http_provider import HttpProvider
 from {{ cookiecutter.__package }}.llm.provider import Delta, Finish, Item, Message, ProviderError, Request
 
@@ -281,21 +281,21 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
     for lines in datas:
         stream += b": comment" + end + b"event: x" + end
         stream += b"".join(b"data: " + line.encode() + end for line in lines) + end
-    parser, read = EventParser(), list[bytes]()
+    parser, read = EventParser(), list[Event]()
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, stop in pairwise(places):
         read += parser.feed(stream[start:stop])
-    assert b"".join(read) + parser.rest == stream
+    assert b"".join(event for event, _ in read) + parser.rest == stream
     if end == b"\r" or not stream:  # its last line end may be half of CR LF
-        read.append(bytes(parser.rest))
-    assert [data for data in map(data_of, read) if data] == [
+        read.append((b"", data_of(parser.rest)))
+    assert [data for _, data in read if data] == [
         "\n".join(lines).encode() for lines in datas if "\n".join(lines)
     ]
 
 
 def test_an_event_that_comes_byte_by_byte_is_one_event() -> None:
     parser = EventParser()
-    assert [parser.feed(bytes([byte])) for byte in b"data: {}\n\n"] == [*([[]] * 9), [b"data: {}\n\n"]]
+    assert [parser.feed(bytes([byte])) for byte in b"data: {}\n\n"] == [*([[]] * 9), [(b"data: {}\n\n", b"{}")]]
 
 
 @pytest.mark.parametrize(
@@ -311,5 +311,5 @@ def test_an_event_that_comes_byte_by_byte_is_one_event() -> None:
     ],
 )
 def test_the_data_of_an_event_is_read_as_the_standard_says(event: bytes, data: bytes) -> None:
-    assert EventParser().feed(event) == [event]
+    assert EventParser().feed(event) == [(event, data)]
     assert data_of(event) == data

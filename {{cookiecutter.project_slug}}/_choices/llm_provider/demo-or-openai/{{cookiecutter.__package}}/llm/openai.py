@@ -37,6 +37,9 @@ def items_of(chunk: Any) -> Iterator[Item]:
         raise error_told()
     if chunk.get("model") or chunk.get("service_tier"):
         yield AnsweredBy(as_word(chunk.get("model")), as_word(chunk.get("service_tier")))
+    if text := _only_text(chunk):
+        yield Delta(text)
+        return
     choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
     for choice in choices:
         yield from _texts(as_dict(choice.get("message") or choice.get("delta")))
@@ -109,10 +112,22 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _only_text(chunk: dict[str, Any]) -> str | None:
+    """Return the text of a chunk that tells nothing else, as most do."""
+    try:
+        [choice] = chunk["choices"]
+        [(name, text)] = choice["delta"].items()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    if chunk.get("usage") or chunk.get("x_groq") or choice.get("usage") or choice.get("finish_reason"):
+        return None
+    if name != "content" or "message" in choice or choice.get("error"):
+        return None
+    return text if isinstance(text, str) else None
+
+
 def _texts(message: dict[str, Any]) -> list[Item]:
     content = message.get("content")
-    if isinstance(content, str) and len(message) == 1:  # as most come
-        return [Delta(content)]
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
     called = [_tool_call(place, as_dict(call)) for place, call in enumerate(as_list(message.get("tool_calls")))]
