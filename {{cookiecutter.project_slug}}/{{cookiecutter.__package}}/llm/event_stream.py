@@ -1,12 +1,11 @@
 """Reading of server-sent events as they arrive."""
 
 import re
+from itertools import pairwise
 
 from .provider import check_size
 
 DONE = b"[DONE]"
-Event = tuple[bytes, bytes]
-"""As it came, and its data."""
 _PLAIN = re.compile(rb"(?:event: .*\n)?data: (.*)\n\n")
 """Most events."""
 _BLANK_LINE = re.compile(rb"(?:\n|\r\n?+)(?:\n|\r\n?+)")
@@ -19,20 +18,17 @@ class EventParser:
     def __init__(self) -> None:
         self.rest = bytearray()
 
-    def feed(self, chunk: bytes) -> list[Event]:
-        """Return the events that are whole now. Raise ProviderError if one is too large."""
+    def feed(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the events that are whole now, each with its data. Raise ProviderError if one is too large."""
         if not self.rest and chunk.find(b"\r") < 0 and (plain := _PLAIN.fullmatch(chunk)):
             return [(chunk, plain[1])]
         searched = max(0, len(self.rest) - 3)  # a blank line may have come in parts
         self.rest += chunk
-        events, start = list[Event](), 0
-        while end := _BLANK_LINE.search(self.rest, max(start, searched)):
-            event = bytes(self.rest[start : end.end()])
-            events.append((event, data_of(event)))
-            start = end.end()
-        del self.rest[:start]
+        ends = [0, *(found.end() for found in _BLANK_LINE.finditer(self.rest, searched))]
+        events = [bytes(self.rest[start:end]) for start, end in pairwise(ends)]
+        del self.rest[: ends[-1]]
         check_size(len(self.rest))
-        return events
+        return [(event, data_of(event)) for event in events]
 
 
 def data_of(event: bytes | bytearray) -> bytes:

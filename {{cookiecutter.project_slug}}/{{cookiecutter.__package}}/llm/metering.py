@@ -89,9 +89,8 @@ class Meter:
             self._bytes_reported = self._bytes
         if counts != told or self._is_doubtful:
             log.warning("vendor's usage can't be true, counting tokens here", usage=str(usage))
-        known = asdict(self._reported)
-        known.update({name: value for name, value in counts.items() if value or not known[name]})
-        self._reported = Usage(**known)
+        news = {name: value for name, value in counts.items() if value or not getattr(self._reported, name)}
+        self._reported = replace(self._reported, **news)
 
 
 def tokens_of(told: Usage, counted_input: int) -> Tokens:

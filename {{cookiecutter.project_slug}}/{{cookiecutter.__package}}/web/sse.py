@@ -69,7 +69,7 @@ class Frames:
             async for frame in frames:
                 if stages:
                     stages.pop(0).set_result(None)
-                if len(self._early) < AHEAD and not self._sender.done():
+                if not self._sender.done() and len(self._early) < AHEAD:
                     self._early.append(frame)
                 else:
                     send = await self._sender

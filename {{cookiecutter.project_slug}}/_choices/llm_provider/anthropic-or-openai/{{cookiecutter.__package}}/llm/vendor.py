@@ -18,7 +18,7 @@ from .provider import Answer, ErrorKind, ProviderError
 
 CONNECT_S = 5.0
 LOOKS = 10
-"""How often a silent vendor is looked at before it has failed."""
+"""How often to look at a silent vendor until it has failed. It fails a tenth late at most."""
 MAX_DETAIL = 1_000
 """Characters of a vendor's message that callers get."""
 BLAMING_CALLERS = (400, 404, 413, 422)
@@ -71,26 +71,28 @@ class HttpVendor(Connections):
             raise ProviderError(kind, f"no whole answer from the model provider ({name})") from None
 
     async def _watch(self, response: aiohttp.ClientResponse) -> None:
-        """Fail reading after `read_timeout` without a byte. aiohttp would set a timer for each chunk."""
+        """Fail reading after `read_timeout` without a byte. aiohttp's own limit sets a timer for each chunk.
+
+        A slow client does not count: then aiohttp pauses the transport, or the whole answer has come.
+        """
         protocol, content = response.connection and response.connection.protocol, response.content
         if protocol is None or protocol.transport is None:
-            return  # all has come
+            return  # the whole answer has come
         protocol.read_timeout, transport = None, protocol.transport
-        seen = silent = 0
-        while silent < LOOKS and not content.is_eof():
+        silent = 0
+        while not content.is_eof():
+            seen = content.total_bytes
             await asyncio.sleep(self._read_timeout / LOOKS)
-            is_silent = content.total_bytes == seen and transport.is_reading()  # it pauses for a slow client
-            silent, seen = silent + 1 if is_silent else 0, content.total_bytes
-        if not content.is_eof():
-            content.set_exception(aiohttp.SocketTimeoutError())
+            silent = silent + 1 if content.total_bytes == seen and transport.is_reading() else 0
+            if silent == LOOKS and not content.is_eof():
+                content.set_exception(aiohttp.SocketTimeoutError())
 
     async def _failure(self, status: int, answer: Answer) -> ProviderError:
         kind: ErrorKind = "limited" if status == 429 else "refused" if status < 500 else "failed"
-        detail = retry_after = None
+        detail = None
         if status in BLAMING_CALLERS:
             detail = _message_of(await answer.read()).replace(self._key, "***")[:MAX_DETAIL]
-        if kind == "limited":
-            retry_after = _seconds_of(answer.headers.get("Retry-After", ""))
+        retry_after = _seconds_of(answer.headers.get("Retry-After", "")) if kind == "limited" else None
         message = f"the model provider answered HTTP {status}"
         return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after, status=status)
 

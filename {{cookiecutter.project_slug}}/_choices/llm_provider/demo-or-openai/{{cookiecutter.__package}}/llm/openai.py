@@ -43,13 +43,10 @@ def items_of(chunk: Any) -> Iterator[Item]:
     choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
     for choice in choices:
         yield from _texts(as_dict(choice.get("message") or choice.get("delta")))
-    for told in (chunk, as_dict(chunk.get("x_groq")), *choices):
-        if (usage := told.get("usage")) and isinstance(usage, dict):
-            yield usage_of(usage)
-            break
-    for choice in choices:
-        if finish := _finish(choice):
-            yield finish
+    usages = (as_dict(told.get("usage")) for told in (chunk, as_dict(chunk.get("x_groq")), *choices))
+    if usage := next(filter(None, usages), None):
+        yield usage_of(usage)
+    yield from filter(None, map(_finish, choices))
 
 
 def response_items_of(event: Any) -> Iterator[Item]:
@@ -119,11 +116,9 @@ def _only_text(chunk: dict[str, Any]) -> str | None:
         [(name, text)] = choice["delta"].items()
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if chunk.get("usage") or chunk.get("x_groq") or choice.get("usage") or choice.get("finish_reason"):
-        return None
-    if name != "content" or "message" in choice or choice.get("error"):
-        return None
-    return text if isinstance(text, str) else None
+    is_more = chunk.get("usage") or chunk.get("x_groq") or choice.get("usage") or choice.get("finish_reason")
+    is_text = name == "content" and isinstance(text, str) and "message" not in choice and not choice.get("error")
+    return text if is_text and not is_more else None
 
 
 def _texts(message: dict[str, Any]) -> list[Item]:
