@@ -118,10 +118,10 @@ class Relay:
             async for chunk in answer.chunks:
                 if hold.ends_by:
                     raise Problem(hold.ends_by)
-                for event in parser.feed(chunk):
-                    if passed := _metered(event, asked, hold):
+                for event, data in parser.feed(chunk):
+                    if passed := _metered(event, data, asked, hold):
                         yield passed
-            if rest := parser.rest and _metered(bytes(parser.rest), asked, hold):
+            if rest := parser.rest and _metered(bytes(parser.rest), data_of(parser.rest), asked, hold):
                 yield rest
             if not hold.meter.is_finished:
                 raise ProviderError("broken_off", "the stream of the model provider ended early")
@@ -147,9 +147,8 @@ def _read(data: bytes, endpoint: Endpoint, hold: Hold) -> dict[str, Any]:
     return told
 
 
-def _metered(event: bytes, asked: Asked, hold: Hold) -> bytes:
+def _metered(event: bytes, data: bytes, asked: Asked, hold: Hold) -> bytes:
     """Return an event for the caller, and count what it holds: with the cost in its usage, nothing if not asked for."""
-    data = data_of(event)
     if data == DONE:
         hold.meter.add(Finish())
         return event

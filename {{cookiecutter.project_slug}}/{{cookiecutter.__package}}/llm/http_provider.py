@@ -59,8 +59,8 @@ async def datas_of(answer: Answer) -> AsyncGenerator[bytes]:
     parser, size = EventParser(), 0
     async for chunk in answer.chunks:
         check_size(size := size + len(chunk))
-        for event in parser.feed(chunk):
-            if data := data_of(event):
+        for _, data in parser.feed(chunk):
+            if data:
                 yield data
     rest = data_of(parser.rest)
     if rest.endswith((b"}", DONE)):

@@ -22,7 +22,7 @@ class Meter:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._reported = Usage()
-        self._bytes = self._bytes_since = 0  # of text in all, and after the last report of output
+        self._bytes = self._bytes_reported = 0  # of text in all, and before the last report of output
         self._is_doubtful = self._is_asked = self._is_begun = False
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
@@ -44,19 +44,16 @@ class Meter:
     def add(self, item: Item) -> None:
         """Count the next item of an answer."""
         self._is_begun = True
-        match item:
-            case Delta():
-                size = _size(item.text)
-                self._bytes += size
-                self._bytes_since += size
-            case AnsweredBy():
-                self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
-                self.service_tier = item.service_tier or self.service_tier
-            case Finish():
-                self.is_finished = True
-                self.finish_reason = item.reason or self.finish_reason
-            case Usage():
-                self._report(item)
+        if isinstance(item, Delta):
+            self._bytes += _size(item.text)
+        elif isinstance(item, AnsweredBy):
+            self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
+            self.service_tier = item.service_tier or self.service_tier
+        elif isinstance(item, Finish):
+            self.is_finished = True
+            self.finish_reason = item.reason or self.finish_reason
+        elif isinstance(item, Usage):
+            self._report(item)
 
     def add_failure(self, error: ProviderError, held: int) -> Problem:
         """Return the problem for a provider that failed. If it told so before it began, the call used nothing.
@@ -81,7 +78,7 @@ class Meter:
         request = self._request
         counted = request.body.tokens + sum(count_tokens(message.content) for message in request.billed)
         tokens = tokens_of(self._reported, counted)
-        output = tokens.output_tokens + _tokens(self._bytes_since)
+        output = tokens.output_tokens + _tokens(self._bytes - self._bytes_reported)
         return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))
 
     def _report(self, usage: Usage) -> None:
@@ -90,12 +87,11 @@ class Meter:
         counts = {name: value for name, value in told.items() if value is usage.cache_apart or _is_count(value)}
         if "output_tokens" in counts:
             self._is_doubtful = counts["output_tokens"] == 0 and self._bytes > 0
-            self._bytes_since = 0
+            self._bytes_reported = self._bytes
         if counts != told or self._is_doubtful:
             log.warning("vendor's usage can't be true, counting tokens here", usage=str(usage))
-        known = asdict(self._reported)
-        known.update({name: value for name, value in counts.items() if value or not known[name]})
-        self._reported = Usage(**known)
+        news = {name: value for name, value in counts.items() if value or not getattr(self._reported, name)}
+        self._reported = replace(self._reported, **news)
 
 
 def tokens_of(told: Usage, counted_input: int) -> Tokens:

@@ -5,7 +5,6 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from functools import partial
 from typing import Any, Self
 
 from ..core.problems import Problem
@@ -70,7 +69,7 @@ class Frames:
             async for frame in frames:
                 if stages:
                     stages.pop(0).set_result(None)
-                if len(self._early) < AHEAD and not self._sender.done():
+                if not self._sender.done() and len(self._early) < AHEAD:
                     self._early.append(frame)
                 else:
                     send = await self._sender
@@ -90,16 +89,12 @@ class Frames:
 
 async def open_events(events: AsyncGenerator[bytes], request_id: str) -> Frames:
     """Open a stream of encoded events: see `Frames`. A Problem after the start becomes an `error` event."""
-    return await Frames(events, partial(_error_event, request_id), PING_S).open(FIRST_S)
+    return await Frames(events, lambda problem: encode("error", problem.body(request_id)), PING_S).open(FIRST_S)
 
 
 def encode(name: str, data: dict[str, Any]) -> bytes:
     """Return an event."""
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
-
-
-def _error_event(request_id: str, problem: Problem) -> bytes:
-    return encode("error", problem.body(request_id))
 
 
 def _body(frame: bytes) -> Message:

@@ -26,6 +26,7 @@ from .. import wire
 from ..vendor import run_vendor
 
 KEY = "secret-key-1234567890"
+READ_TIMEOUT_S = 0.3
 REQUEST = Request("any", (Message("user", "Hello"),), 10)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,7 +43,7 @@ async def serving(handler: Handler) -> AsyncIterator[tuple[vendor.HttpVendor, li
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
-        client = vendor.HttpVendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=0.3)
+        client = vendor.HttpVendor(str(server.make_url("/")), KEY, {"X-Key": KEY}, read_timeout=READ_TIMEOUT_S)
         yield client, requests
         await client.aclose()
 
@@ -107,6 +108,51 @@ def test_a_failure_has_a_kind_is_not_retried_and_hides_the_key(case: str) -> Non
             assert (error.kind, error.answered, len(requests), sent) == (kind, answered, 1, ["sent"])
             assert KEY not in "".join(traceback.format_exception(error)) + str(error.detail)
             assert len(error.detail or "") <= vendor.MAX_DETAIL
+
+    asyncio.run(main())
+
+
+def test_a_vendor_that_falls_silent_in_its_answer_times_out() -> None:
+    async def main() -> None:
+        read = asyncio.Event()
+
+        async def fall_silent(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b"1")
+            await read.wait()
+            await response.write(b"2")
+            return await hang(request)
+
+        async with serving(fall_silent) as (client, _):
+            chunks = list[bytes]()
+
+            async def listen() -> None:
+                async with client.ask("/v1/chat", b"{}") as answer:
+                    async for chunk in answer.chunks:
+                        chunks.append(chunk)
+                        read.set()
+
+            with pytest.raises(ProviderError) as caught:
+                await listen()
+            assert (caught.value.kind, chunks) == ("timeout", [b"1", b"2"])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000], ids=["all has come", "vendor waits"])
+def test_a_client_may_be_slower_than_the_vendor_may_be_silent(size: int) -> None:
+    async def send(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(10):
+            await response.write(b"x" * (size // 10))
+        return response
+
+    async def main() -> None:
+        async with serving(send) as (client, _), client.ask("/v1/chat", b"{}") as answer:
+            await asyncio.sleep(2 * READ_TIMEOUT_S)  # the time is what is tested
+            assert len(await answer.read()) == size
 
     asyncio.run(main())
 
@@ -281,21 +327,19 @@ def test_events_are_the_same_wherever_their_bytes_are_cut(datas: list[list[str]]
     for lines in datas:
         stream += b": comment" + end + b"event: x" + end
         stream += b"".join(b"data: " + line.encode() + end for line in lines) + end
-    parser, read = EventParser(), list[bytes]()
+    parser, read = EventParser(), list[tuple[bytes, bytes]]()
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     for start, stop in pairwise(places):
         read += parser.feed(stream[start:stop])
-    assert b"".join(read) + parser.rest == stream
+    assert b"".join(event for event, _ in read) + parser.rest == stream
     if end == b"\r" or not stream:  # its last line end may be half of CR LF
-        read.append(bytes(parser.rest))
-    assert [data for data in map(data_of, read) if data] == [
-        "\n".join(lines).encode() for lines in datas if "\n".join(lines)
-    ]
+        read.append((b"", data_of(parser.rest)))
+    assert [data for _, data in read if data] == ["\n".join(lines).encode() for lines in datas if "\n".join(lines)]
 
 
 def test_an_event_that_comes_byte_by_byte_is_one_event() -> None:
     parser = EventParser()
-    assert [parser.feed(bytes([byte])) for byte in b"data: {}\n\n"] == [*([[]] * 9), [b"data: {}\n\n"]]
+    assert [parser.feed(bytes([byte])) for byte in b"data: {}\n\n"] == [*([[]] * 9), [(b"data: {}\n\n", b"{}")]]
 
 
 @pytest.mark.parametrize(
@@ -311,5 +355,5 @@ def test_an_event_that_comes_byte_by_byte_is_one_event() -> None:
     ],
 )
 def test_the_data_of_an_event_is_read_as_the_standard_says(event: bytes, data: bytes) -> None:
-    assert EventParser().feed(event) == [event]
+    assert EventParser().feed(event) == [(event, data)]
     assert data_of(event) == data

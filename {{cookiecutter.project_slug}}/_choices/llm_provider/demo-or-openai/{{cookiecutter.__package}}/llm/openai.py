@@ -32,16 +32,16 @@ def items_of(chunk: Any) -> Iterator[Item]:
         raise error_told()
     if chunk.get("model") or chunk.get("service_tier"):
         yield AnsweredBy(as_word(chunk.get("model")), as_word(chunk.get("service_tier")))
+    if text := _only_text(chunk):
+        yield Delta(text)
+        return
     choices = [choice for choice in as_list(chunk.get("choices")) if isinstance(choice, dict)]
     for choice in choices:
         yield from _texts(as_dict(choice.get("message") or choice.get("delta")))
-    for told in (chunk, as_dict(chunk.get("x_groq")), *choices):
-        if (usage := told.get("usage")) and isinstance(usage, dict):
-            yield usage_of(usage)
-            break
-    for choice in choices:
-        if finish := _finish(choice):
-            yield finish
+    usages = (as_dict(told.get("usage")) for told in (chunk, as_dict(chunk.get("x_groq")), *choices))
+    if usage := next(filter(None, usages), None):
+        yield usage_of(usage)
+    yield from filter(None, map(_finish, choices))
 
 
 def response_items_of(event: Any) -> Iterator[Item]:
@@ -104,10 +104,20 @@ def usage_of(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _only_text(chunk: dict[str, Any]) -> str | None:
+    """Return the text of a chunk that tells nothing else, as most do."""
+    try:
+        [choice] = chunk["choices"]
+        [(name, text)] = choice["delta"].items()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    is_more = chunk.get("usage") or chunk.get("x_groq") or choice.get("usage") or choice.get("finish_reason")
+    is_text = name == "content" and isinstance(text, str) and "message" not in choice and not choice.get("error")
+    return text if is_text and not is_more else None
+
+
 def _texts(message: dict[str, Any]) -> list[Item]:
     content = message.get("content")
-    if isinstance(content, str) and len(message) == 1:  # as most come
-        return [Delta(content)]
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
     called = [_tool_call(place, as_dict(call)) for place, call in enumerate(as_list(message.get("tool_calls")))]
