@@ -31,7 +31,6 @@ TESTS = {
     "sweeper": ["test_sweeper.py", "test_nothing_lost.py", "test_client.py", "test_cycles_keys.py"],
     "fail_open": ["test_outbox.py", "test_guard.py", "test_nothing_lost.py"],
     "runs": ["test_runs.py"],
-    "idempotency": ["test_idempotency.py"],
 }
 """The modules of the money path, and the tests in tests/unit/ that reach them."""
 CONFIGURATION = """
