@@ -6,7 +6,6 @@
 import hmac
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -30,10 +29,13 @@ UNGUARDED = Counter("budget_unguarded_calls", "Calls served while Cycles was unr
 HELD = Gauge("budget_held_microcents", "Held by calls in progress", registry=OURS, multiprocess_mode="livesum")
 SETTLE = Histogram("budget_settle_seconds", "From the end of a call until it is settled", registry=OURS)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
-_of_outbox = partial(Gauge, registry=OURS, multiprocess_mode="mostrecent")
-BACKLOG = _of_outbox("cycles_journal_backlog", "Settlements waiting")
-OLDEST = _of_outbox("cycles_journal_oldest_seconds", "Age of the oldest of them")
-SET_ASIDE = _of_outbox("cycles_journal_unreadable", "Settlements and files set aside")
+BACKLOG = Gauge("cycles_journal_backlog", "Settlements waiting", registry=OURS, multiprocess_mode="mostrecent")
+OLDEST = Gauge(
+    "cycles_journal_oldest_seconds", "Age of the oldest of them", registry=OURS, multiprocess_mode="mostrecent"
+)
+SET_ASIDE = Gauge(
+    "cycles_journal_unreadable", "Settlements and files set aside", registry=OURS, multiprocess_mode="mostrecent"
+)
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
 HOUSEKEEPING = Gauge("housekeeping_success_timestamp_seconds", "Last success", registry=OURS, multiprocess_mode="max")
 
