@@ -72,6 +72,7 @@ async def visiting(laboratory: Laboratory, served: Served, **options: Any) -> As
         assert visit.page.url.partition("?")[0].endswith("/dashboard/login")
         keyboard = visit.page.keyboard
         await expect(visit.page.get_by_label("Username", exact=True)).to_be_focused()
+        await check_heading(visit.page)
         await keyboard.type("olga")
         await keyboard.press("Tab")
         await keyboard.type(PASSWORD)
@@ -79,6 +80,12 @@ async def visiting(laboratory: Laboratory, served: Served, **options: Any) -> As
         await expect(visit.page.get_by_role("heading", name="Tenants")).to_be_visible()
         yield visit
         assert visit.complaints == []
+
+
+async def check_heading(page: Page) -> None:
+    """Check that the eye meets the heading of a form before its fields."""
+    top = "each => each.getBoundingClientRect().top"
+    assert await page.locator("h1").evaluate(top) < await page.locator("main form").evaluate(top)
 
 
 async def call(served: Served, tenant: Tenant, times: int = 1) -> None:
@@ -145,6 +152,7 @@ def test_an_operator_funds_a_tenant_and_finds_it_in_the_audit_by_the_keyboard_al
             await page.goto(f"{served.serving.url}/dashboard/tenants/{tenant.id}")
             await press_link(page, "Add credit")
             await expect(page.get_by_label("Credit in USD")).to_be_focused()
+            await check_heading(page)
             await page.keyboard.type("2.50")
             await page.keyboard.press("Enter")
             await expect(page.get_by_text("of $7.50 allocated")).to_be_visible()
