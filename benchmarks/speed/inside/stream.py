@@ -24,6 +24,9 @@ CHUNKS = 10_000
 
 
 class Provider:
+    def __init__(self, vendor: object = None) -> None:
+        self.vendor = vendor  # closed at the end
+
     async def stream(self, *_: object, **__: object) -> AsyncIterator[Delta]:
         for _ in range(CHUNKS):
             yield Delta("word ")
@@ -62,7 +65,7 @@ async def ours_s(services: Any) -> float:
 
 async def main() -> None:
     async with services() as all_of_them:
-        all_of_them.provider = Provider()  # its own has 60 words
+        all_of_them.provider = Provider(all_of_them.provider.vendor)  # its own has 60 words
         await ours_s(all_of_them)
         spent = min([await ours_s(all_of_them) for _ in range(5)]) - min([await bare_s() for _ in range(5)])
         tracemalloc.start()
