@@ -225,7 +225,9 @@ class Installed:
     def end_leases(self) -> None:
         """Let requests with a key whose process has died count as ended now, not in 20 s."""
         with closing(sqlite3.connect(self._database, timeout=10)) as database, database:
-            database.execute("UPDATE kept_answers SET lease_until = '2026-01-01 00:00:00.000000'")
+            database.execute(
+                "UPDATE kept_answers SET lease_until = '2026-01-01 00:00:00.000000' WHERE lease_until > ''"
+            )
 
     def backlog(self) -> dict[str, int]:
         """Return the settlements in the outbox: microcents by reservation, or by the key of an event without one."""
