@@ -1,6 +1,5 @@
 """HTTP to the model provider: kept-alive connections, no proxy, no cookies, no redirects, no retries."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -17,8 +16,6 @@ from .answers import as_dict, as_text
 from .provider import Answer, ErrorKind, ProviderError
 
 CONNECT_S = 5.0
-LOOKS = 10
-"""How often to look at a silent vendor until it has failed. It fails a tenth late at most."""
 MAX_DETAIL = 1_000
 """Characters of a vendor's message that callers get."""
 BLAMING_CALLERS = (400, 404, 413, 422)
@@ -32,7 +29,6 @@ class HttpVendor(Connections):
     """
 
     def __init__(self, base_url: str, key: str, headers: Mapping[str, str], read_timeout: float) -> None:
-        self._read_timeout = read_timeout
         timeout = aiohttp.ClientTimeout(connect=CONNECT_S, sock_read=read_timeout)
         tracing = aiohttp.TraceConfig()
         tracing.on_request_headers_sent.append(_call_sent)
@@ -58,11 +54,7 @@ class HttpVendor(Connections):
                 answer = Answer(response.headers, response.content.iter_any())
                 if response.status >= 300:
                     raise await self._failure(response.status, answer)
-                watch = asyncio.create_task(self._watch(response))
-                try:
-                    yield answer
-                finally:
-                    watch.cancel()
+                yield answer
         except aiohttp.ClientError as error:  # its message may hold what was sent
             name = type(error).__name__
             if isinstance(error, _NOTHING_SENT):
@@ -70,29 +62,13 @@ class HttpVendor(Connections):
             kind: ErrorKind = "timeout" if isinstance(error, TimeoutError) else "broken_off"
             raise ProviderError(kind, f"no whole answer from the model provider ({name})") from None
 
-    async def _watch(self, response: aiohttp.ClientResponse) -> None:
-        """Fail reading after `read_timeout` without a byte. aiohttp's own limit sets a timer for each chunk.
-
-        A slow client does not count: then aiohttp pauses the transport, or the whole answer has come.
-        """
-        protocol, content = response.connection and response.connection.protocol, response.content
-        if protocol is None or protocol.transport is None:
-            return  # the whole answer has come
-        protocol.read_timeout, transport = None, protocol.transport
-        silent = 0
-        while not content.is_eof():
-            seen = content.total_bytes
-            await asyncio.sleep(self._read_timeout / LOOKS)
-            silent = silent + 1 if content.total_bytes == seen and transport.is_reading() else 0
-            if silent == LOOKS and not content.is_eof():
-                content.set_exception(aiohttp.SocketTimeoutError())
-
     async def _failure(self, status: int, answer: Answer) -> ProviderError:
         kind: ErrorKind = "limited" if status == 429 else "refused" if status < 500 else "failed"
-        detail = None
+        detail = retry_after = None
         if status in BLAMING_CALLERS:
             detail = _message_of(await answer.read()).replace(self._key, "***")[:MAX_DETAIL]
-        retry_after = _seconds_of(answer.headers.get("Retry-After", "")) if kind == "limited" else None
+        if kind == "limited":
+            retry_after = _seconds_of(answer.headers.get("Retry-After", ""))
         message = f"the model provider answered HTTP {status}"
         return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after, status=status)
 
