@@ -129,8 +129,10 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         for chain in self._chains:
             if unknown := [name for name in chain if name not in self.models]:
                 faults.append(f"LLM_FALLBACKS: {', '.join(unknown)!r} is not in LLM_ALLOWED_MODELS")
-            elif len(set(chain)) < max(2, len(chain)) or followed & set(chain[:-1]):
-                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} must be first > second, one chain for each model")
+            elif len(chain) < 2:
+                faults.append(f"LLM_FALLBACKS: {chain[0]} needs a second model: first > second")
+            elif len(set(chain)) < len(chain) or followed & set(chain[:-1]):
+                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} names a model that has fallbacks already")
             followed |= set(chain[:-1])
         return faults
 
