@@ -2,9 +2,10 @@
 
 from itsdangerous import TimestampSigner
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..core.config import SESSION_LIFE_S, Settings
+from .errors import PROVIDERS_API
 
 
 class Sessions(SessionMiddleware):
@@ -14,3 +15,8 @@ class Sessions(SessionMiddleware):
         path, https_only = settings.root_path or "/", not settings.development
         super().__init__(app, secret_key="", max_age=SESSION_LIFE_S, path=path, https_only=https_only)
         self.signer = TimestampSigner([secret.get_secret_value() for secret in reversed(settings.secret_key)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave out the provider's API, which has none: each chunk of a stream would pass here."""
+        serve = self.app if scope.get("path", "").startswith(PROVIDERS_API) else super().__call__
+        await serve(scope, receive, send)
