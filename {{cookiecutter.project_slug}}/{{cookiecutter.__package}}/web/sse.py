@@ -64,16 +64,16 @@ class Frames:
         await send({"type": "http.response.body", "body": b""})
 
     async def _run(self, frames: AsyncGenerator[bytes]) -> None:
-        stages = [*self._stages]
+        stages, send = [*self._stages], None
         async with aclosing(frames):
             async for frame in frames:
                 if stages:
                     stages.pop(0).set_result(None)
-                if not self._sender.done() and len(self._early) < AHEAD:
-                    self._early.append(frame)
-                else:
-                    send = await self._sender
+                if self._sender.done() or len(self._early) == AHEAD:
+                    send = send or await self._sender
                     await send(_body(frame))
+                else:
+                    self._early.append(frame)
 
     def _check(self) -> None:
         """Raise what failed."""

@@ -30,8 +30,9 @@ def items_of(chunk: Any) -> Iterator[Item]:
         raise unreadable()
     if chunk.get("error"):
         raise error_told()
-    if chunk.get("model") or chunk.get("service_tier"):
-        yield AnsweredBy(as_word(chunk.get("model")), as_word(chunk.get("service_tier")))
+    model, tier = as_word(chunk.get("model")), as_word(chunk.get("service_tier"))
+    if model or tier:
+        yield AnsweredBy(model, tier)
     if text := _only_text(chunk):
         yield Delta(text)
         return
