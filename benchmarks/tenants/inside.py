@@ -72,7 +72,8 @@ class Seeded:
         self._store.save("tenants", tenant | limits | policy)
         digest = hashlib.sha256(secret.encode()).hexdigest()
         self._store.save("api_keys", {"shown": shown | times | {"permissions": []}, "digest": digest})
-        self._store.save_path([Ledger(name, f"tenant:{name}", UNIT, 10**12)])
+        about = {"ledger_id": name, "created_at": now.isoformat()}
+        self._store.save_path([Ledger(name, f"tenant:{name}", UNIT, 10**12, about=about)])
         key, plain = keys.mint_api_key(name, "bench")
         self.cycles_keys[name] = secret
         self.headers[name] = {"Authorization": f"Bearer {plain}"}
@@ -239,7 +240,7 @@ def command_s(app: App, *command: str) -> str:
     """How long an operator waits for a command."""
     start = time.perf_counter()
     answer = app.cli(*command, "--json")
-    assert answer.returncode == 0, answer.stderr
+    assert answer.returncode == 0, answer.stdout + answer.stderr
     return f"{time.perf_counter() - start:.1f} s"
 
 
