@@ -119,6 +119,6 @@ logging.getLogger("django.request").setLevel(logging.ERROR)  # answers below 500
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # web/edge.py sends HSTS
     "security.W008",  # the proxy redirects to https
-    "security.W009",  # asks for 50 characters; budget.E001 asks for 32
+    "security.W009",  # asks for 50 characters; web.E001 asks for 32
     "security.W025",  # the same for older keys
 ]

@@ -42,7 +42,7 @@ def test_deployment_with_all_settings_passes(tmp_path: Path) -> None:
 def test_check_deploy_reports_each_fault_of_the_settings(tmp_path: Path, name: str, value: str) -> None:
     done = App(tmp_path, {**PRODUCTION, name: value}).cli("check", "--deploy")
     assert done.returncode == 1
-    assert f"(budget.E001) {name}" in done.stderr
+    assert f"(web.E001) {name}" in done.stderr
 
 
 def test_unreadable_setting_is_named_without_its_value(tmp_path: Path) -> None:

@@ -10,4 +10,4 @@ from .startup import faults
 
 @register(Tags.security, deploy=True)
 def check_settings(**_: Any) -> list[CheckMessage]:
-    return [Error(fault, id="budget.E001") for fault in faults(settings.ENV)]
+    return [Error(fault, id="web.E001", hint="See .env.example.") for fault in faults(settings.ENV)]
