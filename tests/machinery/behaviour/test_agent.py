@@ -78,7 +78,7 @@ def test_an_agent_whose_client_leaves_begins_no_further_step(
         with app.serving() as serving:
             body = {**TASK, "limit": "1"}
             with pytest.raises(httpx.ReadTimeout):
-                HTTP.post(f"{serving.url}/api/agent", json=body, headers=tenant["headers"], timeout=1)
+                HTTP.post(f"{serving.url}/api/agent", json=body, headers=tenant["headers"], timeout=2)
             assert sent.is_set()
             wait_until(lambda: emulator.live_holds(tenant["id"]) == 1, 5, "the first step is held")
             left.set()

@@ -177,7 +177,7 @@ def test_hold_can_be_read_listed_and_extended(tell: Tell) -> None:
     async def story(world: World) -> None:
         client, hold = await held(world)
         read = await client.get_reservation(hold)
-        listed = await client.list_reservations(tenant="acme")
+        listed = await client.list_reservations(tenant=world.services.settings.root_of("acme")["tenant"])
         extended = await client.extend_reservation(hold, {"idempotency_key": "e", "extend_by_ms": 5_000})
         assert read.get_body_attribute("reservation_id") == hold
         assert [row["reservation_id"] for row in listed.get_body_attribute("reservations")] == [hold]
