@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from cryptography.fernet import InvalidToken, MultiFernet
 
 from ..calls.models import Alert
 from ..core.about import TITLE
-from ..core.ciphers import fernets_of
+from ..core.ciphers import Cipher
 from ..core.config import Settings
 from ..core.problems import Problem
 
@@ -28,22 +27,17 @@ def seal(settings: Settings, urls: str) -> str:
     for url in () if urls == "none" else urls.split(","):
         if _receiver(url) is None:
             raise Problem("invalid_alert_url", f"{mask(url)} is not a URL that apprise can send to.")
-    return "" if urls == "none" else _cipher(settings).encrypt(urls.encode()).decode()
+    return "" if urls == "none" else _cipher(settings).seal(urls)
 
 
 def unseal(settings: Settings, sealed: str) -> list[str]:
     """Return decrypted URLs, none if no secret of SECRET_KEY fits."""
-    try:
-        return _cipher(settings).decrypt(sealed).decode().split(",") if sealed else []
-    except InvalidToken:
-        log.error("alert addresses not decrypted", reason="no secret of SECRET_KEY fits")
-        return []
+    urls = _cipher(settings).open(sealed)
+    return urls.split(",") if urls else []
 
 
-def _cipher(settings: Settings) -> MultiFernet:
-    if not settings.secret_key:
-        raise Problem("not_configured", "SECRET_KEY is missing. It encrypts the addresses of alerts.")
-    return MultiFernet(fernets_of(settings.secret_key, "alert addresses"))
+def _cipher(settings: Settings) -> Cipher:
+    return Cipher("SECRET_KEY", settings.secret_key, "alert addresses")
 
 
 def mask(url: str) -> str:

@@ -14,11 +14,10 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
 import structlog
-from cryptography.fernet import InvalidToken, MultiFernet
 from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
-from ..core.ciphers import fernets_of
+from ..core.ciphers import Cipher
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
@@ -63,7 +62,7 @@ class Idempotency:
     def __init__(self, services: Services, store: AnswerStore) -> None:
         self._services = services
         self._store = store
-        self._fernet = MultiFernet(fernets_of(services.settings.secret_key, "kept answers"))
+        self._cipher = Cipher("SECRET_KEY", services.settings.secret_key, "kept answers")
         self._owners: set[str] = set()
         """Of the rows whose requests run in this process."""
 
@@ -168,7 +167,7 @@ class Idempotency:
 
         Raise Problem if another request has taken the key over.
         """
-        answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
+        answer = self._cipher.seal(_KEPT.dump_json(kept).decode())
         if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
             raise Problem("idempotency_in_progress")
         row.answer = answer
@@ -181,11 +180,8 @@ class Idempotency:
 
     def _open(self, row: KeptAnswer) -> Kept:
         """Return what is kept. Nothing before there is any, and without the secret."""
-        try:
-            return _KEPT.validate_json(self._fernet.decrypt(row.answer)) if row.answer else Kept()
-        except InvalidToken:
-            log.error("kept answer not decrypted", reason="no secret of SECRET_KEY fits", tenant=row.tenant)
-            return Kept()
+        text = self._cipher.open(row.answer)
+        return _KEPT.validate_json(text) if text else Kept()
 
 
 @dataclass(kw_only=True)
