@@ -3,7 +3,6 @@
 import re
 import secrets
 import sys
-from typing import Any
 
 from ..core.problems import Problem
 from ..tenants.registry import Registry
@@ -42,6 +41,3 @@ async def remove_operator(registry: Registry, operator: str) -> Answer:
         raise Problem("unknown_operator", f"There is no operator {operator!r}. See `operators list`.")
     await registry.remove_operator(operator)
     return {"operator": operator, "note": "removed and signed out"}
-
-
-VERBS: dict[str, Any] = {"add": add_operator, "list": list_operators, "remove": remove_operator}

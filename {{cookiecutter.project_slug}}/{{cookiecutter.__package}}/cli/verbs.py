@@ -47,7 +47,10 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
         {"set": budgets.set_budget, "list": budgets.list_budgets},
     ),
     **keys.COMMANDS,
-    "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
+    "operators": (
+        "Manage the operators, who use the dashboard.",
+        {"add": operators.add_operator, "list": operators.list_operators, "remove": operators.remove_operator},
+    ),
     "housekeeping": ("Renew budgets, revoke rotated keys, deliver alerts.", {"": housekeeping.housekeeping}),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
 }

@@ -71,8 +71,4 @@ def forget_killed_workers() -> None:
 
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format."""
-    if not FOLDER:
-        return generate_latest(OURS)
-    registry = CollectorRegistry()
-    registry.register(AllWorkers())
-    return generate_latest(registry)
+    return generate_latest(AllWorkers() if FOLDER else OURS)

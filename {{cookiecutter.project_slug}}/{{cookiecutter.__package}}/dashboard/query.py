@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from ..calls.models import Balance
-from ..calls.query import Query
+from ..calls.query import Query, Text
 from ..core.problems import WANT_OF_MONEY
 from ..tenants.models import Tenant
 
-Sort = Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"]
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
@@ -31,8 +30,8 @@ BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed"
 class TenantQuery(Query, frozen=True):
     """Parameters of the table of tenants, and of spend over time; `q` is part of a name or ID."""
 
-    q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
-    sort: Sort = "percent"
+    q: Text = ""
+    sort: Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"] = "percent"
     order: Literal["asc", "desc"] = "asc"
     show: Literal["all", "attention", "blocked"] = "all"
     span: Literal["24h", "7d", "30d"] = "30d"

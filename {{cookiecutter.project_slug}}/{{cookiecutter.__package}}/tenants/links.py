@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 
 from ..core.config import SESSION_LIFE_S
+from ..core.problems import Problem
 from .checks import find_tenant
 from .models import SignIn
 from .registry import Registry
@@ -23,10 +24,12 @@ async def make_link(registry: Registry, tenant_id: str) -> tuple[str, datetime]:
     return f"/dashboard/link/{token}", expires_at
 
 
-async def spend_link(registry: Registry, token: str) -> str | None:
-    """Use up a link and return the ID of its session, None if the link is unknown, used or expired."""
-    expires_at = datetime.now(UTC) + timedelta(seconds=SESSION_LIFE_S)
-    return _digest(token) if await registry.use_link(_digest(token), expires_at) else None
+async def use_link(registry: Registry, token: str) -> str:
+    """Use up a link and return the ID of its session. Raise Problem unauthenticated."""
+    session_id, expires_at = _digest(token), datetime.now(UTC) + timedelta(seconds=SESSION_LIFE_S)
+    if not await registry.use_link(session_id, expires_at):
+        raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
+    return session_id
 
 
 def _digest(token: str) -> str:
