@@ -11,6 +11,7 @@ from ..calls.query import Query, Text
 from ..core.problems import WANT_OF_MONEY
 from ..tenants.models import Tenant
 
+Sort = Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"]
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 SPANS = {"24h": (24, HOUR), "7d": (7, DAY), "30d": (30, DAY)}
@@ -31,7 +32,7 @@ class TenantQuery(Query, frozen=True):
     """Parameters of the table of tenants, and of spend over time; `q` is part of a name or ID."""
 
     q: Text = ""
-    sort: Literal["name", "percent", "spent", "reserved", "remaining", "burn", "runs_out"] = "percent"
+    sort: Sort = "percent"
     order: Literal["asc", "desc"] = "asc"
     show: Literal["all", "attention", "blocked"] = "all"
     span: Literal["24h", "7d", "30d"] = "30d"

@@ -84,7 +84,7 @@ class Meter:
     def _report(self, usage: Usage) -> None:
         """Take over what the vendor reports, field by field. Zero does not replace a count."""
         told = {name: value for name, value in asdict(usage).items() if value is not None}
-        counts = {name: value for name, value in told.items() if 0 <= value < 2**31}
+        counts = {name: value for name, value in told.items() if value is usage.cache_apart or _is_count(value)}
         if "output_tokens" in counts:
             self._is_doubtful = counts["output_tokens"] == 0 and self._bytes > 0
             self._bytes_reported = self._bytes
@@ -117,6 +117,10 @@ def tokens_of(told: Usage, counted_input: int) -> Tokens:
 def count_tokens(text: str) -> int:
     """Return our own count of tokens, for vendors that report none."""
     return _tokens(utf8_size(text))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**31
 
 
 def _tokens(size: int) -> int:

@@ -79,7 +79,6 @@ class Idempotency:
         body = b"".join(message.get("body", b"") for message in messages)
         row = KeptAnswer(
             id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
-            tenant=tenant,
             fingerprint=hashlib.sha256(f"{target}\0".encode() + body).hexdigest(),
             owner=token_hex(16),
             lease_until=datetime.now(UTC) + LEASE,
@@ -118,8 +117,8 @@ class Idempotency:
         except Exception as error:
             is_databases = isinstance(error, DATABASE_ERRORS)
             if is_databases or call.waiting:  # a request with the same key may run again, and pay for it
-                lost = sum(settlement.actual for settlement in call.waiting)
-                log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
+                tenant, lost = scope["state"]["tenant"], sum(settlement.actual for settlement in call.waiting)
+                log.exception("answer not stored: not sent, not charged", tenant=tenant, microcents=lost)
             if call.sent:
                 raise ConnectionError("answer cut off") from error
             if is_databases:
