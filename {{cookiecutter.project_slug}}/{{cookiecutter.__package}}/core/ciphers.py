@@ -1,4 +1,4 @@
-"""Encryption of what lies in the database, with the secrets of a setting."""
+"""Encryption and hashes of what lies in the database."""
 
 import base64
 import hashlib
@@ -11,6 +11,11 @@ from pydantic import SecretStr
 from .problems import Problem
 
 log = structlog.get_logger(__name__)
+
+
+def digest_of(data: bytes) -> str:
+    """Return the SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
 class Cipher:

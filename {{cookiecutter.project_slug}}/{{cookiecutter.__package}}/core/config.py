@@ -90,8 +90,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     @property
     def fallbacks(self) -> dict[str, list[str]]:
         """The models to try in turn after a model."""
-        chains = self._chains
-        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain[:-1])}
+        return {name: chain[place + 1 :] for chain in self._chains for place, name in enumerate(chain[:-1])}
 
     @property
     def _chains(self) -> list[list[str]]:

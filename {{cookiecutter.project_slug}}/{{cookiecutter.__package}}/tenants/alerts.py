@@ -1,6 +1,5 @@
 """Delivery of alerts by apprise: at least once to each address, retried with backoff."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ import structlog
 
 from ..calls.models import Alert
 from ..core.about import TITLE
-from ..core.ciphers import Cipher
+from ..core.ciphers import Cipher, digest_of
 from ..core.config import Settings
 from ..core.problems import Problem
 
@@ -54,7 +53,7 @@ async def send(url: str, text: str) -> bool:
 
 async def deliver(alert: Alert, urls: Iterable[str], now: datetime) -> None:
     """Send an alert to the addresses that have not accepted it yet, and note which have, or when to try again."""
-    done, digests = alert.delivered_to.split(), {hashlib.sha256(url.encode()).hexdigest()[:16]: url for url in urls}
+    done, digests = alert.delivered_to.split(), {digest_of(url.encode())[:16]: url for url in urls}
     for digest in digests.keys() - done:
         if await send(digests[digest], f"{alert.text}\n\nAlert {alert.id}"):
             done.append(digest)

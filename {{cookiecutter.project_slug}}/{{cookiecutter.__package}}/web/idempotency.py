@@ -6,7 +6,6 @@ between, another one adds them: a settlement that is sent twice is charged once.
 """
 
 import asyncio
-import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ import structlog
 from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
-from ..core.ciphers import Cipher
+from ..core.ciphers import Cipher, digest_of
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
@@ -38,7 +37,6 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
-UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
 
 @dataclass
@@ -78,8 +76,8 @@ class Idempotency:
         target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
         body = b"".join(message.get("body", b"") for message in messages)
         row = KeptAnswer(
-            id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
-            fingerprint=hashlib.sha256(f"{target}\0".encode() + body).hexdigest(),
+            id=digest_of(f"{tenant}\0{key}".encode()),
+            fingerprint=digest_of(f"{target}\0".encode() + body),
             owner=token_hex(16),
             lease_until=datetime.now(UTC) + LEASE,
             expires_at=datetime.now(UTC) + KEPT_FOR,
@@ -122,7 +120,7 @@ class Idempotency:
             if call.sent:
                 raise ConnectionError("answer cut off") from error
             if is_databases:
-                raise Problem("budget_unavailable", UNAVAILABLE) from error
+                raise Problem("budget_unavailable", "Idempotency keys can't be stored right now. Try again.") from error
             raise
         await call.deliver()
 

@@ -164,8 +164,7 @@ class Registry:
 
     async def remove_operator(self, name: str) -> None:
         """Delete an operator with their sessions."""
-        await self.end_sessions(operator=name)
-        await self._database.write(delete(Operator).where(Operator.name == name))
+        await self._database.write(delete(SignIn).filter_by(operator=name), delete(Operator).filter_by(name=name))
 
     async def operators(self) -> list[str]:
         """Return the names of all operators."""

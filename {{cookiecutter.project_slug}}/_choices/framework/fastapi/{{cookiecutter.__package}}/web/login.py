@@ -27,10 +27,9 @@ async def viewer_of(request: Request) -> Viewer | None:
 
 async def signed_in(request: Request) -> Viewer:
     """Return who is signed in. Raises SignInFirst."""
-    viewer = await viewer_of(request)
-    if viewer is None:
-        raise SignInFirst
-    return viewer
+    if viewer := await viewer_of(request):
+        return viewer
+    raise SignInFirst
 
 
 async def sign_in(request: Request, name: str, password: str) -> None:
