@@ -164,4 +164,5 @@ def most_bytes(text: str) -> int:
     counts = Counter(text)
     has_marks = any(combining(normalize("NFKD", character)[0]) for character in counts)
     form: Literal["NFKC", "NFKD"] = "NFKD" if has_marks else "NFKC"
-    return max(utf8_size(text), sum(count * utf8_size(normalize(form, character)) for character, count in counts.items()))
+    normalized = sum(count * utf8_size(normalize(form, character)) for character, count in counts.items())
+    return max(utf8_size(text), normalized)

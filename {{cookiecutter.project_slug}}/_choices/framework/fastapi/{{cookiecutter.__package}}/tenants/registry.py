@@ -67,7 +67,8 @@ class Registry:
     async def tenants_to_renew(self, now: datetime) -> list[Tenant]:
         """Return the active tenants whose next period has begun."""
         is_active = (Tenant.status == "active") & Tenant.onboarded
-        return await self._database.scalars(select(Tenant).where(Tenant.renews_at <= now, is_active).order_by(Tenant.renews_at))
+        query = select(Tenant).where(Tenant.renews_at <= now, is_active)
+        return await self._database.scalars(query.order_by(Tenant.renews_at))
 
     async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Return open tenants whose Cycles key expires before a time, earliest first."""
@@ -96,7 +97,8 @@ class Registry:
 
     async def api_keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first, revoked ones included."""
-        return await self._database.scalars(select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.created_at))
+        query = select(ApiKey).where(ApiKey.tenant_id == tenant_id)
+        return await self._database.scalars(query.order_by(ApiKey.created_at))
 
     async def find_api_key(self, digest: str) -> ApiKey | None:
         """Return the live key with this SHA-256, with its tenant."""
