@@ -19,10 +19,7 @@ def digest_of(data: bytes) -> str:
 
 
 class Cipher:
-    """Encrypts with the newest secret of a setting, and decrypts with any of them.
-
-    What it is for has keys of its own: `purpose` goes into them.
-    """
+    """Encrypts with the newest secret of a setting, decrypts with any of them. Each `purpose` has keys of its own."""
 
     def __init__(self, setting: str, secrets: Sequence[SecretStr], purpose: str = "") -> None:
         # no password hash: the settings require long random secrets
@@ -37,7 +34,7 @@ class Cipher:
         return MultiFernet(self._fernets).encrypt(text.encode()).decode()
 
     def open(self, sealed: str) -> str | None:
-        """Decrypt. Return None, and log it, if no secret fits, and for an empty text."""
+        """Decrypt. Return None for an empty text, and if no secret fits, which is logged."""
         try:
             return MultiFernet(self._fernets).decrypt(sealed).decode() if sealed else None
         except (InvalidToken, ValueError):  # ValueError: no secret

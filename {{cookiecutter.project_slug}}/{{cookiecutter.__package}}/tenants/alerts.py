@@ -21,7 +21,7 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 def seal(settings: Settings, urls: str) -> str:
     """Encrypt a tenant's apprise URLs, separated by commas, with SECRET_KEY. `none` is no URL.
 
-    Raises Problem for what apprise does not accept.
+    Raise Problem for what apprise does not accept.
     """
     for url in () if urls == "none" else urls.split(","):
         if _receiver(url) is None:

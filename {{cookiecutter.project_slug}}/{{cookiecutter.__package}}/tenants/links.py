@@ -14,7 +14,7 @@ LINK_LIFE = timedelta(minutes=15)
 
 
 async def make_link(registry: Registry, tenant_id: str) -> tuple[str, datetime]:
-    """Create a link for an open tenant and return its path and expiry. Raises Problem.
+    """Create a link for an open tenant and return its path and expiry. Raise Problem.
 
     The path contains the secret, of which only the SHA-256 is stored.
     """

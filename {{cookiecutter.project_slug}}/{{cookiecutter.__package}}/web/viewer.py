@@ -48,7 +48,7 @@ def tenant_viewer(session: SignIn | None) -> Viewer | None:
 
 @contextmanager
 def sign_in_attempt(name: str, address: str) -> Iterator[None]:
-    """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts.
+    """Count an attempt as failed until the body ends well. Raise Problem too_many_attempts.
 
     Names are counted for each address: otherwise a stranger could lock an operator out.
     """

@@ -26,14 +26,14 @@ async def viewer_of(request: Request) -> Viewer | None:
 
 
 async def signed_in(request: Request) -> Viewer:
-    """Return who is signed in. Raises SignInFirst."""
+    """Return who is signed in. Raise SignInFirst."""
     if viewer := await viewer_of(request):
         return viewer
     raise SignInFirst
 
 
 async def sign_in(request: Request, name: str, password: str) -> None:
-    """Sign an operator in. Raises Problem: unauthenticated, too_many_attempts."""
+    """Sign an operator in. Raise Problem: unauthenticated, too_many_attempts."""
     registry = services_of(request).registry
     with sign_in_attempt(name, address_of(request.scope)):
         operator = await check_password(registry, name, password)
@@ -46,7 +46,7 @@ async def sign_in(request: Request, name: str, password: str) -> None:
 
 
 async def follow_link(request: Request, token: str) -> None:
-    """Sign a tenant in. Raises Problem: unauthenticated, too_many_attempts."""
+    """Sign a tenant in. Raise Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt("link", address_of(request.scope)):
         session_id = await use_link(services_of(request).registry, token)
     await _start_session(request, session_id)

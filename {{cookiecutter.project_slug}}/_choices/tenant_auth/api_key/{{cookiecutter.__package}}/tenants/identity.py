@@ -28,7 +28,7 @@ class Identity:
     async def identify(self, headers: Headers) -> str:
         """Return the ID of the caller's tenant.
 
-        Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
+        Raise Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         return await self._tenants.admit(digest_of(bearer_token(headers).encode()), headers)
 
