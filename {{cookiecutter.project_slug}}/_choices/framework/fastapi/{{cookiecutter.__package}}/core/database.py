@@ -81,11 +81,11 @@ class Database:
             return await session.scalar(query)
 
     async def write(self, *statements: sa.UpdateBase) -> int:
-        """Run statements in one transaction. Return how many rows the last one has changed."""
+        """Run UPDATE and DELETE statements in one transaction. Return how many rows the last one has changed."""
         changed = 0
         async with self.begin() as session:
             for statement in statements:
-                result: Any = await session.execute(statement)
+                result: Any = await session.execute(statement, execution_options={"synchronize_session": False})
                 changed = result.rowcount
         return changed
 
