@@ -65,7 +65,7 @@ def test_balances_are_cached_for_the_tenant_that_their_scope_names() -> None:
         assert known is not None
         assert list(known.ledgers) == [scope_of(tenant)]
     assert balances.known("acme-3") is None
-    assert {balance.tenant_id for balance in balances.changed()} == {"acme", "acme-2"}
+    assert {columns["tenant_id"] for columns in balances.changed()} == {"acme", "acme-2"}
     assert balances.changed() == []
 
 

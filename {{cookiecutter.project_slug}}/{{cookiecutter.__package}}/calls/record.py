@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -26,10 +27,10 @@ PRUNE_EVERY = timedelta(hours=1)
 class CallLog:
     """Collects calls and writes them in batches. While the database is down, the oldest are dropped.
 
-    `changed_balances` returns those that changed since it was last called.
+    `changed_balances` returns the columns of the balances that changed since it was last called.
     """
 
-    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[Balance]] = list) -> None:
+    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[dict[str, Any]]] = list) -> None:
         self._store = store
         self._changed_balances = changed_balances
         self._calls: deque[Call] = deque(maxlen=MOST_WAITING)
@@ -56,7 +57,7 @@ class CallLog:
     async def flush(self) -> None:
         """Write what waits, and delete old rows once an hour. What can't be written now waits for the next batch."""
         calls, self._calls = self._calls, deque(maxlen=MOST_WAITING)
-        changed = {balance.tenant_id: balance for balance in self._changed_balances()}
+        changed = {columns["tenant_id"]: Balance(**columns) for columns in self._changed_balances()}
         balances, self._balances = self._balances | changed, {}
         if not (calls or balances):
             return
