@@ -159,7 +159,7 @@ def tenant_row(tenant: str, name: str, now: datetime) -> Row:
 
 def balance_row(tenant: str, now: datetime) -> Row:
     spent = DICE.randrange(10**9)
-    row: Row = {"tenant_id": tenant, "at": moment(now), "scope": f"tenant:{tenant}", "allocated": 10**9, "spent": spent}
+    row: Row = {"tenant_id": tenant, "at": moment(now), "allocated": 10**9, "spent": spent}
     row |= {"reserved": 0, "remaining": 10**9 - spent, "debt": 0, "overdraft_limit": 0, "is_over_limit": 0}
     return row | {"reported": 10**9}
 

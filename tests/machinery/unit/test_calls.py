@@ -99,7 +99,7 @@ def test_batch_stores_changed_balances_and_what_remained_after_each_call(opened:
 
     async def story() -> None:
         async with opened() as (_, store):
-            balance = {"tenant_id": "acme", "at": NOON, "scope": "s", "allocated": 1_000, "remaining": 900, **amounts}
+            balance = {"tenant_id": "acme", "at": NOON, "allocated": 1_000, "remaining": 900, **amounts}
             log = CallLog(store, lambda: [balance])
             log.add(call(0))
             log.add(call(1, "globex"))

@@ -34,7 +34,7 @@ def stored(seconds_ago: int) -> Balance:
         "overdraft_limit": 0,
     }
     at = datetime.now(UTC) - timedelta(seconds=seconds_ago)
-    return Balance(tenant_id="acme", at=at, scope=scope_of("acme"), is_over_limit=False, **amounts)
+    return Balance(tenant_id="acme", at=at, is_over_limit=False, **amounts)
 
 
 @dataclass

@@ -21,7 +21,7 @@ HOLD = 10
 def balance(tenant: str, spent: int) -> Balance:
     rest: dict[str, Any] = {"reserved": 0, "debt": 0, "overdraft_limit": 0, "is_over_limit": False}
     amounts: dict[str, Any] = {"allocated": 1_000, "spent": spent, "remaining": 1_000 - spent, **rest}
-    return Balance(tenant_id=tenant, at=NOON, scope=f"tenant:{tenant}", **amounts)
+    return Balance(tenant_id=tenant, at=NOON, **amounts)
 
 
 def call(tenant: str, cost: int, at: datetime) -> Call:

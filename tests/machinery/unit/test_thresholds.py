@@ -18,7 +18,6 @@ def balance(spent: int, allocated: int = 1_000, debt: int = 0, at: datetime | No
     return Balance(
         tenant_id="acme",
         at=at or datetime.now(UTC),
-        scope="tenant:acme",
         allocated=allocated,
         spent=spent,
         reserved=0,

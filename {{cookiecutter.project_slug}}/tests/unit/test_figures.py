@@ -65,7 +65,7 @@ def budget(remaining: int = 100, recent: int = 24, paid: int = 10, age: int = 30
     tenant.status, tenant.renews_at = status, renews_at
     amounts: dict[str, Any] = {"allocated": 100, "spent": 0, "reserved": 0, "remaining": remaining}
     limits: dict[str, Any] = {"debt": 0, "overdraft_limit": 0, "is_over_limit": False}
-    balance = Balance(tenant_id="acme", at=now, scope="tenant:acme", **amounts, **limits)
+    balance = Balance(tenant_id="acme", at=now, **amounts, **limits)
     return TenantBudget(tenant, balance, recent, paid, **more)
 
 

@@ -82,6 +82,7 @@ def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
     ("name", "value"),
     [
         ("BUDGET_FAIL_OPEN_LIMIT", "-1"),
+        ("BUDGET_FAIL_OPEN_LIMIT", "100000000000"),  # USD; in microcents more than SQLite can count
         ("LLM_MAX_TOKENS", "0"),
     ],
 )

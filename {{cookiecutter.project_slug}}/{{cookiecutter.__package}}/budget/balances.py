@@ -7,7 +7,7 @@ scans the engine's whole key space (40 ms at 30,000 keys): call it only if the c
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -140,9 +140,10 @@ class Balances:
         known = self._known.get(tenant)
         if known is None or not known.ledgers:
             return None
-        columns = asdict(min(known.ledgers.values(), key=depth))
-        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - columns.pop("asked_at"))
-        return {"tenant_id": tenant, "at": at, **columns}
+        ledger = min(known.ledgers.values(), key=depth)
+        at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - ledger.asked_at)
+        amounts = {name: getattr(ledger, name) for name in AMOUNTS}
+        return {"tenant_id": tenant, "at": at, "is_over_limit": ledger.is_over_limit, **amounts}
 
     def changed(self) -> list[dict[str, Any]]:
         """Return the columns of the tenants whose balances changed since the last call."""

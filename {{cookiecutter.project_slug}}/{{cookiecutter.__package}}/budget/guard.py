@@ -18,7 +18,7 @@ from ..calls.models import Call
 from ..calls.record import CallLog
 from ..core.config import Settings
 from ..core.metrics import DENIALS, HELD, SETTLE
-from ..core.money import MICROCENTS_PER_USD, UNIT
+from ..core.money import UNIT
 from ..core.problems import WANT_OF_MONEY, Problem
 from ..core.sqlite_file import ERRORS
 from ..core.tasks import Tasks
@@ -39,13 +39,13 @@ class Guard:
     """Guards calls of a model. Shared by all requests of a process."""
 
     def __init__(self, settings: Settings, prices: Prices, clients: Clients, calls: CallLog) -> None:
-        usd = settings.budget_fail_open_limit if settings.budget_fail_open else None
         self._settings = settings
         self._prices = prices
         self._clients = clients
         self._balances = clients.balances
         self._calls = calls
-        self._fail_open = FailOpen(None if usd is None else int(usd * MICROCENTS_PER_USD), clients.outbox.file)
+        limit = settings.budget_fail_open_limit if settings.budget_fail_open else None
+        self._fail_open = FailOpen(limit, clients.outbox.file)
         self._least_cost = prices.least_cost(settings.models)
         self.tasks = Tasks()
 

@@ -12,7 +12,7 @@ from unicodedata import combining, normalize
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..llm.provider import Message, Request, Tokens
+from ..llm.provider import Message, Request, Tokens, utf8_size
 
 PRICES_FILE = Path(__file__).with_name("prices.toml")
 
@@ -164,8 +164,5 @@ def most_bytes(text: str) -> int:
     counts = Counter(text)
     has_marks = any(combining(normalize("NFKD", character)[0]) for character in counts)
     form: Literal["NFKC", "NFKD"] = "NFKD" if has_marks else "NFKC"
-    return max(_size(text), sum(count * _size(normalize(form, character)) for character, count in counts.items()))
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))
+    normalized = sum(count * utf8_size(normalize(form, character)) for character, count in counts.items())
+    return max(utf8_size(text), normalized)

@@ -21,7 +21,7 @@ class Query(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, params: Mapping[str, str]) -> Self:
-        """Return the query in a query string. Raises Problem invalid_request."""
+        """Return the query in a query string. Raise Problem invalid_request."""
         try:
             return cls.model_validate({name: text for name, text in params.items() if text})
         except (ValidationError, OverflowError):

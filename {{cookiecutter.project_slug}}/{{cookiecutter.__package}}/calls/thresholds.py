@@ -18,8 +18,6 @@ THRESHOLDS = (80, 95, 100)
 
 async def save_balances(store: CallStore, balances: Sequence[Balance]) -> None:
     """Store the balances that are newer than the stored ones, and report the thresholds they cross."""
-    if not balances:
-        return
     before = await store.balances([balance.tenant_id for balance in balances])
     await store.save_balances(balances)
     for balance in balances:

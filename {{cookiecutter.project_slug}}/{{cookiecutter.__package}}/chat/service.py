@@ -72,7 +72,7 @@ async def _events(services: Services, ladder: Ladder, holds: list[Hold]) -> Asyn
 
 
 def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_id: str = "") -> Work:
-    """Return the guarded call for a summary. Raises Problem invalid_request."""
+    """Return the guarded call for a summary. Raise Problem invalid_request."""
     messages = (Message("system", SUMMARIZE), Message("user", body.text))
     return replace(work_of(settings, tenant, "summarize", messages, body, request_id), agent="summarizer")
 
@@ -80,7 +80,7 @@ def summary_of(settings: Settings, tenant: str, body: SummarizeRequest, request_
 def work_of(
     settings: Settings, tenant: str, route: str, messages: tuple[Message, ...], body: PaidRequest, request_id: str = ""
 ) -> Work:
-    """Return a guarded call, with defaults filled in. Raises Problem unknown_model or invalid_request."""
+    """Return a guarded call, with defaults filled in. Raise Problem unknown_model or invalid_request."""
     model = (body.model if isinstance(body, ChatRequest) else None) or settings.llm_model
     max_tokens = body.max_tokens or settings.llm_max_tokens
     if model not in settings.models:

@@ -1,6 +1,5 @@
 """Tools of the example agent. To add one, write a function with types and an example for each parameter."""
 
-import ast
 import operator
 from decimal import Decimal
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from ..llm.provider import Tool
 
-OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
 HANDBOOK = {
     "hold": "A hold reserves the most that a call can cost before the call is made.",
     "charge": "A charge is what the call really cost. What was held beyond it is free again.",
@@ -23,21 +22,10 @@ def look_up(topic: Annotated[str, Field(examples=["hold"])]) -> str:
     return HANDBOOK[topic.strip().lower()]
 
 
-def calculate(expression: Annotated[str, Field(max_length=200, examples=["2 * (3 + 4)"])]) -> str:
-    """Calculate with numbers, + - * / and parentheses."""
-    return str(_value(ast.parse(expression.strip(), mode="eval").body))
-
-
-def _value(node: ast.expr) -> Decimal:
-    match node:
-        case ast.BinOp(left, kind, right) if type(kind) in OPERATORS:
-            value: Decimal = OPERATORS[type(kind)](_value(left), _value(right))
-            return value
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_value(operand)
-        case ast.Constant(int() | float() as number) if not isinstance(number, bool):
-            return Decimal(str(number))
-    raise ValueError("only numbers, + - * / and parentheses")
+def calculate(expression: Annotated[str, Field(max_length=200, examples=["2 * 21"])]) -> str:
+    """Calculate with two numbers: +, -, * or / stands between them, with spaces around it."""
+    left, sign, right = expression.split()
+    return str(OPERATORS[sign](Decimal(left), Decimal(right)))
 
 
 class LocalTool:
@@ -52,7 +40,7 @@ class LocalTool:
         """Call the function. Return its answer or what is wrong, for the model to read."""
         try:
             return str(self._function.validate_json(arguments))
-        except (LookupError, ValueError, SyntaxError, ArithmeticError, RecursionError, MemoryError) as error:
+        except (LookupError, ValueError, ArithmeticError) as error:
             return f"{type(error).__name__}: {error}"
 
 

@@ -6,12 +6,12 @@ from ..budget.subject import scopes_of, subject_of
 from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from ..tenants.checks import check_text, find_tenant, microcents
-from ..tenants.service import Answer, TenantService, figures
+from ..tenants.service import Output, TenantService, figures
 
 
 async def set_budget(
     service: TenantService, tenant_id: str, *, budget: str, end_user: str | None = None, agent: str | None = None
-) -> Answer:
+) -> Output:
     """Set the budget of an end user, of an agent, or of an agent that works for an end user. Keeps what is spent."""
     amount = microcents("budget", budget)
     if not (end_user or agent):
@@ -28,7 +28,7 @@ async def set_budget(
     return {"tenant": tenant_id, "scope": scope, "created": not known, "note": f"${format_usd(amount)} from now on"}
 
 
-async def list_budgets(service: TenantService, tenant_id: str) -> Answer:
+async def list_budgets(service: TenantService, tenant_id: str) -> Output:
     """List a tenant's budgets: its own, and those of its end users and agents."""
     await find_tenant(service.registry, tenant_id)
     ledgers = [ledger for ledger in await service.ledgers(tenant_id) if ledger.unit == UNIT]

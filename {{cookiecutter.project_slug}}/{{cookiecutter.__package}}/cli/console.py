@@ -13,10 +13,10 @@ from ..core.logging import set_up_logging
 from ..core.problems import Problem
 from ..dashboard.audit import audited
 from ..tenants.registry import DATABASE_ERRORS, open_registry
-from ..tenants.service import Answer, tenant_service
+from ..tenants.service import Output, tenant_service
 from .output import show
 
-Verb = Callable[..., Awaitable[Answer]]
+Verb = Callable[..., Awaitable[Output]]
 
 READING = ("list_all", "list_budgets", "list_keys", "list_operators", "report", "housekeeping")
 """Names of verbs that are not audited."""
@@ -32,7 +32,7 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
     parameters = inspect.signature(verb).parameters
     given = {name: options[name] for name in parameters if name in options}
 
-    async def answer_of(settings: Settings) -> Answer:
+    async def answer_of(settings: Settings) -> Output:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
             tenant = given.get("tenant_id") or ""
             audit = audited(registry, _actor(), _action(verb, given), tenant)

@@ -12,7 +12,7 @@ from ..tenants.admin_api import AdminApi, AdminError, AdminLedger
 from ..tenants.alerts import mask, send
 from ..tenants.findings import Finding
 from ..tenants.models import Tenant
-from ..tenants.service import Answer, TenantService
+from ..tenants.service import Output, TenantService
 from ..web.proxies import NOTE
 from ..web.readiness import Readiness
 from ..web.startup import faults
@@ -29,7 +29,7 @@ CONCURRENCY = 16
 """Tenants examined at a time: 1,000 of them within 10 s, and the admin server still serves others."""
 
 
-async def report(service: TenantService, *, send_test_alert: bool = False) -> Answer:
+async def report(service: TenantService, *, send_test_alert: bool = False) -> Output:
     """Find what keeps the service from working. Changes nothing; exit 1 on a fault."""
     admin, checks = await _admin(service.admin), await _readiness(service)
     findings = [*_settings(service.settings), *checks, admin]
@@ -37,7 +37,7 @@ async def report(service: TenantService, *, send_test_alert: bool = False) -> An
         findings += await _tenants(service, at_cycles=admin.level == "ok")
     if send_test_alert:
         findings += [await _try_address(url.get_secret_value()) for url in service.settings.alert_urls]
-    answer: Answer = {"checks": [asdict(finding) for finding in findings]}
+    answer: Output = {"checks": [asdict(finding) for finding in findings]}
     if count := sum(finding.level == "fault" for finding in findings):
         answer["error"] = {"code": "faults", "message": f"faults found: {count}"}
     return answer

@@ -5,11 +5,11 @@ import sys
 from datetime import UTC, datetime
 
 from ..core.problems import Problem
-from ..tenants.service import Answer, TenantService
+from ..tenants.service import Output, TenantService
 from ..web.housekeeping import Housekeeping
 
 
-async def housekeeping(service: TenantService, *, once: bool = False) -> Answer:
+async def housekeeping(service: TenantService, *, once: bool = False) -> Output:
     """Renew budgets, revoke rotated keys and deliver alerts until stopped. Needs admin access."""
     service.admin.require()
     work = Housekeeping(service.settings, service.registry)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from ..core.problems import Problem
 from ..tenants.checks import check_period
-from ..tenants.service import Answer, TenantService
+from ..tenants.service import Output, TenantService
 from . import budgets, doctor, housekeeping, keys, operators
 from .console import Verb
 
 
 async def reset(
     service: TenantService, tenant_id: str | None = None, *, budget: str, period: str | None = None, all_: bool = False
-) -> Answer:
+) -> Output:
     """Set the budget and set spent to 0, of one tenant or of all active ones. Keeps live holds."""
     if all_ == (tenant_id is not None):
         raise Problem("usage", "Give either an ID or --all.")
@@ -47,7 +47,10 @@ COMMANDS: dict[str, tuple[str, Mapping[str, Verb]]] = {
         {"set": budgets.set_budget, "list": budgets.list_budgets},
     ),
     **keys.COMMANDS,
-    "operators": ("Manage the operators, who use the dashboard.", operators.VERBS),
+    "operators": (
+        "Manage the operators, who use the dashboard.",
+        {"add": operators.add_operator, "list": operators.list_operators, "remove": operators.remove_operator},
+    ),
     "housekeeping": ("Renew budgets, revoke rotated keys, deliver alerts.", {"": housekeeping.housekeeping}),
     "doctor": ("Find what keeps the service from working.", {"": doctor.report}),
 }

@@ -17,7 +17,7 @@ class SingleFlight(Generic[K, V]):
         self._running: dict[K, asyncio.Task[V]] = {}
 
     async def run(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """Return what `load` returns. Raises what it raises."""
+        """Return what `load` returns. Raise what it raises."""
         task = self._running.get(key)
         if task is None:
             task = self._running[key] = asyncio.create_task(load())
@@ -33,7 +33,7 @@ class TTLCache(cachetools.TTLCache[K, V], Generic[K, V]):
         self._loading = SingleFlight[K, V]()
 
     async def load(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """Return the cached value, or load and cache it. Raises what `load` raises, and caches nothing then."""
+        """Return the cached value, or load and cache it. Raise what `load` raises, and caches nothing then."""
         try:
             return self[key]
         except KeyError:

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
+from .money import parse_usd
 from .provider_settings import ProviderSettings
-from .setting_types import Names, Secrets, Usd, is_http_url, secret_faults
+from .setting_types import Names, Secrets, is_http_url, secret_faults
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
@@ -68,7 +69,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
 
     budget_fail_open: bool = False
-    budget_fail_open_limit: Usd | None = None
+    budget_fail_open_limit: Annotated[int, BeforeValidator(parse_usd)] | None = None  # microcents
 
     @classmethod
     def settings_customise_sources(cls, _: type[BaseSettings], **sources: Any) -> tuple[Any, ...]:  # type: ignore[override]
@@ -89,8 +90,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     @property
     def fallbacks(self) -> dict[str, list[str]]:
         """The models to try in turn after a model."""
-        chains = self._chains
-        return {name: chain[place + 1 :] for chain in chains for place, name in enumerate(chain[:-1])}
+        return {name: chain[place + 1 :] for chain in self._chains for place, name in enumerate(chain[:-1])}
 
     @property
     def _chains(self) -> list[list[str]]:

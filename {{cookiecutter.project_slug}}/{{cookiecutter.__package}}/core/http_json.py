@@ -12,7 +12,7 @@ MAX_CONNECTIONS = 200
 IDLE_S = 15.0
 """How long an idle connection is reused. Servers close them after 20 s or more."""
 JSON = TypeAdapter(dict[str, Any])
-Answer = tuple[int, Mapping[str, str], dict[str, Any]]
+Response = tuple[int, Mapping[str, str], dict[str, Any]]
 """Status, headers by names in any case, and body, which is empty if it is not a JSON object."""
 
 
@@ -57,7 +57,7 @@ class JsonClient(Connections):
 
     async def request(
         self, method: str, path: str, headers: dict[str, str], body: dict[str, Any] | None = None
-    ) -> Answer:
+    ) -> Response:
         """Make one call, with the caller's trace context. Raise OSError if no whole answer comes in time."""
         content = None if body is None else JSON.dump_json(body)
         headers = {**headers, "Content-Type": "application/json"}

@@ -11,7 +11,7 @@ _USD = re.compile(r"\d+(\.\d{1,8})?", re.ASCII)
 
 
 def parse_usd(text: str) -> int:
-    """Return the microcents of an amount in USD like `5`, `5.00` or `0.00000001`. Raises ValueError."""
+    """Return the microcents of an amount in USD like `5`, `5.00` or `0.00000001`. Raise ValueError."""
     text = text.strip()
     if not _USD.fullmatch(text):
         raise ValueError(f"{text!r} is not an amount in USD like 5.00 (no sign, at most 8 decimals)")

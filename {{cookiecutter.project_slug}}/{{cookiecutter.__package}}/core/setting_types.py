@@ -1,10 +1,9 @@
 """Types and checks shared by the settings classes."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
+from pydantic import BeforeValidator, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
 
 MIN_SECRET_LENGTH = 32
@@ -17,8 +16,6 @@ def _split(value: object) -> object:
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 """Newest first: the first one signs, all are accepted, so that a secret can be rotated."""
-
-Usd = Annotated[Decimal, Field(ge=0)]
 
 
 def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:

@@ -42,7 +42,7 @@ class Tasks:
         return task
 
     async def finish(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run `work` to its end, even if the caller is cancelled. Raises Problem shutting_down if the process stops."""
+        """Run `work` to its end, even if the caller is cancelled. Raise Problem shutting_down if the process stops."""
         task = self.start(work)
         try:
             return await asyncio.shield(task)
@@ -53,7 +53,7 @@ class Tasks:
 
     @contextmanager
     def cuttable(self) -> Iterator[None]:
-        """Let a stopping process cancel the current task in the body. Raises Problem shutting_down."""
+        """Let a stopping process cancel the current task in the body. Raise Problem shutting_down."""
         if self.ending:
             raise Problem("shutting_down")
         task = asyncio.current_task()

@@ -9,7 +9,7 @@ from ..core.problems import Problem
 from ..tenants.checks import microcents
 from ..tenants.service import tenant_service
 from .audit import audited
-from .figures import Context, find_tenant
+from .figures import Context, find_budget
 from .service import Dashboard
 
 WITH_AMOUNT = {"fund": ("credit", "reference"), "reset": ("budget", "period")}
@@ -25,11 +25,11 @@ DONE = {
 
 
 async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str = "") -> Context:
-    """Return the context of action.html. Raises Problem not_found."""
+    """Return the context of action.html. Raise Problem not_found."""
     if verb not in ACTIONS:
         raise Problem("not_found")
     return {
-        "row": await find_tenant(dashboard, tenant),
+        "row": await find_budget(dashboard, tenant),
         "hold": dashboard.typical_hold,
         "verb": verb,
         "amount": amount,
@@ -38,7 +38,7 @@ async def confirmation(dashboard: Dashboard, tenant: str, verb: str, amount: str
 
 
 async def act(dashboard: Dashboard, operator: str, form: Context, reference: str) -> tuple[str, str]:
-    """Run one of ACTIONS and audit it. Return the path of a link, else "", and what the next page says. Raises Problem.
+    """Run one of ACTIONS and audit it. Return the path of a link, else "", and what the next page says. Raise Problem.
 
     `form` is its `confirmation`, and `reference` what it was sent with: a form that is sent twice acts once.
     """

@@ -15,7 +15,7 @@ UNINDEXED = dict.fromkeys(("outcome", "model", "route", "end_user"), "")
 
 
 def query_of(viewer: Viewer, params: Mapping[str, str]) -> CallQuery:
-    """Return the query in a query string of calls that `viewer` may see. Raises Problem: not_found, invalid_request."""
+    """Return the query in a query string of calls that `viewer` may see. Raise Problem: not_found, invalid_request."""
     query = CallQuery.of(params)
     viewer.check(query.tenant or viewer.tenant)
     return query.model_copy(update={"tenant": query.tenant or viewer.tenant or ""})
@@ -30,7 +30,7 @@ async def call_list(dashboard: Dashboard, query: CallQuery) -> Context:
 
 
 async def one_call(dashboard: Dashboard, viewer: Viewer, call_id: str) -> Context:
-    """Return the context of call.html. Raises Problem not_found."""
+    """Return the context of call.html. Raise Problem not_found."""
     for call in await dashboard.services.store.latest(query_of(viewer, {"id": call_id}), 1):
         return {"call": call}
     raise Problem("not_found", "This call is not recorded.")

@@ -55,8 +55,8 @@ async def overview(dashboard: Dashboard, asked: TenantQuery) -> Context:
 
 
 async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) -> Context:
-    """Return the context of tenant.html. Raises Problem not_found."""
-    row = await find_tenant(dashboard, tenant_id)
+    """Return the context of tenant.html. Raise Problem not_found."""
+    row = await find_budget(dashboard, tenant_id)
     known = dashboard.services.balances.known(tenant_id)
     return {
         "query": query,
@@ -69,8 +69,8 @@ async def tenant_page(dashboard: Dashboard, tenant_id: str, query: TenantQuery) 
     }
 
 
-async def find_tenant(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
-    """Return the tenant with a fresh balance. Raises Problem not_found."""
+async def find_budget(dashboard: Dashboard, tenant_id: str) -> TenantBudget:
+    """Return a tenant and its fresh balance. Raise Problem not_found."""
     # PostgreSQL refuses NUL
     row = await dashboard.store.find(tenant_id, this_minute()) if tenant_id.isprintable() else None
     if row is None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from ..calls.models import Balance
-from ..calls.query import Query
+from ..calls.query import Query, Text
 from ..core.problems import WANT_OF_MONEY
 from ..tenants.models import Tenant
 
@@ -31,7 +31,7 @@ BLOCKING = (*WANT_OF_MONEY, "tenant_suspended", "budget_frozen", "budget_closed"
 class TenantQuery(Query, frozen=True):
     """Parameters of the table of tenants, and of spend over time; `q` is part of a name or ID."""
 
-    q: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
+    q: Text = ""
     sort: Sort = "percent"
     order: Literal["asc", "desc"] = "asc"
     show: Literal["all", "attention", "blocked"] = "all"

@@ -54,16 +54,17 @@ class Dashboard:
 
     async def refresh(self, rows: list[TenantBudget]) -> list[TenantBudget]:
         """Give rows their newest balance, from memory or database, and read stale ones from Cycles."""
-        stale = [row for row in rows if self._is_stale(row)]
+        stale = [row for row in rows if self._needs_read(row)]
         reads = [self._reads.load(row.tenant.id, partial(self._read, row.tenant)) for row in stale]
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*reads)
-        for row in filter(self._is_stale, stale):
+        for row in filter(self._needs_read, stale):
             row.trouble = self._reads.setdefault(row.tenant.id, "budget_unavailable")
         return rows
 
-    def _is_stale(self, row: TenantBudget) -> bool:
+    def _needs_read(self, row: TenantBudget) -> bool:
+        """Give a row the newest balance that this process knows. Return whether Cycles has to be asked for a newer."""
         columns = self.services.balances.columns(row.tenant.id)
         known = Balance(**columns) if columns else None
         if known and (row.balance is None or known.at >= row.balance.at):

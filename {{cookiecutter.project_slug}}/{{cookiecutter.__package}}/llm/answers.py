@@ -28,9 +28,8 @@ def as_text(value: Any) -> str:
 
 
 def first_int(values: dict[str, Any], *names: str) -> int | None:
-    """Return the first member that is a count of tokens."""
-    counts = (values.get(name) for name in names)
-    return next((count for count in counts if type(count) is int and 0 <= count < 2**31), None)
+    """Return the first member that is an integer."""
+    return next((value for name in names if type(value := values.get(name)) is int), None)
 
 
 def parsed(data: bytes) -> Any:

@@ -40,11 +40,7 @@ class DemoVendor:
 
     @asynccontextmanager
     async def ask(
-        self,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str] | None = None,  # noqa: ARG002
-        sent: Callable[[], object] = bool,
+        self, path: str, body: bytes, _: Mapping[str, str] | None = None, sent: Callable[[], object] = bool
     ) -> AsyncIterator[Answer]:
         """Answer one request."""
         asked, answer = json.loads(body), ANSWERS[path.partition("?")[0]]

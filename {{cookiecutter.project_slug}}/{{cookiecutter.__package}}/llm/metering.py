@@ -6,7 +6,7 @@ from math import ceil
 import structlog
 
 from ..core.problems import Problem
-from .provider import AnsweredBy, Delta, Finish, Item, ProviderError, Request, Tokens, Usage
+from .provider import AnsweredBy, Delta, Finish, Item, ProviderError, Request, Tokens, Usage, utf8_size
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class Meter:
         """Count the next item of an answer."""
         self._is_begun = True
         if isinstance(item, Delta):
-            self._bytes += _size(item.text)
+            self._bytes += utf8_size(item.text)
         elif isinstance(item, AnsweredBy):
             self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
             self.service_tier = item.service_tier or self.service_tier
@@ -116,7 +116,7 @@ def tokens_of(told: Usage, counted_input: int) -> Tokens:
 
 def count_tokens(text: str) -> int:
     """Return our own count of tokens, for vendors that report none."""
-    return _tokens(_size(text))
+    return _tokens(utf8_size(text))
 
 
 def _is_count(value: object) -> bool:
@@ -125,7 +125,3 @@ def _is_count(value: object) -> bool:
 
 def _tokens(size: int) -> int:
     return ceil(size / BYTES_PER_TOKEN)
-
-
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogatepass"))  # a provider may cut an emoji in half

@@ -139,6 +139,11 @@ Stream = AsyncGenerator[Item]
 """A streamed answer. Close it (contextlib.aclosing) to hang up on the vendor."""
 
 
+def utf8_size(text: str) -> int:
+    """Return the bytes of a text, which may end in half an emoji."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
 def is_shown(item: Item) -> TypeGuard[Delta]:
     """Return whether an item is text for the caller."""
     return isinstance(item, Delta) and not item.hidden and item.text != ""

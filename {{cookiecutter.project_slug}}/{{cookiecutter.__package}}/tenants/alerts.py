@@ -1,17 +1,15 @@
 """Delivery of alerts by apprise: at least once to each address, retried with backoff."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from cryptography.fernet import InvalidToken, MultiFernet
 
 from ..calls.models import Alert
 from ..core.about import TITLE
-from ..core.ciphers import fernets_of
+from ..core.ciphers import Cipher, digest_of
 from ..core.config import Settings
 from ..core.problems import Problem
 
@@ -23,27 +21,22 @@ FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 def seal(settings: Settings, urls: str) -> str:
     """Encrypt a tenant's apprise URLs, separated by commas, with SECRET_KEY. `none` is no URL.
 
-    Raises Problem for what apprise does not accept.
+    Raise Problem for what apprise does not accept.
     """
     for url in () if urls == "none" else urls.split(","):
         if _receiver(url) is None:
             raise Problem("invalid_alert_url", f"{mask(url)} is not a URL that apprise can send to.")
-    return "" if urls == "none" else _cipher(settings).encrypt(urls.encode()).decode()
+    return "" if urls == "none" else _cipher(settings).seal(urls)
 
 
 def unseal(settings: Settings, sealed: str) -> list[str]:
     """Return decrypted URLs, none if no secret of SECRET_KEY fits."""
-    try:
-        return _cipher(settings).decrypt(sealed).decode().split(",") if sealed else []
-    except InvalidToken:
-        log.error("alert addresses not decrypted", reason="no secret of SECRET_KEY fits")
-        return []
+    urls = _cipher(settings).open(sealed)
+    return urls.split(",") if urls else []
 
 
-def _cipher(settings: Settings) -> MultiFernet:
-    if not settings.secret_key:
-        raise Problem("not_configured", "SECRET_KEY is missing. It encrypts the addresses of alerts.")
-    return MultiFernet(fernets_of(settings.secret_key, "alert addresses"))
+def _cipher(settings: Settings) -> Cipher:
+    return Cipher("SECRET_KEY", settings.secret_key, "alert addresses")
 
 
 def mask(url: str) -> str:
@@ -60,7 +53,7 @@ async def send(url: str, text: str) -> bool:
 
 async def deliver(alert: Alert, urls: Iterable[str], now: datetime) -> None:
     """Send an alert to the addresses that have not accepted it yet, and note which have, or when to try again."""
-    done, digests = alert.delivered_to.split(), {hashlib.sha256(url.encode()).hexdigest()[:16]: url for url in urls}
+    done, digests = alert.delivered_to.split(), {digest_of(url.encode())[:16]: url for url in urls}
     for digest in digests.keys() - done:
         if await send(digests[digest], f"{alert.text}\n\nAlert {alert.id}"):
             done.append(digest)

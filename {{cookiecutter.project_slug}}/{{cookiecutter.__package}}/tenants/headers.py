@@ -32,7 +32,7 @@ def with_bearer(headers: Headers, name: bytes) -> Headers:
 
 
 def bearer_token(headers: Headers) -> str:
-    """Return the credential of the only `Authorization: Bearer` header. Raises Problem unauthenticated."""
+    """Return the credential of the only `Authorization: Bearer` header. Raise Problem unauthenticated."""
     sent = values_of(headers, b"authorization")
     if len(sent) != 1:
         raise Problem("unauthenticated")
@@ -44,7 +44,7 @@ def bearer_token(headers: Headers) -> str:
 
 
 def claimed_tenant(headers: Headers) -> bytes | None:
-    """Return X-Tenant-ID, None if absent. Raises Problem invalid_request if it was sent twice."""
+    """Return X-Tenant-ID, None if absent. Raise Problem invalid_request if it was sent twice."""
     claims = values_of(headers, b"x-tenant-id")
     if len(claims) > 1:
         raise Problem("invalid_request", "X-Tenant-ID was sent more than once.")
@@ -52,6 +52,6 @@ def claimed_tenant(headers: Headers) -> bytes | None:
 
 
 def check_claim(headers: Headers, tenant: str) -> None:
-    """Compare X-Tenant-ID, if sent, with the authenticated tenant, case included. Raises Problem tenant_mismatch."""
+    """Compare X-Tenant-ID, if sent, with the authenticated tenant, case included. Raise Problem tenant_mismatch."""
     if claimed_tenant(headers) not in (None, tenant.encode()):
         raise Problem("tenant_mismatch")

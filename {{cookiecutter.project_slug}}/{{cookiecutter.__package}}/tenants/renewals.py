@@ -57,7 +57,7 @@ class Renewals(Adjustments):
         return {"tenant": tenant_id, "renews_at": renews_at.isoformat() if renews_at else None, "note": "updated"}
 
     async def renew_all(self, now: datetime) -> None:
-        """Renew the budgets whose next period has begun. Raises AdminError at last if Cycles failed for any."""
+        """Renew the budgets whose next period has begun. Raise AdminError at last if Cycles failed for any."""
         failed: Problem | None = None
         for tenant in await self.registry.tenants_to_renew(now):
             try:

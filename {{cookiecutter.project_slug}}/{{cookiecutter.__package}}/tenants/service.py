@@ -23,7 +23,7 @@ from .models import Tenant
 from .registry import Registry
 from .renewals import Renewals, schedule
 
-Answer = dict[str, Any]
+Output = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
 
@@ -38,7 +38,7 @@ class TenantService(Accounts, Renewals):
         overdraft: str | None = None,
         every: str = "none",
         timezone: str = "UTC",
-    ) -> Answer:
+    ) -> Output:
         """Onboard a tenant. Safe to run again."""
         self.admin.require()
         check_id(tenant_id)
@@ -64,7 +64,7 @@ class TenantService(Accounts, Renewals):
         created = await self.registry.update_tenant(tenant_id, {"onboarded": False}, api_key, onboarded=True)
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
 
-    async def list_all(self) -> Answer:
+    async def list_all(self) -> Output:
         """List all tenants with their budgets. Figures that Cycles does not return are null."""
         ledgers, note = dict[str, AdminLedger](), ""
         try:
@@ -89,7 +89,7 @@ class TenantService(Accounts, Renewals):
         ]
         return {"tenants": rows, "note": note}
 
-    async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Answer:
+    async def fund(self, tenant_id: str, credit: str, reference: str | None = None) -> Output:
         """Add credit to a tenant's budget."""
         amount = microcents("credit", credit)
         if amount == 0:
@@ -103,7 +103,7 @@ class TenantService(Accounts, Renewals):
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
         return {"tenant": tenant_id, "credited": remaining is not None, "note": note}
 
-    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Answer:
+    async def reset(self, tenant_id: str | None, budget: str, period: str | None = None) -> Output:
         """Set the budget and set spent to 0, of one tenant or of all active ones (None). Keeps live holds."""
         amount = microcents("budget", budget)
         one = [await find_tenant(self.registry, tenant_id, statuses=("active",))] if tenant_id is not None else []
@@ -129,7 +129,7 @@ class TenantService(Accounts, Renewals):
         counts = map(len, done.values())
         return {**done, "note": "{} reset, {} reset before, {} skipped (not active)".format(*counts)}
 
-    async def suspend(self, tenant_id: str) -> Answer:
+    async def suspend(self, tenant_id: str) -> Output:
         """Suspend a tenant: refuse its callers. Calls in flight still settle."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
@@ -138,26 +138,26 @@ class TenantService(Accounts, Renewals):
         await self._set_frozen(tenant, frozen=True)
         return {"tenant": tenant_id, "note": "suspended: callers get 403 within 5 s; calls in flight still settle"}
 
-    async def resume(self, tenant_id: str) -> Answer:
+    async def resume(self, tenant_id: str) -> Output:
         """Resume a suspended tenant."""
         tenant = await find_tenant(self.registry, tenant_id)
         await self._set_frozen(tenant, frozen=False)
         await self.registry.update_tenant(tenant_id, status="active")
         return {"tenant": tenant_id, "note": "active"}
 
-    async def observe(self, tenant_id: str) -> Answer:
+    async def observe(self, tenant_id: str) -> Output:
         """Serve calls that the budget would refuse, and count them. Suspended and frozen stay refused."""
         await find_tenant(self.registry, tenant_id)
         await self.registry.update_tenant(tenant_id, observed=True)
         return {"tenant": tenant_id, "note": "observed within 5 s: what the budget would refuse is served and counted"}
 
-    async def enforce(self, tenant_id: str) -> Answer:
+    async def enforce(self, tenant_id: str) -> Output:
         """Refuse calls that the budget can't pay, which is the default."""
         await find_tenant(self.registry, tenant_id)
         await self.registry.update_tenant(tenant_id, observed=False)
         return {"tenant": tenant_id, "note": "enforced within 5 s: what the budget can't pay is refused"}
 
-    async def report(self, tenant_id: str) -> Answer:
+    async def report(self, tenant_id: str) -> Output:
         """Report a tenant's recorded calls: which ledgers would refuse how many, and estimates against actual cost."""
         tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)
         rows = [row for row in await self.registry.usage(tenant_id) if row[0] in SERVED]
@@ -173,13 +173,13 @@ class TenantService(Accounts, Renewals):
             "note": f"{served} calls served, {sum(refused.values())} of them beyond the budget",
         }
 
-    async def rotate(self, tenant_id: str, *, now: bool = False) -> Answer:
+    async def rotate(self, tenant_id: str, *, now: bool = False) -> Output:
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
         return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
 
-    async def close(self, tenant_id: str, *, force: bool = False) -> Answer:
+    async def close(self, tenant_id: str, *, force: bool = False) -> Output:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
         tenant = await find_tenant(self.registry, tenant_id, statuses=ANY)  # a closed one: complete what is missing
         if tenant.status != "closed":
@@ -192,7 +192,7 @@ class TenantService(Accounts, Renewals):
         await self._set_frozen(tenant, frozen=True)
         return {"tenant": tenant_id, "note": "closed: callers get 401; calls in flight still settle"}
 
-    async def link(self, tenant_id: str) -> Answer:
+    async def link(self, tenant_id: str) -> Output:
         """Create a sign-in link to a tenant's page, usable once within 15 minutes."""
         path, expires_at = await make_link(self.registry, tenant_id)
         local = f"http://{self.settings.host}:{self.settings.port}"
@@ -200,7 +200,7 @@ class TenantService(Accounts, Renewals):
         url, note = f"{site}{self.settings.root_path}{path}", f"usable once, until {expires_at:%H:%M} UTC"
         return {"tenant": tenant_id, "url": url, "expires_at": expires_at.isoformat(), "note": note}
 
-    async def sign_out(self, tenant_id: str) -> Answer:
+    async def sign_out(self, tenant_id: str) -> Output:
         """End a tenant's sessions and sign-in links."""
         await find_tenant(self.registry, tenant_id, statuses=ANY)
         await self.registry.end_sessions(tenant_id=tenant_id)
@@ -230,7 +230,7 @@ class TenantService(Accounts, Renewals):
                 await self.admin.set_frozen(ledger, frozen=frozen)
 
 
-def figures(ledger: AdminLedger | None) -> Answer:
+def figures(ledger: AdminLedger | None) -> Output:
     """Return what a list shows of a ledger, in USD. Without one, the values are None."""
     names = ("allocated", "spent", "remaining")
     return {name: format_usd(getattr(ledger, name)) if ledger else None for name in names}

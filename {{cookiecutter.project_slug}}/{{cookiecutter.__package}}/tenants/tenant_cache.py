@@ -32,7 +32,7 @@ class TenantCache:
     async def admit(self, name: str, headers: Headers) -> str:
         """Return the ID of an active tenant.
 
-        Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
+        Raise Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         if len(name) > MAX_NAME_LENGTH or not (name.isascii() and name.isprintable()):
             raise Problem("unauthenticated")

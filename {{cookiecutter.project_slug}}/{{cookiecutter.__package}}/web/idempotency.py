@@ -6,7 +6,6 @@ between, another one adds them: a settlement that is sent twice is charged once.
 """
 
 import asyncio
-import hashlib
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
 import structlog
-from cryptography.fernet import InvalidToken, MultiFernet
 from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
-from ..core.ciphers import fernets_of
+from ..core.ciphers import Cipher, digest_of
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
@@ -39,7 +37,6 @@ LEASE = timedelta(seconds=20)
 TEND_S = 5.0
 BOOK_WITHIN = timedelta(seconds=5)
 """Time to write the settlements of a stored answer to the outbox. After it, any process does."""
-UNAVAILABLE = "Idempotency keys can't be stored right now. Try again later."
 
 
 @dataclass
@@ -63,7 +60,7 @@ class Idempotency:
     def __init__(self, services: Services, store: AnswerStore) -> None:
         self._services = services
         self._store = store
-        self._fernet = MultiFernet(fernets_of(services.settings.secret_key, "kept answers"))
+        self._cipher = Cipher("SECRET_KEY", services.settings.secret_key, "kept answers")
         self._owners: set[str] = set()
         """Of the rows whose requests run in this process."""
 
@@ -79,9 +76,8 @@ class Idempotency:
         target = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
         body = b"".join(message.get("body", b"") for message in messages)
         row = KeptAnswer(
-            id=hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest(),
-            tenant=tenant,
-            fingerprint=hashlib.sha256(f"{target}\0".encode() + body).hexdigest(),
+            id=digest_of(f"{tenant}\0{key}".encode()),
+            fingerprint=digest_of(f"{target}\0".encode() + body),
             owner=token_hex(16),
             lease_until=datetime.now(UTC) + LEASE,
             expires_at=datetime.now(UTC) + KEPT_FOR,
@@ -119,12 +115,12 @@ class Idempotency:
         except Exception as error:
             is_databases = isinstance(error, DATABASE_ERRORS)
             if is_databases or call.waiting:  # a request with the same key may run again, and pay for it
-                lost = sum(settlement.actual for settlement in call.waiting)
-                log.exception("answer not stored: not sent, not charged", tenant=row.tenant, microcents=lost)
+                tenant, lost = scope["state"]["tenant"], sum(settlement.actual for settlement in call.waiting)
+                log.exception("answer not stored: not sent, not charged", tenant=tenant, microcents=lost)
             if call.sent:
                 raise ConnectionError("answer cut off") from error
             if is_databases:
-                raise Problem("budget_unavailable", UNAVAILABLE) from error
+                raise Problem("budget_unavailable", "Idempotency keys can't be stored right now. Try again.") from error
             raise
         await call.deliver()
 
@@ -168,7 +164,7 @@ class Idempotency:
 
         Raise Problem if another request has taken the key over.
         """
-        answer = self._fernet.encrypt(_KEPT.dump_json(kept)).decode()
+        answer = self._cipher.seal(_KEPT.dump_json(kept).decode())
         if not await self._store.update(row, answer=answer, lease_until=datetime.now(UTC) + lease):
             raise Problem("idempotency_in_progress")
         row.answer = answer
@@ -181,11 +177,8 @@ class Idempotency:
 
     def _open(self, row: KeptAnswer) -> Kept:
         """Return what is kept. Nothing before there is any, and without the secret."""
-        try:
-            return _KEPT.validate_json(self._fernet.decrypt(row.answer)) if row.answer else Kept()
-        except InvalidToken:
-            log.error("kept answer not decrypted", reason="no secret of SECRET_KEY fits", tenant=row.tenant)
-            return Kept()
+        text = self._cipher.open(row.answer)
+        return _KEPT.validate_json(text) if text else Kept()
 
 
 @dataclass(kw_only=True)

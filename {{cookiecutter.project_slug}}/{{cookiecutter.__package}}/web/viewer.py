@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from anyio import CapacityLimiter
 
 from ..core.problems import Problem
-from ..tenants.links import spend_link
 from ..tenants.models import SignIn
-from ..tenants.registry import Registry
 from .throttle import Throttle
 
 FAILURES_COUNT_FOR_S = 300
@@ -48,17 +46,9 @@ def tenant_viewer(session: SignIn | None) -> Viewer | None:
     return Viewer(tenant.name, tenant.id) if tenant and tenant.status != "closed" else None
 
 
-async def session_by_link(registry: Registry, token: str, address: str) -> str:
-    """Use up a link and return the ID of its session. Raises Problem: unauthenticated, too_many_attempts."""
-    with sign_in_attempt("link", address):
-        if session_id := await spend_link(registry, token):
-            return session_id
-        raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
-
-
 @contextmanager
 def sign_in_attempt(name: str, address: str) -> Iterator[None]:
-    """Count an attempt as failed until the body ends well. Raises Problem too_many_attempts.
+    """Count an attempt as failed until the body ends well. Raise Problem too_many_attempts.
 
     Names are counted for each address: otherwise a stranger could lock an operator out.
     """

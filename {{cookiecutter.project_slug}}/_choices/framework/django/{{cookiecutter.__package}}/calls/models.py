@@ -58,7 +58,6 @@ class Balance(models.Model):
         "tenants.Tenant", models.CASCADE, db_constraint=False, primary_key=True, related_name="balance"
     )
     at = models.DateTimeField()
-    scope = models.CharField(max_length=256)
     allocated = models.BigIntegerField()
     spent = models.BigIntegerField()
     reserved = models.BigIntegerField()

@@ -10,7 +10,7 @@ from ..core.database import in_database
 from .models import SERVED, Alert, Balance, Call
 from .query import CallQuery
 
-AMOUNTS = ("at", "scope", "allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit", "is_over_limit")
+AMOUNTS = ("at", "allocated", "spent", "reserved", "remaining", "debt", "overdraft_limit", "is_over_limit")
 
 
 class CallStore:

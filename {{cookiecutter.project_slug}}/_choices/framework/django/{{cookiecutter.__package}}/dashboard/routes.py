@@ -102,7 +102,7 @@ async def one_call(request: HttpRequest, call: str) -> HttpResponse:
 async def calls_csv(request: HttpRequest, /, **tenant: str) -> HttpResponseBase:
     query, dashboard = calls.query_of(await signed_in(request), {**request.GET.dict(), **tenant}), dashboard_of(request)
     if query.tenant:
-        await figures.find_tenant(dashboard, query.tenant)
+        await figures.find_budget(dashboard, query.tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
     rows = calls_as_csv(dashboard.services.store, query)
     return StreamingHttpResponse(rows, content_type="text/csv", headers=headers)

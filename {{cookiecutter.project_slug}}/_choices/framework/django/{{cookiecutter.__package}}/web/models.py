@@ -12,7 +12,6 @@ class KeptAnswer(models.Model):
     """
 
     id = models.CharField(max_length=64, primary_key=True)
-    tenant = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     owner = models.CharField(max_length=32, db_index=True)
     answer = models.TextField(default="")

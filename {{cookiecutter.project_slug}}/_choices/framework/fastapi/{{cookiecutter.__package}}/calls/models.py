@@ -61,7 +61,6 @@ class Balance(MappedAsDataclass, Base, kw_only=True):
     # no foreign key: Cycles may return tenants that are not in this registry
     tenant_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
-    scope: Mapped[str]
     allocated: Mapped[int] = mapped_column(BigInteger)
     spent: Mapped[int] = mapped_column(BigInteger)
     reserved: Mapped[int] = mapped_column(BigInteger)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from .sqlite_file import make_private
@@ -65,6 +65,38 @@ class Database:
         self.begin = self.session.begin
         """Opens a session to write, committed at the end of the block."""
 
+    async def rows(self, query: sa.Executable) -> list[Any]:
+        """Return the rows of a query."""
+        async with self.session() as session:
+            return [*await session.execute(query)]
+
+    async def scalars(self, query: sa.Select[T]) -> list[T]:
+        """Return the first column of a query."""
+        async with self.session() as session:
+            return [*await session.scalars(query)]
+
+    async def scalar(self, query: sa.Select[T]) -> T | None:
+        """Return the first column of the first row, None if there is none."""
+        async with self.session() as session:
+            return await session.scalar(query)
+
+    async def write(self, *statements: sa.UpdateBase) -> int:
+        """Run UPDATE and DELETE statements in one transaction. Return how many rows the last one has changed."""
+        changed = 0
+        async with self.begin() as session:
+            for statement in statements:
+                result: Any = await session.execute(statement, execution_options={"synchronize_session": False})
+                changed = result.rowcount
+        return changed
+
+    async def insert_many(self, statement: sa.Insert, records: Sequence[Any]) -> None:
+        """Insert dataclasses whose fields are the columns. Takes a third of the ORM's time per row."""
+        if records:
+            names = [field.name for field in fields(records[0])]
+            rows = [{name: getattr(record, name) for name in names} for record in records]
+            async with self._engine.begin() as connection:
+                await connection.execute(statement, rows)
+
     async def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. A later version's are fine: they only add."""
         current = await self.run_sync(lambda connection: MigrationContext.configure(connection).get_current_heads())
@@ -87,13 +119,6 @@ def _earlier_revisions() -> set[str]:
     """Return all migrations but the newest."""
     scripts = ScriptDirectory(str(MIGRATIONS))
     return {script.revision for script in scripts.walk_revisions()} - set(scripts.get_heads())
-
-
-async def execute_many(session: AsyncSession, query: sa.Insert, records: Sequence[Any]) -> None:
-    """Insert dataclasses whose fields are the columns. Takes a third of the ORM's time per row."""
-    names = [field.name for field in fields(records[0])]
-    rows = [{name: getattr(record, name) for name in names} for record in records]
-    await (await session.connection()).execute(query, rows)
 
 
 def driver_url(url: str) -> sa.URL:

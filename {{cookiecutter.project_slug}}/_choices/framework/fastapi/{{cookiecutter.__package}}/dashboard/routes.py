@@ -30,7 +30,7 @@ async def form_fields(request: Request) -> dict[str, str]:
 
 
 async def checked_form(request: Request) -> dict[str, str]:
-    """Return a form's fields. Raises Problem forbidden without the CSRF token."""
+    """Return a form's fields. Raise Problem forbidden without the CSRF token."""
     fields = await form_fields(request)
     login.check_csrf(request, fields)
     return fields
@@ -86,7 +86,7 @@ async def one_call(call: str, request: Request, dashboard: SharedDashboard, view
 async def calls_csv(request: Request, dashboard: SharedDashboard, viewer: SignedIn) -> Response:
     query = calls.query_of(viewer, {**request.query_params, **request.path_params})
     if query.tenant:
-        await figures.find_tenant(dashboard, query.tenant)
+        await figures.find_budget(dashboard, query.tenant)
     headers = {"Content-Disposition": f'attachment; filename="calls-{query.tenant or "all"}.csv"'}
     return StreamingResponse(calls_as_csv(dashboard.services.store, query), media_type="text/csv", headers=headers)
 

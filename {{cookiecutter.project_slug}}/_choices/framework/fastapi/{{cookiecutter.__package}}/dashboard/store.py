@@ -48,8 +48,7 @@ class DashboardStore:
         ]
         columns = (Balance.allocated, Balance.spent, Balance.reserved, Balance.remaining, Balance.debt)
         figures += [func.sum(column * 1.0).filter(is_open).label(column.key) for column in columns]
-        async with self._database.session() as session:
-            row = (await session.execute(_matching(select(*figures), query, hold, now))).one()
+        [row] = await self._database.rows(_matching(select(*figures), query, hold, now))
         return {name: int(value or 0) for name, value in row._asdict().items()}
 
     async def spend(self, query: TenantQuery, hold: int, now: datetime, tenant: str | None = None) -> list[Usage]:
@@ -79,8 +78,7 @@ class DashboardStore:
             is_lost, lost = (Call.at >= now - DAY) & (Call.uncharged > 0), func.sum(Call.uncharged * 1.0)
             kinds = (sa.literal("uncharged"), sa.literal(0), sa.null(), Call.outcome)
             parts.append(select(*kinds, lost, func.count()).where(is_lost).group_by(Call.outcome))
-        async with self._database.session() as session:
-            return [*await session.execute(sa.union_all(*parts))]
+        return await self._database.rows(sa.union_all(*parts))
 
     async def course(self, tenant: str, since: datetime, until: datetime) -> list[Step]:
         """Return what a tenant had remaining after the last call of each hour, and what operators did, oldest first."""
@@ -90,23 +88,20 @@ class DashboardStore:
         done = (AuditEntry.tenant == tenant) & AuditEntry.at.between(since, until) & (AuditEntry.outcome == "done")
         actions = select(AuditEntry.at, sa.null(), AuditEntry.action).where(done)
         steps = select(Call.at, Call.remaining, sa.literal("")).where(known, Call.at.in_(last)).union_all(actions)
-        async with self._database.session() as session:
-            return [Step(*row) for row in await session.execute(steps.order_by("at"))]
+        return [Step(*row) for row in await self._database.rows(steps.order_by("at"))]
 
     async def audit(self, query: TenantQuery, limit: int) -> list[AuditEntry]:
         """Return a page of what operators did to all tenants, or to the one with the ID `q`, newest first."""
         entries = select(AuditEntry).order_by(AuditEntry.at.desc(), AuditEntry.id)
         if query.q:
             entries = entries.where(AuditEntry.tenant == query.q)
-        async with self._database.session() as session:
-            return list(await session.scalars(entries.limit(limit).offset((query.page - 1) * limit)))
+        return await self._database.scalars(entries.limit(limit).offset((query.page - 1) * limit))
 
     async def _rows(self, now: datetime, which: sa.ColumnElement[bool], *order: Any) -> list[TenantBudget]:
         figures = (_recent(now), _calls(now - DAY, Call.cost > 0), _refused(now), _calls(now - HOUR))
         query = select(Tenant, Balance, *figures).outerjoin(Balance, Balance.tenant_id == Tenant.id)
-        async with self._database.session() as session:
-            rows = await session.execute(query.where(which).order_by(*order))
-            return [TenantBudget(tenant, balance, *map(int, figures)) for tenant, balance, *figures in rows]
+        rows = await self._database.rows(query.where(which).order_by(*order))
+        return [TenantBudget(tenant, balance, *map(int, figures)) for tenant, balance, *figures in rows]
 
 
 def _matching(columns: Select[Any], query: TenantQuery, hold: int, now: datetime) -> Select[Any]:

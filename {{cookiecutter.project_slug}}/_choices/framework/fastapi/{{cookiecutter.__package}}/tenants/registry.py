@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..calls.models import Alert, Call, Success
-from ..core.database import Base, Database, execute_many
+from ..core.database import Base, Database
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -37,8 +37,7 @@ class Registry:
 
     async def version(self) -> int:
         """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
-        async with self._database.session() as session:
-            return await session.scalar(select(func.sum(Tenant.version))) or 0
+        return await self._database.scalar(select(func.sum(Tenant.version))) or 0
 
     async def add(self, record: Base) -> bool:
         """Return False if the ID, or whatever must be unique, is taken."""
@@ -59,29 +58,29 @@ class Registry:
 
     async def tenants(self) -> list[Tenant]:
         """Return all tenants by ID."""
-        return await self._all(select(Tenant).order_by(Tenant.id))
+        return await self._database.scalars(select(Tenant).order_by(Tenant.id))
 
     async def tenants_to_retire(self, now: datetime) -> list[Tenant]:
         """Return the tenants with rotated keys whose grace period has ended."""
-        return await self._all(select(Tenant).where(Tenant.retire_at <= now).order_by(Tenant.id))
+        return await self._database.scalars(select(Tenant).where(Tenant.retire_at <= now).order_by(Tenant.id))
 
     async def tenants_to_renew(self, now: datetime) -> list[Tenant]:
         """Return the active tenants whose next period has begun."""
         is_active = (Tenant.status == "active") & Tenant.onboarded
-        return await self._all(select(Tenant).where(Tenant.renews_at <= now, is_active).order_by(Tenant.renews_at))
+        query = select(Tenant).where(Tenant.renews_at <= now, is_active)
+        return await self._database.scalars(query.order_by(Tenant.renews_at))
 
     async def keys_that_expire(self, before: datetime, limit: int) -> list[Tenant]:
         """Return open tenants whose Cycles key expires before a time, earliest first."""
         expiry = Tenant.cycles_key_expires_at
         query = select(Tenant).where(expiry < before, Tenant.status != "closed")
-        return await self._all(query.order_by(expiry).limit(limit))
+        return await self._database.scalars(query.order_by(expiry).limit(limit))
 
     async def usage(self, tenant_id: str) -> list[tuple[str, str | None, int, int, int]]:
         """Return (outcome, scope, calls, held, used) of a tenant's recorded calls, in microcents."""
         sums = (func.count(), func.sum(Call.hold), func.sum(Call.cost + Call.uncharged))
         query = select(Call.outcome, Call.scope, *sums).where(Call.tenant == tenant_id)
-        async with self._database.session() as session:
-            rows = await session.execute(query.group_by(Call.outcome, Call.scope))
+        rows = await self._database.rows(query.group_by(Call.outcome, Call.scope))
         return [(outcome, scope, calls, int(held), int(used)) for outcome, scope, calls, held, used in rows]
 
     async def update_tenant(
@@ -98,23 +97,20 @@ class Registry:
 
     async def api_keys(self, tenant_id: str) -> list[ApiKey]:
         """Return a tenant's keys, oldest first, revoked ones included."""
-        return await self._all(select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.created_at))
+        query = select(ApiKey).where(ApiKey.tenant_id == tenant_id)
+        return await self._database.scalars(query.order_by(ApiKey.created_at))
 
     async def find_api_key(self, digest: str) -> ApiKey | None:
         """Return the live key with this SHA-256, with its tenant."""
-        keys = await self._all(select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None)))
-        return keys[0] if keys else None
+        return await self._database.scalar(select(ApiKey).where(ApiKey.digest == digest, ApiKey.revoked_at.is_(None)))
 
     async def touch_api_key(self, key_id: str, now: datetime) -> None:
         """Record that a key was used."""
-        async with self._database.begin() as session:
-            await session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
+        await self._database.write(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now))
 
     async def revoke_api_key(self, key: ApiKey, now: datetime) -> None:
         changed = update(Tenant).where(Tenant.id == key.tenant_id).values(version=Tenant.version + 1)
-        async with self._database.begin() as session:
-            await session.execute(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now))
-            await session.execute(changed)
+        await self._database.write(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now), changed)
 
     async def adjustment(self, reference: str) -> Adjustment | None:
         return await self._get(Adjustment, reference)
@@ -122,14 +118,11 @@ class Registry:
     async def drop_adjustment(self, reference: str) -> None:
         """Delete an adjustment that is not done."""
         not_done = (Adjustment.reference == reference) & Adjustment.done_at.is_(None)
-        async with self._database.begin() as session:
-            await session.execute(delete(Adjustment).where(not_done))
+        await self._database.write(delete(Adjustment).where(not_done))
 
     async def add_alerts(self, alerts: Sequence[Alert]) -> None:
         """Store alerts. Those whose ID exists stay as they are."""
-        if alerts:
-            async with self._database.begin() as session:
-                await execute_many(session, self._database.insert(Alert).on_conflict_do_nothing(), alerts)
+        await self._database.insert_many(self._database.insert(Alert).on_conflict_do_nothing(), alerts)
 
     async def claim_alerts(self, now: datetime, until: datetime) -> list[Alert]:
         """Return alerts to deliver, and keep others from them until a time. Delete those delivered long ago."""
@@ -142,8 +135,7 @@ class Registry:
 
     async def last_success(self) -> datetime | None:
         """Return when all steps of housekeeping last succeeded."""
-        async with self._database.session() as session:
-            return await session.scalar(select(Success.at))
+        return await self._database.scalar(select(Success.at))
 
     async def add_sign_in(self, record: SignIn) -> None:
         """Store a session or link. Deletes expired ones."""
@@ -154,19 +146,16 @@ class Registry:
     async def use_link(self, link: str, expires_at: datetime) -> bool:
         """Make a link a session until `expires_at`. Return False if it is unknown, used or expired."""
         unused = (SignIn.id == link) & ~SignIn.used & (SignIn.expires_at > datetime.now(UTC))
-        change = update(SignIn).where(unused).values(used=True, expires_at=expires_at).returning(SignIn.id)
-        async with self._database.begin() as session:
-            return await session.scalar(change) is not None
+        return await self._database.write(update(SignIn).where(unused).values(used=True, expires_at=expires_at)) == 1
 
     async def sign_in(self, session_id: str) -> SignIn | None:
         """Return a session, with its tenant, unless it has ended."""
         live = (SignIn.id == session_id) & SignIn.used & (SignIn.expires_at > datetime.now(UTC))
-        return next(iter(await self._all(select(SignIn).where(live))), None)
+        return await self._database.scalar(select(SignIn).where(live))
 
     async def end_sessions(self, **owner: str) -> None:
         """Delete the sessions with this `id`, `tenant_id` or `operator`, and links."""
-        async with self._database.begin() as session:
-            await session.execute(delete(SignIn).filter_by(**owner))
+        await self._database.write(delete(SignIn).filter_by(**owner))
 
     async def save_operator(self, name: str, password_hash: str) -> bool:
         """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
@@ -177,13 +166,11 @@ class Registry:
 
     async def remove_operator(self, name: str) -> None:
         """Delete an operator with their sessions."""
-        await self.end_sessions(operator=name)
-        async with self._database.begin() as session:
-            await session.execute(delete(Operator).where(Operator.name == name))
+        await self._database.write(delete(SignIn).filter_by(operator=name), delete(Operator).filter_by(name=name))
 
     async def operators(self) -> list[str]:
         """Return the names of all operators."""
-        return [operator.name for operator in await self._all(select(Operator).order_by(Operator.name))]
+        return [operator.name for operator in await self._database.scalars(select(Operator).order_by(Operator.name))]
 
     async def operator(self, name: str) -> Operator | None:
         return await self._get(Operator, name)
@@ -193,7 +180,3 @@ class Registry:
             return None
         async with self._database.session() as session:
             return await session.get(model, key)
-
-    async def _all(self, query: Select[Record]) -> list[Record]:
-        async with self._database.session() as session:
-            return [*await session.scalars(query)]

@@ -16,19 +16,17 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 @router.get("/me")
 async def my_budget(request: Request) -> BudgetAnswer:
     """Return the caller's budget."""
-    tenant = await tenant_of(request)
-    return await answer(services_of(request), tenant)
+    return await answer(services_of(request), await tenant_of(request))
 
 
 @router.get("/{tenant}")
 async def budget(tenant: str, request: Request) -> BudgetAnswer:
     """Return a tenant's budget, to itself or to an operator who is signed in."""
-    services = services_of(request)
     if not carry_credentials(request.state.sent_headers) and (viewer := await viewer_of(request)):
         viewer.check(tenant)
     elif await tenant_of(request) != tenant:
         raise Problem("not_found")  # not 403, which would reveal that it exists
-    return await answer(services, tenant)
+    return await answer(services_of(request), tenant)
 
 
 async def answer(services: Services, tenant_id: str) -> BudgetAnswer:

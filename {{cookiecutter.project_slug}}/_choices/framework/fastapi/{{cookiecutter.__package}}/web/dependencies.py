@@ -14,7 +14,7 @@ def services_of(request: Request) -> Services:
 
 
 async def tenant_of(request: Request) -> str:
-    """Return the ID of the caller's tenant. Raises Problem (401, 403, 422)."""
+    """Return the ID of the caller's tenant. Raise Problem (401, 403, 422)."""
     tenant: str | None = getattr(request.state, "tenant", None)
     if tenant is None:
         tenant = request.state.tenant = await services_of(request).identity.identify(request.state.sent_headers)

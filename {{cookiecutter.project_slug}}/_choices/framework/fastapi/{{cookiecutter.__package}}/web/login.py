@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from ..core.config import SESSION_LIFE_S
 from ..core.problems import Problem
+from ..tenants.links import use_link
 from ..tenants.models import SignIn
 from .dependencies import services_of
 from .edge import address_of
 from .passwords import check_password
-from .viewer import SignInFirst, Viewer, session_by_link, sign_in_attempt, tenant_viewer
+from .viewer import SignInFirst, Viewer, sign_in_attempt, tenant_viewer
 
 
 async def viewer_of(request: Request) -> Viewer | None:
@@ -25,15 +26,14 @@ async def viewer_of(request: Request) -> Viewer | None:
 
 
 async def signed_in(request: Request) -> Viewer:
-    """Return who is signed in. Raises SignInFirst."""
-    viewer = await viewer_of(request)
-    if viewer is None:
-        raise SignInFirst
-    return viewer
+    """Return who is signed in. Raise SignInFirst."""
+    if viewer := await viewer_of(request):
+        return viewer
+    raise SignInFirst
 
 
 async def sign_in(request: Request, name: str, password: str) -> None:
-    """Sign an operator in. Raises Problem: unauthenticated, too_many_attempts."""
+    """Sign an operator in. Raise Problem: unauthenticated, too_many_attempts."""
     registry = services_of(request).registry
     with sign_in_attempt(name, address_of(request.scope)):
         operator = await check_password(registry, name, password)
@@ -46,8 +46,9 @@ async def sign_in(request: Request, name: str, password: str) -> None:
 
 
 async def follow_link(request: Request, token: str) -> None:
-    """Sign a tenant in. Raises Problem: unauthenticated, too_many_attempts."""
-    session_id = await session_by_link(services_of(request).registry, token, address_of(request.scope))
+    """Sign a tenant in. Raise Problem: unauthenticated, too_many_attempts."""
+    with sign_in_attempt("link", address_of(request.scope)):
+        session_id = await use_link(services_of(request).registry, token)
     await _start_session(request, session_id)
 
 

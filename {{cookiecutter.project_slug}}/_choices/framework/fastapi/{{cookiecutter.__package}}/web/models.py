@@ -19,7 +19,6 @@ class KeptAnswer(MappedAsDataclass, Base, kw_only=True):
     __tablename__ = "kept_answers"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    tenant: Mapped[str] = mapped_column(String(64))
     fingerprint: Mapped[str] = mapped_column(String(64))
     owner: Mapped[str] = mapped_column(String(32), index=True)
     answer: Mapped[str] = mapped_column(Text, default="")

@@ -17,21 +17,17 @@ class AnswerStore:
         self._database = database
 
     async def find(self, row_id: str) -> KeptAnswer | None:
-        async with self._database.session() as session:
-            return await session.get(KeptAnswer, row_id)
+        return await self._database.scalar(select(KeptAnswer).where(KeptAnswer.id == row_id))
 
     async def update(self, row: KeptAnswer, **changes: Any) -> bool:
         """Return False if another request owns it now."""
         owned = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner)
-        async with self._database.begin() as session:
-            changed = update(KeptAnswer).where(owned).values(**changes).returning(KeptAnswer.id)
-            return await session.scalar(changed) is not None
+        return await self._database.write(update(KeptAnswer).where(owned).values(**changes)) == 1
 
     async def delete(self, row: KeptAnswer) -> None:
         """Delete it, unless its owner or answer has changed."""
         same = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner) & (KeptAnswer.answer == row.answer)
-        async with self._database.begin() as session:
-            await session.execute(delete(KeptAnswer).where(same))
+        await self._database.write(delete(KeptAnswer).where(same))
 
     async def tend(self, owners: Collection[str], now: datetime, until: datetime) -> list[KeptAnswer]:
         """Extend leases and delete what has expired. Return answers that their process should have completed by now."""

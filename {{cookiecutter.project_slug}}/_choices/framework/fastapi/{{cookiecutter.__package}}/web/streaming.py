@@ -34,9 +34,8 @@ async def unless_left(receive: Receive, work: Coroutine[Any, Any, T]) -> T | Non
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
     finally:
         leaving.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait([working])
+        working.cancel()
+        await asyncio.wait([working])
     return None if working.cancelled() else working.result()
 
 

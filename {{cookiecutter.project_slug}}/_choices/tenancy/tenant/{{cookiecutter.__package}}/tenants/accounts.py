@@ -45,7 +45,7 @@ class Accounts(Operations):
         return []
 
     async def examine_tenant(self, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
-        """Return doctor's findings on the tenant's key, here and, if asked, at Cycles. Raises AdminError."""
+        """Return doctor's findings on the tenant's key, here and, if asked, at Cycles. Raise AdminError."""
         check, remedy = f"tenant {tenant.id}", f"tenants rotate {tenant.id}"
         findings = expiry_findings(check, "its Cycles key", tenant.cycles_key_expires_at, remedy)
         try:

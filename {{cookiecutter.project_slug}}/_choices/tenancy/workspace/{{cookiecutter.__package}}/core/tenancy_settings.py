@@ -21,7 +21,7 @@ class TenancySettings(BaseModel):
         return faults
 
     def root_of(self, tenant: str) -> dict[str, str]:
-        """Return the subject levels of Cycles that all of a tenant's calls are booked under. Raises Problem."""
+        """Return the subject levels of Cycles that all of a tenant's calls are booked under. Raise Problem."""
         if not self.cycles_tenant:
             raise Problem("not_configured", "CYCLES_TENANT is missing. It is the Cycles tenant of all workspaces.")
         return {"tenant": self.cycles_tenant, "workspace": tenant}

@@ -13,7 +13,7 @@ from .admin_api import AdminApi
 
 
 async def make_account(settings: Settings) -> str:
-    """Return the secret of a new key, or of the configured one if it is live. Raises Problem."""
+    """Return the secret of a new key, or of the configured one if it is live. Raise Problem."""
     tenant = settings.cycles_tenant
     if not tenant:
         raise Problem("not_configured", "CYCLES_TENANT is missing.")

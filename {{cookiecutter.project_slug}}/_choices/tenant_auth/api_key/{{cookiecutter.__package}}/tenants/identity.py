@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from ..core.ciphers import digest_of
 from ..core.config import Settings
 from .headers import Headers, bearer_token
-from .keys import digest_of, mint_api_key
+from .keys import mint_api_key
 from .models import ApiKey, Tenant
 from .registry import DATABASE_ERRORS, Registry
 from .tenant_cache import TenantCache
@@ -27,9 +28,9 @@ class Identity:
     async def identify(self, headers: Headers) -> str:
         """Return the ID of the caller's tenant.
 
-        Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
+        Raise Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
-        return await self._tenants.admit(digest_of(bearer_token(headers)), headers)
+        return await self._tenants.admit(digest_of(bearer_token(headers).encode()), headers)
 
     async def _tenant_of(self, digest: str) -> Tenant | None:
         key, now = await self._registry.find_api_key(digest), datetime.now(UTC)

@@ -1,11 +1,11 @@
 """API keys of callers: `rck_`, an ID of eight characters, and 256 random bits."""
 
-import hashlib
 import secrets
 import string
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core.ciphers import digest_of
 from ..core.problems import Problem
 from .checks import ANY, check_text, find_tenant
 from .models import ApiKey
@@ -21,12 +21,8 @@ def mint_api_key(tenant: str, name: str) -> tuple[ApiKey, str]:
     """Return a new key: the record to store, and the plain key to show once."""
     key_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
     plain = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
-    return ApiKey(id=key_id, tenant_id=tenant, name=name, digest=digest_of(plain)), plain
-
-
-def digest_of(plain: str) -> str:
-    """Return the SHA-256 in hex, which is all that is stored. 256 random bits need no slower hash."""
-    return hashlib.sha256(plain.encode()).hexdigest()
+    # 256 random bits need no slower hash
+    return ApiKey(id=key_id, tenant_id=tenant, name=name, digest=digest_of(plain.encode())), plain
 
 
 async def add_key(registry: Registry, tenant_id: str, name: str = "more") -> dict[str, Any]:

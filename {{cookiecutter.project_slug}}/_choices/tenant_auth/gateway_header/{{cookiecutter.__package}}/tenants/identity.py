@@ -20,7 +20,7 @@ class Identity:
     async def identify(self, headers: Headers) -> str:
         """Return the ID of the tenant that the gateway names.
 
-        Raises Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
+        Raise Problem: unauthenticated, tenant_suspended, invalid_request (two X-Tenant-ID).
         """
         tenant = claimed_tenant(headers) if self._is_from_gateway(headers) else None
         if tenant is None:

@@ -17,7 +17,7 @@ class Identity:
     async def identify(self, headers: Headers) -> str:
         """Return the ID of the caller's tenant.
 
-        Raises Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
+        Raise Problem: unauthenticated, tenant_mismatch, tenant_suspended, invalid_request (two X-Tenant-ID),
         identity_unavailable.
         """
         return await self._tenants.admit(await self._tokens.tenant(bearer_token(headers)), headers)

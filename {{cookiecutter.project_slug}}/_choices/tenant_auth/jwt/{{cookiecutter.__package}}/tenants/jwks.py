@@ -39,7 +39,7 @@ class Jwks:
     async def find(self, key_id: Any, algorithm: str | None) -> Any:
         """Return the key that a token's header names, if it is for the algorithm that the header names.
 
-        Raises jwt.PyJWTError if it is unknown, Problem identity_unavailable while no key was ever read.
+        Raise jwt.PyJWTError if it is unknown, Problem identity_unavailable while no key was ever read.
         """
         known = LIFE_S if key_id in self._keys else REFRESH_EVERY_S
         if self._clock() - self._read_at >= (known if self._keys else RETRY_EVERY_S):

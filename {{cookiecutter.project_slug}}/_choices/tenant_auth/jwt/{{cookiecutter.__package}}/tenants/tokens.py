@@ -26,7 +26,7 @@ class Tokens:
     async def tenant(self, token: str) -> str:
         """Return the tenant that a token names. It may not exist here.
 
-        Raises Problem: unauthenticated, or identity_unavailable while the issuer's keys were never read.
+        Raise Problem: unauthenticated, or identity_unavailable while the issuer's keys were never read.
         """
         if len(token) > MAX_TOKEN_LENGTH:
             raise Problem("unauthenticated")

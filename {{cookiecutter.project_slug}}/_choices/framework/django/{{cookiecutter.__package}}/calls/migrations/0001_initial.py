@@ -46,7 +46,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("at", models.DateTimeField()),
-                ("scope", models.CharField(max_length=256)),
                 ("allocated", models.BigIntegerField()),
                 ("spent", models.BigIntegerField()),
                 ("reserved", models.BigIntegerField()),

@@ -13,7 +13,6 @@ class Migration(migrations.Migration):
             name="KeptAnswer",
             fields=[
                 ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
-                ("tenant", models.CharField(max_length=64)),
                 ("fingerprint", models.CharField(max_length=64)),
                 ("owner", models.CharField(db_index=True, max_length=32)),
                 ("answer", models.TextField(default="")),

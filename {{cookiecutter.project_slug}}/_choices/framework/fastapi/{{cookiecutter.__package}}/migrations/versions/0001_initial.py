@@ -33,7 +33,6 @@ def upgrade() -> None:
         "balances",
         sa.Column("tenant_id", sa.String(length=64), primary_key=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("scope", sa.String(length=256), nullable=False),
         sa.Column("allocated", sa.BigInteger(), nullable=False),
         sa.Column("spent", sa.BigInteger(), nullable=False),
         sa.Column("reserved", sa.BigInteger(), nullable=False),
@@ -74,7 +73,6 @@ def upgrade() -> None:
     op.create_table(
         "kept_answers",
         sa.Column("id", sa.String(length=64), primary_key=True),
-        sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("owner", sa.String(length=32), nullable=False, index=True),
         sa.Column("answer", sa.Text(), nullable=False),
