@@ -18,7 +18,6 @@ from .core.config import Settings
 from .core.database import Database
 from .core.logging import set_up_logging
 from .core.memory import limit_memory
-from .core.problems import Problem
 from .dashboard import pages
 from .dashboard import routes as dashboard_routes
 from .dashboard.service import Dashboard
@@ -34,7 +33,6 @@ from .web.services import Services
 from .web.sessions import Sessions
 from .web.startup import faults
 from .web.store import AnswerStore
-from .web.viewer import SignInFirst
 
 
 class Api(FastAPI):
@@ -78,9 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     pages.templates.globals["root"] = settings.root_path
     add_exception_handlers(app)
-    app.exception_handler(Problem)(dashboard_routes.refused)
-    app.exception_handler(404)(dashboard_routes.nowhere)
-    app.exception_handler(SignInFirst)(dashboard_routes.to_login)
+    dashboard_routes.add_exception_handlers(app)
     for router in (
         chat_routes.router,
         api_routes.paid,

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from ..calls.export import calls_as_csv
@@ -11,7 +11,7 @@ from ..core.problems import Problem
 from ..web import login
 from ..web.edge import API
 from ..web.handlers import problem_response
-from ..web.viewer import Viewer, local_path
+from ..web.viewer import SignInFirst, Viewer, local_path
 from . import actions, calls, figures, pages
 from .pages import LOGIN
 from .query import TenantQuery
@@ -145,6 +145,13 @@ async def log_out(request: Request, _: CheckedForm) -> Response:
 
 def see_other(path: str) -> Response:
     return RedirectResponse(f"{pages.templates.globals['root']}{path}", 303)
+
+
+def add_exception_handlers(app: FastAPI) -> None:
+    """Handle a Problem of any route, a path that no route has, and a page that needs a login."""
+    app.exception_handler(Problem)(refused)
+    app.exception_handler(404)(nowhere)
+    app.exception_handler(SignInFirst)(to_login)
 
 
 async def refused(request: Request, problem: Problem) -> Response:

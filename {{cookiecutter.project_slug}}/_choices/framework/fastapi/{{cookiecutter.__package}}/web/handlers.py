@@ -17,7 +17,10 @@ def problem_response(problem: Problem, request: Request, headers: dict[str, str]
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Handle the framework's 404, 405 and 422. Unexpected exceptions are left to web/edge.py."""
+    """Handle the framework's 404, 405 and 422.
+
+    A Problem is handled in dashboard/routes.py, since browsers get a page, and unexpected exceptions in web/edge.py.
+    """
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
