@@ -14,6 +14,7 @@ from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..core.problems import Problem
 from ..tenants.headers import Headers
+from .dependencies import tenant_of
 from .edge import API
 from .middleware import problems
 from .streaming import EventStream
@@ -25,7 +26,7 @@ class Handler(ASGIHandler):
         if scope["path"].startswith(API) and _has_body(scope["headers"]):  # no stranger makes us read one
             if route is None:
                 raise Problem("not_found")
-            await scope["state"]["services"].identity.identify(scope["state"]["sent_headers"])
+            await tenant_of(scope["state"])
         if route and iscoroutinefunction(route.func):
             await self._serve_api({**scope, "route": route}, receive, send)
         else:  # Django runs synchronous routes in a thread per request
