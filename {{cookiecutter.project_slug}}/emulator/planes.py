@@ -50,7 +50,6 @@ ROUTES: dict[str, tuple[str, Callable[..., Answer]]] = {
     "POST /v1/admin/budgets/fund": ("budgets:write", Call.fund_budget),
     "POST /v1/admin/budgets/(freeze|unfreeze)": ("admin", Call.transition),
     "GET /actuator/health/(readiness|liveness)": ("nobody", Call.health),
-    "GET /_emulator/status": ("nobody", Call.status),
     "GET /_emulator/snapshot": ("admin", Call.snapshot),
     "POST /_emulator/reset": ("admin", Call.reset),
     "POST /_emulator/clock": ("admin", Call.advance),
@@ -110,8 +109,7 @@ class Planes:
             body |= {"details": refused.details} if refused.details else {}
         if "error" in body:
             body |= names
-        text = body if isinstance(body, str) else json.dumps(body)
-        content_type = "text/plain" if text is body else "application/json"
+        text, content_type = json.dumps(body), "application/json"
         if call.plane != "control" and status != 401 and not ACCEPT_JSON.search(call.headers.get("Accept", "*/*")):
             status, text = 406 if call.plane == "admin" else 403, ""  # though the call has taken effect (sic)
         if fault == "malformed":
