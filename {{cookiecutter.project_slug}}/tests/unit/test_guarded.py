@@ -1,4 +1,4 @@
-"""No model is called unguarded: who adds a route that does is told where."""
+"""No model is called without a hold. The test names the line that does."""
 
 import ast
 from collections.abc import Iterator
