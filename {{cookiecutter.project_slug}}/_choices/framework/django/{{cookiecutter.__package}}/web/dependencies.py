@@ -40,8 +40,7 @@ async def tenant_of(state: dict[str, Any]) -> str:
     """Return the ID of the caller's tenant, identified once per request. Raise Problem (401, 403, 422)."""
     if "tenant" not in state:
         state["tenant"] = await state["services"].identity.identify(state["sent_headers"])
-    tenant: str = state["tenant"]
-    return tenant
+    return str(state["tenant"])
 
 
 async def paid(request: HttpRequest) -> str:

@@ -36,7 +36,7 @@ def add_exception_handlers(api: NinjaAPI) -> None:
 
 
 def problem_view(code: str) -> Callable[..., HttpResponse]:
-    """Return a view that answers with a problem, also for Django's `handler400` and the like."""
+    """Return a view that answers with a problem, for Django's `handler400` and the like."""
     return lambda request, exception=None: ProblemResponse(Problem(code), request)  # noqa: ARG005
 
 
