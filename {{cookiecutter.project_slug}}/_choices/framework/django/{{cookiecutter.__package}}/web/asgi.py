@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
-from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..core.problems import Problem
@@ -70,10 +69,9 @@ def _api_route(path: str) -> ResolverMatch | None:
     return None
 
 
-async def _call_route(request: Any) -> HttpResponseBase:
+async def _call_route(request: Any) -> Any:
     route = request.resolver_match = request.scope["route"]
-    response: HttpResponseBase = await route.func(request, **route.kwargs)
-    return response
+    return await route.func(request, **route.kwargs)
 
 
 _answer: Any = problems(_call_route)

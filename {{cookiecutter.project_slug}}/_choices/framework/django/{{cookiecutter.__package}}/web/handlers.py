@@ -23,8 +23,7 @@ class ProblemResponse(JsonResponse):
 
 def request_id_of(request: HttpRequest) -> str:
     """Return the request's ID from the edge, "" under WSGI, which has no edge."""
-    request_id: str = state_of(request).get("request_id", "")
-    return request_id
+    return str(state_of(request).get("request_id", ""))
 
 
 def add_exception_handlers(api: NinjaAPI) -> None:
