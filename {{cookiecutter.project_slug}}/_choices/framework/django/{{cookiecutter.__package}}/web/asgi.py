@@ -1,7 +1,7 @@
 """Django's ASGI handler with a fast path for the API."""
 
 import asyncio
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -62,11 +62,12 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _api_route(path: str) -> ResolverMatch | None:
-    with suppress(Resolver404):
+    """Return the route of an API path. Raise Problem not_found for a path without a first slash."""
+    try:
         route = resolve(path)
-        if "ninja" in route.app_names:
-            return route
-    return None
+    except Resolver404:
+        raise Problem("not_found") from None
+    return route if "ninja" in route.app_names else None
 
 
 async def _call_route(request: Any) -> Any:
