@@ -17,12 +17,12 @@ class Control(Exchange):
     """The handlers."""
 
     def health(self, probe: str) -> Answer:
-        """The servers' public probes. While an outage of Redis waits to be played, readiness is 503."""
+        """Answer the servers' public probes. Readiness is 503 while a fault plays an outage of Redis."""
         down = probe == "readiness" and any(fault.kind == "unauthorized" for fault in self.emulator.faults)
         return (503, {"status": "OUT_OF_SERVICE"}) if down else (200, {"status": "UP"})
 
     def change_faults(self, method: str) -> Answer:
-        """Add one, forget all, or only list those that wait."""
+        """Add a fault, delete all, or list them."""
         if method == "POST":
             self.emulator.faults.append(self.parse(Fault))
         if method == "DELETE":
