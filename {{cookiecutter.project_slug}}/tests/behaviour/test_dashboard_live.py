@@ -6,14 +6,10 @@ import re
 import httpx
 
 from ..browsing import browser, follow_link
-from ..running import ACME, HTTP, App, Emulator, wait_until
+from ..running import ACME, App, Emulator, wait_until
+from .test_dashboard_tenants import chat
 
 POLL = {"HX-Request": "true"}
-
-
-def chat(app: App, tenant: str) -> httpx.Response:
-    headers = app.tenants[tenant]["headers"]
-    return HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
 
 
 def test_a_poll_gets_the_changed_part_or_304(app: App, operator: httpx.Client) -> None:
