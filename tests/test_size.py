@@ -15,7 +15,7 @@ from .size import by_folder
 LONGEST = {"fastapi": 6_776, "django": 7_114}
 DASHBOARD = 900
 PROVIDERS_API = 350
-EMULATOR = 1_050
+EMULATOR = 1_036
 LONGEST_FUNCTION = 40
 MOST_CONDITIONALS = 100
 WIRING = {"__init__.py", "__main__.py", "py.typed"}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from .server import ADMIN, UNIT, App, Server
+from .server import ADMIN, App, Server
 
 
 @pytest.fixture(autouse=True)
@@ -140,15 +140,6 @@ def test_admin_and_control_plane_refuse_what_other_processes_and_web_pages_could
 def test_admin_and_control_plane_take_loopback_hosts(server: Server, host: str) -> None:
     for path in ("/_emulator/faults", "/v1/admin/budgets"):
         assert server.http.get(path, headers=ADMIN | {"Host": host}).status_code == 200
-
-
-def test_the_status_page_is_plain_text_and_needs_no_key(server: Server, app: App) -> None:
-    server.fault("delay", operation="commit", times=3)
-    answer = server.http.get("/_emulator/status")
-    assert answer.headers["content-type"].startswith("text/plain")
-    assert "delay commit x3" in answer.text
-    assert f"tenant:{app.tenant} {UNIT}" in answer.text
-    assert server.http.get("/_emulator/status", headers={"Host": "evil.example"}).status_code == 403
 
 
 def test_a_limit_is_429_with_a_time_to_wait_and_has_no_effect(server: Server, app: App) -> None:

@@ -28,7 +28,6 @@ def main() -> str | None:
     dotenv = {name: value or "" for name, value in dotenv_values(".env").items()}
     given = dotenv | dict(os.environ)
     parser = argparse.ArgumentParser(prog="python -m emulator", description="An embedded Cycles.")
-    parser.add_argument("--host", default="127.0.0.1", help="listen elsewhere than on loopback")
     parser.add_argument("--port", type=int, default=given.get("CYCLES_PORT", "7878"), help="0 for a free one")
     data = given.get("CYCLES_EMULATOR_DATA", "var/dev/emulator.sqlite3")
     parser.add_argument("--data", type=Path, default=data, help="file of the state (%(default)s)")
@@ -53,7 +52,7 @@ async def serve(options: argparse.Namespace) -> None:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, options.host, options.port, backlog=CROWD).start()
+        await web.TCPSite(runner, "127.0.0.1", options.port, backlog=CROWD).start()
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))

@@ -218,7 +218,7 @@ class Admin(Exchange):
             raise invalid(f"Tenant is not ACTIVE: {tenant_id}")
 
     def authenticate(self, secret: str) -> Document:
-        """The key of a secret. Raises 401 with Cycles' reason as message; on the admin plane it is a 403."""
+        """Return the key of a secret. Raises 401 with Cycles' reason as message; on the admin plane it is a 403."""
         found = self.store.get("api_keys", prefix=secret[:17]) or {"shown": {"status": "NOT_FOUND"}}
         key: Document = found["shown"]
         reason = f"KEY_{key['status']}"

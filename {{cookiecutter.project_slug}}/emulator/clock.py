@@ -20,7 +20,7 @@ class Clock:
 
 
 def instant(ms: float) -> str:
-    """`ms` as the admin plane writes times: RFC 3339, UTC."""
+    """Return `ms` as the admin plane writes times: RFC 3339, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

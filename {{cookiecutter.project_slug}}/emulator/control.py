@@ -6,8 +6,7 @@ It takes the admin key, as any process on the machine and any web page can send 
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from . import VERSION, schemas
-from .clock import instant
+from . import schemas
 from .exchange import Answer, Exchange
 from .faults import Fault
 from .ledger import Ledger, Refused
@@ -18,12 +17,12 @@ class Control(Exchange):
     """The handlers."""
 
     def health(self, probe: str) -> Answer:
-        """The servers' public probes. While an outage of Redis waits to be played, readiness is 503."""
+        """Answer the servers' public probes. Readiness is 503 while a fault plays an outage of Redis."""
         down = probe == "readiness" and any(fault.kind == "unauthorized" for fault in self.emulator.faults)
         return (503, {"status": "OUT_OF_SERVICE"}) if down else (200, {"status": "UP"})
 
     def change_faults(self, method: str) -> Answer:
-        """Add one, forget all, or only list those that wait."""
+        """Add a fault, delete all, or list them."""
         if method == "POST":
             self.emulator.faults.append(self.parse(Fault))
         if method == "DELETE":
@@ -65,18 +64,6 @@ class Control(Exchange):
         found = self.store.find("ledgers", "true", order="scope, unit")
         ledgers = [each | {"remaining": Ledger(**each).remaining} for each in found]
         return 200, {"now_ms": self.now, "ledgers": ledgers, "holds": holds}
-
-    def status(self) -> Answer:
-        """A page for people, as plain text."""
-        faults = [f"{each.kind} {each.operation} x{each.times}" for each in self.emulator.faults] or ["none"]
-        lines = [f"Cycles emulator {VERSION}"]
-        lines += [f"time    {instant(self.now)} (moved by {self.emulator.clock.offset_ms} ms)"]
-        lines += [f"faults  {', '.join(faults)}"]
-        shown = ("status", "remaining", "allocated", "reserved", "spent", "debt", "is_over_limit", "caps")
-        for each in self.snapshot()[1]["ledgers"]:
-            facts = ", ".join(f"{name} {each[name]}" for name in shown if each[name])
-            lines += [f"ledger  {each['scope']} {each['unit']}: {facts}"]
-        return 200, "\n".join(lines) + "\n"
 
     def check_host(self) -> None:
         """Raises 403 for a Host that is not loopback: the name of a web page's site may resolve to our address."""

@@ -82,7 +82,7 @@ class Exchange:
             raise wrong or invalid(f"Invalid {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     def once(self, space: str, request: Any, perform: Kept, mismatch: str = MISMATCH) -> Document:
-        """perform()'s answer; for a key that was used before the answer of then. Raises 409 for another payload."""
+        """Return perform()'s answer, or the earlier one if the key was used before. Raises 409 for another payload."""
         key, digest = request.idempotency_key, fingerprint(request)
         if not key or (space == "fund" and not key.strip()):  # only a fund may have none
             return dict(perform()[0])
@@ -96,7 +96,7 @@ class Exchange:
         return dict(answer)
 
     def open_tenant(self, tenant_id: str | None) -> Document:
-        """The tenant, {} if there is none. Raises 409 once it is closed."""
+        """Return the tenant, {} if there is none. Raises 409 once it is closed."""
         tenant = self.store.get("tenants", id=tenant_id) or {}
         if tenant.get("status") == "CLOSED":
             raise Refused("TENANT_CLOSED", f"Tenant {tenant_id} is closed; owned objects are read-only")
@@ -104,7 +104,7 @@ class Exchange:
 
 
 def fingerprint(request: Any) -> str:
-    """What must be equal for a repeated idempotency key: the parsed body, so that defaults spelt out are equal."""
+    """Return what must be equal for a repeated idempotency key: a hash of the parsed body, defaults included."""
     return hashlib.sha256(request.model_dump_json().encode()).hexdigest()
 
 
@@ -121,7 +121,7 @@ def amounts(ledger: Ledger, names: Iterable[str]) -> Document:
 
 
 def balances(path: list[Ledger]) -> Document:
-    """Ledgers as the runtime shows them; debt, limit and flag only when there is something to say."""
+    """Return ledgers as the runtime shows them: debt, limit and flag only if they are set."""
     shown = []
     for each in path:
         told = (name for name in ("debt", "overdraft_limit") if getattr(each, name))

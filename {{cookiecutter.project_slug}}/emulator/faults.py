@@ -32,7 +32,7 @@ class Fault(Body):
 
 
 def take(waiting: list[Fault], operation: str) -> Fault | None:
-    """The first of the waiting faults that is meant for this call, if any; it counts as used."""
+    """Return the first waiting fault for this operation, if any, and count it as used."""
     fault = next((each for each in waiting if each.operation in {"any", operation}), None)
     if fault:
         fault.times -= 1

@@ -50,7 +50,6 @@ ROUTES: dict[str, tuple[str, Callable[..., Answer]]] = {
     "POST /v1/admin/budgets/fund": ("budgets:write", Call.fund_budget),
     "POST /v1/admin/budgets/(freeze|unfreeze)": ("admin", Call.transition),
     "GET /actuator/health/(readiness|liveness)": ("nobody", Call.health),
-    "GET /_emulator/status": ("nobody", Call.status),
     "GET /_emulator/snapshot": ("admin", Call.snapshot),
     "POST /_emulator/reset": ("admin", Call.reset),
     "POST /_emulator/clock": ("admin", Call.advance),
@@ -78,7 +77,7 @@ class Planes:
         self.emulator = emulator
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Find the handler, and let a waiting fault have its way."""
+        """Answer a request, as the next fault for its operation wants."""
         call = Call(self.emulator, request, await request.read())
         access, handler, ids = find(request.method, call.path, call.plane)
         operation = getattr(handler, "__name__", "") if access in {"tenant", "either"} else ""
@@ -92,7 +91,7 @@ class Planes:
         return response or web.Response()
 
     def reply(self, call: Call, access: str, handler: Any, ids: Any, fault: str | None) -> web.Response:
-        """Run the handler in a transaction and put its answer, or why it refused, into HTTP."""
+        """Run the handler in a transaction. Return its answer or refusal as an HTTP response."""
         trace = TRACEPARENT.fullmatch(call.headers.get("traceparent", ""))
         trace = trace or TRACE_ID.fullmatch(call.headers.get("X-Cycles-Trace-Id", ""))
         names = {"request_id": str(uuid.uuid4()), "trace_id": trace[1] if trace else uuid.uuid4().hex}
@@ -110,8 +109,7 @@ class Planes:
             body |= {"details": refused.details} if refused.details else {}
         if "error" in body:
             body |= names
-        text = body if isinstance(body, str) else json.dumps(body)
-        content_type = "text/plain" if text is body else "application/json"
+        text, content_type = json.dumps(body), "application/json"
         if call.plane != "control" and status != 401 and not ACCEPT_JSON.search(call.headers.get("Accept", "*/*")):
             status, text = 406 if call.plane == "admin" else 403, ""  # though the call has taken effect (sic)
         if fault == "malformed":
@@ -127,7 +125,7 @@ class Planes:
         return web.Response(status=status, body=text.encode(), headers=headers)
 
     def authorize(self, call: Call, access: str) -> None:
-        """Who calls, into call.tenant. Raises 401 or 403."""
+        """Set call.tenant to the tenant of the key. Raises 401 or 403."""
         admin_key, secret = call.headers.get("X-Admin-API-Key", ""), call.headers.get("X-Cycles-API-Key", "")
         if call.plane != "runtime":
             call.check_host()

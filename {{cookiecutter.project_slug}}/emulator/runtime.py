@@ -34,7 +34,7 @@ class Runtime(Exchange):
         return 200, self.refreshed(answer, answer.get("reservation_id"))
 
     def hold(self, request: Any, scopes: list[str]) -> tuple[Document, int]:
-        """The answer to a reserve and for how many ms it is kept."""
+        """Return the answer to a reserve, and for how many ms it is kept."""
         tenant = self.open_tenant(self.tenant)
         path = ledgers.hold(self.ledgers(scopes, request.estimate.unit), request.estimate.amount)
         self.store.save_path(path)
@@ -58,7 +58,7 @@ class Runtime(Exchange):
         return 200, self.once(f"{self.tenant} decide", request, lambda: self.judge(request, scopes))
 
     def judge(self, request: Any, scopes: list[str]) -> tuple[Document, int]:
-        """The answer to decide, and to a dry run, which shows more. Raises 400 for a wrong unit only."""
+        """Return the answer to decide, and to a dry run, which shows more. Raises 400 for a wrong unit only."""
         dry_run = hasattr(request, "dry_run")
         answer = {"affected_scopes": scopes} | ({"scope_path": scopes[-1]} if dry_run else {})
         try:
@@ -212,7 +212,7 @@ class Runtime(Exchange):
         raise invalid("cursor is not valid") if sort else Refused(*INTERNAL)
 
     def path_filters(self, column: str) -> tuple[list[str], list[Any]]:
-        """Conditions for the levels asked for, wherever they stand in a path."""
+        """Return conditions for the levels asked for, anywhere in a path."""
         asked = [f"/{level}:{self.query[level].lower()}/" for level in LEVELS[1:] if level in self.query]
         return [f"instr('/' || {column} || '/', ?)"] * len(asked), asked
 
@@ -231,7 +231,7 @@ class Runtime(Exchange):
         return where, values
 
     def order(self, filters: str) -> tuple[str, str, list[Any]]:
-        """(sort_by, direction, value and id of the last row seen). A cursor carries its own order. Raises 400."""
+        """Return sort_by, direction, value and id of the last row seen. A cursor carries its own order. Raises 400."""
         cursor, asked = self.cursor(5), (self.query.get("sort_by"), self.query.get("sort_dir"))
         default = cursor[:2] or (["created_at_ms", "desc"] if asked != (None, None) else ["reservation_id", "asc"])
         sort_by, direction = [str(default[n] if value is None else value).lower() for n, value in enumerate(asked)]
@@ -242,7 +242,7 @@ class Runtime(Exchange):
         return sort_by, direction, cursor[3:]
 
     def scopes(self, subject: Any) -> list[str]:
-        """One cumulative path for each level given, root first, values lowercased. Raises 400 and 403."""
+        """Return a cumulative path for each level given, root first, values lowercased. Raises 400 and 403."""
         segments = [f"{level}:{value.lower()}" for level in LEVELS if (value := getattr(subject, level))]
         if not segments:
             raise invalid("Subject must have at least one standard field")
@@ -250,7 +250,7 @@ class Runtime(Exchange):
         return ["/".join(segments[: depth + 1]) for depth in range(len(segments))]
 
     def ledgers(self, scopes: list[str], unit: str) -> list[Ledger]:
-        """Those along a path. Raises 400 if there are some in other units only, 404 if there is none."""
+        """Return the ledgers along a path. Raises 400 if they exist in other units only, 404 if there is none."""
         if path := self.store.path(scopes, unit):
             return path
         for scope in scopes:
@@ -286,7 +286,7 @@ class Runtime(Exchange):
             raise Refused(*EXPIRED)
 
     def refreshed(self, answer: Document, reservation_id: str | None) -> Document:
-        """A repeated answer differs in one thing: remaining_ttl_ms is of now, and 0 once the hold is over."""
+        """Return a repeated answer with the remaining_ttl_ms of now, which is 0 once the hold is over."""
         if reservation_id:
             hold = self.store.get("reservations", reservation_id=reservation_id)
             live = hold is not None and hold["body"]["status"] == "ACTIVE"
@@ -295,7 +295,7 @@ class Runtime(Exchange):
 
 
 def sweep(store: Store, now: int) -> int:
-    """Expire one batch of what is past its grace (gives the number), and forget what is past its keeping."""
+    """Expire one batch of holds that are past their grace, delete outdated rows. Return the number of expired holds."""
     due = store.holds("status = 'ACTIVE' AND due_ms < ?", now, order="due_ms", limit=SWEEP_BATCH)
     for hold in due:
         unit, estimate = hold.body["reserved"].values()
@@ -308,12 +308,12 @@ def sweep(store: Store, now: int) -> int:
 
 
 def paging(last: list[Any] | None) -> Document:
-    """The end of a page: the cursor is the boundary to go on from, None when there is nothing more."""
+    """Return the end of a page: the cursor is the boundary to go on from, None on the last page."""
     cursor = base64.urlsafe_b64encode(json.dumps(last).encode()).decode() if last else None
     return {"has_more": last is not None, "next_cursor": cursor}
 
 
 def allowed(path: list[Ledger]) -> Document:
-    """ALLOW, or with caps on the deepest ledger ALLOW_WITH_CAPS. Only our control plane ever sets caps."""
+    """Return ALLOW, or ALLOW_WITH_CAPS if the deepest ledger has caps. Only our control plane ever sets caps."""
     caps = path[-1].caps
     return {"decision": "ALLOW_WITH_CAPS", "caps": caps} if caps else {"decision": "ALLOW"}

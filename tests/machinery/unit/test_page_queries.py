@@ -1,4 +1,4 @@
-"""How many queries a page makes."""
+"""How much work a request makes: queries of a page, and checks of a caller's identity."""
 
 import re
 import sqlite3
@@ -13,6 +13,7 @@ from {{ cookiecutter.__package }}.web.passwords import hash_password
 from .answers import opened_app
 from .stories import Tell, World
 
+pytestmark = pytest.mark.filterwarnings("ignore:No directory at")
 ORIGIN = "https://localhost"
 LOGIN = "/dashboard/login"
 MOST = 6
@@ -41,7 +42,6 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-@pytest.mark.filterwarnings("ignore:No directory at")
 @pytest.mark.parametrize("tell", [{"SECRET_KEY": "k" * 32}], indirect=True)
 def test_no_page_makes_more_than_six_queries_with_cold_caches(queries: list[str], tell: Tell) -> None:
     async def story(world: World) -> None:
@@ -61,6 +61,24 @@ def test_no_page_makes_more_than_six_queries_with_cold_caches(queries: list[str]
         assert all(made.values()), "each page asks the database"
         many = {page: found for page, found in made.items() if len(found) > MOST}
         assert not many, {page: len(found) for page, found in many.items()}
+
+    tell(story)
+
+
+@pytest.mark.parametrize("tell", [{"SECRET_KEY": "k" * 32}], indirect=True)
+@pytest.mark.parametrize(("path", "body"), [("/api/chat", {"prompt": "Hello"}), ("/v1/models", None)])
+def test_a_caller_is_identified_once_per_request(tell: Tell, path: str, body: dict[str, Any] | None) -> None:
+    async def story(world: World) -> None:
+        seen: list[Any] = []
+
+        async def identify(headers: Any) -> str:
+            seen.append(headers)
+            return "acme"
+
+        world.services.identity.identify = identify  # type: ignore[method-assign]
+        async with opened_app(world) as app, browser(app) as client:
+            answer = await client.request("POST" if body else "GET", path, json=body)
+        assert (answer.status_code, len(seen)) == (200, 1)
 
     tell(story)
 

@@ -1,4 +1,4 @@
-"""Whatever a caller sends: the documented refusal, the same on both frameworks, and nothing is held for it."""
+"""Invalid requests: each gets its documented refusal, and nothing is held or charged."""
 
 import json
 import socket
@@ -88,7 +88,7 @@ def status_and_code(answer: httpx.Response) -> tuple[int, str]:
 
 
 def raw(app: App, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """What the server answers to bytes that no client would send: status, headers, body."""
+    """Return the answer to bytes that no client would send: status, headers, body."""
     address = urlsplit(app.url)
     with socket.create_connection((address.hostname or "", address.port or 0), 10) as connection:
         connection.sendall(request)
@@ -102,20 +102,20 @@ def lines(app: App, headers: dict[str, str]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in sent.items()).encode()
 
 
-def test_what_is_no_json_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_invalid_json_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
     answers = {name: api.post(CHAT, content=body, headers={**acme, **JSON}) for name, body in NOT_JSON.items()}
     for answer in answers.values():
         assert_problem(answer, 422, "invalid_request")
     assert answers["cut short"].json()["detail"] == "The body is not JSON."
 
 
-def test_what_is_not_asked_for_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_json_that_breaks_the_schema_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
     answers = {name: api.post(CHAT, content=json.dumps(body), headers={**acme, **JSON}) for name, body in WRONG.items()}
     refused = {name: status_and_code(answer) for name, answer in answers.items()}
     assert refused == dict.fromkeys(WRONG, (422, "invalid_request"))
 
 
-def test_a_model_that_is_not_offered_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_model_that_is_not_allowed_is_422(api: httpx.Client, acme: dict[str, str]) -> None:
     problem = assert_problem(api.post(CHAT, json={**HELLO, "model": "gpt-0"}, headers=acme), 422, "unknown_model")
     assert problem["detail"].startswith("Available models: ")
 
@@ -125,7 +125,7 @@ def test_two_tenant_headers_are_422(api: httpx.Client, acme: dict[str, str]) -> 
     assert_problem(api.post(CHAT, json=HELLO, headers=headers), 422, "invalid_request")
 
 
-def test_a_tenant_header_that_names_no_tenant_serves_nobody(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_malformed_tenant_header_is_refused(api: httpx.Client, acme: dict[str, str]) -> None:
     for name in (f"{ACME} x", f"{ACME},{ACME}", f"../{ACME}", "a" * 129, "\u00e4", ""):
         claim = [*httpx.Headers(acme).raw, (b"X-Tenant-ID", name.encode("latin-1"))]
         answer = api.post(CHAT, json=HELLO, headers=claim)
@@ -141,25 +141,25 @@ def test_a_body_that_is_not_json_is_415(api: httpx.Client, acme: dict[str, str])
         assert_problem(answer, 415, "unsupported_media_type")
 
 
-def test_a_body_over_one_mebibyte_is_413_whoever_sends_it_wherever(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_body_over_one_mebibyte_is_413_for_every_route_and_caller(api: httpx.Client, acme: dict[str, str]) -> None:
     for path in (CHAT, "/api/summarize", "/api/nothing", "/dashboard/login", "/healthz"):
         for identity in (acme, {"Authorization": "Bearer nonsense"}, {}):
             assert_problem(api.post(path, content=LARGE, headers={**identity, **JSON}), 413, "too_large")
 
 
-def test_a_body_of_untold_length_is_read_for_known_callers_only(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_body_without_a_length_is_read_only_for_known_callers(api: httpx.Client, acme: dict[str, str]) -> None:
     for path in (CHAT, "/api/summarize"):
         assert_problem(api.post(path, content=iter([LARGE]), headers={**acme, **JSON}), 413, "too_large")
         assert_problem(api.post(path, content=iter([LARGE]), headers=JSON), 401, "unauthenticated")
 
 
-def test_an_address_that_is_none_is_404_however_it_is_written(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_an_unknown_path_is_404_however_it_is_written(api: httpx.Client, acme: dict[str, str]) -> None:
     for path in (*NOT_FOUND.split(), f"/api/budget/{'a' * 129}"):
         answer = api.get("/", headers=acme, extensions={"target": path.encode()})
         assert_problem(answer, 404, "not_found")
 
 
-def test_a_method_that_an_address_does_not_take_is_405(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_wrong_method_is_405(api: httpx.Client, acme: dict[str, str]) -> None:
     for method in ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "TRACE"):
         answer = api.request(method, CHAT, headers={**acme, **JSON})
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST"), method
@@ -168,7 +168,7 @@ def test_a_method_that_an_address_does_not_take_is_405(api: httpx.Client, acme: 
     assert_problem(api.put("/dashboard/login"), 405, "method_not_allowed")
 
 
-def test_a_host_that_is_not_served_is_400(app: App) -> None:
+def test_an_unknown_host_is_400(app: App) -> None:
     for host in NO_HOST.split():
         status, _, body = raw(app, b"GET /dashboard/login HTTP/1.1\r\n" + lines(app, {"Host": host}) + b"\r\n")
         assert (status, json.loads(body)["code"]) == (400, "invalid_host"), host
@@ -177,7 +177,7 @@ def test_a_host_that_is_not_served_is_400(app: App) -> None:
         assert raw(app, b"GET /dashboard/login HTTP/1.0\r\n" + hosts + b"\r\n")[0] == 400
 
 
-def test_a_body_whose_length_is_in_doubt_is_400(app: App, acme: dict[str, str]) -> None:
+def test_an_ambiguous_body_length_is_400(app: App, acme: dict[str, str]) -> None:
     content = json.dumps(HELLO).encode()
     lengths = [
         b"Content-Length: -5\r\n",
@@ -191,13 +191,13 @@ def test_a_body_whose_length_is_in_doubt_is_400(app: App, acme: dict[str, str]) 
         assert raw(app, request)[0] == 400, length
 
 
-def test_clients_that_wait_for_100_continue_are_refused_as_others(app: App) -> None:
+def test_clients_that_wait_for_100_continue_are_refused_like_others(app: App) -> None:
     headers = lines(app, {**JSON, "Expect": "100-continue", "Content-Length": "18"})
     status, _, body = raw(app, f"POST {CHAT} HTTP/1.1\r\n".encode() + headers + b"\r\n" + b'{"prompt":"Hello"}')
     assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
 
 
-def test_no_answer_lacks_what_keeps_browsers_safe(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_every_answer_has_security_headers(api: httpx.Client, acme: dict[str, str]) -> None:
     for path in ("/", "/healthz", "/nothing", "/dashboard/login", "/static/dashboard.css", "/api/budget/me"):
         headers = api.get(path, headers=acme).headers
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -207,7 +207,7 @@ def test_no_answer_lacks_what_keeps_browsers_safe(api: httpx.Client, acme: dict[
     assert api.get("/api/budget/me", headers=acme).headers["Cache-Control"] == "no-store"
 
 
-def test_scripts_of_an_allowed_site_may_call_and_those_of_another_may_not(installed: App) -> None:
+def test_only_allowed_origins_may_call_from_a_browser(installed: App) -> None:
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type,x-tenant-id"}
     with installed.serving(CORS_ALLOW_ORIGINS="https://shop.example") as serving:
         allowed, other = (
@@ -225,7 +225,7 @@ def test_scripts_of_an_allowed_site_may_call_and_those_of_another_may_not(instal
     assert {"x-request-id", "retry-after"} <= names(refused.headers["Access-Control-Expose-Headers"])
 
 
-def test_who_guesses_without_end_is_told_to_wait_and_nobody_else(app: App, api: httpx.Client) -> None:
+def test_guessing_credentials_is_limited_per_address(app: App, api: httpx.Client) -> None:
     nonsense = {"Authorization": "Bearer nonsense"}
 
     def guess(forwarded_for: str) -> httpx.Response:

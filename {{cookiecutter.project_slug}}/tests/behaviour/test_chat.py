@@ -1,4 +1,4 @@
-"""A paid call: what it answers, and that it costs its tenant what it says."""
+"""Paid calls: their answers, and that the charge is what the answer says."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ USD = "USD_MICROCENTS"
         pytest.param("/api/summarize", {"text": "A long text about budgets."}, id="a summary"),
     ],
 )
-def test_a_paid_call_costs_its_own_tenant_what_it_says(
+def test_a_paid_call_charges_its_own_tenant_what_it_reports(
     app: App, api: httpx.Client, emulator: Emulator, path: str, body: dict[str, Any]
 ) -> None:
     tenant = app.add_tenant("1.00")

@@ -1,4 +1,4 @@
-"""The operator's pages, asked for as a browser does it: over HTTP, with cookies and forms."""
+"""Operators' pages, requested over HTTP as a browser does: with cookies and forms."""
 
 import re
 import sqlite3
@@ -13,13 +13,13 @@ from ..live import TAG
 from ..running import ACME, GLOBEX, HTTP, App, Emulator, wait_until
 
 
-def test_the_root_leads_to_the_dashboard(stranger: httpx.Client) -> None:
+def test_the_root_redirects_to_the_dashboard(stranger: httpx.Client) -> None:
     answer = stranger.get("/")
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
 
 
 @pytest.mark.parametrize("path", ["/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/tenants/nobody"])
-def test_without_a_session_every_page_leads_to_the_login(stranger: httpx.Client, path: str) -> None:
+def test_without_a_session_every_page_redirects_to_the_login(stranger: httpx.Client, path: str) -> None:
     answer = stranger.get(path)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith(LOGIN)
@@ -31,7 +31,7 @@ def test_a_tenants_key_opens_no_page(stranger: httpx.Client, acme: dict[str, str
     assert not any(GLOBEX in answer.text for answer in answers)
 
 
-def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: httpx.Client) -> None:
+def test_the_login_redirects_to_the_requested_page(app: App, stranger: httpx.Client) -> None:
     wanted = f"/dashboard/?q={ACME}"
     to_login = stranger.get(wanted).headers["location"]
     answer = sign_in(stranger, **app.operator, at=to_login)
@@ -43,13 +43,13 @@ def test_after_the_login_comes_the_page_that_was_asked_for(app: App, stranger: h
     "elsewhere",
     ["https://example.org/", "//example.org/dashboard/", "/api/", "/\\example.org", " //example.org"],
 )
-def test_the_login_never_leads_elsewhere(app: App, stranger: httpx.Client, elsewhere: str) -> None:
+def test_the_login_never_redirects_to_another_site(app: App, stranger: httpx.Client, elsewhere: str) -> None:
     fields = hidden_fields(stranger.get(LOGIN)) | {"next": elsewhere}
     answer = stranger.post(LOGIN, data={**fields, **app.operator})
     assert (answer.status_code, answer.headers["location"]) == (303, "/dashboard/")
 
 
-def test_the_way_back_adds_no_header(app: App, stranger: httpx.Client) -> None:
+def test_the_redirect_after_login_can_not_inject_a_header(app: App, stranger: httpx.Client) -> None:
     fields = hidden_fields(stranger.get(LOGIN)) | {"next": "/dashboard/\r\nX-Injected: 1"}
     answer = stranger.post(LOGIN, data={**fields, **app.operator})
     assert answer.status_code == 303
@@ -65,7 +65,7 @@ def test_a_wrong_password_and_an_unknown_name_are_refused_alike(app: App, strang
     assert stranger.get("/dashboard/").status_code == 303
 
 
-def test_too_many_wrong_passwords_stop_the_guessing_of_that_name_only(app: App, stranger: httpx.Client) -> None:
+def test_too_many_wrong_passwords_lock_only_that_name(app: App, stranger: httpx.Client) -> None:
     guesses = [sign_in(stranger, "guessed", f"password-{number}").status_code for number in range(6)]
     assert guesses == [401] * 5 + [429]
     assert "Try again in 5 minutes." in sign_in(stranger, "guessed", "x").text
@@ -76,7 +76,7 @@ def test_too_many_wrong_passwords_stop_the_guessing_of_that_name_only(app: App, 
     assert sign_in(stranger, **app.operator).status_code == 303
 
 
-def test_a_login_without_the_forms_token_is_refused(app: App, stranger: httpx.Client) -> None:
+def test_a_login_without_the_csrf_token_is_refused(app: App, stranger: httpx.Client) -> None:
     assert stranger.post(LOGIN, data=app.operator).status_code == 403
     with browser(app) as other:
         foreign = hidden_fields(other.get(LOGIN))
@@ -88,7 +88,7 @@ def test_a_login_without_the_forms_token_is_refused(app: App, stranger: httpx.Cl
     assert again.status_code == 303
 
 
-def test_signing_out_needs_the_token_and_ends_the_session(app: App, stranger: httpx.Client) -> None:
+def test_signing_out_needs_the_csrf_token_and_ends_the_session(app: App, stranger: httpx.Client) -> None:
     sign_in(stranger, **app.operator)
     token = hidden_fields(stranger.get("/dashboard/"))
     assert stranger.post("/dashboard/logout").status_code == 403
@@ -97,7 +97,7 @@ def test_signing_out_needs_the_token_and_ends_the_session(app: App, stranger: ht
     assert stranger.get("/dashboard/").status_code == 303
 
 
-def test_a_session_that_was_signed_out_is_over_for_whoever_kept_its_cookie(app: App, stranger: httpx.Client) -> None:
+def test_signing_out_ends_the_session_for_copies_of_its_cookie(app: App, stranger: httpx.Client) -> None:
     sign_in(stranger, **app.operator)
     kept = dict(stranger.cookies)
     stranger.post("/dashboard/logout", data=hidden_fields(stranger.get("/dashboard/")))
@@ -127,7 +127,7 @@ def test_a_removed_operator_is_out_at_once(app: App, stranger: httpx.Client, ope
     assert operator.get("/dashboard/").status_code == 200
 
 
-def test_a_session_lives_for_twelve_hours_at_the_browser_too(app: App, stranger: httpx.Client) -> None:
+def test_the_session_cookie_lives_for_twelve_hours(app: App, stranger: httpx.Client) -> None:
     cookies = sign_in(stranger, **app.operator).headers.get_list("set-cookie")
     assert any("max-age=43200" in cookie.lower() for cookie in cookies), cookies
 
@@ -149,7 +149,7 @@ def test_a_paid_call_is_on_the_tenants_page_with_its_cost(
     assert f'<data value="{cost}"' in wait_until(row, what="the call on the page")
 
 
-def test_a_call_is_found_by_its_request_id_and_its_page_tells_all(
+def test_a_call_is_found_by_its_request_id_and_has_a_page(
     app: App, operator: httpx.Client, acme: dict[str, str]
 ) -> None:
     body = {"prompt": "What is a budget?", "end_user": "ida"}
@@ -189,7 +189,7 @@ def test_the_overview_shows_what_the_ledger_holds(app: App, emulator: Emulator, 
     assert "100% of" in page
 
 
-def test_the_search_finds_by_id_and_name_and_tells_when_nothing_matches(operator: httpx.Client) -> None:
+def test_the_search_finds_tenants_by_id_and_name(operator: httpx.Client) -> None:
     found = operator.get("/dashboard/", params={"q": "GLOB"}).text
     assert f"/dashboard/tenants/{GLOBEX}" in found
     assert f"/dashboard/tenants/{ACME}" not in found
@@ -219,7 +219,7 @@ def test_keys_that_expire_soon_are_named(app: App, operator: httpx.Client) -> No
     assert re.fullmatch(rf"{tenant} : {expires_at:%Y-%m-%d}", named)
 
 
-def test_figures_that_cycles_does_not_tell_are_unknown_and_the_page_is_there(
+def test_the_page_shows_unknown_figures_if_cycles_does_not_answer(
     app: App, emulator: Emulator, operator: httpx.Client
 ) -> None:
     tenant = app.add_tenant("1.00")["id"]
@@ -241,7 +241,7 @@ def test_an_unknown_tenant_is_a_page_for_browsers_and_a_problem_for_others(opera
     assert (problem.status_code, problem.json()["code"]) == (404, "not_found")
 
 
-def test_whatever_does_not_exist_is_a_page_for_browsers_and_a_problem_in_the_api(stranger: httpx.Client) -> None:
+def test_an_unknown_path_is_a_page_for_browsers_and_a_problem_in_the_api(stranger: httpx.Client) -> None:
     for path in ("/nowhere", "/dashboard/nowhere", "/static/nothing.css"):
         page = stranger.get(path)
         assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (404, "text/html")
@@ -252,7 +252,7 @@ def test_whatever_does_not_exist_is_a_page_for_browsers_and_a_problem_in_the_api
         assert stranger.get(path).headers["content-type"].endswith("json")
 
 
-def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
+def test_names_are_escaped(app: App, operator: httpx.Client) -> None:
     app.done("tenants", "add", f"marked-up{TAG}", "--name", "<b>Bold</b> & 'Sons'", "--budget", "1.00")
     page = operator.get("/dashboard/", params={"q": "marked-up"}).text
     assert "&lt;b&gt;Bold&lt;/b&gt; &amp; " in page
@@ -261,7 +261,7 @@ def test_names_are_text_never_markup(app: App, operator: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("path", [LOGIN, "/dashboard/", f"/dashboard/tenants/{ACME}", "/dashboard/calls", "/nowhere"])
-def test_pages_run_nothing_inline_and_are_kept_by_no_cache(app: App, operator: httpx.Client, path: str) -> None:
+def test_pages_have_no_inline_scripts_and_are_not_cached(app: App, operator: httpx.Client, path: str) -> None:
     with browser(app) as stranger:
         page = (stranger if path == LOGIN else operator).get(path)
     assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -272,7 +272,7 @@ def test_pages_run_nothing_inline_and_are_kept_by_no_cache(app: App, operator: h
         assert operator.get(asset).status_code == 200
 
 
-def test_no_page_holds_a_secret(app: App, operator: httpx.Client) -> None:
+def test_no_page_contains_a_secret(app: App, operator: httpx.Client) -> None:
     headers = [header for tenant in app.tenants.values() for header in tenant["headers"].items()]
     secrets = [value.removeprefix("Bearer ") for name, value in headers if name != "X-Tenant-ID"]
     secrets += [value for name, value in app.environment.items() if name.endswith(("SECRET", "_KEY", "TOKEN"))]

@@ -1,4 +1,4 @@
-"""What operators do on the pages: confirmed, written down, done once."""
+"""Operators' actions on the pages: confirmed, audited, done once."""
 
 import re
 
@@ -11,13 +11,13 @@ USD = 10**8
 
 
 def audit(operator: httpx.Client, tenant: str) -> list[list[str]]:
-    """What the audit says of a tenant, newest first: operator, action, tenant, outcome."""
+    """Return the audit log of a tenant, newest first: operator, action, tenant, outcome."""
     rows = re.findall(r"<tr>(.*?)</tr>", operator.get("/dashboard/audit", params={"q": tenant}).text, re.DOTALL)
     cells = [[re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
     return [*filter(None, cells)]
 
 
-def test_credit_is_confirmed_added_once_and_written_down(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+def test_credit_is_confirmed_added_once_and_audited(app: App, operator: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")["id"]
     path = f"/dashboard/tenants/{tenant}/fund"
     asked = operator.get(path)
@@ -43,7 +43,7 @@ def test_reset_sets_the_budget(app: App, operator: httpx.Client, emulator: Emula
     assert audit(operator, tenant)[0][1] == "reset 4.00"
 
 
-def test_an_amount_that_is_none_is_refused_in_words(app: App, operator: httpx.Client) -> None:
+def test_an_invalid_amount_is_refused_with_a_message(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
     refused = do(operator, tenant, "fund", "much")
     assert refused.status_code == 409
@@ -66,7 +66,7 @@ def test_a_tenant_is_suspended_and_resumed(app: App, operator: httpx.Client) -> 
     assert [row[1] for row in audit(operator, tenant["id"])] == ["resume", "suspend", "add 1.00"]
 
 
-def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+def test_an_action_without_the_csrf_token_is_refused(app: App, operator: httpx.Client, emulator: Emulator) -> None:
     tenant = app.add_tenant("1.00")["id"]
     refused = operator.post(f"/dashboard/tenants/{tenant}/fund", data={"amount": "1.00", "reference": "r"})
     assert refused.status_code == 403
@@ -74,7 +74,7 @@ def test_nothing_is_done_without_the_forms_token(app: App, operator: httpx.Clien
     assert [row[1] for row in audit(operator, tenant)] == ["add 1.00"]
 
 
-def test_nothing_else_can_be_done_and_nothing_to_nobody(operator: httpx.Client) -> None:
+def test_unknown_actions_and_tenants_are_404(operator: httpx.Client) -> None:
     assert operator.get(f"/dashboard/tenants/{ACME}/close").status_code == 404
     assert operator.get("/dashboard/tenants/nobody/fund").status_code == 404
 

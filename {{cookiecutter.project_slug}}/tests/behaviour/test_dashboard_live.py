@@ -1,4 +1,4 @@
-"""Pages that stay up to date: what polling asks, and that looking costs Cycles next to nothing."""
+"""Polling: pages stay up to date and cause few calls to Cycles."""
 
 import gzip
 import re
@@ -6,23 +6,13 @@ import re
 import httpx
 
 from ..browsing import browser, follow_link
-from ..running import ACME, HTTP, App, Emulator, wait_until
+from ..running import ACME, App, Emulator, wait_until
+from .test_dashboard_tenants import chat
 
 POLL = {"HX-Request": "true"}
 
 
-def upstream_calls(app: App) -> int:
-    token = app.environment["METRICS_TOKEN"]
-    text = HTTP.get(f"{app.url}/metrics", headers={"Authorization": f"Bearer {token}"}).text
-    return int(float(re.findall(r"^cycles_upstream_calls_total (\S+)$", text, re.MULTILINE)[0]))
-
-
-def chat(app: App, tenant: str) -> httpx.Response:
-    headers = app.tenants[tenant]["headers"]
-    return HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello"}, timeout=30)
-
-
-def test_a_poll_gets_the_part_that_changes_and_304_until_it_has(app: App, operator: httpx.Client) -> None:
+def test_a_poll_gets_the_changed_part_or_304(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
     path = f"/dashboard/tenants/{tenant}"
     assert 'hx-get=""' in operator.get(path).text  # this page
@@ -45,32 +35,34 @@ def test_a_poll_gets_the_part_that_changes_and_304_until_it_has(app: App, operat
     assert "csrf" not in part
 
 
-def test_a_poll_without_a_session_leads_to_the_login(stranger: httpx.Client) -> None:
+def test_a_poll_without_a_session_reloads_the_page(stranger: httpx.Client) -> None:
     answer = stranger.get("/dashboard/", headers=POLL)
     assert (answer.status_code, answer.headers["hx-refresh"]) == (401, "true")
 
 
-def test_however_many_look_cycles_is_asked_once(app: App, operator: httpx.Client) -> None:
+def test_many_viewers_cause_one_call_to_cycles(app: App, operator: httpx.Client) -> None:
     tenant = app.add_tenant("1.00")["id"]
     link = httpx.URL(app.done("tenants", "link", tenant)["url"]).path
     with browser(app) as viewer:
         follow_link(viewer, link)
-        before = upstream_calls(app)
+        before = app.metric("cycles_upstream_calls_total")
         for client in (operator, viewer) * 5:
             assert "$1.00" in client.get(f"/dashboard/tenants/{tenant}").text
         operator.get("/dashboard/", params={"q": tenant})
-    assert upstream_calls(app) - before == 1
+    assert app.metric("cycles_upstream_calls_total") - before == 1
 
 
-def test_a_tenant_that_makes_calls_is_not_asked_for(app: App, operator: httpx.Client, emulator: Emulator) -> None:
+def test_the_balances_of_an_active_tenant_are_not_read_again(
+    app: App, operator: httpx.Client, emulator: Emulator
+) -> None:
     tenant = app.add_tenant("1.00")["id"]
     assert chat(app, tenant).status_code == 200
     wait_until(lambda: emulator.live_holds(tenant) == 0, what="the settlement")
     remaining = emulator.ledger(tenant)["remaining"]
     path = f"/dashboard/tenants/{tenant}"
-    before = upstream_calls(app)
+    before = app.metric("cycles_upstream_calls_total")
     wait_until(lambda: f'<data value="{remaining}"' in operator.get(path).text, what="what the call brought")
-    assert upstream_calls(app) == before
+    assert app.metric("cycles_upstream_calls_total") == before
 
 
 def test_the_first_paint_is_small(operator: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""A tenant's own page: how it gets in, what it sees, and that it sees nothing else."""
+"""Tenants on the dashboard: they sign in by a link, and see only their own page and calls."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def chat(app: App, tenant: str, **body: object) -> httpx.Response:
     return HTTP.post(f"{app.url}/api/chat", headers=headers, json={"prompt": "Hello", **body}, timeout=30)
 
 
-def test_a_link_lets_in_once_and_only_by_its_button(app: App, stranger: httpx.Client) -> None:
+def test_a_link_signs_in_once_and_only_by_its_form(app: App, stranger: httpx.Client) -> None:
     link = path_of(app.done("tenants", "link", ACME)["url"])
     with browser(app) as preview:
         assert [preview.get(link).status_code for _ in range(2)] == [200, 200]
@@ -72,27 +72,27 @@ def test_a_tenant_sees_its_own_calls_and_no_others(app: App, tenant: httpx.Clien
         assert tenant.get(f"/dashboard/{page}", params={"tenant": GLOBEX}).status_code == 404
 
 
-def test_a_blocked_tenant_learns_whom_to_ask(app: App, stranger: httpx.Client) -> None:
+def test_a_blocked_tenant_is_told_whom_to_ask(app: App, stranger: httpx.Client) -> None:
     blocked = app.add_tenant("0.00001")["id"]
     follow_link(stranger, path_of(app.done("tenants", "link", blocked)["url"]))
     assert "to add credit." in stranger.get(f"/dashboard/tenants/{blocked}").text
 
 
-def test_a_tenant_does_nothing_to_any_tenant(tenant: httpx.Client) -> None:
+def test_a_tenant_can_not_use_operator_actions(tenant: httpx.Client) -> None:
     token = hidden_fields(tenant.get(f"/dashboard/tenants/{ACME}"))
     for verb in ("fund", "reset", "suspend", "resume", "link"):
         form = {**token, "amount": "1.00", "reference": "r"}
         assert tenant.post(f"/dashboard/tenants/{ACME}/{verb}", data=form).status_code == 404
 
 
-def test_a_tenants_session_tells_its_budget_and_pays_for_no_call(tenant: httpx.Client) -> None:
+def test_a_tenants_session_reads_its_budget_and_pays_for_no_call(tenant: httpx.Client) -> None:
     assert tenant.get(f"/api/budget/{ACME}").json()["tenant"] == ACME
     assert tenant.get(f"/api/budget/{GLOBEX}").status_code == 404
     assert tenant.get("/api/budget/me").status_code == 401
     assert tenant.post("/api/chat", json={"prompt": "Hello"}).status_code == 401
 
 
-def test_a_closed_tenant_is_out(app: App, stranger: httpx.Client) -> None:
+def test_closing_a_tenant_ends_its_sessions(app: App, stranger: httpx.Client) -> None:
     closed = app.add_tenant()["id"]
     assert follow_link(stranger, path_of(app.done("tenants", "link", closed)["url"])).status_code == 303
     assert stranger.get(f"/dashboard/tenants/{closed}").status_code == 200
@@ -118,7 +118,7 @@ def test_signing_a_tenant_out_ends_its_sessions_and_links(
     assert app.cli("tenants", "sign-out", "nobody").returncode == 1
 
 
-def test_whoever_signs_in_next_takes_nothing_over(app: App, stranger: httpx.Client) -> None:
+def test_signing_in_replaces_the_previous_session(app: App, stranger: httpx.Client) -> None:
     sign_in(stranger, **app.operator)
     assert follow_link(stranger, path_of(app.done("tenants", "link", ACME)["url"])).status_code == 303
     assert stranger.get("/dashboard/audit").status_code == 404
@@ -131,7 +131,7 @@ def test_guessed_links_are_slowed_down(installed: App) -> None:
     assert tries == [401] * 5 + [429]
 
 
-def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(installed: App) -> None:
+def test_cookies_are_secure_httponly_and_samesite(installed: App) -> None:
     with installed.serving(APP_ENV="production") as app:
         cookies = httpx.get(f"{app.url}{LOGIN}").headers.get_list("set-cookie")
         with browser(app) as client:
@@ -143,7 +143,7 @@ def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(installe
         assert {"secure", "httponly", "samesite=lax"} <= {part.strip().lower() for part in cookie.split(";")}
 
 
-def test_the_page_says_what_took_the_money_and_how_long_the_rest_lasts(app: App, stranger: httpx.Client) -> None:
+def test_the_page_shows_the_top_spend_and_a_forecast(app: App, stranger: httpx.Client) -> None:
     spender = app.add_tenant("1.00")["id"]
     cost = chat(app, spender, end_user="ada").json()["cost"]["amount"]
     follow_link(stranger, path_of(app.done("tenants", "link", spender)["url"]))
@@ -160,7 +160,7 @@ def test_the_page_says_what_took_the_money_and_how_long_the_rest_lasts(app: App,
     assert "Suspend" not in shown
 
 
-def test_calls_as_csv_hold_no_formula(app: App, stranger: httpx.Client) -> None:
+def test_the_csv_of_calls_contains_no_formula(app: App, stranger: httpx.Client) -> None:
     caller = app.add_tenant("1.00")["id"]
     formulas = ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\uff1d1", "\u22121", " =1", "\u00a0=1", "\ufeff=1", "\u200b=1"]
     names = [*formulas, 'ada; "the first"', "/path", "#1", "\u5b50"]

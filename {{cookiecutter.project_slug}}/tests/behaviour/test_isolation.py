@@ -1,4 +1,4 @@
-"""No tenant reads or spends what is another's, on no route: they are taken from the app's own OpenAPI."""
+"""No route lets a tenant read or spend another's budget. The routes are those of OpenAPI."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Cast(NamedTuple):
 
 
 def routes(api: httpx.Client, tenant: str) -> Iterator[Route]:
-    """Every route that is not for everybody, with a body that it takes, and `tenant` for whatever its path asks for."""
+    """Yield every route that is not public, with a valid body. `tenant` replaces the parameters of its path."""
     document = api.get("/openapi.json").json()
     for template, operations in document["paths"].items():
         if template in PUBLIC:
@@ -44,7 +44,7 @@ def routes(api: httpx.Client, tenant: str) -> Iterator[Route]:
 
 
 def example(schema: dict[str, Any], document: dict[str, Any]) -> Any:
-    """What a schema takes: its own example, or its required members, each the least of its type."""
+    """Return a valid value of a schema: its example, or its required members."""
     if "$ref" in schema:
         return example(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
     if "examples" in schema:
@@ -61,7 +61,7 @@ def send(api: httpx.Client, route: Route, headers: Headers | dict[str, str]) -> 
 
 
 def balances(emulator: Emulator, cast: Cast) -> Any:
-    """The ledgers of all, once nothing moves."""
+    """Return the ledgers of all, once no hold is live."""
     tenants = [tenant["id"] for tenant in cast]
     wait_until(lambda: not any(map(emulator.live_holds, tenants)), 10, "no hold is live")
     return [emulator.ledger(tenant) for tenant in tenants]
@@ -74,14 +74,14 @@ def cast(app: App) -> Cast:
     return cast
 
 
-def test_the_routes_of_the_app_are_found_and_take_what_they_are_sent(api: httpx.Client, cast: Cast) -> None:
+def test_every_route_is_found_and_accepts_its_example(api: httpx.Client, cast: Cast) -> None:
     found = list(routes(api, cast.other["id"]))
     assert {"/api/chat", "/api/summarize", "/api/budget/me", "/v1/models"} <= {route.path for route in found}
     refused = {route.path: send(api, route, cast.other["headers"]).status_code for route in found}
     assert {path: status for path, status in refused.items() if status != 200 and "models/" not in path} == {}
 
 
-def test_no_route_serves_who_proves_nothing(app: App, api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
+def test_no_route_serves_an_unproven_identity(app: App, api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
     victim = cast.victim["id"]
     proofs = {"none": [], "only the tenant's name": [("X-Tenant-ID", victim)], **strangers(app, victim)}
     paths = {route.path for route in routes(api, victim)}  # Anthropic's clients send X-API-Key
@@ -106,7 +106,7 @@ def test_no_route_serves_a_tenant_under_the_name_of_another(api: httpx.Client, e
     assert balances(emulator, cast) == before
 
 
-def test_no_route_tells_or_charges_a_tenant_what_is_anothers(api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
+def test_no_route_shows_or_charges_another_tenants_budget(api: httpx.Client, emulator: Emulator, cast: Cast) -> None:
     before = emulator.ledger(cast.victim["id"])
     for route in routes(api, cast.victim["id"]):
         answer = send(api, route, cast.other["headers"])

@@ -1,4 +1,4 @@
-"""The provider's own API: what it answers, and that it costs its tenant what it says."""
+"""The provider's own API: its answers, and that the charge is what the answer says."""
 
 import json
 from typing import Any
@@ -21,9 +21,7 @@ def events_of(text: str) -> list[dict[str, Any]]:
     return [json.loads(each) for each in data if each != "[DONE]"]
 
 
-def test_a_call_of_the_providers_api_costs_its_tenant_what_it_says(
-    app: App, api: httpx.Client, emulator: Emulator
-) -> None:
+def test_a_call_of_the_providers_api_reports_what_it_costs(app: App, api: httpx.Client, emulator: Emulator) -> None:
     tenant, spent = app.add_tenant("1.00"), 0
     for path, body in paid_routes(api):
         answer = api.post(path, json=body, headers=tenant["headers"])
@@ -50,7 +48,7 @@ def test_a_stream_of_the_providers_api_ends_with_its_cost(app: App, api: httpx.C
         assert [each["cost"] for each in usage if each and "cost" in each] == [(spent - before) / 10**8]
 
 
-def test_usage_that_nobody_asked_for_stays_out_of_a_stream(api: httpx.Client, acme: dict[str, str]) -> None:
+def test_a_stream_has_no_usage_unless_the_caller_asked_for_it(api: httpx.Client, acme: dict[str, str]) -> None:
     for path, body in paid_routes(api):
         if "completions" in path:
             answer = api.post(path, json={**body, "stream": True}, headers=acme)
@@ -69,7 +67,7 @@ def test_usage_that_nobody_asked_for_stays_out_of_a_stream(api: httpx.Client, ac
         ({"model": 5}, "invalid_request", "model"),
     ],
 )
-def test_what_cannot_be_paid_for_is_refused_by_its_name(
+def test_unsupported_parameters_are_refused_by_name(
     app: App, api: httpx.Client, emulator: Emulator, change: dict[str, Any], code: str, param: str
 ) -> None:
     tenant = app.add_tenant("1.00")

@@ -1,4 +1,4 @@
-"""Refusals: status, code and body of each; none of them holds or charges anything."""
+"""Refusals: status, code and body of each. None holds or charges anything."""
 
 import secrets
 from decimal import Decimal
@@ -38,7 +38,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 
 
 def assert_error(answer: httpx.Response, code: str) -> dict[str, Any]:
-    """An error in the shape of the provider's API, with our members."""
+    """Check an error in the shape of the provider's API, with our members. Return it."""
     error: dict[str, Any] = answer.json()["error"]
     assert error["code"] == code
     assert {"message", "type"} <= error.keys()
@@ -112,7 +112,7 @@ def test_budget_that_other_calls_hold_is_402_with_a_time_to_try_again(
 
 
 @pytest.mark.parametrize(("path", "body"), PAID)
-def test_remaining_is_null_while_the_balances_cannot_be_read(
+def test_remaining_is_null_while_balances_can_not_be_read(
     app: App, api: httpx.Client, emulator: Emulator, path: str, body: dict[str, Any]
 ) -> None:
     tenant = app.add_tenant("0.00000010")
@@ -192,7 +192,7 @@ def booking() -> dict[str, Any]:
 
 
 def admin(app: App, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """What the engine's Admin API answers."""
+    """Return the answer of Cycles' Admin API."""
     headers = {"X-Admin-API-Key": app.environment["CYCLES_ADMIN_API_KEY"]}
     answer = HTTP.request(method, app.environment["CYCLES_ADMIN_URL"] + path, json=body, headers=headers)
     return answer.raise_for_status().json()

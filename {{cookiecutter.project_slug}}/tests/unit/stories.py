@@ -1,4 +1,4 @@
-"""What tests of modules share: a fresh database, and all that one process serves with, over an emulator in its loop."""
+"""Fixtures for unit tests: a fresh database and the services of one process, with an emulator in its event loop."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from ..running import ADMIN_KEY
 from .embedded import Cycles, running_cycles
 
 Opened = Callable[[], AbstractAsyncContextManager[tuple[Registry, CallStore]]]
-"""Opens a database that has all tables and no row."""
+"""Opens a migrated, empty database."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class World:
 
     @asynccontextmanager
     async def restarted(self) -> AsyncIterator["World"]:
-        """The same with the services of a new process, which knows only what was written down."""
+        """Yield this world with the services of a new process, which knows only what is stored."""
         old = self.services
         await old.clients.aclose()
         services = Services(old.settings, old.registry, old.store)
@@ -77,7 +77,7 @@ class World:
                 await asyncio.sleep(0.005)
 
     async def calls(self) -> list[Call]:
-        """All that were written down, the newest first."""
+        """Return all recorded calls, newest first."""
         await self.services.calls.flush()
         return await self.services.store.latest(CallQuery(), 1_000)
 
@@ -126,6 +126,6 @@ def tell(opened: Opened, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
 
 
 def value_of(metric: MetricWrapperBase) -> float:
-    """What a metric stands at; of a histogram, how often it was told."""
+    """Return the value of a metric; of a histogram, its count."""
     samples = (sample for family in metric.collect() for sample in family.samples)
     return next(sample.value for sample in samples if "le" not in sample.labels)

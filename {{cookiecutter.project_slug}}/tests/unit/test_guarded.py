@@ -1,4 +1,4 @@
-"""No model is called unguarded: who adds a route that does is told where."""
+"""No model is called without a hold. The test names the line that does."""
 
 import ast
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import {{ cookiecutter.__package }}
 
 PACKAGE = Path({{ cookiecutter.__package }}.__file__ or "").parent
 GUARDS = {"budget/hold.py", "api/relay.py", "llm/http_provider.py"}
-"""The last is asked by the first."""
+"""Modules that may ask a provider: a hold, the relay of `/v1`, and the provider that a hold asks."""
 
 
 def unguarded_calls(source: str) -> Iterator[int]:
-    """The lines of a module that ask a provider themselves."""
+    """Yield the lines of a module that ask a provider."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("provider.stream", "vendor.ask")):
             yield node.lineno

@@ -1,4 +1,4 @@
-"""What keeps a configuration from serving is told in the words of .env.example."""
+"""Faults of a configuration are named as in .env.example."""
 
 import re
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         *((name, "") for name in SETTINGS),
     ],
 )
-def test_each_fault_is_told_by_the_name_of_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_each_fault_names_its_setting(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     (fault,) = faults(Settings())
     assert name in fault

@@ -1,6 +1,5 @@
 """All routes. No slash is ever added: `/api/chat/` is not found."""
 
-from django.conf import settings
 from django.contrib import admin
 from django.urls import path, re_path
 from django.views.generic import RedirectView
@@ -8,8 +7,6 @@ from django.views.generic import RedirectView
 from .dashboard import routes as dashboard
 from .router import api
 from .web.handlers import problem_view
-
-LOGIN = f"{settings.ENV.root_path}/dashboard/login"
 
 urlpatterns = [
     path("", dashboard.home),
@@ -24,9 +21,9 @@ urlpatterns = [
     path("dashboard/calls.csv", dashboard.calls_csv),
     path("dashboard/audit", dashboard.audit),
     path("dashboard/link/<str:token>", dashboard.link),
-    path("dashboard/login", dashboard.log_in),
+    path("dashboard/login", dashboard.log_in, name="login"),
     path("dashboard/logout", dashboard.log_out),
-    path("admin/login/", RedirectView.as_view(url=LOGIN, query_string=True)),
+    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
     re_path("", dashboard.nowhere),
 ]

@@ -94,3 +94,6 @@ class Success(models.Model):
 
     id = models.IntegerField(primary_key=True)
     at = models.DateTimeField()
+
+    class Meta:
+        db_table = "housekeeping"

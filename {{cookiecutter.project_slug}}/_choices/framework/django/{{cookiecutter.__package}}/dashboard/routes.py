@@ -22,7 +22,6 @@ from ..web.handlers import ProblemResponse
 from ..web.login import signed_in
 from ..web.viewer import SignInFirst, Viewer, local_path
 from . import actions, calls, figures, pages
-from .pages import LOGIN
 from .query import TenantQuery
 from .service import Dashboard
 
@@ -145,7 +144,7 @@ async def log_in(request: HttpRequest) -> HttpResponse:
 @page("POST")
 async def log_out(request: HttpRequest) -> HttpResponse:
     await alogout(request)
-    return see_other(LOGIN)
+    return see_other(pages.LOGIN)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
@@ -160,7 +159,7 @@ def see_other(path: str) -> HttpResponse:
 def to_login(request: HttpRequest) -> HttpResponse:
     if "hx-request" in request.headers:
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})
-    return see_other(f"{LOGIN}?next={quote(request.get_full_path_info())}")
+    return see_other(f"{pages.LOGIN}?next={quote(request.get_full_path_info())}")
 
 
 @csrf_exempt
@@ -173,7 +172,7 @@ async def nowhere(request: HttpRequest) -> HttpResponse:
 def refusal(request: HttpRequest, problem: Problem, viewer: Viewer | None = None) -> HttpResponse:
     if f"{request.path_info}/".startswith(API) or "text/html" not in request.headers.get("accept", ""):
         return ProblemResponse(problem, request)
-    if request.path_info == LOGIN:
+    if request.path_info == pages.LOGIN:
         return login_page(request, problem)
     return html(request, "error.html", viewer, problem)
 

@@ -131,7 +131,7 @@ def _needs_attention(hold: int) -> Q:
 
 
 def _calls(since: datetime, figure: Any) -> Any:
-    """A sum over the calls of a tenant, or 0."""
+    """Return the sum of a figure over the calls of a tenant, or 0."""
     calls = Call.objects.filter(tenant=OuterRef("id"), at__gte=since).order_by().values("tenant")
     return Coalesce(Cast(Subquery(calls.annotate(figure=figure).values("figure")), models.FloatField()), 0.0)
 

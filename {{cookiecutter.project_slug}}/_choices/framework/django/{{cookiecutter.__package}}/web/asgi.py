@@ -1,7 +1,7 @@
 """Django's ASGI handler with a fast path for the API."""
 
 import asyncio
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.core.signals import request_finished
-from django.http.response import HttpResponseBase
 from django.urls import Resolver404, ResolverMatch, resolve
 
 from ..core.problems import Problem
 from ..tenants.headers import Headers
+from .dependencies import tenant_of
 from .edge import API
 from .middleware import problems
 from .streaming import EventStream
@@ -25,7 +25,7 @@ class Handler(ASGIHandler):
         if scope["path"].startswith(API) and _has_body(scope["headers"]):  # no stranger makes us read one
             if route is None:
                 raise Problem("not_found")
-            await scope["state"]["services"].identity.identify(scope["state"]["sent_headers"])
+            await tenant_of(scope["state"])
         if route and iscoroutinefunction(route.func):
             await self._serve_api({**scope, "route": route}, receive, send)
         else:  # Django runs synchronous routes in a thread per request
@@ -62,17 +62,17 @@ def _has_body(headers: Headers) -> bool:
 
 
 def _api_route(path: str) -> ResolverMatch | None:
-    with suppress(Resolver404):
+    """Return the route of an API path. Raise Problem not_found for a path without a first slash."""
+    try:
         route = resolve(path)
-        if "ninja" in route.app_names:
-            return route
-    return None
+    except Resolver404:
+        raise Problem("not_found") from None
+    return route if "ninja" in route.app_names else None
 
 
-async def _call_route(request: Any) -> HttpResponseBase:
+async def _call_route(request: Any) -> Any:
     route = request.resolver_match = request.scope["route"]
-    response: HttpResponseBase = await route.func(request, **route.kwargs)
-    return response
+    return await route.func(request, **route.kwargs)
 
 
 _answer: Any = problems(_call_route)

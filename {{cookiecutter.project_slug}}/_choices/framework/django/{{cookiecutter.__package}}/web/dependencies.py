@@ -32,7 +32,15 @@ def services_of(request: HttpRequest) -> Services:
 
 async def identified(request: HttpRequest) -> str:
     """Return the ID of the caller's tenant, as `auth=` of a route. Raise Problem (401, 403, 422)."""
-    return await services_of(request).identity.identify(headers_of(request))
+    services_of(request)  # raises if no lifespan has opened them
+    return await tenant_of(state_of(request))
+
+
+async def tenant_of(state: dict[str, Any]) -> str:
+    """Return the ID of the caller's tenant, identified once per request. Raise Problem (401, 403, 422)."""
+    if "tenant" not in state:
+        state["tenant"] = await state["services"].identity.identify(state["sent_headers"])
+    return str(state["tenant"])
 
 
 async def paid(request: HttpRequest) -> str:

@@ -23,8 +23,7 @@ class ProblemResponse(JsonResponse):
 
 def request_id_of(request: HttpRequest) -> str:
     """Return the request's ID from the edge, "" under WSGI, which has no edge."""
-    request_id: str = state_of(request).get("request_id", "")
-    return request_id
+    return str(state_of(request).get("request_id", ""))
 
 
 def add_exception_handlers(api: NinjaAPI) -> None:
@@ -36,7 +35,7 @@ def add_exception_handlers(api: NinjaAPI) -> None:
 
 
 def problem_view(code: str) -> Callable[..., HttpResponse]:
-    """Return a view that answers with a problem, also for Django's `handler400` and the like."""
+    """Return a view that answers with a problem, for Django's `handler400` and the like."""
     return lambda request, exception=None: ProblemResponse(Problem(code), request)  # noqa: ARG005
 
 

@@ -14,14 +14,12 @@ View = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @async_only_middleware  # otherwise Django would run it in a thread, like WhiteNoise, which follows
 def problems(get_response: View) -> View:
-    """Answer an unknown path, a wrong method, and a Problem that a view raises."""
+    """Answer a wrong method, and a Problem that a view raises."""
 
     async def answer(request: HttpRequest) -> HttpResponseBase:
         response = await get_response(request)
         if isinstance(response, HttpResponseNotAllowed):
             return ProblemResponse(Problem("method_not_allowed"), request, {"Allow": response["Allow"]})
-        if response.status_code == 404 and request.resolver_match is None:  # a path without a first slash
-            return ProblemResponse(Problem("not_found"), request)
         if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
             response["Content-Length"] = len(response.content)
         return response

@@ -1,7 +1,5 @@
 """Operators' passwords (argon2)."""
 
-from collections.abc import Callable
-
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 
@@ -11,4 +9,4 @@ from .viewer import HASHES
 check_password = in_database(authenticate, HASHES)
 """Return the user with these credentials. An unknown name takes as long as a wrong password."""
 
-hash_password: Callable[[str], str] = make_password
+hash_password = make_password

@@ -169,7 +169,7 @@ def test_a_client_that_leaves_before_the_first_event_stops_the_provider_and_pays
     assert payer.spent() == ASKED
 
 
-def test_of_a_call_that_is_paid_the_log_has_one_line(serving: App, vendor: Vendor, payer: Payer, log: Path) -> None:
+def test_a_paid_call_logs_one_line(serving: App, vendor: Vendor, payer: Payer, log: Path) -> None:
     before = len(log.read_text("utf-8").splitlines())
     vendor.plays(start(), text("Hello"), usage(9, 5), finish("stop"), END)
     assert post(serving, payer).status_code == 200
@@ -211,7 +211,7 @@ def test_an_answer_that_fails_in_the_middle_is_charged_for_what_was_used(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter", None])
-def test_the_caller_learns_why_the_text_ended(
+def test_the_answer_says_why_the_text_ended(
     serving: App, vendor: Vendor, payer: Payer, *, stream: bool, reason: str | None
 ) -> None:
     ending = [finish(reason), END] if reason else [END]
@@ -250,7 +250,7 @@ def test_events_without_anything_to_read_are_no_failure(
 
 
 @pytest.mark.parametrize("case", FAILURES)
-def test_a_failure_that_looks_like_an_answer_is_told_as_one(
+def test_a_failure_that_looks_like_an_answer_is_reported_as_a_failure(
     serving: App, vendor: Vendor, payer: Payer, case: str
 ) -> None:
     vendor.plays(start(), text("Hi"), *FAILURES[case])

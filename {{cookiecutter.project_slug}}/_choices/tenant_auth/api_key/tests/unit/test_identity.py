@@ -48,7 +48,7 @@ def test_a_key_proves_its_tenant(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [("closed", "unauthenticated"), ("suspended", "tenant_suspended")])
-def test_a_tenant_that_is_not_served_is_refused(opened: Opened, status: str, code: str) -> None:
+def test_a_suspended_or_closed_tenant_is_refused(opened: Opened, status: str, code: str) -> None:
     async def story(registry: Registry, identity: Identity, key: str) -> None:
         await registry.update_tenant("acme", status=status)
         assert await code_for(identity, key) == code

@@ -35,7 +35,7 @@ def test_a_tenant_is_known_by_its_id(opened: Opened, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("tenant", "onboarded"), [("globex", True), ("acme", False)])
-def test_before_its_onboarding_is_complete_it_is_as_unknown_as_others(
+def test_a_tenant_is_unknown_until_its_onboarding_is_complete(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, tenant: str, *, onboarded: bool
 ) -> None:
     with pytest.raises(Problem) as problem:

@@ -14,7 +14,7 @@ def test_onboarding_shows_no_key_and_there_are_no_commands_for_keys(installed: A
     assert installed.cli("keys", "list", f"no-key{TAG}").returncode != 0
 
 
-def test_the_gateway_may_change_its_secret_without_a_pause(installed: App, acme: dict[str, str]) -> None:
+def test_the_gateway_secret_rotates_without_a_refused_call(installed: App, acme: dict[str, str]) -> None:
     new = "a-new-secret-of-the-gateway-0123456789"
     with installed.serving(GATEWAY_SECRET=f"{new}, {acme['X-Gateway-Secret']}") as serving:
         for secret in (new, acme["X-Gateway-Secret"]):
@@ -23,7 +23,7 @@ def test_the_gateway_may_change_its_secret_without_a_pause(installed: App, acme:
 
 
 @pytest.mark.parametrize("secret", ["", "short", "0123456789abcdefghijklmnopqrstuv,short"])
-def test_without_a_strong_secret_it_refuses_to_start(installed: App, secret: str) -> None:
+def test_serving_refuses_to_start_without_a_strong_secret(installed: App, secret: str) -> None:
     environment = {**installed.environment, "GATEWAY_SECRET": secret}
     refused = App(installed.folder, environment).cli("serve")
     assert refused.returncode == 1

@@ -83,7 +83,7 @@ def test_tokens_are_verified_by_the_keys_that_the_issuer_publishes(installed: Ap
         assert status(api, installed.tenants[ACME]) == 401  # the key of the settings counts no more
 
 
-def test_while_no_key_of_the_issuer_is_known_nobody_is_told_that_the_token_is_wrong(installed: App) -> None:
+def test_tokens_get_503_until_a_key_of_the_issuer_is_known(installed: App) -> None:
     nobody = f"http://127.0.0.1:{free_port()}/jwks.json"
     headers = Signer("one", installed).headers(ACME)
     with installed.serving(JWT_JWKS_URL=nobody, JWT_PUBLIC_KEY="") as serving:
@@ -103,7 +103,7 @@ def test_while_no_key_of_the_issuer_is_known_nobody_is_told_that_the_token_is_wr
         ("JWT_JWKS_URL", "https://issuer.example/jwks.json"),
     ],
 )
-def test_without_what_makes_tokens_sure_it_refuses_to_start(installed: App, name: str, value: str) -> None:
+def test_serving_refuses_to_start_without_the_token_settings(installed: App, name: str, value: str) -> None:
     refused = App(installed.folder, {**installed.environment, name: value}).cli("serve")
     assert refused.returncode == 1
     assert name in refused.stderr

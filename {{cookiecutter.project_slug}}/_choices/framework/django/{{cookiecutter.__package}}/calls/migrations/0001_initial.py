@@ -65,6 +65,9 @@ class Migration(migrations.Migration):
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
                 ("at", models.DateTimeField()),
             ],
+            options={
+                "db_table": "housekeeping",
+            },
         ),
         migrations.CreateModel(
             name="Call",
