@@ -7,7 +7,7 @@ import pytest
 from {{ cookiecutter.__package }}.chat.tools import TOOLS
 
 
-@pytest.mark.parametrize(("expression", "value"), [("2 * 7", "14"), ("-3 / 4", "-0.75"), (" 0.1 + 0.2 ", "0.3")])
+@pytest.mark.parametrize(("expression", "value"), [("2 * 7", "14"), ("2*-7", "-14"), ("-3 / 4", "-0.75"), (" 0.1 + 0.2 ", "0.3")])
 def test_the_calculator_counts_in_decimals(expression: str, value: str) -> None:
     assert TOOLS["calculate"].answer(json.dumps({"expression": expression})) == value
 
@@ -15,8 +15,8 @@ def test_the_calculator_counts_in_decimals(expression: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "wrong"),
     [
-        *((text, "InvalidOperation") for text in ("x * 9", "2 + True", "0 / 0")),
-        *((text, "Error: ") for text in ("2 ** 9", "print(1)", "", "2 +", "\0", "1" * 201)),
+        *((text, "InvalidOperation") for text in ("2 + True", "2 ** 9", "2 +", "0 / 0")),
+        *((text, "Error: ") for text in ("x * 9", "print(1)", "", "\0", "1" * 201)),
         ("1 / 0", "DivisionByZero"),
     ],
 )

@@ -65,7 +65,7 @@ def test_each_fault_names_its_setting(environment: pytest.MonkeyPatch, name: str
     assert "0123456789" not in fault
 
 
-@pytest.mark.parametrize("chain", ["{0} > gpt-0", "{0}", "{0} >", "{0} > {0}", "{0} > gpt-4o, {0} > gpt-4o-mini"])
+@pytest.mark.parametrize("chain", [">", "{0} > gpt-0", "{0}", "{0} >", "{0} > {0}", "{0} > gpt-4o, {0} > gpt-4o-mini"])
 def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
     environment: pytest.MonkeyPatch, chain: str
 ) -> None:

@@ -1,6 +1,7 @@
 """Tools of the example agent. To add one, write a function with types and an example for each parameter."""
 
 import operator
+import re
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -23,8 +24,8 @@ def look_up(topic: Annotated[str, Field(examples=["hold"])]) -> str:
 
 
 def calculate(expression: Annotated[str, Field(max_length=200, examples=["2 * 21"])]) -> str:
-    """Calculate with two numbers: +, -, * or / stands between them, with spaces around it."""
-    left, sign, right = expression.split()
+    """Calculate with two numbers: +, -, * or / stands between them."""
+    left, sign, right = re.split(r"(?<=[\d.])\s*([-+*/])\s*", expression, maxsplit=1)
     return str(OPERATORS[sign](Decimal(left), Decimal(right)))
 
 

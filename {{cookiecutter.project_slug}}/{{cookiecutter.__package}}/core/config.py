@@ -11,7 +11,7 @@ from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
 from .money import parse_usd
 from .provider_settings import ProviderSettings
-from .setting_types import Names, Secrets, is_http_url, secret_faults
+from .setting_types import Chains, Names, Secrets, is_http_url, secret_faults
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
@@ -64,7 +64,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     dashboard_interval: PositiveFloat = 15.0
 
     llm_allowed_models: Names = []
-    llm_fallbacks: Names = []
+    llm_fallbacks: Chains = []
     llm_max_tokens: PositiveInt = 1024
     max_v1_body_bytes: PositiveInt = 20 * 1024 * 1024
 
@@ -90,11 +90,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     @property
     def fallbacks(self) -> dict[str, list[str]]:
         """The models to try in turn after a model."""
-        return {name: chain[place + 1 :] for chain in self._chains for place, name in enumerate(chain[:-1])}
-
-    @property
-    def _chains(self) -> list[list[str]]:
-        return [[name.strip() for name in chain.split(">")] for chain in self.llm_fallbacks]
+        return {name: chain[place + 1 :] for chain in self.llm_fallbacks for place, name in enumerate(chain[:-1])}
 
     def scope_of(self, tenant: str) -> str:
         """Return the scope of the ledger that pays for a tenant's calls."""
@@ -126,11 +122,11 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     def _fallback_faults(self) -> list[str]:
         faults, followed = [], set[str]()
-        for chain in self._chains:
+        for chain in self.llm_fallbacks:
             if unknown := [name for name in chain if name not in self.models]:
                 faults.append(f"LLM_FALLBACKS: {', '.join(unknown)!r} is not in LLM_ALLOWED_MODELS")
             elif len(chain) < 2:
-                faults.append(f"LLM_FALLBACKS: {chain[0]} needs a second model: first > second")
+                faults.append(f"LLM_FALLBACKS: {' > '.join(chain)!r} needs a second model: first > second")
             elif len(set(chain)) < len(chain) or followed & set(chain[:-1]):
                 faults.append(f"LLM_FALLBACKS: {' > '.join(chain)} names a model that has fallbacks already")
             followed |= set(chain[:-1])

@@ -1,6 +1,7 @@
 """Types and checks shared by the settings classes."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 from pydantic import BeforeValidator, HttpUrl, SecretStr
@@ -9,11 +10,13 @@ from pydantic_settings import NoDecode
 MIN_SECRET_LENGTH = 32
 
 
-def _split(value: object) -> object:
-    return [part for item in value.split(",") if (part := item.strip())] if isinstance(value, str) else value
+def _split(value: object, separator: str = ",") -> object:
+    return [part for item in value.split(separator) if (part := item.strip())] if isinstance(value, str) else value
 
 
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+_Chain = Annotated[list[str], BeforeValidator(partial(_split, separator=">"))]
+Chains = Annotated[list[_Chain], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
 """Newest first: the first one signs, all are accepted, so that a secret can be rotated."""
 
