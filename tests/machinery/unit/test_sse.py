@@ -37,7 +37,6 @@ def test_what_fails_before_the_first_event_is_raised() -> None:
         if held:
             yield b""
         raise Problem("provider_error")
-        yield b""
 
     async def main() -> None:
         for held in (True, False):

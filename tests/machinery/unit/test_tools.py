@@ -7,7 +7,9 @@ import pytest
 from {{ cookiecutter.__package }}.chat.tools import TOOLS
 
 
-@pytest.mark.parametrize(("expression", "value"), [("2 * 7", "14"), ("2*-7", "-14"), ("-3 / 4", "-0.75"), (" 0.1 + 0.2 ", "0.3")])
+@pytest.mark.parametrize(
+    ("expression", "value"), [("2 * 7", "14"), ("2*-7", "-14"), ("-3 / 4", "-0.75"), (" 0.1 + 0.2 ", "0.3")]
+)
 def test_the_calculator_counts_in_decimals(expression: str, value: str) -> None:
     assert TOOLS["calculate"].answer(json.dumps({"expression": expression})) == value
 

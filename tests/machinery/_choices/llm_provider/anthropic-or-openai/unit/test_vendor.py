@@ -269,7 +269,8 @@ def test_streams_share_a_connection_though_their_last_bytes_come_late() -> None:
         connections.append(request.transport)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for event in (wire.text("Hi"), wire.END):
+        events: list[object] = [wire.text("Hi"), wire.END]
+        for event in events:
             data = event if isinstance(event, bytes) else json.dumps(event).encode()
             await response.write(b"data: " + data + b"\n\n")
         await asyncio.sleep(0.01)

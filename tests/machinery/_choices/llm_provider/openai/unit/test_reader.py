@@ -44,7 +44,7 @@ USAGES: list[tuple[dict[str, Any], Usage]] = [
         Usage(None, 9, reasoning_tokens=4),
     ),
     ({"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 2}, Usage(9, 2, 4)),
-    ({"prompt_tokens": "9", "completion_tokens": -1, "total_tokens": True}, Usage(output_tokens=-1)),  # the meter decides
+    ({"prompt_tokens": "9", "completion_tokens": -1, "total_tokens": True}, Usage(output_tokens=-1)),
 ]
 
 
