@@ -84,6 +84,41 @@ def test_concurrent_reads_of_a_balance_share_one_request() -> None:
     asyncio.run(read())
 
 
+def test_a_charge_that_is_sent_later_counts_in_the_cached_balances_at_once() -> None:
+    balances, _ = balances_asked([])
+    inner = f"{ACME}/app:chat"
+    balances.remember(replace(ledger(scope, 4, 1.0), reserved=5, spent=1) for scope in (ACME, inner))
+    balances.remember([ledger(f"{ACME}/app:other", 3, 1.0)])
+    balances.expect("acme", [ACME, inner], held=5, charged=2)
+    known = balances.known("acme")
+    assert known is not None
+    for scope in (ACME, inner):
+        changed = known.ledgers[scope]
+        assert (changed.spent, changed.reserved, changed.remaining) == (3, 0, 7)
+    assert known.ledgers[f"{ACME}/app:other"].remaining == 3
+    assert (balances.least("acme", [ACME, inner]), balances.least("acme", ["tenant:x"])) == (7, None)
+    (columns,) = balances.changed()
+    assert columns.pop("at") < datetime.now(UTC)
+    amounts = {"allocated": 10, "spent": 3, "reserved": 0, "remaining": 7, "debt": 0, "overdraft_limit": 0}
+    assert columns == {"tenant_id": "acme", "is_over_limit": False} | amounts
+
+
+@pytest.mark.parametrize(("age", "asked"), [(0.0, 0), (3600.0, 1)])
+def test_a_refusal_names_the_first_ledger_that_is_short(age: float, asked: int) -> None:
+    async def refuse() -> None:
+        now = time.monotonic()
+        balances, requests = balances_asked([ledger(ACME, 9, now), ledger(f"{ACME}/app:chat", 3, now)])
+        balances.remember([ledger(ACME, 9, now - age), ledger(f"{ACME}/app:chat", 3, now - age)])
+        balances.listed("acme", now - age)
+        problem = await balances.refusal("budget_exceeded", "acme", [ACME, f"{ACME}/app:chat"], 5)
+        assert (problem.members["scope"], problem.members["remaining"]) == (f"{ACME}/app:chat", 3)
+        assert len(requests) == asked
+        other = await balances.refusal("budget_frozen", "acme", [ACME], 5)
+        assert (other.code, other.members) == ("budget_frozen", {"tenant": "acme", "unit": "USD_MICROCENTS"})
+
+    asyncio.run(refuse())
+
+
 def test_ledger_that_is_no_longer_listed_is_dropped() -> None:
     balances, _ = balances_asked([])
     balances.remember([ledger(ACME, 5, 1.0), ledger(f"{ACME}/app:x", 5, 2.0)])
