@@ -19,7 +19,7 @@ TESTS = {
     "breaker": ["test_budget_parts.py"],
     "subject": ["test_budget_parts.py", "test_guard.py"],
     "balances": ["test_budget_parts.py", "test_preflight.py", "test_guard.py", "test_client.py"],
-    "metering": ["test_metering.py", "test_vendor.py", "test_demo_provider.py", "test_guard.py"],
+    "metering": ["test_metering.py", "test_meter.py", "test_vendor.py", "test_demo_provider.py", "test_guard.py"],
     "hold": ["test_guard.py", "test_runs.py", "test_client.py", "test_observe.py"],
     "heartbeat": ["test_heartbeat.py"],
     "guard": ["test_guard.py", "test_nothing_lost.py", "test_cycles_keys.py", "test_preflight.py"],
