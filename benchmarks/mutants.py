@@ -22,7 +22,10 @@ TESTS = {
     "metering": ["test_metering.py", "test_meter.py", "test_vendor.py", "test_demo_provider.py", "test_guard.py"],
     "hold": ["test_guard.py", "test_runs.py", "test_client.py", "test_observe.py"],
     "heartbeat": ["test_heartbeat.py"],
-    "guard": ["test_guard.py", "test_nothing_lost.py", "test_cycles_keys.py", "test_preflight.py"],
+    "guard": [
+        *("test_guard.py", "test_nothing_lost.py", "test_cycles_keys.py", "test_preflight.py", "test_runs.py"),
+        "test_observe.py",
+    ],
     "client": [
         *("test_client.py", "test_outbox.py", "test_heartbeat.py", "test_guard.py", "test_nothing_lost.py"),
         *("test_cycles_keys.py", "test_recovery_profile.py"),
