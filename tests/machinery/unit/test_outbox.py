@@ -62,9 +62,9 @@ def test_settlement_belongs_to_one_worker_until_its_lease_ends(outbox: Outbox, t
 def test_lease_ends_after_four_seconds(outbox: Outbox) -> None:
     outbox.add(settlement("a"))
     for _ in range(2):
-        pass_seconds(outbox, 3.9)
+        pass_seconds(outbox, 3.5)
         assert outbox.claim("acme", 5) == []
-        pass_seconds(outbox, 0.1)
+        pass_seconds(outbox, 0.5)
         assert keys(outbox.claim("acme", 5)) == ["a"]
 
 
