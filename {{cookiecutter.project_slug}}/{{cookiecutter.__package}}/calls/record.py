@@ -66,8 +66,8 @@ class CallLog:
                 call.remaining = balance.remaining
         try:
             await self._write(list(calls))
-            # in the same order in all workers, or they would deadlock
-            await save_balances(self._store, [balances[tenant] for tenant in sorted(balances)])
+            if balances:  # in the same order in all workers, or they would deadlock
+                await save_balances(self._store, [balances[tenant] for tenant in sorted(balances)])
             if datetime.now(UTC) >= self._next_prune:
                 await self._prune()
         except Exception:

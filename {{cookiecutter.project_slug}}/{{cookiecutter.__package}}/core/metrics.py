@@ -30,8 +30,8 @@ HELD = Gauge("budget_held_microcents", "Held by calls in progress", registry=OUR
 SETTLE = Histogram("budget_settle_seconds", "From the end of a call until it is settled", registry=OURS)
 UPSTREAM = Counter("cycles_upstream_calls", "HTTP calls to Cycles", registry=OURS)
 BACKLOG = Gauge("cycles_journal_backlog", "Settlements waiting", registry=OURS, multiprocess_mode="mostrecent")
-OLDEST = Gauge("cycles_journal_oldest_seconds", "Age of the oldest", registry=OURS, multiprocess_mode="mostrecent")
-SET_ASIDE = Gauge("cycles_journal_unreadable", "What was set aside", registry=OURS, multiprocess_mode="mostrecent")
+OLDEST = Gauge("cycles_journal_oldest_seconds", "Age of the oldest one", registry=OURS, multiprocess_mode="mostrecent")
+SET_ASIDE = Gauge("cycles_journal_unreadable", "Settlements set aside", registry=OURS, multiprocess_mode="mostrecent")
 BREAKER = Gauge("cycles_breaker_open", "1 while Cycles is unreachable", registry=OURS, multiprocess_mode="livemax")
 HOUSEKEEPING = Gauge("housekeeping_success_timestamp_seconds", "Last success", registry=OURS, multiprocess_mode="max")
 

@@ -62,7 +62,7 @@ class CallStore:
             Balance.objects.bulk_create(latest, update_conflicts=True, unique_fields=["tenant"], update_fields=AMOUNTS)
 
     @in_database
-    def move_reported(self, tenant: str, was: int, to: int, alerts: Sequence[Alert] = ()) -> bool:
+    def move_reported(self, tenant: str, was: int, to: int, alerts: Sequence[Alert]) -> bool:
         """Set the threshold that was reported, and store its alerts. Return False if it is not `was` any more."""
         with transaction.atomic():
             is_ours = Balance.objects.filter(pk=tenant, reported=was).update(reported=to) == 1

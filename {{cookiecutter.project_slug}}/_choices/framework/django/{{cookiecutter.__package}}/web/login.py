@@ -35,7 +35,7 @@ async def signed_in(request: HttpRequest) -> Viewer:
 
 
 async def sign_in(request: HttpRequest, name: str, password: str) -> None:
-    """Make the session this operator's. Raises Problem: unauthenticated, too_many_attempts."""
+    """Make the session this operator's. Raise Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt(name, request.META.get("REMOTE_ADDR", "")):
         user = await check_password(request, username=name, password=password) if name.isprintable() else None
         if not isinstance(user, User) or not user.is_staff:
@@ -45,7 +45,7 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
 
 
 async def follow_link(request: HttpRequest, token: str) -> None:
-    """Make the session this tenant's. Raises Problem: unauthenticated, too_many_attempts."""
+    """Make the session this tenant's. Raise Problem: unauthenticated, too_many_attempts."""
     with sign_in_attempt("link", request.META.get("REMOTE_ADDR", "")):
         session_id = await use_link(services_of(request).registry, token)
     await request.session.aflush()

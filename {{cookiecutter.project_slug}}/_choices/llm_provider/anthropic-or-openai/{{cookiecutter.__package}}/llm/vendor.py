@@ -64,11 +64,10 @@ class HttpVendor(Connections):
 
     async def _failure(self, status: int, answer: Answer) -> ProviderError:
         kind: ErrorKind = "limited" if status == 429 else "refused" if status < 500 else "failed"
-        detail = retry_after = None
+        detail = None
         if status in BLAMING_CALLERS:
             detail = _message_of(await answer.read()).replace(self._key, "***")[:MAX_DETAIL]
-        if kind == "limited":
-            retry_after = _seconds_of(answer.headers.get("Retry-After", ""))
+        retry_after = _seconds_of(answer.headers.get("Retry-After", "")) if kind == "limited" else None
         message = f"the model provider answered HTTP {status}"
         return ProviderError(kind, message, answered=True, detail=detail, retry_after=retry_after, status=status)
 
