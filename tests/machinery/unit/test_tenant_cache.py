@@ -19,7 +19,6 @@ class Loader:
         self.acme = Tenant(id="acme", name="Acme", budget=1, cycles_key_name="x", **{"onboarded": True, **columns})
         self.current = 1
         self.loaded: list[str] = []
-        self.observed: set[str] = set()
 
     async def version(self) -> int:
         return self.current

@@ -23,6 +23,7 @@ from ..core.problems import WANT_OF_MONEY, Problem
 from ..tenants.models import Tenant
 from ..tenants.registry import Registry
 from ..tenants.tenancy import CyclesKeys
+from ..tenants.tenant_cache import VERSION_TTL_S
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
 from .outbox import DEFERRED, Outbox, Settlement
 from .subject import scopes_of
@@ -143,9 +144,9 @@ class Clients:
     def __init__(self, settings: Settings, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self.observed = registry.observed
         self._keys = CyclesKeys(settings)
         self._configs = TTLCache[str, CyclesConfig](REMEMBERED_TENANTS, KEY_CACHED_S)
+        self._rows = TTLCache[str, Tenant | None](REMEMBERED_TENANTS, VERSION_TTL_S)
         url = settings.cycles_base_url
         self._http = JsonClient(url, settings.cycles_connect_timeout, settings.cycles_read_timeout)
         self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
@@ -154,15 +155,20 @@ class Clients:
 
     async def of(self, tenant: str) -> TenantClient:
         """Return a client for `tenant`. Raise Problem budget_misconfigured if it has no usable Cycles key."""
-        return TenantClient(self, tenant, await self._configs.load(tenant, lambda: self._read_config(tenant)))
+        return TenantClient(self, tenant, await self._configs.load(tenant, lambda: self.reread(tenant)))
 
     def use(self, row: Tenant) -> None:
         """Cache the key of a tenant that was just read. Raise Problem budget_misconfigured."""
         self._configs[row.id] = self._config_of(row.id, row)
 
+    async def is_observed(self, tenant: str) -> bool:
+        """Return whether the tenant is served beyond its budget. Raise DATABASE_ERRORS."""
+        row = await self._rows.load(tenant, lambda: self._registry.tenant(tenant))
+        return row is not None and row.observed
+
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""
-        config = self._configs[tenant] = await self._read_config(tenant)
+        config = self._configs[tenant] = self._config_of(tenant, await self._registry.tenant(tenant))
         return config
 
     async def send(self, path: str, api_key: str, body: dict[str, Any] | None = None) -> CyclesResponse:
@@ -193,9 +199,6 @@ class Clients:
         """Close the connections and the outbox. Both are opened again when needed."""
         await self._http.aclose()
         self.outbox.close()
-
-    async def _read_config(self, tenant: str) -> CyclesConfig:
-        return self._config_of(tenant, await self._registry.tenant(tenant))
 
     def _config_of(self, tenant: str, row: Tenant | None) -> CyclesConfig:
         settings = self._settings

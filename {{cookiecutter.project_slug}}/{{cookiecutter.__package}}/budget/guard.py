@@ -54,11 +54,12 @@ class Guard:
         try:
             if self._clients.breaker.refuses:
                 raise Problem("budget_unavailable")
-            if tenant not in self._clients.observed:
-                scopes = scopes_of(subject_of(self._settings, tenant))
-                await self._balances.check(tenant, scopes, self._least_cost)
+            scopes = scopes_of(subject_of(self._settings, tenant))
+            await self._balances.check(tenant, scopes, self._least_cost)
         except Problem as problem:
             if problem.code == "budget_unavailable" and self._fail_open.enabled:
+                return
+            if problem.code in WANT_OF_MONEY and await self._clients.is_observed(tenant):
                 return
             problem.members = {"tenant": tenant, "unit": UNIT, **problem.members}
             DENIALS.labels(problem.code).inc()
@@ -144,7 +145,7 @@ class Guard:
             told = {"status": answer.status, "error": error_of(answer), "message": answer.error_message}
             log.error("hold refused: the budget is not set up", tenant=call.tenant, **told)
         problem = await self._balances.refusal(code, call.tenant, hold.scopes, call.hold)
-        if code in WANT_OF_MONEY and call.tenant in self._clients.observed:
+        if code in WANT_OF_MONEY and await self._clients.is_observed(call.tenant):
             call.outcome, call.scope = "observed", problem.members.get("scope")
             log.warning("would refuse, served all the same", tenant=call.tenant, code=code, scope=call.scope)
             return

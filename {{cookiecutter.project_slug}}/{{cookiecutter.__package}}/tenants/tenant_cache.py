@@ -43,10 +43,6 @@ class TenantCache:
         check_claim(headers, tenant.id)
         if tenant.status == "suspended":
             raise Problem("tenant_suspended")
-        if tenant.observed:
-            self._registry.observed.add(tenant.id)
-        else:
-            self._registry.observed.discard(tenant.id)
         return tenant.id
 
     async def _known(self, name: str) -> Tenant:

@@ -35,10 +35,6 @@ def _newest_migrations() -> set[tuple[str, str]]:
 class Registry:
     """Raises DATABASE_ERRORS if the database fails."""
 
-    def __init__(self) -> None:
-        self.observed: set[str] = set()
-        """IDs of observed tenants, as far as this process has seen calls of them."""
-
     @in_database
     def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. Those of later versions don't matter."""

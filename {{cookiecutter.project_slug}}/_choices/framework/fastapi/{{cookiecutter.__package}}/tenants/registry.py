@@ -31,8 +31,6 @@ class Registry:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.observed: set[str] = set()
-        """IDs of observed tenants, as far as this process has seen calls of them."""
         self.is_migrated = database.is_migrated
 
     async def version(self) -> int:
