@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from ..budget.balances import Snapshot
 from ..core.problems import Problem
 
 MAX_ERRORS = 20
@@ -52,13 +51,6 @@ class BudgetAnswer(BaseModel):
     as_of: datetime
     renews_at: datetime | None
     balances: list[BalanceRow]
-
-    @classmethod
-    def of(cls, tenant: str, known: Snapshot, renews_at: datetime | None) -> "BudgetAnswer":
-        """Return the answer for the balances of a tenant."""
-        ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
-        rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
-        return cls(tenant=tenant, as_of=known.as_of, renews_at=renews_at, balances=rows)
 
 
 class ProblemBody(BaseModel):

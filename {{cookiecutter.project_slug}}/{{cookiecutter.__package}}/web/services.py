@@ -14,12 +14,14 @@ from ..calls.record import CallLog
 from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
+from ..core.problems import Problem
 from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider
 from ..tenants.identity import Identity
 from ..tenants.registry import Registry
 from .housekeeping import Housekeeping
 from .readiness import Readiness
+from .schemas import BalanceRow, BudgetAnswer
 from .watch import watch
 
 FLUSH_S = 2.0
@@ -69,6 +71,16 @@ class Services:
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background, until the end."""
         self._background.append(asyncio.create_task(work))
+
+    async def budget_of(self, tenant_id: str) -> BudgetAnswer:
+        """Return a tenant's budget. Raise Problem: not_found, or why Cycles does not return it."""
+        tenant = await self.registry.tenant(tenant_id)
+        if tenant is None:
+            raise Problem("not_found")
+        known = await self.balances.read(tenant_id)
+        ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
+        rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
+        return BudgetAnswer(tenant=tenant_id, as_of=known.as_of, renews_at=tenant.renews_at, balances=rows)
 
     async def _flush_outbox(self) -> None:
         """Send what waits once more. The rest is sent at the next start."""

@@ -9,7 +9,6 @@ from .dependencies import ApiRequest, headers_of, identified, services_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
-from .services import Services
 
 router = Router(tags=["budget"])
 
@@ -17,22 +16,14 @@ router = Router(tags=["budget"])
 @router.get("/me", auth=identified, response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def my_budget(request: ApiRequest) -> BudgetAnswer:
     """Return the caller's budget."""
-    return await answer(services_of(request), request.auth)
+    return await services_of(request).budget_of(request.auth)
 
 
 @router.get("/{tenant}", response=BudgetAnswer, openapi_extra={"responses": BUDGET})
 async def budget(request: HttpRequest, tenant: str) -> BudgetAnswer:
     """Return a tenant's budget, to itself or to an operator who is signed in."""
-    services = services_of(request)
     if not carry_credentials(headers_of(request)) and (viewer := await viewer_of(request)):
         viewer.check(tenant)
     elif await identified(request) != tenant:
         raise Problem("not_found")  # whether it exists or not
-    return await answer(services, tenant)
-
-
-async def answer(services: Services, tenant_id: str) -> BudgetAnswer:
-    tenant = await services.registry.tenant(tenant_id)
-    if tenant is None:
-        raise Problem("not_found")
-    return BudgetAnswer.of(tenant_id, await services.balances.read(tenant_id), tenant.renews_at)
+    return await services_of(request).budget_of(tenant)

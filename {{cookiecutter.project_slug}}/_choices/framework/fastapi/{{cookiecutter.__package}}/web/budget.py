@@ -8,7 +8,6 @@ from .dependencies import services_of, tenant_of
 from .login import viewer_of
 from .openapi import BUDGET
 from .schemas import BudgetAnswer
-from .services import Services
 
 router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 
@@ -16,7 +15,7 @@ router = APIRouter(prefix="/api/budget", responses=BUDGET, tags=["budget"])
 @router.get("/me")
 async def my_budget(request: Request) -> BudgetAnswer:
     """Return the caller's budget."""
-    return await answer(services_of(request), await tenant_of(request))
+    return await services_of(request).budget_of(await tenant_of(request))
 
 
 @router.get("/{tenant}")
@@ -26,11 +25,4 @@ async def budget(tenant: str, request: Request) -> BudgetAnswer:
         viewer.check(tenant)
     elif await tenant_of(request) != tenant:
         raise Problem("not_found")  # not 403, which would reveal that it exists
-    return await answer(services_of(request), tenant)
-
-
-async def answer(services: Services, tenant_id: str) -> BudgetAnswer:
-    tenant = await services.registry.tenant(tenant_id)
-    if tenant is None:
-        raise Problem("not_found")
-    return BudgetAnswer.of(tenant_id, await services.balances.read(tenant_id), tenant.renews_at)
+    return await services_of(request).budget_of(tenant)
