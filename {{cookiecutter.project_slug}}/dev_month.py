@@ -29,6 +29,7 @@ from {{ cookiecutter.__package }}.core.money import MICROCENTS_PER_USD, UNIT, fo
 from {{ cookiecutter.__package }}.dashboard.models import AuditEntry
 from {{ cookiecutter.__package }}.llm.provider import Body, Request, Tokens
 from {{ cookiecutter.__package }}.tenants.periods import period_at
+from {{ cookiecutter.__package }}.tenants.renewals import renew
 from {{ cookiecutter.__package }}.tenants.service import TenantService, tenant_service
 
 RECORD = Path("var/dev/month.json")
@@ -187,14 +188,16 @@ async def add_tenant(service: TenantService, clients: Clients, month: Month) -> 
         await service.add(story.id, story.name, story.budget, story.overdraft, story.every)
         await registry.update_tenant(story.id, created_at=month.begin)
         if story.credit:
-            await service.adjust(story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at)
+            await service.adjustments.adjust(
+                story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at
+            )
             for person, used in spent_by(month.calls).most_common(2):
                 if person:
                     usd = format_usd(-(-used * 10 // (9 * MICROCENTS_PER_USD)) * MICROCENTS_PER_USD)
                     await set_budget(service, story.id, budget=usd, end_user=person)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at < month.reset_at])
         if story.every != "none" and (tenant := await registry.tenant(story.id)):
-            await service.renew(tenant, month.reset_at)
+            await renew(service.adjustments, tenant, month.reset_at)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at >= month.reset_at])
         if story.ends:
             await getattr(service, story.ends)(story.id)

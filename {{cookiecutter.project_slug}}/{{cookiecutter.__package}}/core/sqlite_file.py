@@ -66,15 +66,14 @@ class SqliteFile:
 
     def checkpoint(self) -> None:
         """Move a large write-ahead log into the file. This waits for the disk: call it in a thread."""
+        log_file = Path(f"{self.path}-wal")
         try:
-            size = Path(f"{self.path}-wal").stat().st_size
+            size = log_file.stat().st_size if log_file.exists() else 0
             if size > CHECKPOINT_BYTES:
                 with closing(sqlite3.connect(self.path)) as database:
                     database.execute("PRAGMA wal_checkpoint(PASSIVE)")
                     if size > 8 * CHECKPOINT_BYTES:  # writers never paused: make them wait for the small rest
                         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except FileNotFoundError:
-            return
         except ERRORS:
             log.exception("write-ahead log not moved into the file", file=str(self.path))
 

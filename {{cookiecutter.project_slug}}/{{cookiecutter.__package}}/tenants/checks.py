@@ -21,7 +21,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{1,62}[a-z0-9]", re.ASCII)
 _PERIOD = re.compile(r"\d{4}(-\d\d(-\d\d)?|-W\d\d)?", re.ASCII)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Operations:
     """Base of operations on tenants, in the registry and at Cycles."""
 

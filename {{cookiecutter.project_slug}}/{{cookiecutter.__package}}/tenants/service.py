@@ -14,21 +14,27 @@ from ..core.config import Settings
 from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
 from .accounts import Accounts
+from .adjustments import Adjustments
 from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
-from .alerts import mask, unseal
-from .checks import ANY, check_id, check_text, find_tenant, microcents
+from .alerts import mask, seal, unseal
+from .checks import ANY, Operations, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
 from .links import make_link
 from .models import Tenant
 from .registry import Registry
-from .renewals import Renewals, schedule
+from .renewals import reschedule, schedule
 
 Output = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 
 
-class TenantService(Accounts, Renewals):
+class TenantService(Operations):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
+
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
+        super().__init__(settings, registry, admin)
+        self.accounts = Accounts(settings, registry, admin)
+        self.adjustments = Adjustments(settings, registry, admin)
 
     async def add(
         self,
@@ -55,7 +61,7 @@ class TenantService(Accounts, Renewals):
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.prepare(tenant)
+        await self.accounts.prepare(tenant)
         if tenant.onboarded:
             note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
@@ -63,6 +69,31 @@ class TenantService(Accounts, Renewals):
         api_key, plain = first_credential(tenant_id)
         created = await self.registry.update_tenant(tenant_id, {"onboarded": False}, api_key, onboarded=True)
         return {"tenant": tenant_id, "created": created, "api_key": plain if created else None, "note": note}
+
+    async def update(
+        self,
+        tenant_id: str,
+        budget: str | None = None,
+        every: str | None = None,
+        timezone: str | None = None,
+        alert_url: str | None = None,
+    ) -> Output:
+        """Change a tenant's recurring budget from its next period on, or where its alerts go."""
+        tenant = await find_tenant(self.registry, tenant_id)
+        changes: dict[str, Any] = {}
+        if every or timezone:
+            changes = await reschedule(self.adjustments, tenant, every or tenant.every, timezone or tenant.time_zone)
+        if budget is not None:
+            changes["budget"] = microcents("budget", budget)
+            if changes.get("every", tenant.every) == "none":
+                raise Problem("usage", "This budget does not recur. Add --every, or use `tenants reset`.")
+        if alert_url is not None:
+            changes["alert_urls"] = seal(self.settings, alert_url)
+        if not changes:
+            raise Problem("usage", "Give --budget, --every, --timezone or --alert-url.")
+        await self.registry.update_tenant(tenant_id, **changes)
+        renews_at = changes.get("renews_at", tenant.renews_at)
+        return {"tenant": tenant_id, "renews_at": renews_at.isoformat() if renews_at else None, "note": "updated"}
 
     async def list_all(self) -> Output:
         """List all tenants with their budgets. Figures that Cycles does not return are null."""
@@ -97,7 +128,7 @@ class TenantService(Accounts, Renewals):
         if reference is not None:
             check_text("reference", reference, 100)
         await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self.adjust(tenant_id, "fund", amount, reference)
+        remaining = await self.adjustments.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
@@ -116,7 +147,7 @@ class TenantService(Accounts, Renewals):
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self.adjust(tenant.id, "reset", amount, reference)
+                remaining = await self.adjustments.adjust(tenant.id, "reset", amount, reference)
             except Problem as problem:
                 # without an answer, or with 401, the next would fail too
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
@@ -177,7 +208,7 @@ class TenantService(Accounts, Renewals):
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
+        return {"tenant": tenant_id, "note": await self.accounts.replace_key(tenant, now=now)}
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Output:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
