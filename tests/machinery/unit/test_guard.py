@@ -302,6 +302,25 @@ def test_where_the_answer_to_the_commit_is_lost_what_was_left_at_the_hold_is_tol
     tell(story)
 
 
+def test_a_hold_whose_first_answer_is_lost_is_used_after_the_second(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.fault("drop_after", "reserve")
+        assert (await charge_one(world)).call.outcome == "charged"
+        assert (world.cycles.ledger().spent, world.cycles.ledger().reserved) == (COST, 0)
+
+    tell(story)
+
+
+@pytest.mark.parametrize("tell", [{"BUDGET_FAIL_OPEN_LIMIT": format_usd(HOLD)}], indirect=True, ids=[""])
+def test_a_limit_for_outages_alone_serves_nothing_in_one(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        world.cycles.fault("error", "reserve", times=2)
+        with pytest.raises(Problem, match="budget_unavailable"):
+            await charge_one(world)
+
+    tell(story)
+
+
 LIMIT = {"BUDGET_FAIL_OPEN": "true", "BUDGET_FAIL_OPEN_LIMIT": format_usd(HOLD)}
 
 

@@ -77,6 +77,19 @@ def test_children_share_what_their_run_has_left(tell: Tell) -> None:
     tell(story)
 
 
+def test_what_no_ledger_could_take_counts_as_spent_by_the_run(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        ledger, app = world.cycles.ledger(), world.services.settings.cycles_app
+        world.cycles.change(replace(ledger, scope=f"{ledger.scope}/app:{app}", allocated=HOLD))
+        async with world.services.guard.run("acme", limit=5 * HOLD) as run:
+            async with run.hold(WORK) as hold:
+                hold.meter.add(Usage(1_000, 10))
+            assert hold.call.uncharged > 0
+            assert run.spent == 1_000 * 500 + 10 * 2_500
+
+    tell(story)
+
+
 @pytest.mark.parametrize("awaits", range(0, 40, 3))
 def test_steps_cancelled_anywhere_leave_a_run_that_agrees_with_the_ledger(tell: Tell, awaits: int) -> None:
     async def story(world: World) -> None:
