@@ -1,7 +1,8 @@
 """CPU and latency of a paid request, compared with another commit: `uv run python -m benchmarks.compare COMMIT`.
 
-Both projects serve at once, against the same instant stand-in for Cycles, and are measured in turns. A ratio is the
-median over the rounds of this work tree's figure divided by the other's in the same round. Needs Linux and wrk.
+Both projects serve at once, against the same instant stand-in for Cycles, and are measured in turns. With `--vendor`
+they ask a local process that speaks OpenAI's API; otherwise the demo provider answers. A ratio is the median over the
+rounds of this work tree's figure divided by the other's in the same round. Needs Linux and wrk.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 from .speed.projects import make
-from .speed.servers import PROMPT, Sample, Servers, load, machine, wait_for
+from .speed.servers import PROMPT, Sample, Servers, load, machine, start_vendor, wait_for
 
 NAMES = ("this", "other")
 
@@ -32,14 +33,14 @@ def compare(framework: str, options: argparse.Namespace, scratch: Path) -> list[
     """Measure one framework. Return a Markdown row per number of callers."""
     lines = []
     with ExitStack() as stack:
-        projects = {
-            "this": make(framework, scratch / "this"),
-            "other": make(framework, scratch / "other", template_at(options.commit, scratch / f"at-{framework}")),
-        }
+        templates = {"this": None, "other": template_at(options.commit, scratch / f"at-{framework}")}
+        provider = "openai" if options.vendor else "demo"
+        projects = {name: make(framework, scratch / name, templates[name], provider) for name in NAMES}
         servers = Servers(stack, scratch)
+        settings = start_vendor(servers) if options.vendor else {}
         url, headers = {}, {}
         for name, project in projects.items():
-            url[name] = f"{servers.start(name, project.serve, project.environment, project.folder)}/api/chat"
+            url[name] = f"{servers.start(name, project.serve, project.environment | settings, project.folder)}/api/chat"
             headers[name] = project.headers["acme"]
             wait_for(url[name], json=PROMPT, headers=headers[name])
             load(servers, name, url[name], [headers[name]], 4, 2)  # warm up
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--frameworks", nargs="+", default=["fastapi", "django"])
+    parser.add_argument("--vendor", action="store_true")
     parser.add_argument("-c", "--connections", nargs="+", type=int, default=[1, 16, 64])
     options = parser.parse_args()
     print(f"{machine()}; this work tree beside {options.commit}, {options.rounds} rounds of {options.seconds} s\n")

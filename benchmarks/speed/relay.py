@@ -19,19 +19,17 @@ import aiohttp
 from tests.conftest import ROOT
 
 from .projects import make
-from .servers import HERE, PROMPT, Servers, load, machine, wait_for
+from .servers import HERE, PROMPT, VENDOR_KEY, VENDOR_MODEL, Servers, load, machine, start_vendor, wait_for
 
 MARK = "<!-- relay -->"
-MODEL = "gpt-5.4-mini"
-PLAIN = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
+PLAIN = {"model": VENDOR_MODEL, "messages": [{"role": "user", "content": "hello"}]}
 SHORT, LONG = 50, 1_050
 STREAMS = 8
-KEY = "sk-" + "x" * 20
 LITELLM = f"""
 model_list:
-  - model_name: {MODEL}
-    litellm_params: {{model: openai/{MODEL}, api_base: VENDOR/v1, api_key: {KEY}}}
-general_settings: {{master_key: {KEY}}}
+  - model_name: {VENDOR_MODEL}
+    litellm_params: {{model: openai/{VENDOR_MODEL}, api_base: VENDOR/v1, api_key: {VENDOR_KEY}}}
+general_settings: {{master_key: {VENDOR_KEY}}}
 """
 
 
@@ -42,16 +40,14 @@ class Server:
     headers: dict[str, str]
 
 
-def start(framework: str, servers: Servers, vendor: str) -> Server:
+def start(framework: str, servers: Servers, vendor: dict[str, str]) -> Server:
     project = make(framework, servers.scratch, llm_provider="openai")
-    environment = {**project.environment, "LLM_PROVIDER": "openai", "OPENAI_API_KEY": KEY}
-    environment |= {"OPENAI_BASE_URL": f"{vendor}/v1", "LLM_MODEL": MODEL}
-    url = servers.start(framework, project.serve, environment, project.folder)
+    url = servers.start(framework, project.serve, project.environment | vendor, project.folder)
     wait_for(f"{url}/api/chat", json=PROMPT, headers=project.headers["acme"])
     if framework == "fastapi":
         uvicorn = [str(project.python), "-m", "uvicorn", "--no-access-log", "--log-level", "warning"]
         command = [*uvicorn, "--http", "h11", "--lifespan", "off", "--port", "{port}", "relay_floor:app"]
-        bare = servers.start("bare", command, {"VENDOR_URL": vendor}, HERE / "rivals")
+        bare = servers.start("bare", command, {"VENDOR_URL": servers.urls["vendor"]}, HERE / "rivals")
         wait_for(f"{bare}/v1/chat/completions", json=PLAIN)
     return Server(framework, url, project.headers["acme"])
 
@@ -73,7 +69,7 @@ async def chunk_us(servers: Servers, server: Server) -> float:
     async with aiohttp.ClientSession(headers=server.headers) as http:
 
         async def read(chunks: int) -> None:
-            body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": f"stream {chunks}"}]}
+            body = {**PLAIN, "stream": True, "messages": [{"role": "user", "content": f"stream {chunks}"}]}
             async with http.post(f"{server.url}/v1/chat/completions", json=body) as answer:
                 assert b"[DONE]" in await answer.read()
 
@@ -86,8 +82,7 @@ async def chunk_us(servers: Servers, server: Server) -> float:
 
 
 def measured(servers: Servers, rounds: int, seconds: float, litellm: str | None) -> list[str]:
-    vendor = servers.start("vendor", ["python", "vendor.py", "{port}"], {}, HERE, pinned=False)
-    wait_for(f"{vendor}/", json={})
+    vendor = start_vendor(servers)
     found = [start(framework, servers, vendor) for framework in ("fastapi", "django")]
     bare = Server("bare", servers.urls["bare"], {})
     lines = ["| what | median | least-most | goal |", "|---|---:|---:|---:|"]
@@ -113,10 +108,10 @@ def measured(servers: Servers, rounds: int, seconds: float, litellm: str | None)
         row(f"{server.name}: a streamed chunk, over a bare relay", over, "10 us", " us")
     if litellm:
         config = servers.scratch / "litellm.yaml"
-        config.write_text(LITELLM.replace("VENDOR", vendor), encoding="utf-8")
+        config.write_text(LITELLM.replace("VENDOR", servers.urls["vendor"]), encoding="utf-8")
         command = [str(Path(litellm).with_name("litellm")), "--config", str(config), "--port", "{port}"]
         url = servers.start("litellm", command, {}, servers.scratch)
-        proxy = Server("litellm", url, {"Authorization": f"Bearer {KEY}"})
+        proxy = Server("litellm", url, {"Authorization": f"Bearer {VENDOR_KEY}"})
         wait_for(f"{url}/v1/chat/completions", json=PLAIN, headers=proxy.headers, timeout=30)
         plain = [requests(servers, proxy, seconds, ours=False) for _ in range(rounds)]
         found_there = [each["/v1/chat/completions"] for each in plain]

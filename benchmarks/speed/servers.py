@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 PROCESS_CPU_CLOCK = 2
 """Of another process, by its ID: see clock_getcpuclockid(3). /proc counts in hundredths of a second."""
 PROMPT = {"prompt": "hello"}
+VENDOR_MODEL = "gpt-5.4-mini"
+VENDOR_KEY = "sk-" + "x" * 20
 LUA = """wrk.method, wrk.body = "POST", [==[%s]==]
 local turns, turn = {%s}, 0
 function init()
@@ -142,6 +144,14 @@ def running(
             for worker in workers:  # of gunicorn, whose killed master leaves them behind
                 with suppress(psutil.NoSuchProcess):
                     worker.kill()
+
+
+def start_vendor(servers: Servers) -> dict[str, str]:
+    """Start a local process that speaks OpenAI's API. Return the settings of a project that asks it."""
+    url = servers.start("vendor", [sys.executable, "vendor.py", "{port}"], {}, HERE, pinned=False)
+    wait_for(f"{url}/", json={})
+    provider = {"LLM_PROVIDER": "openai", "LLM_MODEL": VENDOR_MODEL}
+    return provider | {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": VENDOR_KEY}
 
 
 def wait_for(url: str, pause_s: float = 0.1, **request: object) -> None:
