@@ -135,7 +135,7 @@ class Relay:
             preferred = sorted(limits, key=lambda name: name != dialect.limit_field(self._services.settings))
             body |= given or dict.fromkeys(preferred[:1], most)
         if asked.endpoint.asks_for_usage and body.get("stream") and dialect.asks_usage(self._services.settings):
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            body["stream_options"] = {**as_dict(body.get("stream_options")), "include_usage": True}
         return asked.endpoint.path + asked.query, json.dumps(body).encode(), asked.headers
 
 
