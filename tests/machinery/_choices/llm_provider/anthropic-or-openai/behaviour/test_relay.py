@@ -117,6 +117,19 @@ def test_options_of_a_stream_of_another_type_are_no_fault_of_ours(
         assert answer.status_code == (422 if API == "/messages" else 200), answer.text
 
 
+def test_half_an_emoji_in_a_name_or_an_error_fails_no_call(
+    serving: App, payer: dict[str, Any], vendor: Vendor, emulator: Emulator
+) -> None:
+    before = emulator.ledger(payer["id"])["spent"]
+    vendor.plays(body={**whole("Hi", (20, 8)), "model": f"{MODEL}-\ud83d"})
+    answer = call(serving, payer)
+    assert answer.status_code == 200, answer.text
+    assert emulator.live_holds(payer["id"]) == 0
+    assert emulator.ledger(payer["id"])["spent"] - before == int(answer.headers["X-Budget-Cost"]) > 0
+    vendor.plays(body={"error": {"message": "Too long: Hi \ud83d"}}, status=400)
+    assert assert_problem(call(serving, payer), 400, "provider_refused")["detail"] == "Too long: Hi ?"
+
+
 def test_an_answer_that_would_fill_the_memory_is_502_and_its_input_is_charged(
     serving: App, payer: dict[str, Any], vendor: Vendor, emulator: Emulator
 ) -> None:
