@@ -170,5 +170,4 @@ def _data(content: dict[str, Any]) -> bytes:
 
 def _headers(answer: Answer) -> dict[str, str]:
     """Return what callers see of the vendor's headers: the others tell our organisation and its limits."""
-    names = ("Content-Type", *HEADERS["response"])
-    return {name: answer.headers[name] for name in names if name in answer.headers}
+    return {name: answer.headers[name] for name in ("Content-Type", *HEADERS["response"]) if name in answer.headers}
