@@ -160,6 +160,14 @@ def test_browsers_may_send_trace_context_and_idempotency_keys(impatient: App) ->
     )
 
 
+def test_browsers_may_send_what_the_providers_sdks_send(impatient: App) -> None:
+    sent = ["authorization", "content-type", "user-agent", "x-api-key", "anthropic-version"]
+    sent += ["anthropic-dangerous-direct-browser-access", *(f"x-stainless-{end}" for end in ("lang", "retry-count"))]
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": ",".join(sent)}
+    answer = HTTP.options(f"{impatient.url}/v1/models", headers={**SHOP, **asked})
+    assert answer.status_code == 200, answer.text
+
+
 def test_every_get_route_answers_head(app: App, api: httpx.Client, acme: dict[str, str]) -> None:
     token = {"Authorization": f"Bearer {app.environment['METRICS_TOKEN']}"}
     for path in ("/healthz", "/readyz", "/metrics", "/dashboard/login", "/openapi.json", "/static/dashboard.css", "/"):

@@ -1,8 +1,11 @@
 """What a hold covers of a body for the provider's own API."""
 
+from collections import Counter
+
 import pytest
 
-from {{ cookiecutter.__package }}.budget.prices import Prices, most_tokens
+from {{ cookiecutter.__package }}.budget import prices
+from {{ cookiecutter.__package }}.budget.prices import Prices, most_bytes, most_tokens
 from {{ cookiecutter.__package }}.llm.provider import Body, Request, Tool
 
 TABLE = Prices.load()
@@ -33,6 +36,19 @@ def test_a_hold_covers_bytes_images_and_what_the_vendor_puts_before_tools(body: 
 def test_an_image_has_the_models_own_bound_whatever_a_gateway_calls_the_model() -> None:
     for model in ("gpt-4o-mini", "openai/gpt-4o-mini:latest"):
         assert hold_of(model, Body(images=1)) - hold_of(model, Body()) == 50_000 * 15
+
+
+def test_an_image_beside_an_accent_is_not_counted_letter_by_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = list[str]()
+
+    def count(text: str) -> Counter[str]:
+        counted.append(text)
+        return Counter(text)
+
+    monkeypatch.setattr(prices, "Counter", count)
+    image = "iVBORw0KGgo/" * 10_000
+    assert most_bytes(f"caf\N{LATIN SMALL LETTER E WITH ACUTE} {image}") == 6 + len(image)
+    assert len("".join(counted)) == 1
 
 
 def test_tools_of_a_request_are_covered_as_those_of_a_body_are() -> None:

@@ -1,11 +1,13 @@
 """Parts of the money path that need no server."""
 
 import asyncio
+import os
 import re
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from runcycles import CyclesResponse
 from {{ cookiecutter.__package }}.budget.balances import Balances, Ledger, ledgers_of
 from {{ cookiecutter.__package }}.budget.client import code_of_response
 from {{ cookiecutter.__package }}.budget.subject import LONGEST, scope_id, scopes_of
+from {{ cookiecutter.__package }}.core import metrics
 from {{ cookiecutter.__package }}.core.breaker import Breaker
 from {{ cookiecutter.__package }}.core.metrics import BREAKER
 from {{ cookiecutter.__package }}.core.problems import OUTCOMES, Problem, code_of_status
@@ -166,6 +169,24 @@ def test_breaker_opens_after_five_failures_and_admits_one_probe_at_a_time(monkey
     assert value_of(BREAKER) == 0
     with breaker.call() as first, breaker.call() as second:
         assert (first, second) == (True, True)
+
+
+@pytest.mark.parametrize(("error", "stays"), [(None, True), (ProcessLookupError(), False), (PermissionError(), False)])
+def test_gauges_of_a_killed_worker_go_even_if_its_id_is_in_use_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError | None, *, stays: bool
+) -> None:
+    def kill(process: int, number: int) -> None:
+        assert (process, number) == (7, 0)
+        if error:
+            raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    monkeypatch.setattr(metrics, "FOLDER", str(tmp_path))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    gauge = tmp_path / "gauge_livesum_7.db"
+    gauge.touch()
+    metrics.forget_killed_workers()
+    assert gauge.exists() == stays
 
 
 def test_open_breaker_waits_before_it_probes() -> None:

@@ -19,10 +19,11 @@ from {{ cookiecutter.__package }}.budget.hold import Hold, Work
 from {{ cookiecutter.__package }}.chat.service import complete
 from {{ cookiecutter.__package }}.core import tasks
 from {{ cookiecutter.__package }}.core.metrics import CALLS, CHARGED, DENIALS, HELD, SETTLE, UNGUARDED
-from {{ cookiecutter.__package }}.core.money import format_usd
+from {{ cookiecutter.__package }}.core.money import MAX_MICROCENTS, format_usd
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
+    Body,
     Delta,
     ErrorKind,
     Message,
@@ -251,6 +252,17 @@ def test_a_refused_hold_says_why_before_the_call_is_made(
             assert error["message"]
         (record,) = await world.calls()
         assert (record.outcome, record.hold, record.cost, record.reservation_id) == (code, 0, 0, None)
+
+    tell(story)
+
+
+def test_hold_beyond_what_cycles_can_count_is_refused_for_want_of_money(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        work = replace(WORK, request=replace(REQUEST, body=Body(choices=10**25)))
+        with pytest.raises(Problem, match=r"^budget_exceeded") as refused:
+            async with world.services.guard.hold(work):
+                pass
+        assert refused.value.members["required"] == MAX_MICROCENTS
 
     tell(story)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from {{ cookiecutter.__package }}.llm.metering import Meter
-from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Delta, ErrorKind, Finish, ProviderError, Request
+from {{ cookiecutter.__package }}.llm.provider import AnsweredBy, Body, Delta, ErrorKind, Finish, ProviderError, Request, Usage
 
 HELD = 1_000
 
@@ -15,6 +15,14 @@ def test_the_last_names_that_the_vendor_gave_stay() -> None:
         meter.add(item)
     names = (meter.answered_by, meter.service_tier, meter.is_finished, meter.finish_reason)
     assert names == ("demo-2", "priority", True, "length")
+
+
+def test_images_count_as_input_unless_the_vendor_reports_it() -> None:
+    meter = Meter(Request("demo-1", (), 10, body=Body(tokens=5, images=2)))
+    meter.ask()
+    assert meter.usage.input_tokens == 2_005
+    meter.add(Usage(input_tokens=170))
+    assert meter.usage.input_tokens == 170
 
 
 @pytest.mark.parametrize(

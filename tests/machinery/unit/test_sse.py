@@ -69,6 +69,25 @@ def test_a_silent_stream_opens_is_pinged_and_then_fails_as_an_event(monkeypatch:
     asyncio.run(main())
 
 
+def test_a_stream_that_is_slow_to_begin_opens_with_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "FIRST_S", 0.01)
+
+    async def silent() -> AsyncGenerator[bytes]:
+        yield b""
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        frames, reader = await sse.open_events(silent(), "r"), Reader()
+        sending = asyncio.ensure_future(frames.send_to(reader.send))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert reader.body == sse.PING
+        sending.cancel()
+        await asyncio.wait([sending])
+
+    asyncio.run(main())
+
+
 def test_a_slow_reader_gets_everything_and_stops_the_maker_in_between() -> None:
     big = sse.encode("delta", {"text": "x" * 30_000})
     made = list[int]()

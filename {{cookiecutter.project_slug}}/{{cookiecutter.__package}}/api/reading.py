@@ -77,8 +77,7 @@ def _query(query: str) -> str:
 
 def _betas(headers: Headers) -> dict[str, str]:
     """Return the features that the caller asks for in its headers."""
-    sent = values_of(headers, BETA.encode())
-    betas = [beta.strip() for value in sent for beta in value.decode("latin-1").split(",")]
+    betas = [beta.strip() for sent in values_of(headers, BETA.encode()) for beta in sent.decode("latin-1").split(",")]
     for beta in betas:
         if beta not in HEADERS["request"]:
             raise unsupported(f"{BETA}: {beta}")

@@ -135,7 +135,7 @@ class Relay:
             preferred = sorted(limits, key=lambda name: name != dialect.limit_field(self._services.settings))
             body |= given or dict.fromkeys(preferred[:1], most)
         if asked.endpoint.asks_for_usage and body.get("stream") and dialect.asks_usage(self._services.settings):
-            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            body["stream_options"] = {**as_dict(body.get("stream_options")), "include_usage": True}
         return asked.endpoint.path + asked.query, json.dumps(body).encode(), asked.headers
 
 
@@ -170,5 +170,4 @@ def _data(content: dict[str, Any]) -> bytes:
 
 def _headers(answer: Answer) -> dict[str, str]:
     """Return what callers see of the vendor's headers: the others tell our organisation and its limits."""
-    names = ("Content-Type", *HEADERS["response"])
-    return {name: answer.headers[name] for name in names if name in answer.headers}
+    return {name: answer.headers[name] for name in ("Content-Type", *HEADERS["response"]) if name in answer.headers}

@@ -147,9 +147,8 @@ class Clients:
         self._keys = CyclesKeys(settings)
         self._configs = TTLCache[str, CyclesConfig](REMEMBERED_TENANTS, KEY_CACHED_S)
         self._rows = TTLCache[str, Tenant | None](REMEMBERED_TENANTS, VERSION_TTL_S)
-        url = settings.cycles_base_url
-        self._http = JsonClient(url, settings.cycles_connect_timeout, settings.cycles_read_timeout)
-        self.outbox = Outbox(settings.cycles_journal_dir, url, settings.retry_delay)
+        self._http = JsonClient(settings.cycles_base_url, settings.cycles_connect_timeout, settings.cycles_read_timeout)
+        self.outbox = Outbox(settings.cycles_journal_dir, settings.cycles_base_url, settings.retry_delay)
         self.breaker = Breaker()
         self.balances = Balances(self._ask_balances)
 

@@ -72,8 +72,8 @@ class Guard:
         """Hold the most that `work` can cost, run the body, charge what it used.
 
         Raise Problem if the hold is refused, before the body runs. Charge also if the body fails or is cancelled;
-        release the hold if nothing was used. `cost` and `remaining` are set after the body. Raise a ProviderError of
-        the body as Problem provider_error.
+        release the hold if nothing was used. `call.cost` and `remaining` are right after the body. Raise a
+        ProviderError of the body as Problem provider_error, provider_refused or limit_exceeded.
         """
         hold = self.new(work)
         granted, left = asyncio.get_running_loop().create_future(), asyncio.Event()

@@ -24,7 +24,7 @@ import structlog
 from runcycles import Caps, CyclesResponse
 
 from ..calls.models import Call
-from ..core.money import UNIT
+from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
 from ..llm.provider import Provider, Request, Stream, message_of
@@ -70,7 +70,7 @@ class Hold:
             end_user=work.end_user,
             route=work.route,
             model=work.request.model,
-            hold=prices.hold_for(work.request) if work.price is None else work.price,
+            hold=min(MAX_MICROCENTS, prices.hold_for(work.request)) if work.price is None else work.price,
             outcome="released",
             request_id=work.request_id,
         )

@@ -33,7 +33,7 @@ class TTLCache(cachetools.TTLCache[K, V], Generic[K, V]):
         self._loading = SingleFlight[K, V]()
 
     async def load(self, key: K, load: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """Return the cached value, or load and cache it. Raise what `load` raises, and caches nothing then."""
+        """Return the cached value, or load and cache it. Raise what `load` raises, and cache nothing then."""
         try:
             return self[key]
         except KeyError:

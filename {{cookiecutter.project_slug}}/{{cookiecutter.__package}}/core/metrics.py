@@ -61,7 +61,7 @@ def forget_killed_workers() -> None:
         worker = int(path.stem.rpartition("_")[2])
         try:
             os.kill(worker, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # gone, or another user's process has its ID
             mark_process_dead(worker)  # type: ignore[no-untyped-call]
 
 

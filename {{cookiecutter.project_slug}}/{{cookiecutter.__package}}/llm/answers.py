@@ -17,7 +17,8 @@ def as_list(value: Any) -> list[Any]:
 
 
 def as_word(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Return a text that can be stored, with ? for half an emoji. None if it is empty."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
 
 
 def as_text(value: Any) -> str:

@@ -14,6 +14,8 @@ MAX_MODEL_NAME = 128
 """Characters that Cycles accepts."""
 BYTES_PER_TOKEN = 4
 """Of UTF-8, rounded up: how we count tokens."""
+TOKENS_PER_IMAGE = 1_000
+"""What vendors count for most images, of any size in bytes."""
 
 
 class Meter:
@@ -75,8 +77,8 @@ class Meter:
     @property
     def usage(self) -> Tokens:
         """What was used so far."""
-        request = self._request
-        counted = request.body.tokens + sum(count_tokens(message.content) for message in request.billed)
+        counted = self._request.body.tokens + TOKENS_PER_IMAGE * self._request.body.images
+        counted += sum(count_tokens(message.content) for message in self._request.billed)
         tokens = tokens_of(self._reported, counted)
         output = tokens.output_tokens + _tokens(self._bytes - self._bytes_reported)
         return replace(tokens, output_tokens=max(output, _tokens(self._bytes) if self._is_doubtful else 0))

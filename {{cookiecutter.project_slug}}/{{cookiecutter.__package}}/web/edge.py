@@ -45,11 +45,14 @@ SECURITY_HEADERS = {
     b"referrer-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
 }
+SDK = ("Arch", "Helper-Method", "Lang", "OS", "Package-Version", "Retry-Count", "Runtime", "Runtime-Version", "Timeout")
+"""Ends of the headers X-Stainless-... that the providers' SDKs send, also from browsers."""
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST"],
     "allow_headers": [
-        *("Authorization", "Content-Type", "Idempotency-Key", "traceparent"),
-        *("X-Api-Key", "X-Budget-Fallback", "X-Tenant-ID"),
+        *("Authorization", "Idempotency-Key", "traceparent", "User-Agent", "X-Api-Key", "X-Budget-Fallback"),
+        *("X-Tenant-ID", "anthropic-beta", "anthropic-dangerous-direct-browser-access", "anthropic-version"),
+        *(f"X-Stainless-{end}" for end in SDK),
     ],
     "expose_headers": [
         *("X-Request-Id", "X-Budget-Remaining", "X-Budget-Cost", "X-Budget-Max-Tokens", "X-Budget-Fallback"),
@@ -145,9 +148,8 @@ class Edge:
             note_untrusted(address_of(scope), self._settings.cycles_journal_dir)
 
     def _headers_for(self, scope: Scope) -> dict[bytes, bytes]:
-        path: str = scope["path"]
-        headers = DOCS_HEADERS if path == "/docs" else SECURITY_HEADERS
-        if path.startswith((*API, "/dashboard")):
+        headers = DOCS_HEADERS if scope["path"] == "/docs" else SECURITY_HEADERS
+        if scope["path"].startswith((*API, "/dashboard")):
             headers = headers | {b"cache-control": b"no-store"}
         is_public = scope["scheme"] == "https" and not self._settings.development
         return headers | HTTPS_ONLY if is_public else headers

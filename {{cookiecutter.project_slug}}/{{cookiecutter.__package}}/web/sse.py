@@ -28,19 +28,20 @@ class Frames:
     def __init__(
         self, frames: AsyncGenerator[bytes], failed: Callable[[Problem], bytes], ping_s: float | None = None
     ) -> None:
-        new_future = asyncio.get_running_loop().create_future
         self._failed = failed
         self._ping_s = ping_s
-        self._stages: tuple[asyncio.Future[None], asyncio.Future[None]] = new_future(), new_future()
+        self._stages = asyncio.Future[None](), asyncio.Future[None]()
         self._early: deque[bytes] = deque()
-        self._sender: asyncio.Future[Send] = new_future()
+        self._sender = asyncio.Future[Send]()
         self._task = asyncio.create_task(self._run(frames))
 
     async def open(self, first_s: float | None = None) -> Self:
-        """Wait for an empty frame, then at most `first_s` for another. Raise what fails until then."""
+        """Wait for an empty frame, then at most `first_s` for another, or ping. Raise what fails until then."""
         try:
             for stage, patience in zip(self._stages, (None, first_s), strict=True):
-                await asyncio.wait([self._task, stage], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([self._task, stage], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    self._early.append(PING)
                 if self._task.done():
                     self._check()
         except BaseException:

@@ -9,7 +9,7 @@ import pytest
 
 from ..running import HTTP, App, Emulator, wait_until
 from ..vendor import Vendor, framed
-from ..wire import API, INPUT, KEY, LIMIT, MODEL, OUTPUT, START, finish, settings, text, usage, whole
+from ..wire import API, END, INPUT, KEY, LIMIT, MODEL, OUTPUT, START, finish, settings, text, usage, whole
 from .test_refusals import assert_problem
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], LIMIT: 50}
@@ -106,6 +106,28 @@ def test_a_client_that_leaves_hangs_up_on_the_vendor_and_pays_what_came(
     assert vendor.left.wait(1), "the vendor is told within a second"
     wait_until(lambda: emulator.live_holds(payer["id"]) == 0, 2, "the hold is settled")
     assert 9 * OUTPUT <= emulator.ledger(payer["id"])["spent"] - before < 50 * OUTPUT
+
+
+def test_options_of_a_stream_of_another_type_are_no_fault_of_ours(
+    serving: App, payer: dict[str, Any], vendor: Vendor
+) -> None:
+    vendor.plays(*START, text("Hi"), finish("stop"), usage(20, 8), END)
+    for options in ("all", 1, [{"include_usage": True}]):
+        answer = call(serving, payer, stream=True, stream_options=options)
+        assert answer.status_code == (422 if API == "/messages" else 200), answer.text
+
+
+def test_half_an_emoji_in_a_name_or_an_error_fails_no_call(
+    serving: App, payer: dict[str, Any], vendor: Vendor, emulator: Emulator
+) -> None:
+    before = emulator.ledger(payer["id"])["spent"]
+    vendor.plays(body={**whole("Hi", (20, 8)), "model": f"{MODEL}-\ud83d"})
+    answer = call(serving, payer)
+    assert answer.status_code == 200, answer.text
+    assert emulator.live_holds(payer["id"]) == 0
+    assert emulator.ledger(payer["id"])["spent"] - before == int(answer.headers["X-Budget-Cost"]) > 0
+    vendor.plays(body={"error": {"message": "Too long: Hi \ud83d"}}, status=400)
+    assert assert_problem(call(serving, payer), 400, "provider_refused")["detail"] == "Too long: Hi ?"
 
 
 def test_an_answer_that_would_fill_the_memory_is_502_and_its_input_is_charged(

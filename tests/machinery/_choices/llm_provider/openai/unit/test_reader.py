@@ -76,6 +76,18 @@ def test_what_a_chunk_holds_is_read_in_order() -> None:
     assert items_of(chunk) == [AnsweredBy("gpt-test-1", "flex"), *texts, Usage(1), Finish("stop")]
 
 
+@pytest.mark.parametrize(
+    "called",
+    [
+        {"function_call": {"name": "f", "arguments": "{}"}},
+        {"tool_calls": [{"type": "custom", "custom": {"name": "f", "input": "{}"}}]},
+    ],
+)
+def test_calls_of_functions_and_custom_tools_are_output_too(called: dict[str, Any]) -> None:
+    for chunk in ({"choices": [{"delta": called}]}, {"choices": [{"message": called}]}):
+        assert Delta("f{}", hidden=True) in items_of(chunk)
+
+
 @pytest.mark.parametrize("chunk", [[], "text", None, 7, {"error": "overloaded"}])
 def test_what_is_no_chunk_is_a_failure(chunk: Any) -> None:
     with pytest.raises(ProviderError):

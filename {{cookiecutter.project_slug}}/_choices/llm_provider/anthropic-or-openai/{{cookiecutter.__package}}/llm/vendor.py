@@ -12,7 +12,7 @@ import aiohttp
 from yarl import URL
 
 from ..core.http_json import Connections
-from .answers import as_dict, as_text
+from .answers import as_dict, as_text, as_word
 from .provider import Answer, ErrorKind, ProviderError
 
 CONNECT_S = 5.0
@@ -88,6 +88,6 @@ def _seconds_of(retry_after: str) -> int | None:
 def _message_of(body: bytes) -> str:
     """Return the message of an error, in either vendor's form."""
     try:
-        return as_text(as_dict(as_dict(json.loads(body)).get("error")).get("message"))
+        return as_word(as_text(as_dict(as_dict(json.loads(body)).get("error")).get("message"))) or ""
     except (ValueError, RecursionError):
         return ""

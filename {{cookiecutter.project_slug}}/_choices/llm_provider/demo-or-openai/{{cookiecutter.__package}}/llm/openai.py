@@ -122,14 +122,15 @@ def _texts(message: dict[str, Any]) -> list[Item]:
     thinking = as_text(message.get("reasoning_content") or message.get("reasoning"))  # compatible servers' names
     thinking += "".join(as_text(as_dict(part).get("thinking")) for part in as_list(content))  # Mistral's
     called = [_tool_call(place, as_dict(call)) for place, call in enumerate(as_list(message.get("tool_calls")))]
-    hidden = thinking + "".join(call.name + call.arguments for call in called)
+    older = _tool_call(0, {"function": message.get("function_call")})
+    hidden = thinking + "".join(call.name + call.arguments for call in (*called, older))
     return [Delta(hidden, hidden=True), *called, Delta(as_text(content) + as_text(message.get("refusal")))]
 
 
 def _tool_call(place: int, call: dict[str, Any]) -> ToolCall:
-    function, index = as_dict(call.get("function")), first_int(call, "index")
-    id_, name, arguments = as_text(call.get("id")), as_text(function.get("name")), as_text(function.get("arguments"))
-    return ToolCall(place if index is None else index, id_, name, arguments)
+    tool, index = as_dict(call.get("function") or call.get("custom")), first_int(call, "index")
+    arguments = as_text(tool.get("arguments") or tool.get("input"))
+    return ToolCall(place if index is None else index, as_text(call.get("id")), as_text(tool.get("name")), arguments)
 
 
 def _finish(choice: dict[str, Any]) -> Finish | None:
