@@ -43,8 +43,7 @@ async def renew_all(adjustments: Adjustments, now: datetime) -> None:
             await adjustments.registry.add_alerts([Alert(id=f"renewal:{tenant.id}:{now:%Y-%m-%d}", text=text)])
             if problem.code == "outcome_unknown":  # never sent again
                 # the smaller one keeps more of the credit
-                smaller = min(tenant.budget, tenant.period_budget)
-                await _wait_for_next(adjustments, tenant, now, period_budget=smaller)
+                await _wait_for_next(adjustments, tenant, now, period_budget=min(tenant.budget, tenant.period_budget))
     if failed:
         raise failed
 
@@ -54,8 +53,7 @@ async def renew(adjustments: Adjustments, tenant: Tenant, now: datetime) -> None
     reference = f"{tenant.id}:{period_at(tenant.every, tenant.time_zone, now).name}"
     begun = await adjustments.registry.adjustment(f"reset:{reference}")
     amount = begun.amount if begun else tenant.budget
-    columns = {"created_at": now, "keeps_above": tenant.period_budget}
-    await adjustments.adjust(tenant.id, "reset", amount, reference, **columns)
+    await adjustments.adjust(tenant.id, "reset", amount, reference, created_at=now, keeps_above=tenant.period_budget)
     await _wait_for_next(adjustments, tenant, now)
 
 
@@ -67,8 +65,10 @@ async def reschedule(adjustments: Adjustments, tenant: Tenant, every: str, timez
     changes, now = schedule(every, timezone), datetime.now(UTC)
     if tenant.renews_at and tenant.renews_at <= now:
         await renew(adjustments, tenant, now)
-    elif tenant.renews_at and every == tenant.every:  # between two midnights, the new period's must not be missed
-        changes["renews_at"] = min(changes["renews_at"], tenant.renews_at)
+    if tenant.renews_at and every == tenant.every:
+        before, period = (period_at(every, zone, now) for zone in (tenant.time_zone, timezone))
+        if period.name > before.name:  # it has begun in the new time zone only
+            changes["renews_at"] = period.start
     return changes
 
 
