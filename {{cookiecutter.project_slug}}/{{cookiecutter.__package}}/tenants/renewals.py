@@ -58,16 +58,18 @@ async def renew(adjustments: Adjustments, tenant: Tenant, now: datetime) -> None
 
 
 async def reschedule(adjustments: Adjustments, tenant: Tenant, every: str, timezone: str) -> dict[str, Any]:
-    """Return the columns of another schedule. A period that has begun under the old one begins first.
+    """Return the columns of another schedule. A period that has begun under the old one begins first, if active.
 
     Raise Problem, in an operator's words.
     """
     changes, now = schedule(every, timezone), datetime.now(UTC)
-    if tenant.renews_at and tenant.renews_at <= now:
+    is_due = tenant.renews_at is not None and tenant.renews_at <= now
+    if is_due and tenant.status == "active":
         await renew(adjustments, tenant, now)
+        is_due = False
     if tenant.renews_at and every == tenant.every:
         before, period = (period_at(every, zone, now) for zone in (tenant.time_zone, timezone))
-        if period.name > before.name:  # it has begun in the new time zone only
+        if is_due or period.name > before.name:  # suspended, or begun in the new time zone only
             changes["renews_at"] = period.start
     return changes
 
