@@ -66,10 +66,10 @@ async def reschedule(adjustments: Adjustments, tenant: Tenant, every: str, timez
     is_due = tenant.renews_at is not None and tenant.renews_at <= now
     if is_due and tenant.status == "active":
         await renew(adjustments, tenant, now)
-        is_due = False
     if tenant.renews_at and every == tenant.every:
         before, period = (period_at(every, zone, now) for zone in (tenant.time_zone, timezone))
-        if is_due or period.name > before.name:  # suspended, or begun in the new time zone only
+        # due when it is resumed, or begun in the new time zone only
+        if (is_due and tenant.status == "suspended") or period.name > before.name:
             changes["renews_at"] = period.start
     return changes
 

@@ -3,7 +3,7 @@
 Every operation may be interrupted at any point and run again: it completes what is missing.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -26,6 +26,7 @@ from .renewals import reschedule, schedule
 
 Output = dict[str, Any]
 """The output of a command. Its `note` is for people."""
+Verb = Callable[..., Awaitable[Output]]
 
 
 class TenantService(Operations):
