@@ -294,3 +294,6 @@ def test_a_second_start_or_a_reset_leaves_the_first_alone_and_a_later_start_may_
     wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)
     subprocess.run([python, "dev.py", "--reset"], cwd=project, env=user_environment(), check=True)
     assert not (project / "var/dev").exists()
+    for wrong in (0, 65_536):
+        _, said = dev(wrong, cycles_port).communicate(timeout=60)
+        assert f"port {wrong} is in use or invalid" in said

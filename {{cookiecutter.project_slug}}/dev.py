@@ -139,7 +139,8 @@ def check_ports() -> None:
     """Raise Failure unless both ports are free: another `make dev` may be running in this folder."""
     for name, port in PORTS.items():
         with socket.socket() as probe:
-            if not port.isdecimal() or probe.connect_ex(("127.0.0.1", int(port))) == 0:
+            is_port = port.isdecimal() and 0 < int(port) < 65_536
+            if not is_port or probe.connect_ex(("127.0.0.1", int(port))) == 0:
                 raise Failure(f"port {port} is in use or invalid: set {name} to another one")
 
 

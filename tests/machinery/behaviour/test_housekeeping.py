@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 
+from {{ cookiecutter.__package }}.cli.output import command_line
+
 from ..commands import Running
 from ..running import PACKAGE, STARTED_WITH, App, wait_until
 
@@ -75,6 +77,12 @@ def test_housekeeping_as_a_process_of_its_own_ends_on_sigterm(installed: App) ->
     finally:
         running.kill()
         running.wait()
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
+    with pytest.raises(SystemExit) as end, command_line():
+        raise KeyboardInterrupt
+    assert end.value.code == 130
 
 
 def succeeded_since(installed: App, began: datetime) -> bool:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from {{ cookiecutter.__package }}.core.problems import Problem
 from {{ cookiecutter.__package }}.tenants import adjustments, renewals
 from {{ cookiecutter.__package }}.tenants.models import Tenant
+from {{ cookiecutter.__package }}.tenants.periods import period_at
 from {{ cookiecutter.__package }}.tenants.service import tenant_service
 from {{ cookiecutter.__package }}.web.housekeeping import Housekeeping
 
@@ -278,6 +279,22 @@ def test_a_refused_renewal_is_an_alert_and_delays_nobody(tell: Tell) -> None:
     tell(story)
 
 
+def test_the_schedule_of_a_suspended_tenant_changes_and_what_is_due_waits_until_it_is_resumed(tell: Tell) -> None:
+    async def story(world: World) -> None:
+        await recurring(world)
+        async with tenant_service(world.services.settings, world.services.registry) as service:
+            await service.suspend("acme")
+            await world.services.registry.update_tenant("acme", renews_at=datetime.now(UTC))
+            await service.update("acme", timezone="Asia/Tokyo")
+            renews_at = (await tenant_of(world)).renews_at
+            assert renews_at is not None
+            assert renews_at <= datetime.now(UTC)
+            await service.update("acme", every="none")
+            assert (await tenant_of(world)).renews_at is None
+
+    tell(story)
+
+
 def test_another_time_zone_neither_skips_a_period_nor_begins_it_twice(tell: Tell) -> None:
     async def story(world: World) -> None:
         await recurring(world)
@@ -289,6 +306,7 @@ def test_another_time_zone_neither_skips_a_period_nor_begins_it_twice(tell: Tell
                 assert first is not None
                 assert renews_at is not None
                 assert renews_at <= first + timedelta(hours=25)
+            assert renews_at == period_at("month", zone, datetime.now(UTC)).end, "not when it renews elsewhere"
             with suppress(Problem):
                 await service.update("acme", every="never")
             await service.update("acme", every="none")

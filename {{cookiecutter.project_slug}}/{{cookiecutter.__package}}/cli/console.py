@@ -4,8 +4,8 @@ import asyncio
 import getpass
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ..core.config import Settings
@@ -13,10 +13,8 @@ from ..core.logging import set_up_logging
 from ..core.problems import Problem
 from ..dashboard.audit import audited
 from ..tenants.registry import DATABASE_ERRORS, open_registry
-from ..tenants.service import Output, tenant_service
+from ..tenants.service import Output, Verb, tenant_service
 from .output import show
-
-Verb = Callable[..., Awaitable[Output]]
 
 READING = ("list_all", "list_budgets", "list_keys", "list_operators", "report", "housekeeping")
 """Names of verbs that are not audited."""
@@ -34,10 +32,10 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
     async def answer_of(settings: Settings) -> Output:
         async with open_registry(settings.database_url) as registry, tenant_service(settings, registry) as service:
-            tenant = given.get("tenant_id") or ""
-            audit = audited(registry, _actor(), _action(verb, given), tenant)
-            async with nullcontext() if verb.__name__ in READING else audit:
-                return await verb(registry if "registry" in parameters else service, **given)
+            work = partial(verb, registry if "registry" in parameters else service, **given)
+            if verb.__name__ in READING:
+                return await work()
+            return await audited(registry, _actor(), _action(verb, given), given.get("tenant_id") or "", work)
 
     settings = Settings()
     set_up_logging(development=settings.development)

@@ -23,8 +23,8 @@ async def add_operator(
     if not replace and operator in await registry.operators():
         raise Problem("operator_exists", f"Operator {operator} exists. Use --replace to replace the password.")
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else secrets.token_urlsafe(18)
-    if len(password) < MIN_PASSWORD_LENGTH:
-        raise Problem("weak_password", f"A password needs at least {MIN_PASSWORD_LENGTH} characters.")
+    if len(password) < MIN_PASSWORD_LENGTH or not password.isprintable():
+        raise Problem("weak_password", f"A password needs at least {MIN_PASSWORD_LENGTH} characters, all printable.")
     created = await registry.save_operator(operator, hash_password(password))
     note = "" if created else f"{operator} existed: the password is replaced"
     return {"operator": operator, "created": created, "password": None if password_stdin else password, "note": note}

@@ -23,6 +23,8 @@ def command_line() -> Iterator[None]:
         refused = Problem("invalid", faults_of(error)) if isinstance(error, ValidationError) else error
         show({"error": {"code": refused.code, "message": refused.message}}, as_json)
         sys.exit(2 if refused.code in ("usage", "not_offered") else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as shells report SIGINT
     except SystemExit as end:
         if as_json and end.code == 2:  # the parser has written to stderr what is wrong
             show({"error": {"code": "usage", "message": "See `--help`."}}, as_json)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from ..core.problems import Problem
 from ..tenants.checks import check_period
-from ..tenants.service import Output, TenantService
+from ..tenants.service import Output, TenantService, Verb
 from . import budgets, doctor, housekeeping, keys, operators
-from .console import Verb
 
 
 async def reset(

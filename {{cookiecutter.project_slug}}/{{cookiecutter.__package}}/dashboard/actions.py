@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 from ..core.money import format_usd
@@ -48,8 +49,8 @@ async def act(dashboard: Dashboard, operator: str, form: Context, reference: str
         amount = format_usd(microcents("amount", amount))
         action, options = f"{verb} {amount}", dict(zip(WITH_AMOUNT[verb], (amount, reference), strict=True))
     settings, registry = dashboard.services.settings, dashboard.services.registry
-    async with audited(registry, operator, action, tenant), tenant_service(settings, registry) as tenants:
-        answer = await getattr(tenants, verb)(tenant, **options)
+    async with tenant_service(settings, registry) as tenants:
+        answer = await audited(registry, operator, action, tenant, partial(getattr(tenants, verb), tenant, **options))
     with suppress(Problem):  # show the new balance at once
         await dashboard.services.balances.read(tenant, 0.0)
     message = DONE.get(verb, "").format(name=row.tenant.name, amount=amount)

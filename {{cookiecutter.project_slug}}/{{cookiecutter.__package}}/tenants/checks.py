@@ -36,8 +36,7 @@ async def find_tenant(registry: Registry, tenant_id: str, *, statuses: Container
     if tenant is None:
         raise Problem("unknown_tenant", f"There is no tenant {tenant_id!r}. See `tenants list`.")
     if not tenant.onboarded:
-        detail = f"Onboarding of {tenant_id} was interrupted. Add it again with the same answers."
-        raise Problem("not_onboarded", detail)
+        raise Problem("not_onboarded", f"Onboarding {tenant_id} was interrupted. Add it again with the same answers.")
     if tenant.status not in statuses:
         advice = " Resume it first." if tenant.status == "suspended" else ""
         raise Problem(f"tenant_{tenant.status}", f"Tenant {tenant_id} is {tenant.status}.{advice}")

@@ -43,8 +43,7 @@ async def renew_all(adjustments: Adjustments, now: datetime) -> None:
             await adjustments.registry.add_alerts([Alert(id=f"renewal:{tenant.id}:{now:%Y-%m-%d}", text=text)])
             if problem.code == "outcome_unknown":  # never sent again
                 # the smaller one keeps more of the credit
-                smaller = min(tenant.budget, tenant.period_budget)
-                await _wait_for_next(adjustments, tenant, now, period_budget=smaller)
+                await _wait_for_next(adjustments, tenant, now, period_budget=min(tenant.budget, tenant.period_budget))
     if failed:
         raise failed
 
@@ -54,21 +53,24 @@ async def renew(adjustments: Adjustments, tenant: Tenant, now: datetime) -> None
     reference = f"{tenant.id}:{period_at(tenant.every, tenant.time_zone, now).name}"
     begun = await adjustments.registry.adjustment(f"reset:{reference}")
     amount = begun.amount if begun else tenant.budget
-    columns = {"created_at": now, "keeps_above": tenant.period_budget}
-    await adjustments.adjust(tenant.id, "reset", amount, reference, **columns)
+    await adjustments.adjust(tenant.id, "reset", amount, reference, created_at=now, keeps_above=tenant.period_budget)
     await _wait_for_next(adjustments, tenant, now)
 
 
 async def reschedule(adjustments: Adjustments, tenant: Tenant, every: str, timezone: str) -> dict[str, Any]:
-    """Return the columns of another schedule. A period that has begun under the old one begins first.
+    """Return the columns of another schedule. A period that has begun under the old one begins first, if active.
 
     Raise Problem, in an operator's words.
     """
     changes, now = schedule(every, timezone), datetime.now(UTC)
-    if tenant.renews_at and tenant.renews_at <= now:
+    is_due = tenant.renews_at is not None and tenant.renews_at <= now
+    if is_due and tenant.status == "active":
         await renew(adjustments, tenant, now)
-    elif tenant.renews_at and every == tenant.every:  # between two midnights, the new period's must not be missed
-        changes["renews_at"] = min(changes["renews_at"], tenant.renews_at)
+    if tenant.renews_at and every == tenant.every:
+        before, period = (period_at(every, zone, now) for zone in (tenant.time_zone, timezone))
+        # due when it is resumed, or begun in the new time zone only
+        if (is_due and tenant.status == "suspended") or period.name > before.name:
+            changes["renews_at"] = period.start
     return changes
 
 

@@ -3,7 +3,7 @@
 Every operation may be interrupted at any point and run again: it completes what is missing.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -26,6 +26,7 @@ from .renewals import reschedule, schedule
 
 Output = dict[str, Any]
 """The output of a command. Its `note` is for people."""
+Verb = Callable[..., Awaitable[Output]]
 
 
 class TenantService(Operations):
@@ -57,9 +58,10 @@ class TenantService(Operations):
         tenant = await self.registry.tenant(tenant_id)  # perhaps that of an earlier run
         if tenant is None or tenant.status == "closed":
             raise Problem("tenant_closed", f"Tenant {tenant_id} is closed. Choose another ID.")
-        if (tenant.name, tenant.budget) != (name, amount):
+        renews_otherwise = every not in ("none", tenant.every) or timezone not in ("UTC", tenant.time_zone)
+        if renews_otherwise or (tenant.name, tenant.budget) != (name, amount):
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
-            advice = "`tenants fund` adds credit, `tenants reset` sets another budget."
+            advice = "`tenants fund` adds credit, `tenants reset` sets another budget, `tenants update` a period."
             raise Problem("tenant_exists", f"{before} {advice}")
         await self.accounts.prepare(tenant)
         if tenant.onboarded:
@@ -263,8 +265,7 @@ class TenantService(Operations):
 
 def figures(ledger: AdminLedger | None) -> Output:
     """Return what a list shows of a ledger, in USD. Without one, the values are None."""
-    names = ("allocated", "spent", "remaining")
-    return {name: format_usd(getattr(ledger, name)) if ledger else None for name in names}
+    return {name: format_usd(getattr(ledger, name)) if ledger else None for name in ("allocated", "spent", "remaining")}
 
 
 @asynccontextmanager

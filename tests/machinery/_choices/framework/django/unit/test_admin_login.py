@@ -39,4 +39,4 @@ def test_admin_is_branded_shows_utc_and_links_to_the_dashboard(operator: httpx.C
     page = operator.get("/admin/").text
     assert "Django" not in page
     assert "(times in UTC)" in page
-    assert '<a href="/dashboard/">View site</a>' in page
+    assert '<a href="/">View site</a>' in page, "which leads to the dashboard"

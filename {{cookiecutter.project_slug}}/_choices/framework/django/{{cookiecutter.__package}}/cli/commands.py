@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from .console import Verb, run
+from ..tenants.service import Verb
+from .console import run
 from .verbs import COMMANDS, add_verbs
 
 

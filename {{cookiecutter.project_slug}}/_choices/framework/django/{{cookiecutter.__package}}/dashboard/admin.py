@@ -12,7 +12,6 @@ from .pages import usd
 
 admin.site.site_title = about.TITLE
 admin.site.site_header = f"{about.TITLE} (times in UTC)"
-admin.site.site_url = "/dashboard/"
 
 
 def dollars(column: str) -> Callable[[Any], str]:

@@ -10,7 +10,7 @@ from .admin_api import AdminError
 from .checks import Operations
 from .findings import Finding, expiry_findings
 from .models import Tenant
-from .tenancy import owner_of
+from .tenancy import CyclesKeys, owner_of
 
 NEW_KEY = "create a key at Cycles, set CYCLES_API_KEY, restart, and revoke the old key 15 minutes later"
 
@@ -43,8 +43,7 @@ class Accounts(Operations):
         return []
 
     async def _examine_key(self) -> list[Finding]:
-        tenant, key = self.settings.cycles_tenant, self.settings.cycles_api_key
-        secret = key.get_secret_value() if key else ""
+        tenant, secret = self.settings.cycles_tenant, CyclesKeys(self.settings).open("")
         for found in await self.admin.live_keys(tenant):
             if found.key_prefix and secret.startswith(found.key_prefix):
                 return expiry_findings("tenancy", "CYCLES_API_KEY", found.expires_at, NEW_KEY)
