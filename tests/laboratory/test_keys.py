@@ -48,6 +48,7 @@ class Shop:
         self.app = app
         self.tenant = tenant
         self.callers: list[Caller] = []
+        self._waiting = 0
 
     @asynccontextmanager
     async def open(self, settings: dict[str, str] | None = None, *, servers: int = 1) -> AsyncIterator[list[Any]]:
@@ -55,15 +56,20 @@ class Shop:
             all_serving = [await stack.enter_async_context(self.app.serving(**settings or {})) for _ in range(servers)]
             self.callers = [await stack.enter_async_context(calling(each, self.tenant)) for each in all_serving]
             yield all_serving
+            # a server that is gone has hung up; aiohttp doesn't wake who reads in a session that is closed before
+            await until(lambda: self._waiting == 0, 30, "nobody waits for an answer")
 
     async def once(self, script: Script, key: str, who: int = 0, *, stream: bool = False) -> Kept | None:
         """Send a request once. None if the server hangs up or can't be reached."""
+        self._waiting += 1
         try:
             caller = self.callers[who % len(self.callers)]
             async with caller.request(script, headers={"Idempotency-Key": key}, stream=stream) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, RuntimeError):  # also of a session that is closed
             return None
+        finally:
+            self._waiting -= 1
         if answer.status == 200:
             return Kept(200, content)
         body = json.loads(content)
