@@ -25,7 +25,6 @@ from {{ cookiecutter.__package }}.llm.provider import (
     AnsweredBy,
     Body,
     Delta,
-    ErrorKind,
     Message,
     ProviderError,
     Request,
@@ -516,18 +515,19 @@ def test_call_that_used_nothing_is_released_by_a_key_of_its_own(tell: Tell) -> N
 
 
 @pytest.mark.parametrize(
-    ("kind", "used", "cost", "billed"),
+    ("error", "used", "cost", "billed"),
     [
-        ("unreachable", False, 0, 0),
-        ("timeout", False, 1_000, HOLD),
-        ("broken_off", False, 1_000, HOLD),
-        ("failed", False, 1_000, HOLD),
-        ("refused", False, 1_000, 0),
-        ("failed", True, COST, 0),
+        (ProviderError("unreachable", "it broke"), False, 0, 0),
+        (ProviderError("timeout", "it broke"), False, 1_000, HOLD),
+        (ProviderError("broken_off", "it broke"), False, 1_000, HOLD),
+        (ProviderError("failed", "it broke"), False, 1_000, HOLD),
+        (ProviderError("failed", "it broke", answered=True), False, 0, 0),
+        (ProviderError("refused", "it broke", answered=True), False, 0, 0),
+        (ProviderError("failed", "it broke"), True, COST, 0),
     ],
 )
 def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
-    tell: Tell, kind: ErrorKind, cost: int, billed: int, *, used: bool
+    tell: Tell, error: ProviderError, cost: int, billed: int, *, used: bool
 ) -> None:
     async def story(world: World) -> None:
         async def failing() -> None:
@@ -535,12 +535,12 @@ def test_a_failure_of_the_vendor_says_how_much_it_may_bill_nevertheless(
                 hold.meter.ask()
                 if used:
                     hold.meter.add(USED)
-                raise ProviderError(kind, "it broke")
+                raise error
 
         with capture_logs() as logs, pytest.raises(Problem, match=r"^provider_error$"):
             await failing()
         (line,) = (each for each in logs if each["log_level"] == "warning")
-        told = {"event": "model provider failed", "kind": kind, "cause": "it broke", "model": "demo-1"}
+        told = {"event": "model provider failed", "kind": error.kind, "cause": "it broke", "model": "demo-1"}
         assert line.items() >= {**told, "may_be_billed_microcents": billed}.items()
         assert world.cycles.ledger().spent == cost
         (record,) = await world.calls()

@@ -63,10 +63,11 @@ class Meter:
         Logs the cause, which clients do not see, and the microcents that the vendor may bill for an answer that never
         came: at most `held`.
         """
-        if error.kind == "unreachable" or error.answered:
+        is_free = error.kind == "unreachable" or error.answered
+        if is_free:
             self._is_asked = False
         error.is_billed = self.is_used
-        billed = held if not self._is_begun and error.kind in ("timeout", "broken_off", "failed") else 0
+        billed = 0 if is_free or self._is_begun else held
         details = {"kind": error.kind, "cause": str(error), "model": self._request.model}
         log.warning("model provider failed", **details, may_be_billed_microcents=billed)
         if error.kind == "limited":
