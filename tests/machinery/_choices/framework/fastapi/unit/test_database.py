@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
 from {{ cookiecutter.__package }}.cli.migrate import check
 from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
@@ -49,6 +49,28 @@ def test_a_database_url_names_no_driver(tmp_path: Path, given: str, used: str) -
     folder = str(tmp_path).lstrip("/")
     url = driver_url(given.format(folder=folder))
     assert url.render_as_string(hide_password=False) == used.format(folder=folder)
+
+
+def test_writers_of_an_sqlite_file_take_turns_as_they_come_instead_of_waiting_until_one_finds_it_locked(
+    tmp_path: Path,
+) -> None:
+    """SQLite lets whoever asks at the right moment write first, and a busy process's turns are long."""
+    done: list[int] = []
+
+    async def write(database: Database, number: int) -> None:
+        async with database.begin() as session:
+            await session.execute(text("INSERT INTO numbers VALUES (1)"))
+            await asyncio.sleep(0.05)
+        done.append(number)
+
+    async def write_at_once() -> None:
+        async with Database(f"sqlite:///{tmp_path / 'app.sqlite3'}") as opened:
+            async with opened.begin() as session:
+                await session.execute(text("CREATE TABLE numbers (number INTEGER)"))
+            await asyncio.gather(*(write(opened, number) for number in range(12)))
+
+    asyncio.run(write_at_once())
+    assert done == [*range(12)]
 
 
 def test_a_page_of_tenants_is_one_query(opened: Opened) -> None:

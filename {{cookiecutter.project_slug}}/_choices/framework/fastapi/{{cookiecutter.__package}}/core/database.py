@@ -1,7 +1,9 @@
 """The database: SQLite in a file, or PostgreSQL, chosen by DATABASE_URL."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import cache
@@ -12,7 +14,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
 from .sqlite_file import make_private
@@ -57,13 +59,19 @@ class Database:
         self._engine = create_async_engine(driver_url(url))
         self.insert: Callable[[type[Base] | sa.Table], sqlite.Insert | postgresql.Insert] = postgresql.insert
         """Builds an INSERT that may have an ON CONFLICT clause."""
+        self._turn: AbstractAsyncContextManager[object] = nullcontext()
         if self._engine.dialect.name == "sqlite":
             self.insert = sqlite.insert
+            self._turn = asyncio.Lock()  # SQLite has one writer and no queue: who waits too long finds it locked
             sa.event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         self.session = async_sessionmaker(self._engine, expire_on_commit=False)
         """Opens a session to read."""
-        self.begin = self.session.begin
-        """Opens a session to write, committed at the end of the block."""
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """Open a session to write, committed at the end of the block. Don't open another one in it."""
+        async with self._turn, self.session.begin() as session:
+            yield session
 
     async def rows(self, query: sa.Executable) -> list[Any]:
         """Return the rows of a query."""
@@ -94,8 +102,8 @@ class Database:
         if records:
             names = [field.name for field in fields(records[0])]
             rows = [{name: getattr(record, name) for name in names} for record in records]
-            async with self._engine.begin() as connection:
-                await connection.execute(statement, rows)
+            async with self.begin() as session:
+                await (await session.connection()).execute(statement, rows)
 
     async def is_migrated(self) -> bool:
         """Return whether all migrations of this version have run. A later version's are fine: they only add."""
