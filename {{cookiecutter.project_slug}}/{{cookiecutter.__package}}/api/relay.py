@@ -121,6 +121,9 @@ class Relay:
                 for event, data in parser.feed(chunk):
                     if passed := _metered(event, data, asked, hold):
                         yield passed
+                if hold.meter.is_over:
+                    break
+            await answer.drain()
             if rest := parser.rest and _metered(bytes(parser.rest), data_of(parser.rest), asked, hold):
                 yield rest
             if not hold.meter.is_finished:

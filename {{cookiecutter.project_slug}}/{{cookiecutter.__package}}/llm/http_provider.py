@@ -1,9 +1,8 @@
 """A provider whose API streams JSON as server-sent events."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ from .answers import parsed
 from .event_stream import DONE, EventParser, data_of
 from .provider import Answer, Finish, Item, ProviderError, Request, Stream, Vendor, check_size
 
-DRAIN_S = 0.1
 END = Finish()
 """Without a reason: nothing follows."""
 
@@ -41,9 +39,7 @@ class HttpProvider:
                         yield item
                     if over:
                         break
-                with suppress(TimeoutError):  # read to the end, so that the connection can be used again
-                    async with asyncio.timeout(DRAIN_S):
-                        await anext(datas, None)
+                await answer.drain()
         except ProviderError as error:
             if not finished or error.kind not in ("timeout", "broken_off"):
                 raise

@@ -1,10 +1,15 @@
 """The interface of a model provider."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard
+
+from aiohttp import ClientError
+
+DRAIN_S = 0.1
 
 ErrorKind = Literal["unreachable", "timeout", "broken_off", "limited", "refused", "failed"]
 """Nothing was sent to an unreachable vendor; what timed out or broke off may be billed."""
@@ -207,6 +212,12 @@ class Answer:
             whole += chunk
             check_size(len(whole))
         return bytes(whole)
+
+    async def drain(self) -> None:
+        """Read what follows the answer's end if it comes soon: then the connection can be used again."""
+        with suppress(TimeoutError, ClientError):
+            async with asyncio.timeout(DRAIN_S):
+                await self.read()
 
 
 def check_size(size: int) -> None:
