@@ -121,7 +121,8 @@ class Edge:
 
     def _inner_scope(self, scope: Scope, request_id: str) -> Scope:
         """Return the scope that the app sees."""
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
+        method = scope["method"].upper()  # as Django reads it
+        method = "GET" if method == "HEAD" else method  # the server leaves out the body
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         headers = scope["headers"]
         sent = with_bearer(headers, b"x-api-key") if scope["path"].startswith(KEY_PATHS) else headers
