@@ -1,5 +1,6 @@
 """Requests with a key are charged once, whatever is killed, locked or repeated in between."""
 
+import json
 import secrets
 import sqlite3
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,17 @@ def test_fifty_requests_at_once_with_one_key_are_one_call(
     assert len(holds(emulator, tenant)) == 1
     ledger = emulator.ledger(tenant["id"])
     assert (ledger["spent"], ledger["reserved"]) == (cost_of(last), 0)
+
+
+def test_a_method_in_lower_case_is_no_way_around_a_key(app: App, emulator: Emulator) -> None:
+    tenant = app.add_tenant("1.00")
+    headers = {**tenant["headers"], "Idempotency-Key": "lower", "Content-Type": "application/json"}
+    for method in ("POST", "post", "Post"):  # httpx changes it to upper case
+        connection = HTTPConnection(app.url.removeprefix("http://"))
+        connection.request(method, "/api/chat", json.dumps(HELLO), headers)
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert len(holds(emulator, tenant)) == 1
 
 
 def test_workers_of_different_processes_share_the_keys(installed: App, emulator: Emulator) -> None:

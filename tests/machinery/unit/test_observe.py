@@ -1,6 +1,9 @@
 """Observed tenants at the guard: what a ledger with debt refuses is served, and booked once."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,5 +48,19 @@ def test_a_frozen_ledger_refuses_an_observed_tenant(tell: Tell) -> None:
         with pytest.raises(Problem, match="budget_frozen"):
             async with world.services.guard.hold(WORK):
                 pytest.fail("the call was made")
+
+    tell(story)
+
+
+def test_a_refusal_stays_one_while_the_database_fails(tell: Tell, tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.services.clients.of("acme")  # its key is cached
+        world.cycles.change(replace(world.cycles.ledger(), allocated=100))
+        with closing(sqlite3.connect(tmp_path / "app.sqlite3", isolation_level=None)) as database:
+            database.execute("ALTER TABLE tenants RENAME TO lost")
+            with pytest.raises(Problem, match="budget_exceeded"):
+                async with world.services.guard.hold(WORK):
+                    pytest.fail("the call was made")
+            database.execute("ALTER TABLE lost RENAME TO tenants")
 
     tell(story)

@@ -62,12 +62,11 @@ class Relay:
             raise problem from None
 
     async def _ask_free(self, asked: Asked) -> Reply:
-        meter = Meter(asked.work.request)
         try:
-            async with self._services.provider.vendor.ask(*self._sent(asked), meter.ask) as answer:
+            async with self._services.provider.vendor.ask(*self._sent(asked)) as answer:
                 return Reply(await answer.read(), _headers(answer))
         except ProviderError as error:
-            raise meter.add_failure(error, 0) from error
+            raise Meter(asked.work.request).add_failure(error, 0) from error
 
     async def _ask_paid(self, asked: Asked) -> Reply:
         """Ask the model that the caller wants and, if the caller allows it, its fallbacks."""
@@ -121,6 +120,9 @@ class Relay:
                 for event, data in parser.feed(chunk):
                     if passed := _metered(event, data, asked, hold):
                         yield passed
+                if hold.meter.is_over:
+                    break
+            await answer.drain()
             if rest := parser.rest and _metered(bytes(parser.rest), data_of(parser.rest), asked, hold):
                 yield rest
             if not hold.meter.is_finished:

@@ -6,6 +6,7 @@ A commit is written to the outbox before it is sent, and can't be lost after tha
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +22,7 @@ from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
 from ..core.problems import WANT_OF_MONEY, Problem
 from ..tenants.models import Tenant
-from ..tenants.registry import Registry
+from ..tenants.registry import DATABASE_ERRORS, Registry
 from ..tenants.tenancy import CyclesKeys
 from ..tenants.tenant_cache import VERSION_TTL_S
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
@@ -161,9 +162,11 @@ class Clients:
         self._configs[row.id] = self._config_of(row.id, row)
 
     async def is_observed(self, tenant: str) -> bool:
-        """Return whether the tenant is served beyond its budget. Raise DATABASE_ERRORS."""
-        row = await self._rows.load(tenant, lambda: self._registry.tenant(tenant))
-        return row is not None and row.observed
+        """Return whether the tenant is served beyond its budget: none is while the database fails."""
+        with suppress(*DATABASE_ERRORS):
+            row = await self._rows.load(tenant, lambda: self._registry.tenant(tenant))
+            return row is not None and row.observed
+        return False
 
     async def reread(self, tenant: str) -> CyclesConfig:
         """Read the tenant's key from the registry, even if it is cached."""

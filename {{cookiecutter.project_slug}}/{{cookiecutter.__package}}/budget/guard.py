@@ -6,7 +6,6 @@ cancelled, an exception) leaves a hold unsettled. hold.py documents what is char
 
 import asyncio
 import secrets
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
@@ -156,12 +155,11 @@ class Guard:
     async def _settle(self, hold: Hold) -> None:
         """Charge what was used, or release the hold. Book what was served without one."""
         if hold.heartbeat:
-            ended = time.monotonic()
             try:
-                hold.settled_by(await hold.heartbeat.release())
+                with SETTLE.time():
+                    hold.settled_by(await hold.heartbeat.release())
             finally:
                 HELD.dec(hold.call.hold)
-            SETTLE.observe(time.monotonic() - ended)
         else:
             self._book(hold)
         self._record(hold)

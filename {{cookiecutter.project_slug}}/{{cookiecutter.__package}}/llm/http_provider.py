@@ -1,19 +1,14 @@
 """A provider whose API streams JSON as server-sent events."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from .answers import parsed
 from .event_stream import DONE, EventParser, data_of
 from .provider import Answer, Finish, Item, ProviderError, Request, Stream, Vendor, check_size
-
-DRAIN_S = 0.1
-END = Finish()
-"""Without a reason: nothing follows."""
 
 
 @dataclass(frozen=True)
@@ -31,23 +26,21 @@ class HttpProvider:
 
     async def stream(self, request: Request, sent: Callable[[], object], *, paced: bool) -> Stream:
         """Stream the answer. What fails after its end is no failure."""
-        finished = over = False
+        ended: Finish | None = None
         body = json.dumps({**self.body_of(request), "stream": paced or self.streams_all}).encode()
         try:
             async with self.vendor.ask(self.path, body, sent=sent) as answer, aclosing(datas_of(answer)) as datas:
                 async for data in datas:
-                    for item in (END,) if data == DONE else self.items_of(parsed(data)):
-                        finished, over = finished or isinstance(item, Finish), over or item == END
+                    for item in (Finish(),) if data == DONE else self.items_of(parsed(data)):
+                        ended = item if isinstance(item, Finish) else ended
                         yield item
-                    if over:
+                    if ended == Finish():
                         break
-                with suppress(TimeoutError):  # read to the end, so that the connection can be used again
-                    async with asyncio.timeout(DRAIN_S):
-                        await anext(datas, None)
+                await answer.drain()
         except ProviderError as error:
-            if not finished or error.kind not in ("timeout", "broken_off"):
+            if not ended or error.kind not in ("timeout", "broken_off"):
                 raise
-        if not finished:
+        if not ended:
             raise ProviderError("broken_off", "the stream of the model provider ended early")
 
 

@@ -29,8 +29,8 @@ class Meter:
         self.answered_by = request.model
         """The model that answered, as the vendor names it."""
         self.service_tier: str | None = None
-        self.is_finished = False
-        """Whether the text has ended."""
+        self.is_finished = self.is_over = False
+        """Whether the text has ended, and whether nothing follows it."""
         self.finish_reason: str | None = None
         """The vendor's word for why the text ended."""
 
@@ -52,7 +52,7 @@ class Meter:
             self.answered_by = str(item.model or self.answered_by)[:MAX_MODEL_NAME]
             self.service_tier = item.service_tier or self.service_tier
         elif isinstance(item, Finish):
-            self.is_finished = True
+            self.is_finished, self.is_over = True, item.reason is None
             self.finish_reason = item.reason or self.finish_reason
         elif isinstance(item, Usage):
             self._report(item)

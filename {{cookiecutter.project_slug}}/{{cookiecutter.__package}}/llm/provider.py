@@ -1,10 +1,13 @@
 """The interface of a model provider."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard
+
+from aiohttp import ClientError
 
 ErrorKind = Literal["unreachable", "timeout", "broken_off", "limited", "refused", "failed"]
 """Nothing was sent to an unreachable vendor; what timed out or broke off may be billed."""
@@ -207,6 +210,11 @@ class Answer:
             whole += chunk
             check_size(len(whole))
         return bytes(whole)
+
+    async def drain(self) -> None:
+        """Read what comes within 0.1 s of the answer's end. A connection that is read to its end is used again."""
+        with suppress(TimeoutError, ClientError):
+            await asyncio.wait_for(self.read(), 0.1)
 
 
 def check_size(size: int) -> None:

@@ -121,7 +121,8 @@ class Edge:
 
     def _inner_scope(self, scope: Scope, request_id: str) -> Scope:
         """Return the scope that the app sees."""
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server leaves out the body
+        # Django reads methods in any case; the server leaves out the body of an answer to HEAD
+        method = scope["method"].upper().replace("HEAD", "GET")
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         headers = scope["headers"]
         sent = with_bearer(headers, b"x-api-key") if scope["path"].startswith(KEY_PATHS) else headers

@@ -14,6 +14,11 @@ from .test_refusals import assert_problem
 
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], LIMIT: 50}
 
+STREAMS: list[tuple[str, dict[str, Any], tuple[Any, ...]]] = [(API, BODY, (*START, text("Hi"), finish("stop"), END))]
+if API != "/messages":
+    completed = {"type": "response.completed", "response": {"model": MODEL, "status": "completed"}}
+    STREAMS.append(("/responses", {"model": MODEL, "input": "Hello"}, (completed,)))
+
 
 @pytest.fixture(scope="module")
 def serving(installed: App, vendor: Vendor) -> Iterator[App]:
@@ -93,6 +98,19 @@ def test_a_stream_that_fails_ends_with_an_error_and_what_came_is_charged(
     assert '"code": "provider_error"' in answer.text.splitlines()[-2]
     wait_until(lambda: emulator.live_holds(payer["id"]) == 0, 2, "the hold is settled")
     assert emulator.ledger(payer["id"])["spent"] - before >= 9 * OUTPUT
+
+
+@pytest.mark.parametrize("then", ["breaks off", "hangs"])
+@pytest.mark.parametrize(("path", "body", "events"), STREAMS)
+def test_what_a_vendor_does_after_the_end_of_a_stream_is_no_failure(
+    serving: App, payer: dict[str, Any], vendor: Vendor, path: str, body: dict[str, Any], events: Any, then: Any
+) -> None:
+    vendor.plays(*events, then=then)
+    url = f"{serving.url}/v1{path}"
+    answer = HTTP.post(url, json={**body, "stream": True}, headers=payer["headers"])
+    assert framed(events[-1]) in answer.content
+    assert "provider_error" not in answer.text
+    assert answer.elapsed.total_seconds() < 0.9, "the read timeout is 1 s"
 
 
 def test_a_client_that_leaves_hangs_up_on_the_vendor_and_pays_what_came(

@@ -63,7 +63,7 @@ def response_items_of(event: Any) -> Iterator[Item]:
     if usage := as_dict(response.get("usage")):
         yield usage_of(usage)
     if response.get("status") in ("completed", "incomplete", "failed"):
-        yield Finish(as_word(response.get("status")))
+        yield from (Finish(as_word(response.get("status"))), Finish())
 
 
 def embedding_items_of(answer: Any) -> Iterator[Item]:

@@ -27,12 +27,16 @@ class Accounts(Operations):
 
     async def tend_keys(self) -> list[Finding]:
         """Return what is wrong with the shared key, or will be soon."""
-        return await self._examine_key()
+        tenant, secret = self.settings.cycles_tenant, CyclesKeys(self.settings).open("")
+        for found in await self.admin.live_keys(tenant):
+            if found.key_prefix and secret.startswith(found.key_prefix):
+                return expiry_findings("tenancy", "CYCLES_API_KEY", found.expires_at, NEW_KEY)
+        return [Finding("fault", "tenancy", f"CYCLES_API_KEY is no live key of {tenant}", NEW_KEY)]
 
     async def examine(self) -> list[Finding]:
         """Return doctor's findings that concern all tenants: on the key, and on ledgers above them."""
         try:
-            of_key = await self._examine_key()
+            of_key = await self.tend_keys()
         except AdminError as error:
             message = f"CYCLES_API_KEY cannot be checked: {error.message}"
             of_key = [Finding("fault", "tenancy", message, "see CYCLES_TENANT")]
@@ -41,13 +45,6 @@ class Accounts(Operations):
     async def examine_tenant(self, tenant: Tenant, *, at_cycles: bool) -> list[Finding]:
         """Return doctor's findings on a tenant's account: none, it has only ledgers."""
         return []
-
-    async def _examine_key(self) -> list[Finding]:
-        tenant, secret = self.settings.cycles_tenant, CyclesKeys(self.settings).open("")
-        for found in await self.admin.live_keys(tenant):
-            if found.key_prefix and secret.startswith(found.key_prefix):
-                return expiry_findings("tenancy", "CYCLES_API_KEY", found.expires_at, NEW_KEY)
-        return [Finding("fault", "tenancy", f"CYCLES_API_KEY is no live key of {tenant}", NEW_KEY)]
 
     async def _examine_above(self) -> list[Finding]:
         """Return a fault for each spent ledger above the tenants: it refuses every call of all of them."""
