@@ -13,24 +13,8 @@ COMMON = f""".devcontainer .editorconfig .env.example .gitattributes .gitignore 
     AGENTS.md Makefile README.md SECURITY.md dev.py dev_month.py docs emulator pyproject.toml tests update.py
     {ANSWERS["project_slug"].replace("-", "_")}""".split()  # the post hook checks the others
 # Names of modules, dependencies and project files, and names reserved by Windows: a package can't have them.
-TAKEN = """
-    aiohappyeyeballs aiohttp aiosignal aiosqlite alembic annotated_doc annotated_types anthropic anyio apprise argon2
-    argon2_cffi argon2_cffi_bindings asgiref ast_serialize asyncpg attr attrs aux build cachetools certifi cffi cfgv
-    charset_normalizer click con cryptography dev dev_identity dev_month dev_store dev_tenancy dist distlib
-    dj_database_url django django_ninja django_stubs django_stubs_ext docs dotenv emulator execnet fastapi
-    fastapi_offline filelock frozenlist google googleapis_common_protos granian greenlet grimp h11 hatchling httpcore
-    httptools httpx hypothesis identify idna import_linter importlinter iniconfig itsdangerous jinja2 jwt kubernetes
-    librt make_secrets mako markdown markdown_it markdown_it_py markupsafe mdurl multidict multipart mypy
-    mypy_django_plugin mypy_extensions mypyc ninja nodeenv nul oauthlib openai opentelemetry packaging pathspec pip
-    platformdirs pluggy pre_commit prn prometheus_client propcache protobuf psycopg psycopg_binary psycopg_pool pwdlib
-    py pycparser pydantic pydantic_core pydantic_settings pygments pyjwt pytest pytest_timeout pytest_xdist
-    python_discovery python_dotenv python_multipart pyyaml requests requests_oauthlib rich ruff runcycles setuptools
-    sitecustomize sortedcontainers sqlalchemy sqlparse starlette structlog test tests types_cachetools types_pyyaml
-    typing_extensions typing_inspection tzdata urllib3 usercustomize uv uvicorn uvloop var virtualenv watchfiles
-    websockets wheel whitenoise wrapt xdist yaml yarl
-""".split()
-TAKEN = {*TAKEN, *keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}
-TAKEN |= {f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10)}
+TAKEN = {*re.findall(r"\w+", str(ANSWERS.get("_taken")))}
+TAKEN |= {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}  # those of another Python too
 
 
 def text(value: str) -> None:

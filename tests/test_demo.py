@@ -290,10 +290,10 @@ def test_a_second_start_or_a_reset_leaves_the_first_alone_and_a_later_start_may_
             assert recorded(project) == month | {"later": 0}
             assert charged(json.loads(demo.state_file.read_text())) == month | {"later": 0}
         finally:
-            elsewhere.terminate()
+            elsewhere.send_signal(signal.SIGHUP)  # a closed terminal
     wait_until(lambda: is_free(port) and is_free(cycles_port), "the end of the second", seconds=20)
     subprocess.run([python, "dev.py", "--reset"], cwd=project, env=user_environment(), check=True)
     assert not (project / "var/dev").exists()
-    for wrong in (0, 65_536):
+    for wrong in (0, 65_536, cycles_port):
         _, said = dev(wrong, cycles_port).communicate(timeout=60)
         assert f"port {wrong} is in use or invalid" in said

@@ -22,6 +22,7 @@ from .conftest import CHOICES, PROJECT, QUESTIONS, ROOT, Bake, Refuse
 
 HOOKS = sorted((ROOT / "hooks").glob("*.py"))
 GOOD_ANSWERS = {
+    "_taken": json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))["_taken"],
     "__package": "acme_chat",
     "project_name": "Acme Chat",
     "project_slug": "acme-chat",
@@ -80,6 +81,12 @@ def test_the_slug_that_would_do_does(rules: dict[str, Any], slug: str) -> None:
     suggestion = rules["usable"](slug)
     rules["slug_shape"](suggestion)
     rules["free_name"](suggestion)
+
+
+def test_the_slug_avoids_every_name_that_the_hook_refuses(rules: dict[str, Any]) -> None:
+    names = " ".join(GOOD_ANSWERS["_taken"]).split()
+    assert names == sorted({*names})
+    assert {name for name in rules["TAKEN"] if name[0].isalpha() and name == name.lower()} <= {*names}
 
 
 def test_taken_names_lead_to_free_ones(rules: dict[str, Any]) -> None:

@@ -38,7 +38,9 @@ PORTS = {"PORT": os.environ.get("PORT", "8000"), "CYCLES_PORT": os.environ.get("
 APP_URL, CYCLES_URL = (f"http://127.0.0.1:{port}" for port in PORTS.values())
 START_S = 60
 STOP_S = 15
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPS = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    STOPS.append(signal.SIGHUP)  # the terminal was closed; `nohup` ignores that
 
 SECRETS = ("SECRET_KEY", "CYCLES_ADMIN_API_KEY", "METRICS_TOKEN")
 PLACES = {"DATABASE_URL": "sqlite:///var/dev/app.sqlite3", "CYCLES_JOURNAL_DIR": "var/dev/cycles-journal"}
@@ -139,7 +141,7 @@ def check_ports() -> None:
     """Raise Failure unless both ports are free: another `make dev` may be running in this folder."""
     for name, port in PORTS.items():
         with socket.socket() as probe:
-            is_port = port.isdecimal() and 0 < int(port) < 65_536
+            is_port = port.isdecimal() and 0 < int(port) < 65_536 and APP_URL != CYCLES_URL
             if not is_port or probe.connect_ex(("127.0.0.1", int(port))) == 0:
                 raise Failure(f"port {port} is in use or invalid: set {name} to another one")
 

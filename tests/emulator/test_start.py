@@ -37,6 +37,10 @@ def test_it_does_not_start_where_the_env_file_says_production(emulator_dir: Path
     assert "APP_ENV=production" in refused(run(emulator_dir, tmp_path, "--port", "0"))
 
 
+def test_a_port_that_is_none_is_one_line_and_exit_1(emulator_dir: Path, tmp_path: Path) -> None:
+    assert "99999" in refused(run(emulator_dir, tmp_path, "--port", "99999"))
+
+
 def test_a_taken_port_is_one_line_and_exit_1(emulator_dir: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

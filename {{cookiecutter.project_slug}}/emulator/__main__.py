@@ -38,7 +38,7 @@ def main() -> str | None:
         return "emulator: it is for development, and does not start with APP_ENV=production"
     try:
         asyncio.run(serve(options))
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, OverflowError, sqlite3.Error) as error:  # OverflowError: no such port
         return f"emulator: cannot start on port {options.port} with {options.data}: {error}"
     return None
 

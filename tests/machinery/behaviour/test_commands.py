@@ -34,7 +34,10 @@ def test_the_installed_command_has_the_projects_name(installed: App) -> None:
     script, settings = str(Path(sys.executable).with_name(name)), {**os.environ, **installed.environment}
     listed = subprocess.run([script, "tenants", "list", "--json"], env=settings, capture_output=True, check=True)
     assert "tenants" in json.loads(listed.stdout)
-    assert subprocess.run([script], env=settings, capture_output=True, check=False).returncode == 2
+    alone = subprocess.run([script], env=settings, capture_output=True, text=True, check=False)
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert "command" in alone.stderr.lower()
+    assert "'COMMAND'" not in alone.stderr
     for arguments in ([], ["--all"]):
         command = [script, "tenants", "suspend", *arguments]
         refused = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
@@ -79,6 +82,19 @@ def test_every_command_that_changes_something_is_in_the_audit_log(installed: App
 @pytest.mark.parametrize("attempt", range(3))  # a race: one may go well by chance
 def test_migrations_are_safe_to_run_concurrently(installed: App, tmp_path: Path, attempt: int) -> None:
     migrate_at_once(installed, f"sqlite:///{tmp_path / f'{attempt}.sqlite3'}")
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["tenants", "list"]], ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    "url", ["postgresql://app@127.0.0.1:9/app", "sqlite:////proc/app.sqlite3", "mysql://localhost/app", "app.sqlite3"]
+)
+def test_commands_name_the_setting_of_a_database_that_cannot_be_used(
+    installed: App, command: list[str], url: str
+) -> None:
+    refused = App(installed.folder, installed.environment | {"DATABASE_URL": url}).cli(*command)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "DATABASE_URL" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
 
 
 @pytest.mark.parametrize("period", ["banana", "2026-13"])

@@ -51,7 +51,7 @@ def test_healthy_app_has_a_line_for_each_concern(clinic: tuple[App, Emulator]) -
         ({"SECRET_KEY": "short"}, "fault", "settings", "SECRET_KEY is too short"),
         ({"CYCLES_JOURNAL_DIR": "/proc/journal"}, "fault", "journal", "not writable"),
         ({"CYCLES_BASE_URL": "http://127.0.0.1:9"}, "fault", "cycles", "not ready"),
-        ({"CYCLES_ADMIN_URL": "http://127.0.0.1:9"}, "fault", "admin", "does not answer"),
+        ({"CYCLES_ADMIN_URL": "http://127.0.0.1:9"}, "fault", "admin", "does not answer. Check"),
         ({"CYCLES_ADMIN_API_KEY": "another"}, "fault", "admin", "refuses"),
         ({"CYCLES_ADMIN_API_KEY": ""}, "warning", "admin", "no access"),
         ({"DATABASE_URL": "postgresql://app@127.0.0.1:9/app"}, "fault", "database", "unreachable"),

@@ -44,6 +44,16 @@ def test_credit_or_reset_in_mid_month_is_a_step_with_its_amount() -> None:
     assert 'class="pace" points="0.0,120.0 33.33,160.0 33.33,80.0 100.0,240.0"' in svg, "half before, all after"
 
 
+def test_labels_of_changes_do_not_overlap() -> None:
+    days = (1, 10, 10.1, 10.2, 10.3, 20)
+    changes = [Step(FIRST + day * DAY, None, f"fund {place}.00") for place, day in enumerate(days)]
+    macros = templates.get_template("macros.html").module
+    svg = str(macros.burndown(chart(3_000, 0, *changes), FIRST))  # type: ignore[attr-defined]
+    labelled = [place for place in range(6) if f">Credit ${place}.00</text>" in svg]
+    assert labelled == [0, 3, 4, 5], "all have a line, and a row in the table"
+    assert svg.count('class="change"') == 1 + len(days)
+
+
 def test_spend_is_summed_by_bar_and_by_series_and_refused_calls_are_counted() -> None:
     usage = [
         ("model", 1, None, "provider_error", 50.0, 2),

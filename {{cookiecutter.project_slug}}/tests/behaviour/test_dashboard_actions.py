@@ -31,8 +31,14 @@ def test_credit_is_confirmed_added_once_and_audited(app: App, operator: httpx.Cl
     assert "$3.50" in page
     assert "Added $2.50 of credit to" in page
     assert "Added $2.50" not in operator.get(f"/dashboard/tenants/{tenant}").text
+    changed = operator.post(path, data={**form, "amount": "3.50"})
+    assert changed.status_code == 409
+    assert "Use a new one" in changed.text
+    assert f"fund:{form['reference']}" not in changed.text
     *funded, added = audit(operator, tenant)
-    assert funded == [[app.operator["username"], "fund 2.50", tenant, outcome] for outcome in ("done before", "done")]
+    outcomes = ("refused: reference_reused", "done before", "done")
+    assert [row[3] for row in funded] == [*outcomes]
+    assert funded[1:] == [[app.operator["username"], "fund 2.50", tenant, outcome] for outcome in outcomes[1:]]
     assert (added[0][:4], added[1:]) == ("cli:", ["add 1.00", tenant, "done"])
 
 

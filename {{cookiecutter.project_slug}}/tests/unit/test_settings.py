@@ -49,10 +49,7 @@ def test_a_good_configuration_may_serve(environment: pytest.MonkeyPatch) -> None
         ("SECRET_KEY", "0123456789abcdefghijklmnopqrstuv,short"),
         ("METRICS_TOKEN", "short"),
         ("CYCLES_BASE_URL", ""),
-        ("CYCLES_BASE_URL", "cycles:7878"),
-        ("CYCLES_BASE_URL", "http://cycles:78780"),
         ("ALLOWED_HOSTS", "*"),
-        ("DATABASE_URL", "mysql://localhost/app"),
         ("LLM_MODEL", "gpt-0"),
         ("BUDGET_FAIL_OPEN", "true"),
         *((name, "") for name in SETTINGS),
@@ -84,12 +81,28 @@ def test_a_chain_of_fallbacks_has_two_allowed_models_and_none_twice(
         ("BUDGET_FAIL_OPEN_LIMIT", "-1"),
         ("BUDGET_FAIL_OPEN_LIMIT", "100000000000"),  # USD; in microcents more than SQLite can count
         ("LLM_MAX_TOKENS", "0"),
+        ("DATABASE_URL", "mysql://localhost/app"),
+        ("DATABASE_URL", "postgresql://app:a#b@localhost/app"),
+        ("CYCLES_BASE_URL", "cycles:7878"),
+        ("CYCLES_ADMIN_URL", "http://cycles:78780"),
+        ("ALLOWED_HOSTS", ","),
+        ("ALLOWED_HOSTS", ".example.com"),
+        ("ALLOWED_HOSTS", "localhost,https://example.com"),
+        ("ALLOWED_HOSTS", "example.com:8000"),
+        ("CORS_ALLOW_ORIGINS", "example.com"),
+        ("CORS_ALLOW_ORIGINS", "https://example.com/"),
     ],
 )
 def test_invalid_values_are_refused(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+def test_hosts_and_origins_may_be_names_and_addresses(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("ALLOWED_HOSTS", "example.com, my_app, 10.0.0.7, [::1], EXAMPLE.org")
+    environment.setenv("CORS_ALLOW_ORIGINS", "https://example.com:8443, http://[::1]:8000, *")
+    assert faults(Settings()) == []
 
 
 def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch) -> None:

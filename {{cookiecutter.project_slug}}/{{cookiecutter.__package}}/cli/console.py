@@ -4,7 +4,8 @@ import asyncio
 import getpass
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -39,14 +40,21 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
     settings = Settings()
     set_up_logging(development=settings.development)
-    try:
+    with explained():
         answer = asyncio.run(answer_of(settings))
-    except DATABASE_ERRORS as error:
-        advice = "Check DATABASE_URL and that the database is up, and run `make migrate`."
-        raise Problem("database", f"The database cannot be used ({type(error).__name__}). {advice}") from error
     show(answer, as_json)
     if "error" in answer:
         raise SystemExit(1)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raise Problem for an error of the database."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        advice = "Check DATABASE_URL and that the database is up, and run `make migrate`."
+        raise Problem("database", f"The database cannot be used ({type(error).__name__}). {advice}") from error
 
 
 def _actor() -> str:

@@ -11,7 +11,7 @@ from .about import DISTRIBUTION
 from .identity_settings import IdentitySettings
 from .money import parse_usd
 from .provider_settings import ProviderSettings
-from .setting_types import Chains, Names, Secrets, is_http_url, secret_faults
+from .setting_types import Chains, DatabaseUrl, Hosts, Names, Origins, Secrets, Url, secret_faults
 from .tenancy_settings import TenancySettings
 
 SESSION_LIFE_S = 12 * 3600
@@ -32,8 +32,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
 
     app_env: Literal["development", "production"] = "production"
     secret_key: Secrets = []
-    allowed_hosts: Names = ["localhost", "127.0.0.1", "[::1]"]
-    cors_allow_origins: Names = []
+    allowed_hosts: Hosts = ["localhost", "127.0.0.1", "[::1]"]
+    cors_allow_origins: Origins = []
     forwarded_allow_ips: str = "127.0.0.1"
     root_path: Annotated[str, Field(pattern=r"^(/[\w.~-]+)*$")] = ""
     request_timeout: PositiveFloat = 30.0
@@ -43,10 +43,10 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     metrics_token: Secrets = []
     alert_urls: Secrets = []
 
-    database_url: str = "sqlite:///var/app.sqlite3"
+    database_url: DatabaseUrl = "sqlite:///var/app.sqlite3"
 
-    cycles_base_url: str = ""
-    cycles_admin_url: str = ""
+    cycles_base_url: Url = ""
+    cycles_admin_url: Url = ""
     cycles_admin_api_key: SecretStr | None = None
     cycles_journal_dir: Path = Path("var/cycles-journal")
     cycles_app: str = DISTRIBUTION
@@ -109,12 +109,8 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
         faults = secret_faults("SECRET_KEY", self.secret_key) + self.tenancy_faults() + self.identity_faults()
         if not self.development:
             faults += self._production_faults()
-        urls = {"CYCLES_BASE_URL": self.cycles_base_url, "CYCLES_ADMIN_URL": self.cycles_admin_url}
-        faults += [f"{name} must be an http or https URL" for name, url in urls.items() if url and not is_http_url(url)]
         if not self.cycles_base_url:
             faults.append("CYCLES_BASE_URL is missing: set the URL of the Cycles server")
-        if not self.database_url.startswith(("sqlite:///", "postgresql://")):
-            faults.append("DATABASE_URL must be sqlite:////absolute/path or postgresql://user:password@host/name")
         faults += self._fallback_faults()
         if self.budget_fail_open and not self.budget_fail_open_limit:
             faults.append("BUDGET_FAIL_OPEN needs BUDGET_FAIL_OPEN_LIMIT: USD per tenant and outage")

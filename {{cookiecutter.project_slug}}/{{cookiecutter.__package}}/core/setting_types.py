@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from pydantic import BeforeValidator, HttpUrl, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import NoDecode
 
 MIN_SECRET_LENGTH = 32
@@ -15,6 +15,12 @@ def _split(value: object, separator: str = ",") -> object:
 
 
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+_Host = Annotated[str, Field(pattern=r"^(\*|\w[\w.-]*|\[[\dA-Fa-f:.]+\])$")]  # no scheme, port or leading dot
+Hosts = Annotated[list[_Host], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+_Origin = Annotated[str, Field(pattern=r"^(\*|[a-z-]+://[^/A-Z]+)$")]
+Origins = Annotated[list[_Origin], NoDecode, BeforeValidator(_split)]
+Url = Annotated[str, AfterValidator(lambda url: url and HttpUrl(url) and url)]
+DatabaseUrl = Annotated[str, Field(pattern=r"^(sqlite:///.+|postgresql://[^#\s]+)$")]
 _Chain = Annotated[list[str], BeforeValidator(partial(_split, separator=">"))]
 Chains = Annotated[list[_Chain], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
@@ -31,12 +37,3 @@ def secret_faults(name: str, secrets: Sequence[SecretStr]) -> list[str]:
     if any(len(set(value)) < 10 for value in values):
         return [f"{name} is too simple: use random characters"]
     return []
-
-
-def is_http_url(url: str) -> bool:
-    """Return whether `url` is a valid http or https URL."""
-    try:
-        HttpUrl(url)
-    except ValueError:
-        return False
-    return True

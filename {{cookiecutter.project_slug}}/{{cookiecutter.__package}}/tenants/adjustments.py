@@ -50,7 +50,7 @@ class Adjustments(Operations):
         reference = wanted.reference
         stored = await self.registry.adjustment(reference)
         if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
-            raise Problem("reference_reused", f"{reference} was used with another tenant or amount. Use a new one.")
+            raise Problem("reference_reused", "This form or reference had another tenant or amount. Use a new one.")
         age = wanted.created_at - stored.created_at
         if stored.done_at is None and not -CLOCK_TOLERANCE <= age <= REPEATABLE_FOR:
             begun = f"{reference} was interrupted on {stored.created_at:%Y-%m-%d %H:%M} UTC: it may have been applied."

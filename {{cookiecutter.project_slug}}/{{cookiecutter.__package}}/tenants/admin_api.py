@@ -172,8 +172,9 @@ class AdminApi:
         try:
             status, _, answer = await self._http.request(method, target, {"X-Admin-API-Key": self._admin_key}, body)
         except OSError as error:
-            advice = "A change may have been applied. Check CYCLES_ADMIN_URL and that the server is up, then try again."
-            raise AdminError("admin_unreachable", 0, f"{server} does not answer. {advice}") from error
+            fate = "" if method == "GET" else " A change may have been applied."
+            advice = "Check CYCLES_ADMIN_URL and that the server is up, then try again."
+            raise AdminError("admin_unreachable", 0, f"{server} does not answer.{fate} {advice}") from error
         if not answer or status >= 500 or 300 <= status < 400:
             raise AdminError("admin_failed", status, f"{server} answered {status} to {method} {path}. See its log.")
         if status == 401:

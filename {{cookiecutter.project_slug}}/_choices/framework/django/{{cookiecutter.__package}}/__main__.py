@@ -21,7 +21,7 @@ class Commands(ManagementUtility):
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"{__package__}.settings")
     with command_line():
-        Commands([program(), *(sys.argv[1:] or ["COMMAND"])]).execute()  # without any, Django's help exits with 0
+        Commands([program(), *(sys.argv[1:] or [""])]).execute()  # without any, Django's help exits with 0
 
 
 if __name__ == "__main__":

@@ -63,12 +63,7 @@ TEMPLATES = [  # for the admin; dashboard/pages.py renders the dashboard
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return `DATABASES["default"]` for a DATABASE_URL, or {} for one that `Settings.faults` reports.
-
-    Create an SQLite file.
-    """
-    if not url.startswith(("sqlite:///", "postgresql://")):
-        return {}
+    """Return `DATABASES["default"]` for a DATABASE_URL. Create an SQLite file."""
     config: dict[str, Any] = {**dj_database_url.parse(url, conn_health_checks=True)}
     options = config.setdefault("OPTIONS", {})
     if url.startswith("postgresql"):

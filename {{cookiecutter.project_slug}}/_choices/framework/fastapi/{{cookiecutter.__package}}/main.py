@@ -52,11 +52,8 @@ async def lifespan(settings: Settings) -> AsyncIterator[dict[str, object]]:
     ):
         idempotency = Idempotency(services, AnswerStore(database))
         services.run(idempotency.run())
-        yield {
-            "services": services,
-            "dashboard": Dashboard(services, DashboardStore(database)),
-            "idempotency": idempotency,
-        }
+        dashboard = Dashboard(services, DashboardStore(database))
+        yield {"services": services, "dashboard": dashboard, "idempotency": idempotency}
     tracing.flush()
 
 

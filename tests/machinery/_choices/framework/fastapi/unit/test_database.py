@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event, text
 
-from {{ cookiecutter.__package }}.cli.migrate import check
+from {{ cookiecutter.__package }}.cli.migrate import check, upgrade
 from {{ cookiecutter.__package }}.core.database import MIGRATIONS, Database, driver_url
 from {{ cookiecutter.__package }}.dashboard.query import TenantQuery
 from {{ cookiecutter.__package }}.dashboard.store import DashboardStore
@@ -36,6 +36,16 @@ def test_a_version_serves_on_its_own_tables_and_on_those_of_a_later_one(
             return await opened.is_migrated()
 
     assert asyncio.run(is_migrated()) is serves
+
+
+def test_migrate_leaves_the_tables_of_a_later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/app.sqlite3")
+    upgrade()
+    with closing(sqlite3.connect(tmp_path / "app.sqlite3")) as database:
+        with database:
+            database.execute("UPDATE alembic_version SET version_num = '9999'")
+        upgrade()
+        assert [*database.execute("SELECT version_num FROM alembic_version")] == [("9999",)]
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from alembic.util import CommandError
 
 from ..core.database import MIGRATIONS
 from ..core.problems import Problem
+from .console import explained
 
 
 def upgrade() -> None:
     """Migrate the database to the newest version."""
-    command.upgrade(_config(), "head")
+    with explained():
+        command.upgrade(_config(), "head")
 
 
 def check() -> None:
@@ -28,6 +30,6 @@ def check() -> None:
 
 
 def _config(url: str | None = None) -> Config:
-    config = Config(stdout=sys.stderr, attributes={"url": url})
+    config = Config(stdout=sys.stderr, attributes={"url": url, "if_behind": url is None})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config

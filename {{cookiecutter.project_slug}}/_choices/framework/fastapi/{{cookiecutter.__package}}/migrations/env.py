@@ -1,4 +1,7 @@
-"""Alembic's environment. It migrates the database of the attribute `url`, or of DATABASE_URL."""
+"""Alembic's environment. It migrates the database of the attribute `url`, or of DATABASE_URL.
+
+With the attribute `if_behind`, it leaves a database that a later version has migrated, as after a rollback.
+"""
 
 import asyncio
 from typing import Literal
@@ -23,8 +26,10 @@ TABLES = (AuditEntry, Balance, KeptAnswer, Tenant)
 
 
 async def migrate() -> None:
-    async with Database(context.config.attributes.get("url") or Settings().database_url) as database:
-        await database.run_sync(migrate_on)
+    attributes = context.config.attributes
+    async with Database(attributes.get("url") or Settings().database_url) as database:
+        if not (attributes.get("if_behind") and await database.is_migrated()):
+            await database.run_sync(migrate_on)
 
 
 def migrate_on(connection: Connection) -> None:

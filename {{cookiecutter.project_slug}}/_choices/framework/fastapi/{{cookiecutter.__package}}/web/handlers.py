@@ -31,6 +31,5 @@ def add_exception_handlers(app: FastAPI) -> None:
         found = error.errors()
         if any(item["type"] == "json_invalid" for item in found):
             return problem_response(Problem("invalid_request", "The body is not JSON."), request)
-        return problem_response(
-            schemas.invalid([(item["loc"][1:] or item["loc"], item["msg"]) for item in found]), request
-        )
+        fields = [(item["loc"][1:] or item["loc"], item["msg"]) for item in found]
+        return problem_response(schemas.invalid(fields), request)

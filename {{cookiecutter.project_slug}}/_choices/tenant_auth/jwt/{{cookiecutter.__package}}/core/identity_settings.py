@@ -6,7 +6,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import BaseModel, field_validator
 
-from .setting_types import Names, is_http_url
+from .setting_types import Names, Url
 
 ASYMMETRIC = frozenset(
     "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 ES256K EdDSA".split()  # noqa: SIM905
@@ -25,7 +25,7 @@ class IdentitySettings(BaseModel):
     jwt_issuer: str = ""
     jwt_audience: str = ""
     jwt_algorithms: Names = ["RS256"]
-    jwt_jwks_url: str = ""
+    jwt_jwks_url: Url = ""
     jwt_public_key: Names = []
     jwt_tenant_claim: str = "tenant"
 
@@ -68,8 +68,6 @@ class IdentitySettings(BaseModel):
 
 def _is_trustworthy(url: str) -> bool:
     """Return whether the URL is https or of this machine."""
-    if not is_http_url(url):
-        return False
     address = urlsplit(url)
     host = address.hostname or ""
     return address.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
