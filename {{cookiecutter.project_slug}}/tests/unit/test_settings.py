@@ -115,6 +115,10 @@ def test_the_environment_wins_over_the_env_file(environment: pytest.MonkeyPatch)
 def test_no_secret_is_in_what_settings_print(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("CYCLES_ADMIN_API_KEY", "0123456789-admin")
     assert "0123456789" not in repr(Settings())
+    environment.setenv("DATABASE_URL", "postgres://app:0123456789@localhost/app")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "0123456789" not in str(refused.value)
 
 
 def test_env_example_lists_every_setting_that_has_an_effect() -> None:

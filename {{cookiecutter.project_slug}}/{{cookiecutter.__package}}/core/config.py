@@ -26,6 +26,7 @@ class Settings(ProviderSettings, IdentitySettings, TenancySettings, BaseSettings
     model_config = SettingsConfigDict(
         env_file=".env",
         env_ignore_empty=True,
+        hide_input_in_errors=True,  # a DATABASE_URL has a password
         extra="ignore",
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
     )

@@ -1,10 +1,12 @@
 """Types and checks shared by the settings classes."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
 MIN_SECRET_LENGTH = 32
@@ -14,13 +16,29 @@ def _split(value: object, separator: str = ",") -> object:
     return [part for item in value.split(separator) if (part := item.strip())] if isinstance(value, str) else value
 
 
+def _matching(pattern: str, words: str) -> AfterValidator:
+    """Refuse a text that does not match the whole pattern. `words` say what is expected."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise PydanticCustomError("setting", "must be {words}", {"words": words})
+        return text
+
+    return AfterValidator(check)
+
+
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-_Host = Annotated[str, Field(pattern=r"^(\*|\w[\w.-]*|\[[\dA-Fa-f:.]+\])$")]  # no scheme, port or leading dot
+_Host = Annotated[
+    str, _matching(r"\*|\w[\w.-]*|\[[\dA-Fa-f:.]+\]", "a host name or address, without scheme, port or leading dot")
+]
 Hosts = Annotated[list[_Host], NoDecode, BeforeValidator(_split), Field(min_length=1)]
-_Origin = Annotated[str, Field(pattern=r"^(\*|[a-z-]+://[^/A-Z]+)$")]
+_Origin = Annotated[str, _matching(r"\*|[a-z-]+://[^/A-Z]+", "an origin like https://app.example.com, without a path")]
 Origins = Annotated[list[_Origin], NoDecode, BeforeValidator(_split)]
 Url = Annotated[str, AfterValidator(lambda url: url and HttpUrl(url) and url)]
-DatabaseUrl = Annotated[str, Field(pattern=r"^(sqlite:///.+|postgresql://[^#\s]+)$")]
+DatabaseUrl = Annotated[
+    str,
+    _matching(r"sqlite:///.+|postgresql://[^#\s]+", "sqlite:////absolute/path or postgresql://user:password@host/name"),
+]
 _Chain = Annotated[list[str], BeforeValidator(partial(_split, separator=">"))]
 Chains = Annotated[list[_Chain], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)]
