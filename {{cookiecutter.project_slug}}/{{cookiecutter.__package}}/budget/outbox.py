@@ -14,14 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
 from pydantic import TypeAdapter
 
+from ..core.logging import log
 from ..core.metrics import BACKLOG, OLDEST, SET_ASIDE
 from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
-
-log = structlog.get_logger(__name__)
 
 FILE = "outbox.sqlite3"
 LEASE_S = 4.0

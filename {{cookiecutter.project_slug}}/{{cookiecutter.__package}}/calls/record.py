@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
-
+from ..core.logging import log
 from ..core.metrics import CALLS, CHARGED
 from ..core.tasks import uncut
 from .models import Balance, Call
 from .store import CallStore
 from .thresholds import save_balances
-
-log = structlog.get_logger(__name__)
 
 LOGGED = ("request_id", "tenant", "route", "model", "reservation_id", "cost", "uncharged", "outcome", "duration_ms")
 MOST_WAITING = 10_000

@@ -4,16 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-import structlog
-
 from ..calls.models import Alert
+from ..core.logging import log
 from ..core.problems import Problem
 from .adjustments import Adjustments
 from .admin_api import AdminError
 from .models import Tenant
 from .periods import NAMES, period_at
-
-log = structlog.get_logger(__name__)
 
 
 def schedule(every: str, timezone: str) -> dict[str, Any]:

@@ -6,18 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from ..calls.models import Alert, Success
 from ..core.config import Settings
+from ..core.logging import log
 from ..core.metrics import HOUSEKEEPING
 from ..tenants.alerts import deliver, unseal
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.registry import DATABASE_ERRORS, Registry
 from ..tenants.renewals import renew_all
 from ..tenants.service import tenant_service
-
-log = structlog.get_logger(__name__)
 
 EVERY_S = 30.0
 LEASE = timedelta(minutes=5)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
-import structlog
 from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
 from ..core.ciphers import Cipher, digest_of
+from ..core.logging import log
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
@@ -25,8 +25,6 @@ from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send
 from .models import KeptAnswer
 from .services import Services
 from .store import AnswerStore
-
-log = structlog.get_logger(__name__)
 
 KEY = re.compile(rb"[ -~]{1,255}")
 MAX_KEPT_BYTES = 2**20
