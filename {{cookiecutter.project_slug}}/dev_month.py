@@ -21,7 +21,7 @@ import dev_store
 from {{ cookiecutter.__package }}.budget.client import Clients
 from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.budget.subject import subject_of
-from {{ cookiecutter.__package }}.calls.models import Balance, Call
+from {{ cookiecutter.__package }}.calls.models import Call
 from {{ cookiecutter.__package }}.calls.thresholds import save_balances
 from {{ cookiecutter.__package }}.cli.budgets import set_budget
 from {{ cookiecutter.__package }}.core.config import Settings
@@ -236,7 +236,7 @@ async def add_month(now: datetime) -> None:
             await add_tenant(service, clients, month)
             for entry in month.audit():
                 await registry.save(entry)
-        await save_balances(calls, [Balance(**columns) for columns in clients.balances.changed()])
+        await save_balances(calls, clients.balances.changed())
         await calls.insert([call for month in months for call in month.calls])
         await clients.aclose()
 
