@@ -17,7 +17,7 @@ from .accounts import Accounts
 from .adjustments import Adjustments
 from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
 from .alerts import mask, seal, unseal
-from .checks import ANY, Operations, check_id, check_text, find_tenant, microcents
+from .checks import ANY, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
 from .links import make_link
 from .models import Tenant
@@ -29,13 +29,8 @@ Output = dict[str, Any]
 Verb = Callable[..., Awaitable[Output]]
 
 
-class TenantService(Operations):
+class TenantService(Accounts, Adjustments):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
-
-    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
-        super().__init__(settings, registry, admin)
-        self.accounts = Accounts(settings, registry, admin)
-        self.adjustments = Adjustments(settings, registry, admin)
 
     async def add(
         self,
@@ -63,7 +58,7 @@ class TenantService(Operations):
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget, `tenants update` a period."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.accounts.prepare(tenant)
+        await self.prepare(tenant)
         if tenant.onboarded:
             note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
@@ -84,7 +79,7 @@ class TenantService(Operations):
         tenant = await find_tenant(self.registry, tenant_id)
         changes: dict[str, Any] = {}
         if every or timezone:
-            changes = await reschedule(self.adjustments, tenant, every or tenant.every, timezone or tenant.time_zone)
+            changes = await reschedule(self, tenant, every or tenant.every, timezone or tenant.time_zone)
         if budget is not None:
             changes["budget"] = microcents("budget", budget)
             if changes.get("every", tenant.every) == "none":
@@ -130,7 +125,7 @@ class TenantService(Operations):
         if reference is not None:
             check_text("reference", reference, 100)
         await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self.adjustments.adjust(tenant_id, "fund", amount, reference)
+        remaining = await self.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
@@ -149,7 +144,7 @@ class TenantService(Operations):
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self.adjustments.adjust(tenant.id, "reset", amount, reference)
+                remaining = await self.adjust(tenant.id, "reset", amount, reference)
             except Problem as problem:
                 # without an answer, or with 401, the next would fail too
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
@@ -210,7 +205,7 @@ class TenantService(Operations):
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.accounts.replace_key(tenant, now=now)}
+        return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Output:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
