@@ -99,7 +99,7 @@ class Idempotency:
         now = datetime.now(UTC)
         for row in await self._store.tend(list(self._owners), now, now + LEASE):
             for settlement in self._open(row).settlements:
-                self._services.outbox.restore(settlement)
+                self._services.outbox.write(settlement, due_now=True)  # Cycles charges it once in any case
             await self._store.update(row, lease_until=None)
 
     async def _answer(self, row: KeptAnswer, app: App, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,7 +125,7 @@ class Idempotency:
     async def _earlier(self, row: KeptAnswer) -> Kept | None:
         """Return an earlier request's answer, None if `row` is stored now. Raise Problem."""
         while not await self._services.registry.add(row):
-            found, now = await self._store.find(row.id), datetime.now(UTC)
+            found, now = await self._services.registry.get(KeptAnswer, row.id), datetime.now(UTC)
             if found is None:
                 continue  # deleted meanwhile
             if found.expires_at > now:

@@ -16,9 +16,6 @@ class AnswerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def find(self, row_id: str) -> KeptAnswer | None:
-        return await self._database.scalar(select(KeptAnswer).where(KeptAnswer.id == row_id))
-
     async def update(self, row: KeptAnswer, **changes: Any) -> bool:
         """Return False if another request owns it now."""
         owned = (KeptAnswer.id == row.id) & (KeptAnswer.owner == row.owner)
