@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..calls.models import Alert, Call, Success
-from ..core.database import Base, Database
+from ..core.database import Base, Database, Store
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -26,12 +26,12 @@ async def open_registry(database_url: str) -> AsyncIterator["Registry"]:
         yield Registry(database)
 
 
-class Registry:
+class Registry(Store):
     """Raises DATABASE_ERRORS if the database fails."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.is_migrated = database.is_migrated
+    async def is_migrated(self) -> bool:
+        """Return whether all migrations of this version have run."""
+        return await self._database.is_migrated()
 
     async def version(self) -> int:
         """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
