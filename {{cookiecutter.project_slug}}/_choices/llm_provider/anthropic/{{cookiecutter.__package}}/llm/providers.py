@@ -1,6 +1,5 @@
 """Choice of the model provider."""
 
-
 from ..core.logging import log
 from ..core.provider_settings import ProviderSettings
 from . import anthropic
