@@ -21,7 +21,7 @@ import dev_store
 from {{ cookiecutter.__package }}.budget.client import Clients
 from {{ cookiecutter.__package }}.budget.prices import Prices
 from {{ cookiecutter.__package }}.budget.subject import subject_of
-from {{ cookiecutter.__package }}.calls.models import Balance, Call
+from {{ cookiecutter.__package }}.calls.models import Call
 from {{ cookiecutter.__package }}.calls.thresholds import save_balances
 from {{ cookiecutter.__package }}.cli.budgets import set_budget
 from {{ cookiecutter.__package }}.core.config import Settings
@@ -188,16 +188,14 @@ async def add_tenant(service: TenantService, clients: Clients, month: Month) -> 
         await service.add(story.id, story.name, story.budget, story.overdraft, story.every)
         await registry.update_tenant(story.id, created_at=month.begin)
         if story.credit:
-            await service.adjustments.adjust(
-                story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at
-            )
+            await service.adjust(story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at)
             for person, used in spent_by(month.calls).most_common(2):
                 if person:
                     usd = format_usd(-(-used * 10 // (9 * MICROCENTS_PER_USD)) * MICROCENTS_PER_USD)
                     await set_budget(service, story.id, budget=usd, end_user=person)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at < month.reset_at])
         if story.every != "none" and (tenant := await registry.tenant(story.id)):
-            await renew(service.adjustments, tenant, month.reset_at)
+            await renew(service, tenant, month.reset_at)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at >= month.reset_at])
         if story.ends:
             await getattr(service, story.ends)(story.id)
@@ -236,7 +234,7 @@ async def add_month(now: datetime) -> None:
             await add_tenant(service, clients, month)
             for entry in month.audit():
                 await registry.save(entry)
-        await save_balances(calls, [Balance(**columns) for columns in clients.balances.changed()])
+        await save_balances(calls, clients.balances.changed())
         await calls.insert([call for month in months for call in month.calls])
         await clients.aclose()
 

@@ -68,7 +68,7 @@ def test_balances_are_cached_for_the_tenant_that_their_scope_names() -> None:
         assert known is not None
         assert list(known.ledgers) == [scope_of(tenant)]
     assert balances.known("acme-3") is None
-    assert {columns["tenant_id"] for columns in balances.changed()} == {"acme", "acme-2"}
+    assert {row.tenant_id for row in balances.changed()} == {"acme", "acme-2"}
     assert balances.changed() == []
 
 
@@ -100,10 +100,11 @@ def test_a_charge_that_is_sent_later_counts_in_the_cached_balances_at_once() -> 
         assert (changed.spent, changed.reserved, changed.remaining) == (3, 0, 7)
     assert known.ledgers[f"{ACME}/app:other"].remaining == 3
     assert (balances.least("acme", [ACME, inner]), balances.least("acme", ["tenant:x"])) == (7, None)
-    (columns,) = balances.changed()
-    assert columns.pop("at") < datetime.now(UTC)
+    (row,) = balances.changed()
+    assert row.at < datetime.now(UTC)
     amounts = {"allocated": 10, "spent": 3, "reserved": 0, "remaining": 7, "debt": 0, "overdraft_limit": 0}
-    assert columns == {"tenant_id": "acme", "is_over_limit": False} | amounts
+    expected = {"tenant_id": "acme", "is_over_limit": False, **amounts}
+    assert {name: getattr(row, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(("age", "asked"), [(0.0, 0), (3600.0, 1)])

@@ -4,7 +4,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from {{ cookiecutter.__package }}.calls.models import Call
+from {{ cookiecutter.__package }}.calls.models import Balance, Call
 from {{ cookiecutter.__package }}.calls.query import CallQuery
 from {{ cookiecutter.__package }}.calls.record import CallLog
 from {{ cookiecutter.__package }}.core.tasks import uncut
@@ -99,7 +99,7 @@ def test_batch_stores_changed_balances_and_what_remained_after_each_call(opened:
 
     async def story() -> None:
         async with opened() as (_, store):
-            balance = {"tenant_id": "acme", "at": NOON, "allocated": 1_000, "remaining": 900, **amounts}
+            balance = Balance(tenant_id="acme", at=NOON, allocated=1_000, remaining=900, **amounts)
             log = CallLog(store, lambda: [balance])
             log.add(call(0))
             log.add(call(1, "globex"))

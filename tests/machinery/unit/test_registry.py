@@ -117,14 +117,14 @@ def test_a_reference_is_used_once(opened: Opened) -> None:
         assert await registry.add(wanted)
         assert not await registry.add(same)
         await registry.drop_adjustment("fund:7")
-        assert await registry.adjustment("fund:7") is None
+        assert await registry.get(Adjustment, "fund:7") is None
         wanted.done_at = NOON
         await registry.save(wanted)  # a run that went on meanwhile
-        done = await registry.adjustment("fund:7")
+        done = await registry.get(Adjustment, "fund:7")
         assert done is not None
         assert (done.tenant_id, done.amount, done.done_at) == ("acme", 5, NOON)
         await registry.drop_adjustment("fund:7")
-        assert await registry.adjustment("fund:7")
+        assert await registry.get(Adjustment, "fund:7")
 
     tell(story, opened)
 

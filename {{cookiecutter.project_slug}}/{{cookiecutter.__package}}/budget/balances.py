@@ -13,6 +13,7 @@ from typing import Any
 
 from cachetools import FIFOCache
 
+from ..calls.models import Balance
 from ..core.cache import SingleFlight
 from ..core.money import UNIT
 from ..core.problems import OUTCOMES, Problem, budget_problem
@@ -132,8 +133,8 @@ class Balances:
     def known(self, tenant: str) -> Snapshot | None:
         return self._known.get(tenant)
 
-    def columns(self, tenant: str) -> dict[str, Any] | None:
-        """Return the tenant's widest ledger as columns of the table `balances`, None if nothing is known.
+    def widest(self, tenant: str) -> Balance | None:
+        """Return the tenant's widest ledger, None if nothing is known.
 
         It bounds all the others: `tenant:acme` before `tenant:acme/app:chat`.
         """
@@ -143,12 +144,12 @@ class Balances:
         ledger = min(known.ledgers.values(), key=depth)
         at = datetime.now(UTC) - timedelta(seconds=time.monotonic() - ledger.asked_at)
         amounts = {name: getattr(ledger, name) for name in AMOUNTS}
-        return {"tenant_id": tenant, "at": at, "is_over_limit": ledger.is_over_limit, **amounts}
+        return Balance(tenant_id=tenant, at=at, is_over_limit=ledger.is_over_limit, **amounts)
 
-    def changed(self) -> list[dict[str, Any]]:
-        """Return the columns of the tenants whose balances changed since the last call."""
+    def changed(self) -> list[Balance]:
+        """Return the widest ledgers of the tenants whose balances changed since the last call."""
         tenants, self._changed = self._changed, set()
-        return [columns for tenant in tenants if (columns := self.columns(tenant))]
+        return [*filter(None, map(self.widest, tenants))]
 
     def least(self, tenant: str, scopes: list[str]) -> int | None:
         """Return the microcents that the tightest ledger at these scopes has left, None if unknown."""

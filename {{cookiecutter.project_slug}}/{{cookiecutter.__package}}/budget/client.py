@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
-import structlog
 from pydantic import BaseModel
 from runcycles import AsyncCyclesClient, CyclesConfig, CyclesResponse, ErrorCode
 
@@ -18,6 +17,7 @@ from ..core.breaker import Breaker
 from ..core.cache import TTLCache
 from ..core.config import Settings
 from ..core.http_json import JsonClient
+from ..core.logging import log
 from ..core.metrics import UNCHARGED, UPSTREAM
 from ..core.money import UNIT
 from ..core.problems import WANT_OF_MONEY, Problem
@@ -28,8 +28,6 @@ from ..tenants.tenant_cache import VERSION_TTL_S
 from .balances import REMEMBERED_TENANTS, Balances, ledgers_of
 from .outbox import DEFERRED, Outbox, Settlement
 from .subject import scopes_of
-
-log = structlog.get_logger(__name__)
 
 Body = BaseModel | dict[str, Any]
 KEY_CACHED_S = 120

@@ -5,12 +5,9 @@ What each tenant has taken in an outage is stored beside the outbox, so the limi
 
 import time
 
-import structlog
-
+from ..core.logging import log
 from ..core.metrics import UNGUARDED
 from ..core.sqlite_file import SqliteFile
-
-log = structlog.get_logger(__name__)
 
 _TAKE = """INSERT INTO allowances VALUES (:tenant, :now, :amount) ON CONFLICT (tenant) DO UPDATE
 SET taken = taken + :amount WHERE taken + :amount <= :limit RETURNING begun_at, taken"""

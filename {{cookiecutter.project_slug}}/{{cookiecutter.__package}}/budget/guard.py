@@ -9,13 +9,13 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
-import structlog
 from runcycles import CyclesResponse
 from structlog.contextvars import get_contextvars
 
 from ..calls.models import Call
 from ..calls.record import CallLog
 from ..core.config import Settings
+from ..core.logging import log
 from ..core.metrics import DENIALS, HELD, SETTLE
 from ..core.money import UNIT
 from ..core.problems import WANT_OF_MONEY, Problem
@@ -30,8 +30,6 @@ from .outbox import Settlement
 from .prices import Prices
 from .runs import Run
 from .subject import scopes_of, subject_of
-
-log = structlog.get_logger(__name__)
 
 
 class Guard:

@@ -4,12 +4,10 @@ import asyncio
 import secrets
 import time
 
-import structlog
 from runcycles import AsyncCyclesClient, CyclesResponse
 
+from ..core.logging import log
 from .client import is_refused
-
-log = structlog.get_logger(__name__)
 
 HOLD_TTL_MS = 60_000
 """How long Cycles keeps a hold that is not extended, for example after a kill."""

@@ -20,10 +20,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
 from runcycles import Caps, CyclesResponse
 
 from ..calls.models import Call
+from ..core.logging import log
 from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.tasks import Tasks
 from ..llm.metering import Meter
@@ -32,8 +32,6 @@ from .balances import Balances
 from .heartbeat import HOLD_TTL_MS, Heartbeat
 from .prices import Prices, UnknownModel
 from .subject import scopes_of
-
-log = structlog.get_logger(__name__)
 
 OVERAGE_POLICY = "ALLOW_WITH_OVERDRAFT"
 """Without an overdraft limit on the ledger this charges what is left, same as ALLOW_IF_AVAILABLE."""

@@ -14,14 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import structlog
 from pydantic import TypeAdapter
 
+from ..core.logging import log
 from ..core.metrics import BACKLOG, OLDEST, SET_ASIDE
 from ..core.money import MAX_MICROCENTS, UNIT
 from ..core.sqlite_file import SqliteFile
-
-log = structlog.get_logger(__name__)
 
 FILE = "outbox.sqlite3"
 LEASE_S = 4.0
@@ -37,7 +35,7 @@ CREATE TABLE IF NOT EXISTS settlements (id INTEGER PRIMARY KEY, server TEXT, ten
 CREATE TABLE IF NOT EXISTS allowances (tenant TEXT PRIMARY KEY, begun_at REAL, taken INTEGER);
 """
 _INSERT = """INSERT INTO settlements (id, server, tenant, settlement, created_at, not_before)
-VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET id = id RETURNING id"""
 _SAVE = """UPDATE settlements SET settlement = :settlement, next_try_at = coalesce(:next_try_at, next_try_at),
 not_before = coalesce(:not_before, not_before) WHERE id = :id"""
 _LATER = f"BETWEEN :now AND :now + {2 * LONGEST_RETRY_AFTER_S}"  # later times were written by a clock that was ahead
@@ -175,14 +173,9 @@ class Outbox:
         return True
 
     def write(self, settlement: Settlement, *, due_now: bool = False) -> None:
-        """Same as `add`, for one that was deferred."""
+        """Same as `add`, for one that was deferred. One that is in the file already stays as it is."""
         if not self._insert(settlement, 0.0 if due_now else settlement.created_at + LEASE_S):
             self._unwritten.append(settlement)
-
-    def restore(self, settlement: Settlement) -> None:
-        """Write a settlement of a process that has died, unless it is here. Cycles charges it once in any case."""
-        if not self.file.run("SELECT id FROM settlements WHERE id = :id", id=settlement.id):
-            self.write(settlement, due_now=True)
 
     def save(self, settlement: Settlement, next_try_at: float | None = None, not_before: float | None = None) -> None:
         """Change a settlement in the file. None leaves its time as it is."""

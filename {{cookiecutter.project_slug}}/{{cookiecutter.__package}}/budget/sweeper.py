@@ -3,12 +3,9 @@
 import asyncio
 from contextlib import suppress
 
-import structlog
-
+from ..core.logging import log
 from .client import Clients
 from .outbox import Settlement
-
-log = structlog.get_logger(__name__)
 
 SWEEP_EVERY_S = 1.0
 AT_ONCE = 20

@@ -4,17 +4,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import structlog
-
+from ..core.logging import log
 from ..core.metrics import CALLS, CHARGED
 from ..core.tasks import uncut
 from .models import Balance, Call
 from .store import CallStore
 from .thresholds import save_balances
-
-log = structlog.get_logger(__name__)
 
 LOGGED = ("request_id", "tenant", "route", "model", "reservation_id", "cost", "uncharged", "outcome", "duration_ms")
 MOST_WAITING = 10_000
@@ -27,10 +23,10 @@ PRUNE_EVERY = timedelta(hours=1)
 class CallLog:
     """Collects calls and writes them in batches. While the database is down, the oldest are dropped.
 
-    `changed_balances` returns the columns of the balances that changed since it was last called.
+    `changed_balances` returns the balances that changed since it was last called.
     """
 
-    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[dict[str, Any]]] = list) -> None:
+    def __init__(self, store: CallStore, changed_balances: Callable[[], Iterable[Balance]] = list) -> None:
         self._store = store
         self._changed_balances = changed_balances
         self._calls: deque[Call] = deque(maxlen=MOST_WAITING)
@@ -57,8 +53,8 @@ class CallLog:
     async def flush(self) -> None:
         """Write what waits, and delete old rows once an hour. What can't be written now waits for the next batch."""
         calls, self._calls = self._calls, deque(maxlen=MOST_WAITING)
-        changed = {columns["tenant_id"]: Balance(**columns) for columns in self._changed_balances()}
-        balances, self._balances = self._balances | changed, {}
+        balances = self._balances | {balance.tenant_id: balance for balance in self._changed_balances()}
+        self._balances = {}
         if not (calls or balances):
             return
         for call in calls:

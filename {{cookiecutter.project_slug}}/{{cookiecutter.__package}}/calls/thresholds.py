@@ -3,14 +3,11 @@
 import secrets
 from collections.abc import Sequence
 
-import structlog
-
+from ..core.logging import log
 from ..core.metrics import CROSSINGS
 from ..core.money import format_usd
 from .models import Alert, Balance
 from .store import CallStore
-
-log = structlog.get_logger(__name__)
 
 THRESHOLDS = (80, 95, 100)
 """Per cent of the allocation that are worth an alert when spent."""

@@ -4,13 +4,11 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
-import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
 
+from .logging import log
 from .problems import Problem
-
-log = structlog.get_logger(__name__)
 
 
 def digest_of(data: bytes) -> str:

@@ -4,7 +4,10 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import FilteringBoundLogger, Processor
+
+log: FilteringBoundLogger = structlog.get_logger()
+"""The logger of all modules."""
 
 
 def set_up_logging(*, development: bool) -> None:

@@ -6,9 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger(__name__)
+from .logging import log
 
 ERRORS = (OSError, sqlite3.Error)
 """What using a file may raise."""

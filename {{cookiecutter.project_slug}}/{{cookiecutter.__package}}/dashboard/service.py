@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from ..budget.balances import REMEMBERED_TENANTS
-from ..calls.models import Balance
 from ..core.cache import TTLCache
 from ..core.problems import Problem
 from ..llm.provider import Message, Request
@@ -65,8 +64,7 @@ class Dashboard:
 
     def _needs_read(self, row: TenantBudget) -> bool:
         """Give a row the newest balance that this process knows. Return whether Cycles has to be asked for a newer."""
-        columns = self.services.balances.columns(row.tenant.id)
-        known = Balance(**columns) if columns else None
+        known = self.services.balances.widest(row.tenant.id)
         if known and (row.balance is None or known.at >= row.balance.at):
             row.balance = known
         if not row.tenant.onboarded or row.tenant.status == "closed":

@@ -3,12 +3,9 @@
 from dataclasses import asdict, replace
 from math import ceil
 
-import structlog
-
+from ..core.logging import log
 from ..core.problems import Problem
 from .provider import AnsweredBy, Delta, Finish, Item, ProviderError, Request, Tokens, Usage, utf8_size
-
-log = structlog.get_logger(__name__)
 
 MAX_MODEL_NAME = 128
 """Characters that Cycles accepts."""

@@ -48,7 +48,7 @@ class Adjustments(Operations):
     async def _earlier(self, wanted: Adjustment) -> Adjustment:
         """Return the adjustment of an earlier run, done or safe to repeat."""
         reference = wanted.reference
-        stored = await self.registry.adjustment(reference)
+        stored = await self.registry.get(Adjustment, reference)
         if stored is None or (stored.tenant_id, stored.amount) != (wanted.tenant_id, wanted.amount):
             raise Problem("reference_reused", "This form or reference had another tenant or amount. Use a new one.")
         age = wanted.created_at - stored.created_at

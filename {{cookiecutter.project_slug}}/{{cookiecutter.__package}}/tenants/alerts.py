@@ -5,15 +5,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-
 from ..calls.models import Alert
 from ..core.about import TITLE
 from ..core.ciphers import Cipher, digest_of
 from ..core.config import Settings
+from ..core.logging import log
 from ..core.problems import Problem
-
-log = structlog.get_logger(__name__)
 
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=30), timedelta(hours=1)
 

@@ -4,16 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-import structlog
-
 from ..calls.models import Alert
+from ..core.logging import log
 from ..core.problems import Problem
 from .adjustments import Adjustments
 from .admin_api import AdminError
-from .models import Tenant
+from .models import Adjustment, Tenant
 from .periods import NAMES, period_at
-
-log = structlog.get_logger(__name__)
 
 
 def schedule(every: str, timezone: str) -> dict[str, Any]:
@@ -51,7 +48,7 @@ async def renew_all(adjustments: Adjustments, now: datetime) -> None:
 async def renew(adjustments: Adjustments, tenant: Tenant, now: datetime) -> None:
     """Renew one budget for the period of `now`, unless that was done. Periods missed before are skipped."""
     reference = f"{tenant.id}:{period_at(tenant.every, tenant.time_zone, now).name}"
-    begun = await adjustments.registry.adjustment(f"reset:{reference}")
+    begun = await adjustments.registry.get(Adjustment, f"reset:{reference}")
     amount = begun.amount if begun else tenant.budget
     await adjustments.adjust(tenant.id, "reset", amount, reference, created_at=now, keeps_above=tenant.period_budget)
     await _wait_for_next(adjustments, tenant, now)

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import structlog
 from structlog.contextvars import bound_contextvars
 
 from ..core.config import Settings
+from ..core.logging import log
 from ..core.metrics import REQUESTS
 from ..core.problems import Problem
 from ..tenants.headers import Headers, values_of, with_bearer, without_secret
@@ -17,8 +17,6 @@ from .errors import PROVIDERS_API, body_of
 from .providers_api import KEY_PATHS
 from .proxies import note_untrusted
 from .throttle import Throttle
-
-log = structlog.get_logger(__name__)
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]

@@ -6,18 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from ..calls.models import Alert, Success
 from ..core.config import Settings
+from ..core.logging import log
 from ..core.metrics import HOUSEKEEPING
 from ..tenants.alerts import deliver, unseal
 from ..tenants.findings import EXPIRES_SOON
 from ..tenants.registry import DATABASE_ERRORS, Registry
 from ..tenants.renewals import renew_all
 from ..tenants.service import tenant_service
-
-log = structlog.get_logger(__name__)
 
 EVERY_S = 30.0
 LEASE = timedelta(minutes=5)
@@ -63,8 +60,8 @@ class Housekeeping:
         """Renew the budgets whose next period has begun, and revoke rotated keys, given admin access."""
         async with tenant_service(self.settings, self.registry) as service:
             if service.admin.is_configured:
-                await renew_all(service.adjustments, now)
-                texts = [f"{found.message}." for found in await service.accounts.tend_keys()]
+                await renew_all(service, now)
+                texts = [f"{found.message}." for found in await service.tend_keys()]
                 await self.registry.add_alerts([Alert(id=f"shared-key:{now:%Y-%m-%d}", text=text) for text in texts])
 
     async def find_alerts(self, now: datetime) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 
-import structlog
 from pydantic import ConfigDict, TypeAdapter
 
 from ..budget.outbox import DEFERRED, Deferred, Settlement
 from ..core.ciphers import Cipher, digest_of
+from ..core.logging import log
 from ..core.problems import Problem
 from ..core.tasks import uncut
 from ..tenants.headers import values_of
@@ -25,8 +25,6 @@ from .edge import IDEMPOTENCY_KEY, App, Message, Receive, Scope, Send
 from .models import KeptAnswer
 from .services import Services
 from .store import AnswerStore
-
-log = structlog.get_logger(__name__)
 
 KEY = re.compile(rb"[ -~]{1,255}")
 MAX_KEPT_BYTES = 2**20
@@ -101,7 +99,7 @@ class Idempotency:
         now = datetime.now(UTC)
         for row in await self._store.tend(list(self._owners), now, now + LEASE):
             for settlement in self._open(row).settlements:
-                self._services.outbox.restore(settlement)
+                self._services.outbox.write(settlement, due_now=True)  # Cycles charges it once in any case
             await self._store.update(row, lease_until=None)
 
     async def _answer(self, row: KeptAnswer, app: App, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +125,7 @@ class Idempotency:
     async def _earlier(self, row: KeptAnswer) -> Kept | None:
         """Return an earlier request's answer, None if `row` is stored now. Raise Problem."""
         while not await self._services.registry.add(row):
-            found, now = await self._store.find(row.id), datetime.now(UTC)
+            found, now = await self._services.registry.get(KeptAnswer, row.id), datetime.now(UTC)
             if found is None:
                 continue  # deleted meanwhile
             if found.expires_at > now:

@@ -5,9 +5,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
-import structlog
-
-log = structlog.get_logger(__name__)
+from ..core.logging import log
 
 NOTE = "untrusted-proxy"
 """A file in CYCLES_JOURNAL_DIR with the last address, because `doctor` is another process."""

@@ -3,17 +3,19 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from ..budget.client import Clients
 from ..budget.guard import Guard
 from ..budget.prices import Prices
 from ..budget.sweeper import Sweeper
+from ..calls.models import Alert
 from ..calls.record import CallLog
 from ..calls.store import CallStore
 from ..core.config import Settings
 from ..core.metrics import forget_killed_workers
+from ..core.money import format_usd
 from ..core.problems import Problem
 from ..core.tasks import on_stop_signal
 from ..llm.providers import make_provider
@@ -22,9 +24,10 @@ from ..tenants.registry import Registry
 from .housekeeping import Housekeeping
 from .readiness import Readiness
 from .schemas import BalanceRow, BudgetAnswer
-from .watch import watch
 
 FLUSH_S = 2.0
+STUCK_AFTER_S = 600.0
+"""A settlement that waits for so long does not reach Cycles by itself."""
 
 
 class Services:
@@ -47,8 +50,7 @@ class Services:
         self.identity = Identity(registry, settings)
         self.provider = make_provider(settings)
         self.readiness = Readiness(registry, self.clients)
-        find_alerts = partial(watch, outbox=self.outbox, store=store, readiness=self.readiness)
-        self.housekeeping = Housekeeping(settings, registry, find_alerts)
+        self.housekeeping = Housekeeping(settings, registry, self.alerts)
 
     async def __aenter__(self) -> Self:
         forget_killed_workers()
@@ -81,6 +83,19 @@ class Services:
         ledgers = sorted(known.ledgers.values(), key=lambda ledger: ledger.scope)
         rows = [BalanceRow.model_validate(ledger) for ledger in ledgers]
         return BudgetAnswer(tenant=tenant_id, as_of=known.as_of, renews_at=tenant.renews_at, balances=rows)
+
+    async def alerts(self, now: datetime) -> list[Alert]:
+        """Return what this process sees: over all processes, an outage once an hour, anything else once a day."""
+        uncharged, backlog = await self.store.uncharged(now - timedelta(hours=24)), self.outbox.backlog()
+        is_stuck = backlog.oldest_s > STUCK_AFTER_S or backlog.set_aside
+        waits = f"{backlog.count} settlements have not reached Cycles, the oldest for {backlog.oldest_s:.0f} s"
+        day, is_down = f"{now:%Y-%m-%d}", (await self.readiness.checks())["cycles"] != "ok"
+        found = [
+            (uncharged, f"uncharged:{day}", f"Spend of ${format_usd(uncharged)} in the last 24 hours was not charged."),
+            (is_stuck, f"backlog:{day}", f"{waits}; {backlog.set_aside} were set aside."),
+            (is_down, f"cycles-unreachable:{now:%Y-%m-%dT%H}", "Cycles is out of reach."),
+        ]
+        return [Alert(id=name, text=text) for is_true, name, text in found if is_true]
 
     async def _flush_outbox(self) -> None:
         """Send what waits once more. The rest is sent at the next start."""

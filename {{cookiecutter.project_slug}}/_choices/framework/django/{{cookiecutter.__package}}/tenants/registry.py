@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth.models import User
 from django.db import Error, IntegrityError, connection, models, transaction
@@ -20,6 +20,8 @@ from .models import Adjustment, ApiKey, SignIn, Tenant
 DATABASE_ERRORS = (Error, OSError, sqlite3.Error)  # the last from the lock of `migrate`
 ALERTS_KEPT_FOR = timedelta(days=90)
 ALERTS_AT_ONCE = 50
+
+Record = TypeVar("Record", bound=models.Model)
 
 
 @asynccontextmanager
@@ -61,10 +63,14 @@ class Registry:
         record.save()
 
     @in_database
-    def tenant(self, tenant_id: str) -> Tenant | None:
-        if not tenant_id.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates
+    def get(self, model: type[Record], key: str) -> Record | None:
+        """Return the record with this primary key."""
+        if not key.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates
             return None
-        return Tenant.objects.filter(id=tenant_id).first()
+        return models.QuerySet(model).filter(pk=key).first()
+
+    async def tenant(self, tenant_id: str) -> Tenant | None:
+        return await self.get(Tenant, tenant_id)
 
     @in_database
     def tenants(self) -> list[Tenant]:
@@ -128,10 +134,6 @@ class Registry:
         with transaction.atomic():
             ApiKey.objects.filter(id=key.id).update(revoked_at=now)
             Tenant.objects.filter(id=key.tenant_id).update(version=models.F("version") + 1)
-
-    @in_database
-    def adjustment(self, reference: str) -> Adjustment | None:
-        return Adjustment.objects.filter(reference=reference).first()
 
     @in_database
     def drop_adjustment(self, reference: str) -> None:

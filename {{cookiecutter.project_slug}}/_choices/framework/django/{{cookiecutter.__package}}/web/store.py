@@ -12,10 +12,6 @@ class AnswerStore:
     """Raises registry.DATABASE_ERRORS if the database fails."""
 
     @in_database
-    def find(self, row_id: str) -> KeptAnswer | None:
-        return KeptAnswer.objects.filter(id=row_id).first()
-
-    @in_database
     def update(self, row: KeptAnswer, **changes: Any) -> bool:
         """Return False if another request owns it now."""
         return KeptAnswer.objects.filter(id=row.id, owner=row.owner).update(**changes) == 1

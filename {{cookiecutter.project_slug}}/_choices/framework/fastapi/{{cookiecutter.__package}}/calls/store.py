@@ -5,16 +5,13 @@ from datetime import datetime
 
 from sqlalchemy import delete, func, or_, select, tuple_, update
 
-from ..core.database import Database
+from ..core.database import Store
 from .models import SERVED, Alert, Balance, Call
 from .query import CallQuery
 
 
-class CallStore:
+class CallStore(Store):
     """Raises sqlalchemy.exc.SQLAlchemyError or OSError when the database does not answer."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def insert(self, records: Sequence[Call]) -> None:
         """Write a batch. Rows that exist already stay as they are."""

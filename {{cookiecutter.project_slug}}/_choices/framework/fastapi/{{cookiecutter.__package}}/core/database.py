@@ -122,6 +122,13 @@ class Database:
         await self._engine.dispose()
 
 
+class Store:
+    """Base of the classes that have the queries."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
 @cache
 def _earlier_revisions() -> set[str]:
     """Return all migrations but the newest."""

@@ -7,18 +7,15 @@ import sqlalchemy as sa
 from sqlalchemy import Select, func, select
 
 from ..calls.models import SERVED, Balance, Call
-from ..core.database import Database
+from ..core.database import Store
 from ..tenants.models import Tenant
 from .charts import Step, Usage
 from .models import AuditEntry
 from .query import BLOCKING, DAY, FEWEST_REFUSED, HOUR, SHARES, TOP, TenantBudget, TenantQuery
 
 
-class DashboardStore:
+class DashboardStore(Store):
     """Raises DATABASE_ERRORS (tenants/registry.py) when the database does not answer."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def page(self, query: TenantQuery, hold: int, now: datetime, limit: int) -> list[TenantBudget]:
         """Return a page of the tenants that match; closed ones and those without figures come last.

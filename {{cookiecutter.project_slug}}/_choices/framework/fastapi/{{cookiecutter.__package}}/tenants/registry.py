@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from ..calls.models import Alert, Call, Success
-from ..core.database import Base, Database
+from ..core.database import Base, Database, Store
 from .models import Adjustment, ApiKey, Operator, SignIn, Tenant
 
 DATABASE_ERRORS = (SQLAlchemyError, OSError)
@@ -26,12 +26,12 @@ async def open_registry(database_url: str) -> AsyncIterator["Registry"]:
         yield Registry(database)
 
 
-class Registry:
+class Registry(Store):
     """Raises DATABASE_ERRORS if the database fails."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.is_migrated = database.is_migrated
+    async def is_migrated(self) -> bool:
+        """Return whether all migrations of this version have run."""
+        return await self._database.is_migrated()
 
     async def version(self) -> int:
         """Return a number that grows with every change of a tenant and every revoked key. Caches compare it."""
@@ -51,8 +51,15 @@ class Registry:
         async with self._database.begin() as session:
             await session.merge(record)
 
+    async def get(self, model: type[Record], key: str) -> Record | None:
+        """Return the record with this primary key."""
+        if not key.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates
+            return None
+        async with self._database.session() as session:
+            return await session.get(model, key)
+
     async def tenant(self, tenant_id: str) -> Tenant | None:
-        return await self._get(Tenant, tenant_id)
+        return await self.get(Tenant, tenant_id)
 
     async def tenants(self) -> list[Tenant]:
         """Return all tenants by ID."""
@@ -110,9 +117,6 @@ class Registry:
         changed = update(Tenant).where(Tenant.id == key.tenant_id).values(version=Tenant.version + 1)
         await self._database.write(update(ApiKey).where(ApiKey.id == key.id).values(revoked_at=now), changed)
 
-    async def adjustment(self, reference: str) -> Adjustment | None:
-        return await self._get(Adjustment, reference)
-
     async def drop_adjustment(self, reference: str) -> None:
         """Delete an adjustment that is not done."""
         not_done = (Adjustment.reference == reference) & Adjustment.done_at.is_(None)
@@ -157,7 +161,7 @@ class Registry:
 
     async def save_operator(self, name: str, password_hash: str) -> bool:
         """Add an operator, or replace the password, which ends their sessions. Return whether it was added."""
-        is_new = await self.operator(name) is None
+        is_new = await self.get(Operator, name) is None
         await self.save(Operator(name, password_hash))
         await self.end_sessions(operator=name)
         return is_new
@@ -169,12 +173,3 @@ class Registry:
     async def operators(self) -> list[str]:
         """Return the names of all operators."""
         return [operator.name for operator in await self._database.scalars(select(Operator).order_by(Operator.name))]
-
-    async def operator(self, name: str) -> Operator | None:
-        return await self._get(Operator, name)
-
-    async def _get(self, model: type[Record], key: str) -> Record | None:
-        if not key.isprintable():  # PostgreSQL refuses NUL, drivers refuse lone surrogates
-            return None
-        async with self._database.session() as session:
-            return await session.get(model, key)

@@ -13,7 +13,7 @@ hash_password = _PASSWORDS.hash
 
 async def check_password(registry: Registry, name: str, password: str) -> Operator | None:
     """Return the operator with this password. An unknown name takes as long as a wrong password."""
-    operator = await registry.operator(name)
+    operator = await registry.get(Operator, name)
     if operator is None:
         await run_sync(_PASSWORDS.hash, password, limiter=HASHES)
         return None

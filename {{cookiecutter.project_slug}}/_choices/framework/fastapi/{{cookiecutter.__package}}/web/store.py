@@ -6,18 +6,12 @@ from typing import Any
 
 from sqlalchemy import delete, select, update
 
-from ..core.database import Database
+from ..core.database import Store
 from .models import KeptAnswer
 
 
-class AnswerStore:
+class AnswerStore(Store):
     """Raises registry.DATABASE_ERRORS if the database fails."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def find(self, row_id: str) -> KeptAnswer | None:
-        return await self._database.scalar(select(KeptAnswer).where(KeptAnswer.id == row_id))
 
     async def update(self, row: KeptAnswer, **changes: Any) -> bool:
         """Return False if another request owns it now."""

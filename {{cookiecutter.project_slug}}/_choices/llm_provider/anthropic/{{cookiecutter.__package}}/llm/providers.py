@@ -1,15 +1,12 @@
 """Choice of the model provider."""
 
-import structlog
-
+from ..core.logging import log
 from ..core.provider_settings import ProviderSettings
 from . import anthropic
 from .demo import DemoVendor
 from .http_provider import HttpProvider
 from .provider import Provider
 from .vendor import HttpVendor
-
-log = structlog.get_logger(__name__)
 
 
 def make_provider(settings: ProviderSettings) -> Provider:

@@ -2,8 +2,7 @@
 
 from functools import partial
 
-import structlog
-
+from ..core.logging import log
 from ..core.provider_settings import ProviderSettings
 from . import openai
 from .demo import DemoVendor
@@ -12,8 +11,6 @@ from .provider import Provider
 from .vendor import HttpVendor
 
 DEFAULT_URL = "https://api.openai.com/v1"
-
-log = structlog.get_logger(__name__)
 
 
 def make_provider(settings: ProviderSettings) -> Provider:

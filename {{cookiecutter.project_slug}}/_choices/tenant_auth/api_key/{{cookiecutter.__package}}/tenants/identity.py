@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-import structlog
-
 from ..core.ciphers import digest_of
 from ..core.config import Settings
+from ..core.logging import log
 from .headers import Headers, bearer_token
 from .keys import mint_api_key
 from .models import ApiKey, Tenant
@@ -14,8 +13,6 @@ from .tenant_cache import TenantCache
 
 USED_EVERY = timedelta(minutes=10)
 """Precision of a key's last use."""
-
-log = structlog.get_logger(__name__)
 
 
 class Identity:

@@ -9,12 +9,10 @@ from typing import Any
 
 import aiohttp
 import jwt
-import structlog
 
 from ..core.cache import SingleFlight
+from ..core.logging import log
 from ..core.problems import Problem
-
-log = structlog.get_logger(__name__)
 
 TIMEOUT = aiohttp.ClientTimeout(total=3)
 MAX_BYTES = 1024 * 1024
