@@ -188,14 +188,16 @@ async def add_tenant(service: TenantService, clients: Clients, month: Month) -> 
         await service.add(story.id, story.name, story.budget, story.overdraft, story.every)
         await registry.update_tenant(story.id, created_at=month.begin)
         if story.credit:
-            await service.adjust(story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at)
+            await service.adjustments.adjust(
+                story.id, "fund", parse_usd(story.credit), "invoice", created_at=month.credited_at
+            )
             for person, used in spent_by(month.calls).most_common(2):
                 if person:
                     usd = format_usd(-(-used * 10 // (9 * MICROCENTS_PER_USD)) * MICROCENTS_PER_USD)
                     await set_budget(service, story.id, budget=usd, end_user=person)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at < month.reset_at])
         if story.every != "none" and (tenant := await registry.tenant(story.id)):
-            await renew(service, tenant, month.reset_at)
+            await renew(service.adjustments, tenant, month.reset_at)
         await spend(clients, service.settings, story.id, [call for call in month.calls if call.at >= month.reset_at])
         if story.ends:
             await getattr(service, story.ends)(story.id)

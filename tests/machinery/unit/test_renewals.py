@@ -226,7 +226,7 @@ def unspent(world: World) -> int:
 async def renew_alone(world: World, now: datetime) -> None:
     move(world, now)
     async with tenant_service(world.services.settings, world.services.registry) as service:
-        await renewals.renew_all(service, now)
+        await renewals.renew_all(service.adjustments, now)
 
 
 def test_what_was_sent_but_not_confirmed_for_23_hours_is_never_sent_again(tell: Tell) -> None:

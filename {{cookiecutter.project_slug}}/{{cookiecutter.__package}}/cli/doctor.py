@@ -102,7 +102,7 @@ async def _tenants(service: TenantService, *, at_cycles: bool) -> list[Finding]:
             return await _tenant(service, tenant, at_cycles=at_cycles)
 
     found = await asyncio.gather(*map(examine, tenants))
-    findings = await service.examine() if at_cycles else []
+    findings = await service.accounts.examine() if at_cycles else []
     findings += [finding for each in found for finding in each]
     return [*findings, Finding("ok", "tenants", f"{found.count([])} of {len(tenants)} open tenants are in order")]
 
@@ -112,7 +112,7 @@ async def _tenant(service: TenantService, tenant: Tenant, *, at_cycles: bool) ->
     if not tenant.onboarded:
         return [Finding("fault", check, "its onboarding was interrupted", "run the same `tenants add` again")]
     try:
-        findings = await service.examine_tenant(tenant, at_cycles=at_cycles)
+        findings = await service.accounts.examine_tenant(tenant, at_cycles=at_cycles)
         if at_cycles:
             findings += _ledgers(tenant, service.settings.scope_of(tenant.id), await service.ledgers(tenant.id))
     except AdminError as error:

@@ -5,12 +5,11 @@ Every operation may be interrupted at any point and run again: it completes what
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from secrets import token_hex, token_urlsafe
+from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 from ..calls.models import SERVED
-from ..core.ciphers import digest_of
 from ..core.config import Settings
 from ..core.money import UNIT, format_usd
 from ..core.problems import Problem
@@ -18,21 +17,25 @@ from .accounts import Accounts
 from .adjustments import Adjustments
 from .admin_api import RETIRE_AFTER, AdminApi, AdminError, AdminLedger
 from .alerts import mask, seal, unseal
-from .checks import ANY, check_id, check_text, find_tenant, microcents
+from .checks import ANY, Operations, check_id, check_text, find_tenant, microcents
 from .identity import first_credential
-from .models import SignIn, Tenant
+from .links import make_link
+from .models import Tenant
 from .registry import Registry
 from .renewals import reschedule, schedule
-
-LINK_LIFE = timedelta(minutes=15)
 
 Output = dict[str, Any]
 """The output of a command. Its `note` is for people."""
 Verb = Callable[..., Awaitable[Output]]
 
 
-class TenantService(Accounts, Adjustments):
+class TenantService(Operations):
     """Every operation raises Problem, in an operator's words. Amounts are texts in USD."""
+
+    def __init__(self, settings: Settings, registry: Registry, admin: AdminApi) -> None:
+        super().__init__(settings, registry, admin)
+        self.accounts = Accounts(settings, registry, admin)
+        self.adjustments = Adjustments(settings, registry, admin)
 
     async def add(
         self,
@@ -60,7 +63,7 @@ class TenantService(Accounts, Adjustments):
             before = f"Tenant {tenant_id} was onboarded as {tenant.name!r} with ${format_usd(tenant.budget)}."
             advice = "`tenants fund` adds credit, `tenants reset` sets another budget, `tenants update` a period."
             raise Problem("tenant_exists", f"{before} {advice}")
-        await self.prepare(tenant)
+        await self.accounts.prepare(tenant)
         if tenant.onboarded:
             note = "onboarded before" if limit is None else await self._change_overdraft(tenant, limit)
             return {"tenant": tenant_id, "created": False, "api_key": None, "note": note}
@@ -81,7 +84,7 @@ class TenantService(Accounts, Adjustments):
         tenant = await find_tenant(self.registry, tenant_id)
         changes: dict[str, Any] = {}
         if every or timezone:
-            changes = await reschedule(self, tenant, every or tenant.every, timezone or tenant.time_zone)
+            changes = await reschedule(self.adjustments, tenant, every or tenant.every, timezone or tenant.time_zone)
         if budget is not None:
             changes["budget"] = microcents("budget", budget)
             if changes.get("every", tenant.every) == "none":
@@ -127,7 +130,7 @@ class TenantService(Accounts, Adjustments):
         if reference is not None:
             check_text("reference", reference, 100)
         await find_tenant(self.registry, tenant_id, statuses=("active",))
-        remaining = await self.adjust(tenant_id, "fund", amount, reference)
+        remaining = await self.adjustments.adjust(tenant_id, "fund", amount, reference)
         note = f"{reference} was credited before"
         if remaining is not None:
             note = f"credited ${format_usd(amount)}, ${format_usd(remaining)} remaining"
@@ -146,7 +149,7 @@ class TenantService(Accounts, Adjustments):
                 continue
             reference = None if period is None else f"{tenant.id}:{period}"
             try:
-                remaining = await self.adjust(tenant.id, "reset", amount, reference)
+                remaining = await self.adjustments.adjust(tenant.id, "reset", amount, reference)
             except Problem as problem:
                 # without an answer, or with 401, the next would fail too
                 if tenant_id is not None or (isinstance(problem, AdminError) and problem.answered in (0, 401)):
@@ -207,7 +210,7 @@ class TenantService(Accounts, Adjustments):
         """Replace a tenant's Cycles key. The old one is revoked when no hold of it is left."""
         self.admin.require()
         tenant = await find_tenant(self.registry, tenant_id)
-        return {"tenant": tenant_id, "note": await self.replace_key(tenant, now=now)}
+        return {"tenant": tenant_id, "note": await self.accounts.replace_key(tenant, now=now)}
 
     async def close(self, tenant_id: str, *, force: bool = False) -> Output:
         """Close a tenant for good: refuse its callers and new holds. Calls in flight still settle."""
@@ -224,14 +227,10 @@ class TenantService(Accounts, Adjustments):
 
     async def link(self, tenant_id: str) -> Output:
         """Create a sign-in link to a tenant's page, usable once within 15 minutes."""
-        await find_tenant(self.registry, tenant_id)
-        token, expires_at = token_urlsafe(32), datetime.now(UTC) + LINK_LIFE
-        session_id = digest_of(token.encode())
-        await self.registry.add_sign_in(SignIn(id=session_id, tenant_id=tenant_id, expires_at=expires_at))
+        path, expires_at = await make_link(self.registry, tenant_id)
         local = f"http://{self.settings.host}:{self.settings.port}"
         site = local if self.settings.development else f"https://{self.settings.allowed_hosts[0]}"
-        url = f"{site}{self.settings.root_path}/dashboard/link/{token}"
-        note = f"usable once, until {expires_at:%H:%M} UTC"
+        url, note = f"{site}{self.settings.root_path}{path}", f"usable once, until {expires_at:%H:%M} UTC"
         return {"tenant": tenant_id, "url": url, "expires_at": expires_at.isoformat(), "note": note}
 
     async def sign_out(self, tenant_id: str) -> Output:

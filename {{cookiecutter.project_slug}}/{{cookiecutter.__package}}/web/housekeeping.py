@@ -60,8 +60,8 @@ class Housekeeping:
         """Renew the budgets whose next period has begun, and revoke rotated keys, given admin access."""
         async with tenant_service(self.settings, self.registry) as service:
             if service.admin.is_configured:
-                await renew_all(service, now)
-                texts = [f"{found.message}." for found in await service.tend_keys()]
+                await renew_all(service.adjustments, now)
+                texts = [f"{found.message}." for found in await service.accounts.tend_keys()]
                 await self.registry.add_alerts([Alert(id=f"shared-key:{now:%Y-%m-%d}", text=text) for text in texts])
 
     async def find_alerts(self, now: datetime) -> None:

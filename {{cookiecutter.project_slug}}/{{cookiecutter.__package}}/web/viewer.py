@@ -3,15 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from anyio import CapacityLimiter
 
-from ..core.ciphers import digest_of
-from ..core.config import SESSION_LIFE_S
 from ..core.problems import Problem
 from ..tenants.models import SignIn
-from ..tenants.registry import Registry
 from .throttle import Throttle
 
 FAILURES_COUNT_FOR_S = 300
@@ -62,18 +58,6 @@ def sign_in_attempt(name: str, address: str) -> Iterator[None]:
     yield
     _of_address.clear(address)
     _of_name.clear(key)
-
-
-async def use_link(registry: Registry, token: str, address: str) -> str:
-    """Use up a tenant's sign-in link and return the ID of its session.
-
-    Raise Problem: unauthenticated, too_many_attempts. Of the secret `token` only the SHA-256 is stored, as that ID.
-    """
-    with sign_in_attempt("link", address):
-        session_id, expires_at = digest_of(token.encode()), datetime.now(UTC) + timedelta(seconds=SESSION_LIFE_S)
-        if not await registry.use_link(session_id, expires_at):
-            raise Problem("unauthenticated", "This link was already used or has expired. Ask for a new one.")
-    return session_id
 
 
 def local_path(path: str, roots: tuple[str, ...] = ("/dashboard/",)) -> str:

@@ -6,10 +6,11 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from ..core.problems import Problem
+from ..tenants.links import use_link
 from .dependencies import services_of
 from .passwords import check_password
 from .sessions import SessionStore
-from .viewer import SignInFirst, Viewer, sign_in_attempt, tenant_viewer, use_link
+from .viewer import SignInFirst, Viewer, sign_in_attempt, tenant_viewer
 
 
 async def viewer_of(request: HttpRequest) -> Viewer | None:
@@ -45,6 +46,7 @@ async def sign_in(request: HttpRequest, name: str, password: str) -> None:
 
 async def follow_link(request: HttpRequest, token: str) -> None:
     """Make the session this tenant's. Raise Problem: unauthenticated, too_many_attempts."""
-    session_id = await use_link(services_of(request).registry, token, request.META.get("REMOTE_ADDR", ""))
+    with sign_in_attempt("link", request.META.get("REMOTE_ADDR", "")):
+        session_id = await use_link(services_of(request).registry, token)
     await request.session.aflush()
     await request.session.aset("sign_in", session_id)

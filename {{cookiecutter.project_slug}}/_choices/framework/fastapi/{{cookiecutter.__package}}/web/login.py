@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from ..core.config import SESSION_LIFE_S
 from ..core.problems import Problem
+from ..tenants.links import use_link
 from ..tenants.models import SignIn
 from .dependencies import services_of
 from .edge import address_of
 from .passwords import check_password
-from .viewer import SignInFirst, Viewer, sign_in_attempt, tenant_viewer, use_link
+from .viewer import SignInFirst, Viewer, sign_in_attempt, tenant_viewer
 
 
 async def viewer_of(request: Request) -> Viewer | None:
@@ -46,7 +47,8 @@ async def sign_in(request: Request, name: str, password: str) -> None:
 
 async def follow_link(request: Request, token: str) -> None:
     """Sign a tenant in. Raise Problem: unauthenticated, too_many_attempts."""
-    session_id = await use_link(services_of(request).registry, token, address_of(request.scope))
+    with sign_in_attempt("link", address_of(request.scope)):
+        session_id = await use_link(services_of(request).registry, token)
     await _start_session(request, session_id)
 
 
