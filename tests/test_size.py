@@ -12,7 +12,7 @@ from .size import by_folder
 # Most lines of code. A bound may only fall, or rise by what an issue allows. The issues on vendors' answers, the
 # provider's API, limits and housekeeping allow 1,500 lines above 5,080 and 5,390, the one on first steps and the
 # dashboard 300 more: it took 251 and 260.
-LONGEST = {"fastapi": 6_664, "django": 7_023}
+LONGEST = {"fastapi": 6_697, "django": 7_048}
 DASHBOARD = 900
 PROVIDERS_API = 350
 EMULATOR = 1_036
