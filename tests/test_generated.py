@@ -6,6 +6,7 @@ answers, and for each way to tell tenants apart the types and the tests of ident
 runs all of it for projects in which every pair of answers occurs.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -302,9 +303,9 @@ print(*packages_distributions(), *(d.metadata["Name"].lower().replace("-", "_") 
 
 
 def hidden_by_a_name(project: BakedProject, template: Path) -> set[str]:
-    """What is installed and a project could be named like: the refused names are a list in the hook."""
+    """What is installed and a project could be named like: the refused names are a list in cookiecutter.json."""
     names = set(project.run(".venv/bin/python", "-c", LIST_INSTALLED).split())
-    refused = set((template / "hooks/pre_gen_project.py").read_text().split()) | sys.stdlib_module_names
+    refused = set(" ".join(json.loads((template / "cookiecutter.json").read_text())["_taken"]).split())
     names = {name for name in names if not name.startswith("opentelemetry_")}  # a dozen that nobody would choose
     possible = {name for name in names if re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)}
     return possible - refused - {project.package.name}

@@ -119,7 +119,7 @@ class Edge:
 
     def _inner_scope(self, scope: Scope, request_id: str) -> Scope:
         """Return the scope that the app sees."""
-        # Django reads methods in any case; the server leaves out the body of an answer to HEAD
+        # some frameworks read methods in any case; the server leaves out the body of an answer to HEAD
         method = scope["method"].upper().replace("HEAD", "GET")
         scope = {**scope, "method": method, "path": self._inner(scope["path"])}
         headers = scope["headers"]
