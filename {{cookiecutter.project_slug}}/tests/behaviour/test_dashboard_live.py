@@ -41,6 +41,12 @@ def test_a_poll_without_a_session_reloads_the_page(stranger: httpx.Client) -> No
 
 
 def test_many_viewers_cause_one_call_to_cycles(app: App, operator: httpx.Client) -> None:
+    # housekeeping asks every 30 s whether Cycles is ready, so at most once in two tries
+    assert min(calls_of_viewers(app, operator), calls_of_viewers(app, operator)) == 1
+
+
+def calls_of_viewers(app: App, operator: httpx.Client) -> float:
+    """Return how often Cycles was asked while two people looked at a new tenant ten times."""
     tenant = app.add_tenant("1.00")["id"]
     link = httpx.URL(app.done("tenants", "link", tenant)["url"]).path
     with browser(app) as viewer:
@@ -49,8 +55,7 @@ def test_many_viewers_cause_one_call_to_cycles(app: App, operator: httpx.Client)
         for client in (operator, viewer) * 5:
             assert "$1.00" in client.get(f"/dashboard/tenants/{tenant}").text
         operator.get("/dashboard/", params={"q": tenant})
-    asked = app.metric("cycles_upstream_calls_total") - before
-    assert 1 <= asked <= 2  # housekeeping asks every 30 s whether Cycles is ready
+    return app.metric("cycles_upstream_calls_total") - before
 
 
 def test_the_balances_of_an_active_tenant_are_not_read_again(
