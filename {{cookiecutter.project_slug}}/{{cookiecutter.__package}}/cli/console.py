@@ -40,7 +40,7 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
     settings = Settings()
     set_up_logging(development=settings.development)
-    with explained():
+    with database_problems():
         answer = asyncio.run(answer_of(settings))
     show(answer, as_json)
     if "error" in answer:
@@ -48,7 +48,7 @@ def run(*, verb: Verb, as_json: bool, **options: Any) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def database_problems() -> Iterator[None]:
     """Raise Problem for an error of the database."""
     try:
         yield

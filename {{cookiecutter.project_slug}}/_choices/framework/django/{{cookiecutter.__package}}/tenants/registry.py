@@ -1,6 +1,5 @@
 """The registry: tenants, API keys, adjustments and operators in the database."""
 
-import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from ..calls.models import Alert, Call, Success
 from ..core.database import in_database
 from .models import Adjustment, ApiKey, SignIn, Tenant
 
-DATABASE_ERRORS = (Error, OSError, sqlite3.Error)  # the last from the lock of `migrate`
+DATABASE_ERRORS = (Error, OSError)
 ALERTS_KEPT_FOR = timedelta(days=90)
 ALERTS_AT_ONCE = 50
 

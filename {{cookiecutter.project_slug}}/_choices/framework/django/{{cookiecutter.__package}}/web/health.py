@@ -8,6 +8,8 @@ from .dependencies import services_of
 
 router = Router(tags=["operation"])
 
+NOT_READY = {"responses": {503: {"description": "Not ready"}}}
+
 
 @router.get("/healthz", response=dict[str, str])
 async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
@@ -15,7 +17,7 @@ async def alive(request: HttpRequest) -> dict[str, str]:  # noqa: ARG001
     return {"status": "ok"}
 
 
-@router.get("/readyz", response=dict[str, object], openapi_extra={"responses": {503: {"description": "Not ready"}}})
+@router.get("/readyz", response=dict[str, object], openapi_extra=NOT_READY)
 async def ready(request: HttpRequest) -> HttpResponse:
     """Return whether the app can serve. What it needs is asked at most once a second."""
     services = services_of(request)

@@ -9,12 +9,12 @@ from alembic.util import CommandError
 
 from ..core.database import MIGRATIONS
 from ..core.problems import Problem
-from .console import explained
+from .console import database_problems
 
 
 def upgrade() -> None:
     """Migrate the database to the newest version."""
-    with explained():
+    with database_problems():
         command.upgrade(_config(), "head")
 
 

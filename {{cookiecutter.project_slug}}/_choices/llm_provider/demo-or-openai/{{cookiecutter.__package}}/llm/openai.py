@@ -63,7 +63,8 @@ def response_items_of(event: Any) -> Iterator[Item]:
     if usage := as_dict(response.get("usage")):
         yield usage_of(usage)
     if response.get("status") in ("completed", "incomplete", "failed"):
-        yield from (Finish(as_word(response.get("status"))), Finish())
+        yield Finish(as_word(response.get("status")))
+        yield Finish()
 
 
 def embedding_items_of(answer: Any) -> Iterator[Item]:

@@ -9,13 +9,13 @@ from django.core.management.commands import migrate
 from django.db import connection
 
 from ....core.sqlite_file import make_private
-from ...console import explained
+from ...console import database_problems
 
 
 class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         """Wait for concurrent migrations, then migrate. A kill ends the lock too."""
-        with explained(), ExitStack() as lock:
+        with database_problems(), connection.wrap_database_errors, ExitStack() as lock:
             if connection.vendor == "sqlite":  # not in the database itself, where Django begins its own transactions
                 file = Path(f"{connection.settings_dict['NAME']}.migrate")
                 make_private(file)
